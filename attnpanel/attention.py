@@ -1,0 +1,308 @@
+"""The reference: scaled dot-product attention in NumPy, keeping every intermediate.
+
+Correctness is defined here. Everything else that computes attention is measured against
+:func:`attend` run in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+EmptyRows = Literal["zero", "uniform", "nan"]
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """What :func:`attend` returns: every step from the scores to the output.
+
+    The leading axes ``…`` are those of the query.
+
+    Attributes
+    ----------
+    scores : float array of shape (…, T, S)
+        ``scale * query @ key.T + bias``, before mask and temperature.
+    weights : float array of shape (…, T, S)
+        Softmax over the visible keys of ``scores / temperature``; exactly 0 where masked.
+    logsumexp : float array of shape (…, T)
+        Natural-log normaliser of each row, in nats: the log of the sum of
+        ``exp(scores / temperature)`` over the visible keys; -inf on an empty row.
+    output : float array of shape (…, T, Dv), or None
+        ``weights @ value``; None where no value was given.
+    """
+
+    scores: NDArray[np.floating]
+    weights: NDArray[np.floating]
+    logsumexp: NDArray[np.floating]
+    output: NDArray[np.floating] | None
+
+
+def softmax(x: ArrayLike, axis: int = -1, temperature: float = 1.0) -> NDArray[np.floating]:
+    """Positive weights that sum to one, in proportion to ``exp(x / temperature)``.
+
+    The maximum is subtracted before the division, so no finite `x` and no temperature can
+    overflow.
+
+    Parameters
+    ----------
+    x : array of any shape
+        Finite, or -inf for an entry that must get exactly no weight. float16 is computed in
+        float32, integers in float64.
+    axis : int, optional
+        The axis that sums to one.
+    temperature : float, optional
+        Positive, in units of `x`: near 0 the largest entry takes all, large values even out.
+
+    Returns
+    -------
+    float array of the shape of `x`
+        A slice that is -inf throughout has nothing to weigh and gives zeros.
+
+    Raises
+    ------
+    ValueError
+        If `x` holds nan or +inf, has no entry along `axis`, or `temperature` is not a positive
+        finite number. The message names the rule and the value.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015, eq. 1.
+
+    Examples
+    --------
+    >>> softmax([0.0, 0.0])
+    array([0.5, 0.5])
+    >>> softmax(np.log([1.0, 3.0])).round(12)
+    array([0.25, 0.75])
+    """
+    (values,) = _to_float(x=x)
+    if not -values.ndim <= axis < values.ndim or values.shape[axis] == 0:
+        raise ValueError(
+            f"x must have at least one entry along axis; got shape {values.shape}, axis {axis}"
+        )
+    _check_finite("x", values, minus_inf=True)
+    temperature = _positive("temperature", temperature, values.dtype)
+    weights, _ = _normalise(values, axis, temperature)
+    return weights
+
+
+def attend(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike | None,
+    *,
+    mask: ArrayLike | None = None,
+    bias: ArrayLike | None = None,
+    scale: float | None = None,
+    temperature: float = 1.0,
+    empty_rows: EmptyRows = "zero",
+) -> Attention:
+    """Scaled dot-product attention, keeping every intermediate.
+
+    Computes ``softmax((scale * query @ key.T + bias) / temperature) @ value`` over the keys
+    each query may see, with the row maximum subtracted first, so finite scores never overflow.
+
+    Computed in the inputs' own floating type: float16 in float32, integers in float64. Memory
+    grows with T times S: this is the readable definition, not a fast kernel.
+
+    Parameters
+    ----------
+    query : array of shape (…, H, T, D), or (T, D)
+        Any number of leading axes.
+    key : array of shape (…, Hkv, S, D), or (S, D)
+        H must be a multiple of Hkv. Each key head serves H / Hkv query heads in a row
+        (grouped-query attention; Hkv = 1 is multi-query attention).
+    value : array of shape (…, Hkv, S, Dv), or (S, Dv), or None
+        None skips the output.
+    mask : bool array broadcastable to (…, H, T, S), optional
+        True where a query may attend to a key. None lets every query see every key.
+    bias : float array broadcastable to (…, H, T, S), optional
+        Added to the scores; -inf hides a key as the mask does.
+    scale : float, optional
+        Multiplies ``query @ key.T``; dimensionless. Defaults to ``1 / sqrt(D)``.
+    temperature : float, optional
+        Divides the scores inside the softmax; positive, dimensionless.
+    empty_rows : {"zero", "uniform", "nan"}, optional
+        The weights of a query that may see no key. ``"zero"``: no weight anywhere, as today's
+        PyTorch kernels. ``"uniform"``: 1/S on all S keys, as filling masked scores with a large
+        negative number gives. ``"nan"``: nan, as filling them with -inf gives.
+
+    Returns
+    -------
+    Attention
+        ``scores`` and ``weights`` (…, H, T, S), ``logsumexp`` (…, H, T) in nats, ``output``
+        (…, H, T, Dv).
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, an input is not finite, the scores leave the floating type's range,
+        or an option is outside its rule. The message names the rule and the values.
+
+    References
+    ----------
+    Vaswani et al., "Attention Is All You Need", 2017, eq. 1. Ainslie et al., "GQA: Training
+    Generalized Multi-Query Transformer Models from Multi-Head Checkpoints", 2023.
+
+    Examples
+    --------
+    Equal scores share the weight equally:
+
+    >>> result = attend(np.zeros((1, 2)), np.eye(2), np.array([[8.0], [4.0]]))
+    >>> result.weights
+    array([[0.5, 0.5]])
+    >>> result.output
+    array([[6.]])
+
+    A query that may see no key gets nothing, unless told otherwise:
+
+    >>> blind = np.array([[False, False]])
+    >>> attend(np.zeros((1, 2)), np.eye(2), None, mask=blind).weights
+    array([[0., 0.]])
+    >>> attend(np.zeros((1, 2)), np.eye(2), None, mask=blind, empty_rows="uniform").weights
+    array([[0.5, 0.5]])
+    """
+    if empty_rows not in get_args(EmptyRows):
+        raise ValueError(f"empty_rows must be 'zero', 'uniform' or 'nan'; got {empty_rows!r}")
+    if value is None:
+        q, k = _to_float(query=query, key=key)
+        v = None
+    else:
+        q, k, v = _to_float(query=query, key=key, value=value)
+    _check_shapes(q, k, v)
+    for name, array in (("query", q), ("key", k), ("value", v)):
+        if array is not None:
+            _check_finite(name, array)
+    temperature = _positive("temperature", temperature, q.dtype)
+
+    groups = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
+    scores = _scores(q, _repeat_heads(k, groups), scale, bias)  # (…, H, T, S)
+    visible = scores if mask is None else np.where(_mask(mask, scores.shape), scores, -np.inf)
+    weights, logsumexp = _normalise(visible, -1, temperature)
+    if empty_rows != "zero":
+        fill = 1 / k.shape[-2] if empty_rows == "uniform" else np.nan
+        weights[np.isneginf(visible).all(axis=-1)] = fill
+    output = None if v is None else weights @ _repeat_heads(v, groups)
+    return Attention(scores, weights, logsumexp.squeeze(-1), output)
+
+
+def _scores(
+    q: NDArray[np.floating],
+    k: NDArray[np.floating],
+    scale: float | None,
+    bias: ArrayLike | None,
+) -> NDArray[np.floating]:
+    factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
+    if not np.isfinite(factor):
+        raise ValueError(f"scale must be finite; got {scale!r}")
+    # The query is scaled, not the product: fewer multiplications, and less room to overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores: NDArray[np.floating] = (q * factor) @ np.swapaxes(k, -1, -2)
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"scale * query @ key.T must stay within {q.dtype}; got a score that is not finite "
+            f"from |query| <= {np.abs(q).max():g}, |key| <= {np.abs(k).max():g}, scale {factor:g}"
+        )
+    if bias is None:
+        return scores
+    added = _broadcast("bias", np.asarray(bias), scores.shape)
+    if added.dtype.kind not in "fiu":
+        raise ValueError(f"bias must hold real numbers; got dtype {added.dtype}")
+    with np.errstate(over="ignore"):
+        added = added.astype(q.dtype)
+        _check_finite("bias", added, minus_inf=True)
+        scores = scores + added
+    _check_finite("scores plus bias", scores, minus_inf=True)
+    return scores
+
+
+def _normalise(
+    x: NDArray[np.floating], axis: int, temperature: float
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Weights along the axis, zeros where nothing is visible, and the log of their normaliser."""
+    peak = x.max(axis=axis, keepdims=True)
+    # A slice with nothing visible has peak -inf, and -inf - -inf is nan. Shifting such a slice
+    # by 0 keeps every exp at 0, so that it falls out as zeros below.
+    shift = np.where(np.isneginf(peak), 0, peak)
+    # Here overflow can only go to -inf, whose exp is the right answer, 0. Only the returned
+    # logsumexp can be out of range, and then inf is its rounded value.
+    with np.errstate(over="ignore", divide="ignore"):
+        weights = np.exp((x - shift) / temperature)
+        total = weights.sum(axis=axis, keepdims=True)
+        logsumexp = np.log(total) + shift / temperature
+    weights /= np.where(total == 0, 1, total)
+    return weights, logsumexp
+
+
+def _repeat_heads(x: NDArray[np.floating], groups: int) -> NDArray[np.floating]:
+    return x if groups == 1 else np.repeat(x, groups, axis=-3)
+
+
+def _mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    array = np.asarray(mask)
+    if array.dtype != np.bool_:
+        raise ValueError(
+            f"mask must be boolean, True where attending is allowed; got {array.dtype}"
+        )
+    return _broadcast("mask", array, shape)
+
+
+def _broadcast(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} must broadcast to (…, T, S) = {shape}; got shape {array.shape}"
+        ) from None
+
+
+def _to_float(**arrays: ArrayLike) -> list[NDArray[np.floating]]:
+    """All arrays in the one floating type the computation runs in."""
+    found = {name: np.asarray(array) for name, array in arrays.items()}
+    for name, array in found.items():
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} must hold real numbers; got dtype {array.dtype}")
+    dtype = np.result_type(*found.values())
+    if dtype.kind != "f":
+        dtype = np.dtype(np.float64)
+    elif dtype == np.float16:
+        dtype = np.dtype(np.float32)
+    return [array.astype(dtype, copy=False) for array in found.values()]
+
+
+def _check_shapes(
+    q: NDArray[np.floating], k: NDArray[np.floating], v: NDArray[np.floating] | None
+) -> None:
+    shapes = f"query {q.shape}, key {k.shape}" + ("" if v is None else f", value {v.shape}")
+    if any(x is not None and (x.ndim < 2 or x.size == 0) for x in (q, k, v)):
+        raise ValueError(f"query, key and value must be (…, T, D) with no empty axis; got {shapes}")
+    if q.ndim != k.ndim or q.shape[:-3] != k.shape[:-3] or q.shape[-1] != k.shape[-1]:
+        raise ValueError(f"query and key must agree in their leading axes and in D; got {shapes}")
+    if v is not None and k.shape[:-1] != v.shape[:-1]:
+        raise ValueError(f"key and value must agree in all axes but the last; got {shapes}")
+    if q.ndim > 2 and q.shape[-3] % k.shape[-3] != 0:
+        raise ValueError(f"query heads must be a multiple of key heads; got {shapes}")
+
+
+def _check_finite(name: str, array: NDArray[np.floating], *, minus_inf: bool = False) -> None:
+    fine = np.isfinite(array)
+    if minus_inf:
+        fine |= np.isneginf(array)
+    if not fine.all():
+        index = tuple(int(i) for i in np.argwhere(~fine)[0])
+        rule = "finite or -inf" if minus_inf else "finite"
+        raise ValueError(f"{name} must be {rule}; got {array[index]} at index {index}")
+
+
+def _positive(name: str, number: float, dtype: np.dtype[Any]) -> float:
+    with np.errstate(over="ignore", under="ignore"):
+        stored = dtype.type(number)
+    if not (np.isfinite(stored) and stored > 0):
+        raise ValueError(f"{name} must be positive and finite in {dtype}; got {number!r}")
+    # A Python float, so that it does not widen a float32 computation.
+    return float(number)

@@ -1,0 +1,1 @@
+"""Implementations of attention, one a file, to be measured against the reference."""
