@@ -159,9 +159,13 @@ def make_mask(
     return visible
 
 
-def _check_int(name: str, value: int | None, low: int, high: int | None = None) -> int:
-    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if value is None or not is_int or value < low or (high is not None and value > high):
+def _check_int(name: str, value: object, low: int, high: int | None = None) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, np.integer))
+        or value < low
+        or (high is not None and value > high)
+    ):
         rule = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be an integer {rule}; got {value!r}")
     return int(value)
