@@ -1,0 +1,342 @@
+"""One attention call of one forward pass: its inputs, and any head's weights when asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import numpy as np
+
+from attnpanel.attention import Attention, EmptyRows, attend
+from attnpanel.rules import (
+    BOOLS,
+    FLOATS,
+    check_array,
+    check_choice,
+    check_count,
+    check_number,
+    check_text,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Kind = Literal["self", "cross"]
+Causal = Literal["none", "top_left", "bottom_right"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AttentionCall:
+    """One attention call of one forward pass.
+
+    Arrays become read-only: a writeable one is copied, a read-only one is kept as it is, so
+    calls can share a mask. Either `query` and `key` are given, and weights are computed from
+    them, or `recorded_weights`, where a model exposes nothing else.
+
+    Attributes
+    ----------
+    layer : str
+        The module's name in the model.
+    index : int
+        Position of the call in the forward pass, from 0.
+    kind : {"self", "cross"}
+        Whether queries and keys come from the same tokens.
+    query : float16 or float32 array of shape (B, H, T, D), or None
+    key : float16 or float32 array of shape (B, Hkv, S, D), or None
+        H is a multiple of Hkv; query head h reads key head ``h // (H // Hkv)``.
+    value : float16 or float32 array of shape (B, Hkv, S, Dv), or None
+    mask : bool array broadcastable to (B, H, T, S), or None
+        True where a query may attend to a key.
+    bias : float16 or float32 array broadcastable to (B, H, T, S), or None
+        Added to the scores; -inf hides a key as the mask does.
+    causal : {"none", "top_left", "bottom_right"}
+        ``"top_left"``: query i sees the keys j <= i + q_offset.
+        ``"bottom_right"``: query i sees the keys j <= i + S - T; `q_offset` plays no part.
+    scale : float
+        Multiplies ``query @ key.T``, dimensionless. None or left out: ``1 / sqrt(D)``.
+    q_offset : int
+        Position of the first query among the keys, as with a key/value cache.
+    recorded_weights : float16 or float32 array of shape (B, H, T, S), or None
+        The model's own weights; nan where the model itself gives nan.
+
+    Raises
+    ------
+    ValueError
+        If types or shapes disagree. The message names the rule and the values.
+    """
+
+    layer: str
+    index: int
+    kind: Kind = "self"
+    query: NDArray[np.floating] | None = None
+    key: NDArray[np.floating] | None = None
+    value: NDArray[np.floating] | None = None
+    mask: NDArray[np.bool_] | None = None
+    bias: NDArray[np.floating] | None = None
+    causal: Causal = "none"
+    scale: float = None  # type: ignore[assignment]  # never None once made: see __post_init__
+    q_offset: int = 0
+    recorded_weights: NDArray[np.floating] | None = None
+
+    def __post_init__(self) -> None:
+        check_text("layer", self.layer)
+        check_count("index", self.index)
+        check_count("q_offset", self.q_offset)
+        check_choice("kind", self.kind, get_args(Kind))
+        check_choice("causal", self.causal, get_args(Causal))
+        for name in ("query", "key", "value", "bias", "recorded_weights"):
+            self._freeze(name, FLOATS)
+        self._freeze("mask", BOOLS)
+        self._check_shapes()
+        # Typed float for those who read it; None is what a caller may leave it at.
+        given = cast("float | None", self.scale)
+        scale = (self.head_dim or 1) ** -0.5 if given is None else given
+        check_number("scale", scale)
+        object.__setattr__(self, "scale", float(scale))
+
+    def __repr__(self) -> str:
+        """Name and sizes; the arrays would fill the screen."""
+        return (
+            f"AttentionCall({self.layer!r}, index={self.index}, kind={self.kind!r}, "
+            f"B={self.batch}, H={self.heads}, Hkv={self.kv_heads}, "
+            f"T={self.query_len}, S={self.key_len})"
+        )
+
+    @property
+    def live(self) -> bool:
+        """Whether scores and weights can be computed anew; False with recorded weights only."""
+        return self.query is not None
+
+    @property
+    def batch(self) -> int:
+        """B, the number of sequences."""
+        return self._pattern_shape()[0]
+
+    @property
+    def heads(self) -> int:
+        """H, the number of query heads."""
+        return self._pattern_shape()[1]
+
+    @property
+    def kv_heads(self) -> int:
+        """Hkv, the number of key/value heads; H where only recorded weights are known."""
+        shared = self.key if self.key is not None else self.value
+        return self.heads if shared is None else int(shared.shape[1])
+
+    @property
+    def query_len(self) -> int:
+        """T, the number of query positions."""
+        return self._pattern_shape()[2]
+
+    @property
+    def key_len(self) -> int:
+        """S, the number of key positions."""
+        return self._pattern_shape()[3]
+
+    @property
+    def head_dim(self) -> int | None:
+        """D, the channels per head of query and key; None with recorded weights only."""
+        return None if self.query is None else int(self.query.shape[3])
+
+    @property
+    def value_dim(self) -> int | None:
+        """Dv, the channels per head of value; None without a value."""
+        return None if self.value is None else int(self.value.shape[3])
+
+    def visible(self, head: int, batch: int = 0) -> NDArray[np.bool_]:
+        """Which keys each query of one head may see: mask, causal rule and a bias of -inf together.
+
+        Returns
+        -------
+        read-only bool array of shape (T, S)
+        """
+        self._check_head(head, batch)
+        seen = np.ones((self.query_len, self.key_len), dtype=np.bool_)
+        if self.causal != "none":
+            past = self.q_offset if self.causal == "top_left" else self.key_len - self.query_len
+            seen &= np.arange(self.key_len) <= np.arange(self.query_len)[:, None] + past
+        if self.mask is not None:
+            seen &= self._pattern(self.mask, head, batch)
+        if self.bias is not None:
+            seen &= self._pattern(self.bias, head, batch) != -np.inf
+        seen.flags.writeable = False
+        return seen
+
+    def scores(self, head: int, batch: int = 0) -> NDArray[np.float32]:
+        """``scale * query @ key.T + bias`` of one head, (T, S): before mask and temperature."""
+        return self.attention(head, batch).scores.astype(np.float32, copy=False)
+
+    def attention(
+        self,
+        head: int,
+        batch: int = 0,
+        *,
+        temperature: float = 1.0,
+        mask: Literal["model"] | NDArray[np.bool_] | None = "model",
+        empty_rows: EmptyRows = "zero",
+    ) -> Attention:
+        """Every step of one head, computed now in float32.
+
+        Parameters
+        ----------
+        head, batch : int
+            Which query head of which sequence, from 0.
+        temperature : float, optional
+            Divides the scores inside the softmax; 1 is the model's own, dimensionless.
+        mask : "model", None or bool array of shape (T, S), optional
+            ``"model"``: what the model let each query see. None: every pair. An array stands
+            in place of the model's mask and causal rule. The bias stays in all three.
+        empty_rows : {"zero", "uniform", "nan"}, optional
+            The weights of a query that sees no key, as in :func:`attnpanel.attend`.
+
+        Returns
+        -------
+        Attention
+            ``scores`` and ``weights`` (T, S), ``logsumexp`` (T,) in nats, ``output`` (T, Dv)
+            or None without a value.
+
+        Raises
+        ------
+        ValueError
+            If head or batch do not exist, an option is outside its rule, the inputs are not
+            finite, or the call holds recorded weights only.
+        """
+        self._check_head(head, batch)
+        if self.query is None or self.key is None:
+            raise ValueError(
+                f"scores need query and key; call {self.index} (layer {self.layer!r}) holds "
+                "recorded weights only"
+            )
+        shared = head // (self.heads // self.kv_heads)
+        value = None if self.value is None else self.value[batch, shared].astype(np.float32)
+        bias = None if self.bias is None else self._pattern(self.bias, head, batch)
+        return attend(
+            self.query[batch, head].astype(np.float32),
+            self.key[batch, shared].astype(np.float32),
+            value,
+            mask=self._chosen_mask(mask, head, batch),
+            bias=None if bias is None else bias.astype(np.float32),
+            scale=self.scale,
+            temperature=temperature,
+            empty_rows=empty_rows,
+        )
+
+    def weights(
+        self,
+        head: int,
+        batch: int = 0,
+        *,
+        temperature: float = 1.0,
+        mask: Literal["model"] | NDArray[np.bool_] | None = "model",
+        empty_rows: EmptyRows = "zero",
+    ) -> NDArray[np.float32]:
+        """Softmax weights of one head, (T, S) float32; parameters as in :meth:`attention`.
+
+        Recorded weights are given as the model made them, so they have temperature 1, the
+        model's mask and the model's own empty rows; asking for another is a ValueError.
+        """
+        if self.live or self.recorded_weights is None:
+            made = self.attention(
+                head, batch, temperature=temperature, mask=mask, empty_rows=empty_rows
+            )
+            return made.weights.astype(np.float32, copy=False)
+        self._check_head(head, batch)
+        if temperature != 1.0 or not isinstance(mask, str) or mask != "model":
+            asked = mask if mask is None or isinstance(mask, str) else "an array"
+            raise ValueError(
+                "recorded weights have temperature 1 and the model's mask; "
+                f"got temperature {temperature!r} and mask {asked!r}"
+            )
+        recorded: NDArray[np.float32] = self.recorded_weights[batch, head].astype(np.float32)
+        return recorded
+
+    def _chosen_mask(
+        self, mask: Literal["model"] | NDArray[np.bool_] | None, head: int, batch: int
+    ) -> NDArray[np.bool_] | None:
+        if mask is None:
+            return None
+        if isinstance(mask, str):
+            check_choice("mask", mask, ("model",))
+            return self.visible(head, batch)
+        check_array("mask", mask, BOOLS)
+        if mask.shape != (self.query_len, self.key_len):
+            raise ValueError(
+                f"mask must have shape (T, S) = {(self.query_len, self.key_len)}; got {mask.shape}"
+            )
+        return mask
+
+    def _pattern_shape(self) -> tuple[int, int, int, int]:
+        """(B, H, T, S): the shape every mask and bias broadcasts to."""
+        if self.query is not None and self.key is not None:
+            batch, heads, query_len, _ = self.query.shape
+            return batch, heads, query_len, self.key.shape[2]
+        if self.recorded_weights is None:
+            raise ValueError("a call needs query and key, or recorded_weights; got neither")
+        batch, heads, query_len, key_len = self.recorded_weights.shape
+        return batch, heads, query_len, key_len
+
+    def _pattern(self, array: NDArray[Any], head: int, batch: int) -> NDArray[Any]:
+        one_head: NDArray[Any] = np.broadcast_to(array, self._pattern_shape())[batch, head]
+        return one_head
+
+    def _freeze(self, name: str, dtypes: tuple[np.dtype[Any], ...]) -> None:
+        array = getattr(self, name)
+        if array is None:
+            return
+        check_array(name, array, dtypes)
+        if array.flags.writeable:
+            array = array.copy()
+            array.flags.writeable = False
+        object.__setattr__(self, name, array)
+
+    def _check_shapes(self) -> None:
+        if (self.query is None) != (self.key is None):
+            got = "query alone" if self.key is None else "key alone"
+            raise ValueError(f"query and key must be given together; got {got}")
+        for name in ("query", "key", "value", "recorded_weights"):
+            array = getattr(self, name)
+            if array is not None and (array.ndim != 4 or 0 in array.shape):
+                raise ValueError(
+                    f"{name} must have four axes, none of them empty; got shape {array.shape}"
+                )
+        full = self._pattern_shape()
+        if self.query is not None and self.key is not None:
+            _check_query_key(self.query.shape, self.key.shape)
+        if self.value is not None:
+            known = (self.batch, self.kv_heads, self.key_len)
+            if self.value.shape[:3] != known or self.heads % self.kv_heads:
+                raise ValueError(
+                    f"value must have shape (B, Hkv, S, Dv) with B, S = {full[0]}, {full[3]} and "
+                    f"Hkv that of the key, a divisor of H = {full[1]}; got {self.value.shape}"
+                )
+        if self.recorded_weights is not None and self.recorded_weights.shape != full:
+            raise ValueError(
+                f"recorded_weights must have shape (B, H, T, S) = {full}; "
+                f"got {self.recorded_weights.shape}"
+            )
+        for name in ("mask", "bias"):
+            array = getattr(self, name)
+            if array is not None and not _broadcasts(array.shape, full):
+                raise ValueError(
+                    f"{name} must broadcast to (B, H, T, S) = {full}; got shape {array.shape}"
+                )
+
+    def _check_head(self, head: int, batch: int) -> None:
+        for name, chosen, size in (("head", head, self.heads), ("batch", batch, self.batch)):
+            if not 0 <= chosen < size:
+                raise ValueError(f"{name} must be in 0..{size - 1}; got {chosen!r}")
+
+
+def _check_query_key(query: tuple[int, ...], key: tuple[int, ...]) -> None:
+    if (query[0], query[3]) != (key[0], key[3]):
+        raise ValueError(f"query and key must agree in B and D; got {query} and {key}")
+    if query[1] % key[1]:
+        raise ValueError(
+            f"query heads must be a multiple of key heads; got {query[1]} and {key[1]}"
+        )
+
+
+def _broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
+    if len(shape) > len(full):
+        return False
+    return all(size in (1, whole) for size, whole in zip(shape[::-1], full[::-1], strict=False))

@@ -1,0 +1,205 @@
+"""What every source produces and every view takes: attention calls in order, with their tokens.
+
+A call keeps the inputs of attention (query, key, value, mask, bias), never the (T, S) weights
+of every head: those are computed when asked for, one head at a time.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from attnpanel.attention_call import AttentionCall, Causal, Kind
+from attnpanel.rules import check_text, check_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from os import PathLike
+
+__all__ = ["AttentionCall", "Causal", "Kind", "Trace", "TraceFileError"]
+
+
+class TraceFileError(ValueError):
+    """A file is no readable trace; the message names the file, the rule and what came."""
+
+
+class Trace:
+    """Attention calls in the order they happened, and the tokens they are about.
+
+    Parameters
+    ----------
+    calls : iterable of AttentionCall, optional
+    query_tokens : sequence of token sequences, optional
+        The token strings of each batch entry: ``query_tokens[b][t]``.
+    key_tokens : sequence of token sequences, optional
+        The tokens of the keys where they differ (cross-attention). None: those of the queries.
+    source, model : str, optional
+        Where the trace comes from, and which model made it; shown to people, never interpreted.
+    created : str, optional
+        ISO 8601 time in UTC; None means now.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> eye = np.eye(2, dtype=np.float32)[None, None]
+    >>> call = AttentionCall("layer.0", 0, query=np.zeros_like(eye), key=eye)
+    >>> trace = Trace([call], query_tokens=[["a", "b"]])
+    >>> trace.calls[0].weights(head=0)
+    array([[0.5, 0.5],
+           [0.5, 0.5]], dtype=float32)
+    >>> trace.tokens_of(call, batch=0)
+    (('a', 'b'), ('a', 'b'))
+    """
+
+    def __init__(
+        self,
+        calls: Iterable[AttentionCall] = (),
+        *,
+        query_tokens: Sequence[Sequence[str]] = (),
+        key_tokens: Sequence[Sequence[str]] | None = None,
+        source: str = "",
+        model: str = "",
+        created: str | None = None,
+    ) -> None:
+        check_text("source", source)
+        check_text("model", model)
+        self._calls: list[AttentionCall] = []
+        for call in calls:
+            self.append(call)
+        self.set_tokens(query_tokens, key_tokens)
+        self.source = source
+        self.model = model
+        self.created = _now() if created is None else created
+        check_time("created", self.created)
+
+    def __repr__(self) -> str:
+        return f"Trace({len(self._calls)} calls, source={self.source!r}, model={self.model!r})"
+
+    @property
+    def calls(self) -> tuple[AttentionCall, ...]:
+        """The calls so far, in order."""
+        return tuple(self._calls)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layer name of each call, in order."""
+        return tuple(call.layer for call in self._calls)
+
+    @property
+    def query_tokens(self) -> tuple[tuple[str, ...], ...]:
+        """``query_tokens[b][t]``; empty where the tokens are not known."""
+        return self._query_tokens
+
+    @property
+    def key_tokens(self) -> tuple[tuple[str, ...], ...]:
+        """``key_tokens[b][s]``; the query tokens where no others were given."""
+        return self._key_tokens
+
+    def append(self, call: AttentionCall) -> None:
+        """Add a call at the end; capture does so while the model runs."""
+        if not isinstance(call, AttentionCall):
+            raise ValueError(f"a trace holds AttentionCall; got {type(call).__name__}")  # noqa: TRY004 - one error type for wrong input
+        self._calls.append(call)
+
+    def set_tokens(
+        self,
+        query_tokens: Sequence[Sequence[str]],
+        key_tokens: Sequence[Sequence[str]] | None = None,
+    ) -> None:
+        """Replace the tokens; parameters as for the class."""
+        self._query_tokens = _token_rows("query_tokens", query_tokens)
+        self._key_tokens = (
+            self._query_tokens if key_tokens is None else _token_rows("key_tokens", key_tokens)
+        )
+
+    def tokens_of(
+        self, call: AttentionCall, batch: int = 0
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Labels for the queries and the keys of one call.
+
+        A self-attention call takes both from the one token row that fits (an encoder's calls
+        from `key_tokens`); a cached decoding step from that row's part it is about. Where no
+        row fits, or two different rows fit equally well, the labels are positions
+        ("0", "1", …): a position is never wrong.
+        """
+        query_row = self._query_tokens[batch] if batch < len(self._query_tokens) else ()
+        key_row = self._key_tokens[batch] if batch < len(self._key_tokens) else ()
+        if call.kind == "self":
+            fitting = {row for row in (query_row, key_row) if _covers(row, call)}
+            if len(fitting) == 1:
+                row = fitting.pop()
+                return row[call.q_offset :][: call.query_len], row[: call.key_len]
+            if fitting:
+                return _positions(call.query_len), _positions(call.key_len)
+        return (
+            query_row if len(query_row) == call.query_len else _positions(call.query_len),
+            key_row if len(key_row) == call.key_len else _positions(call.key_len),
+        )
+
+    def save(self, path: str | PathLike[str], *, tokens: bool = True) -> None:
+        """Write the trace as one safetensors file (schema ``attnpanel.trace/1``).
+
+        The file appears whole or not at all: an older file stays as it was until the new one
+        is complete on disk.
+
+        Parameters
+        ----------
+        path : path
+            Written to; the folder must exist.
+        tokens : bool, optional
+            False leaves the token texts out, so a private prompt stays private.
+
+        Raises
+        ------
+        TraceFileError
+            If the trace breaks a rule that :meth:`load` checks, non-finite inputs included.
+        """
+        from attnpanel.trace_file import save_trace
+
+        save_trace(self, path, tokens=tokens)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Trace:
+        """Read a trace file, checking it as hostile: sizes and shapes before any data.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TraceFileError
+            If it is not a readable trace. Nothing in it is ever executed.
+        """
+        from attnpanel.trace_file import load_trace
+
+        return load_trace(path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "upload") -> Trace:
+        """Read the content of a trace file, as from an upload; `name` appears in errors."""
+        from attnpanel.trace_file import parse_trace
+
+        return parse_trace(data, name)
+
+
+def _covers(row: tuple[str, ...], call: AttentionCall) -> bool:
+    if call.q_offset:
+        return call.q_offset + call.query_len == call.key_len <= len(row)
+    return len(row) == call.query_len == call.key_len
+
+
+def _positions(length: int) -> tuple[str, ...]:
+    return tuple(map(str, range(length)))
+
+
+def _token_rows(name: str, rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    if isinstance(rows, str) or any(isinstance(row, str) for row in rows):
+        raise ValueError(f"{name} must hold one sequence of tokens per batch entry; got text")
+    checked = tuple(tuple(row) for row in rows)
+    for b, row in enumerate(checked):
+        for t, token in enumerate(row):
+            check_text(f"{name}[{b}][{t}]", token)
+    return checked
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
