@@ -246,9 +246,7 @@ def _repeat_heads(x: NDArray[np.floating], groups: int) -> NDArray[np.floating]:
 def _mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     array = np.asarray(mask)
     if array.dtype != np.bool_:
-        raise ValueError(
-            f"mask must be boolean, True where attending is allowed; got {array.dtype}"
-        )
+        raise ValueError(f"mask must be boolean, True where a query may attend; got {array.dtype}")
     return _broadcast("mask", array, shape)
 
 
