@@ -145,15 +145,13 @@ def free_port() -> int:
 def wait_for_address(server: subprocess.Popen, log: Path) -> str:
     """Return the address the app prints once it listens."""
     deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline:
+    ended = False
+    while not ended and time.monotonic() < deadline:
         # Asked before the log is read: what a dying server wrote last is then in the log.
         ended = server.poll() is not None
         found = re.search(r"^attnpanel: (http://\S+)$", log.read_text(), re.MULTILINE)
         if found:
             return found[1]
-        if ended:
-            break
         time.sleep(0.05)
-    pytest.fail(
-        f"`attnpanel serve` printed no address within {START_LIMIT_S} s:\n{log.read_text()}"
-    )
+    outcome = "ended" if ended else f"printed no address within {START_LIMIT_S} s"
+    pytest.fail(f"`attnpanel serve` {outcome}:\n{log.read_text()}")

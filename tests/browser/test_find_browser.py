@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,25 @@ def test_a_wrong_name_in_the_environment_is_not_papered_over(monkeypatch, tmp_pa
 def test_without_a_browser_the_command_says_what_to_do(capsys):
     assert main([]) == 1
     assert capsys.readouterr().err.strip() == WHAT_TO_DO
+
+
+def test_root_on_debian_gets_debians_browser(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    chromium = tmp_path / "chromium"
+    program(tmp_path / "apt-get", 0).write_text(
+        f"#!/bin/sh\n[ $1 = install ] && echo '#!/bin/sh' >{chromium} && /bin/chmod +x {chromium}\n"
+    )
+
+    assert main(["--install"]) == 0
+    assert capfd.readouterr().out == f"{chromium}\n"
+
+
+def test_without_root_playwright_brings_its_own(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr("tests.browser.find_browser._run", lambda *command: ran.append(command))
+    program(tmp_path / "apt-get", 0)
+
+    main(["--install"])
+
+    assert ran == [(sys.executable, "-m", "playwright", "install", "chromium")]
