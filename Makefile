@@ -53,4 +53,4 @@ format: install ## Format, and fix what ruff can fix
 
 clean: ## Remove caches and build outputs (.venv stays)
 	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
-	@find attnpanel bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
