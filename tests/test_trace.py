@@ -223,9 +223,9 @@ def test_a_call_shows_its_sizes_not_its_arrays():
     [
         ({"layer": 3}, "layer must be text; got int"),
         ({"layer": "a\udc80"}, r"layer must be text that UTF-8 can hold; got 'a\udc80'"),
-        ({"index": -1}, "index must be an integer from 0; got -1"),
-        ({"index": True}, "index must be an integer from 0; got True"),
-        ({"q_offset": 1.0}, "q_offset must be an integer from 0; got 1.0"),
+        ({"index": -1}, "index must be an integer from 0 to 2147483647; got -1"),
+        ({"index": True}, "index must be an integer from 0 to 2147483647; got True"),
+        ({"q_offset": 1.0}, "q_offset must be an integer from 0 to 2147483647; got 1.0"),
         ({"kind": "own"}, "kind must be one of self, cross; got 'own'"),
         ({"causal": True}, "causal must be one of none, top_left, bottom_right; got True"),
         ({"scale": np.inf}, "scale must be finite; got inf"),
