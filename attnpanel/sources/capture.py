@@ -1,0 +1,139 @@
+"""``with capture(model) as trace``: the attention of a PyTorch model as it runs, unchanged."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from attnpanel.errors import MissingDependencyError
+from attnpanel.rules import check_choice
+from attnpanel.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import nn
+
+    from attnpanel.sources.capture_recorder import Recorder
+
+
+@contextmanager
+def capture(
+    model: nn.Module,
+    *,
+    layers: str | Sequence[str] = "*",
+    dtype: Literal["float32", "float16"] = "float32",
+    values: bool = True,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+) -> Iterator[Trace]:
+    """Record the attention of a model while it runs, without changing what it computes.
+
+    Seen are Hugging Face models with any ``attn_implementation``,
+    ``F.scaled_dot_product_attention`` in any module, and ``nn.MultiheadAttention`` with
+    everything built on it. Recorded are queries, keys and masks; the trace computes weights
+    from them when asked, as they are before dropout. Where the model gives weights of its own
+    (eager attention), the recomputed ones are compared with them on some rows, and if they
+    differ, as with soft-capped scores or attention sinks, the model's own are stored.
+
+    Only calls of this thread and of modules of `model` are recorded. Captures may be nested;
+    each sees the calls inside it. Nothing stays patched when the block ends, however it ends.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    layers : str or sequence of str, optional
+        Globs over the qualified names of the modules that compute attention, such as
+        ``"encoder.layer.3.*"``. A model that is itself the attention has its class's name.
+    dtype : {"float32", "float16"}, optional
+        How queries, keys and values are stored. float16 takes half the memory and moves
+        weights by about 2e-3; a call with numbers beyond its range (65504) is kept in float32.
+    values : bool, optional
+        False leaves the values out; outputs can then not be shown.
+    tokens : sequence of str, or one such sequence per batch entry, optional
+        The token strings, for labels.
+
+    Yields
+    ------
+    Trace
+        Filled while the model runs. A call's index counts the model's attention calls,
+        including those that `layers` leaves out.
+
+    Raises
+    ------
+    ValueError
+        If an argument breaks its rule.
+    MissingDependencyError
+        If PyTorch is not installed.
+
+    Warns
+    -----
+    UserWarning
+        When the block ends and a call could not be recorded, or none was; says what to do.
+
+    Examples
+    --------
+    >>> with capture(model) as trace:            # doctest: +SKIP
+    ...     model(**inputs)
+    >>> trace.calls[0].weights(head=0)           # doctest: +SKIP
+    """
+    try:
+        from torch import nn
+    except ImportError as error:
+        raise MissingDependencyError(
+            'capture needs PyTorch: pip install "attnpanel[torch]"'
+        ) from error
+    from attnpanel.sources.capture_huggingface import attention_interface
+    from attnpanel.sources.capture_recorder import Recorder
+    from attnpanel.sources.capture_session import recording
+    from attnpanel.sources.capture_torch import fused_modules, see
+
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")  # noqa: TRY004 - one error type for wrong input
+    check_choice("dtype", dtype, ("float32", "float16"))
+    recorder = Recorder(
+        model,
+        layers=[layers] if isinstance(layers, str) else layers,
+        half=dtype == "float16",
+        values=values,
+        trace=Trace(query_tokens=_token_rows(tokens), source="capture", model=type(model).__name__),
+    )
+    with ExitStack() as stack:
+        for patch in (*fused_modules(), *attention_interface()):
+            stack.enter_context(patch.installed())
+        stack.enter_context(recording(recorder, see))
+        yield recorder.trace
+    for message in _warnings(recorder):
+        warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _token_rows(
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None,
+) -> Sequence[Sequence[str]]:
+    if not tokens:
+        return ()
+    if isinstance(tokens, str):
+        raise ValueError(f"tokens must be a sequence of strings; got the text {tokens[:80]!r}")  # noqa: TRY004 - one error type for wrong input
+    flat = [token for token in tokens if isinstance(token, str)]
+    return [flat] if flat else tokens
+
+
+def _warnings(recorder: Recorder) -> Iterator[str]:
+    """Say what a person should know when a capture ends."""
+    for reason, layer in recorder.left_out.items():
+        yield f"attention of layer {layer!r}, and maybe others, was not recorded: {reason}"
+    if recorder.trace.calls or recorder.left_out:
+        return
+    if recorder.unwanted:
+        names = ", ".join(dict.fromkeys(recorder.unwanted[:3]))
+        yield (
+            f"no attention was captured: layers={list(recorder.layers)} matches none of the "
+            f"{len(recorder.unwanted)} calls, whose layers are named {names}, …"
+        )
+        return
+    yield (
+        f"no attention of {recorder.trace.model} was captured. Run the model inside the with "
+        "block, in the same thread. Attention written by hand, compiled, or computed by "
+        "flash-attn or xformers is not seen: load a Hugging Face model with "
+        "attn_implementation='sdpa', or call F.scaled_dot_product_attention"
+    )

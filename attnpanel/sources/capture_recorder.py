@@ -1,0 +1,227 @@
+"""Turns the calls a model makes into the calls a trace keeps."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnpanel.attention import attend
+from attnpanel.attention_call import AttentionCall, Kind
+from attnpanel.sources.capture_masks import MaskReader
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from attnpanel.sources.capture_seen import SeenCall
+    from attnpanel.trace import Trace
+
+HALF_MAX = 65504.0  # the largest float16
+# Rows of each head on which recomputed weights are compared with the model's own.
+CHECKED_ROWS = 8
+# How far they may differ, by the model's precision: sums are taken in another order.
+TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 5e-3, "bfloat16": 3e-2}
+# How model code names attention over another sequence: T5, BART and Whisper, BERT and GPT-2.
+CROSS = re.compile(r"cross|encoder_attn|enc_?dec", re.IGNORECASE)
+
+
+class Recorder:
+    """One capture: which calls are wanted, how they are stored, and what was left out.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    layers : sequence of str
+        Globs over the modules' qualified names.
+    half : bool
+        Store float16 where it can hold the numbers.
+    values : bool
+        Keep the values.
+    trace : Trace
+        Filled as the model runs.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, layers: Sequence[str], half: bool, values: bool, trace: Trace
+    ) -> None:
+        self.names = {id(module): name for name, module in model.named_modules()}
+        self.names[id(model)] = type(model).__name__  # the root's qualified name is empty
+        self.model = model  # keeps the ids above valid
+        self.layers, self.half, self.values = tuple(layers), half, values
+        self.trace = trace
+        self.seen = 0
+        self.unwanted: list[str] = []
+        self.left_out: dict[str, str] = {}
+        self._masks = MaskReader()
+
+    def record(self, seen: SeenCall) -> None:
+        """Add one call to the trace, if it is this model's and its layer is wanted."""
+        layer = self._layer(seen.modules)
+        if layer is None:
+            return
+        index, self.seen = self.seen, self.seen + 1
+        if not any(fnmatchcase(layer, pattern) for pattern in self.layers):
+            self.unwanted.append(layer)
+            return
+        # One capture that can't keep a call must not keep it from the others around it.
+        try:
+            self.trace.append(self._store(seen, layer, index))
+        except (ValueError, RuntimeError) as error:
+            self.left_out.setdefault(str(error), layer)
+
+    def leave_out(self, modules: tuple[nn.Module, ...], reason: str) -> None:
+        """Remember a call that can't be recorded, to be told when the capture ends."""
+        layer = self._layer(modules)
+        if layer is not None:
+            self.left_out.setdefault(reason, layer)
+
+    def _layer(self, modules: tuple[nn.Module, ...]) -> str | None:
+        return next((self.names[id(m)] for m in modules if id(m) in self.names), None)
+
+    def _store(self, seen: SeenCall, layer: str, index: int) -> AttentionCall:
+        query, key, value = self._arrays(seen.query, seen.key, seen.value)
+        sees = self._masks.read(seen.mask, seen.bias, query.shape[2], key.shape[2])
+        if seen.causal != "none" and sees.causal not in {"none", seen.causal}:
+            raise ValueError("a causal call must not have a mask with another causal rule")
+        causal = sees.causal if seen.causal == "none" else seen.causal
+        kind = seen.kind or _kind(layer, query.shape[2], key.shape[2], sees.mask, causal)
+        offset = 0
+        if kind == "self" and causal != "top_left" and key.shape[2] > query.shape[2]:
+            offset = _last_visible(sees.mask, key.shape[2]) + 1 - query.shape[2]
+        call = AttentionCall(
+            layer,
+            index,
+            kind,
+            query=query,
+            key=key,
+            value=value,
+            mask=sees.mask,
+            bias=sees.bias,
+            causal=causal,
+            scale=seen.scale,  # type: ignore[arg-type]  # None stands for 1 / sqrt(D)
+            q_offset=max(offset, 0),
+        )
+        return self._checked(call, seen)
+
+    def _arrays(
+        self, query: Tensor, key: Tensor, value: Tensor
+    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
+        """Copy to the CPU, all three in one dtype: a call that float16 can't hold is float32."""
+        import torch
+
+        kept = [query, key, *([value] if self.values else [])]
+        for name, tensor in zip(("query", "key", "value"), kept, strict=False):
+            if tensor.device.type == "meta" or tensor.is_nested:
+                what = "nested" if tensor.is_nested else "on the meta device, without numbers"
+                raise ValueError(f"{name} must be an ordinary tensor; it is {what}")
+        dtype = torch.float32
+        if self.half and all(_fits_half(tensor) for tensor in kept):
+            dtype = torch.float16
+        arrays = [_copy(tensor, dtype) for tensor in kept]
+        return arrays[0], arrays[1], arrays[2] if self.values else None
+
+    def _checked(self, call: AttentionCall, seen: SeenCall) -> AttentionCall:
+        """Give back the call where it makes the model's weights, else one that holds them."""
+        assert call.query is not None  # noqa: S101 - set in _store
+        assert call.key is not None  # noqa: S101
+        if seen.weights is None or seen.dropped:
+            if not seen.trusted:
+                raise ValueError(
+                    "the model caps its scores, uses attention sinks or selects keys, which "
+                    "query and key alone do not tell; load it with attn_implementation='eager' "
+                    "and call eval(), and its own weights are recorded"
+                )
+            if not (np.isfinite(call.query).all() and np.isfinite(call.key).all()):
+                raise ValueError("query and key must be finite; they hold nan or inf")
+            return call
+        rows = np.unique(np.linspace(0, call.query_len - 1, CHECKED_ROWS).round().astype(int))
+        if seen.trusted and _agrees(call, seen.weights, rows, half=self.half):
+            return call
+        weights = _copy(seen.weights, _half_or_float(half=self.half))
+        return AttentionCall(
+            call.layer,
+            call.index,
+            call.kind,
+            value=call.value,
+            recorded_weights=weights,
+            scale=call.scale,
+            q_offset=call.q_offset,
+        )
+
+
+def _agrees(call: AttentionCall, weights: Tensor, rows: NDArray[np.integer], *, half: bool) -> bool:
+    """Whether weights recomputed from what is stored are the model's, on some rows of each head."""
+    import torch
+
+    full = (call.batch, call.heads, call.query_len, call.key_len)
+    if tuple(weights.shape) != full or call.query is None or call.key is None:
+        return False
+    if not np.isfinite(call.query).all() or not np.isfinite(call.key).all():
+        return False
+    own = weights.detach()[:, :, torch.from_numpy(rows).to(weights.device)]
+    past = call.q_offset if call.causal == "top_left" else call.key_len - call.query_len
+    sees = np.arange(call.key_len) <= rows[:, None] + past
+    mask = sees if call.causal != "none" else np.ones_like(sees)
+    if call.mask is not None:
+        mask = mask & np.broadcast_to(call.mask, full)[:, :, rows]
+    bias = None if call.bias is None else np.broadcast_to(call.bias, full)[:, :, rows]
+    try:
+        again = attend(
+            call.query[:, :, rows], call.key, None, mask=mask, bias=bias, scale=call.scale
+        )
+    except ValueError:  # scores beyond float32
+        return False
+    limit = max(TOLERANCE[str(weights.dtype).removeprefix("torch.")], 5e-3 if half else 0)
+    # A nan of the model's own is a difference, too.
+    return bool(np.abs(again.weights - own.to("cpu", torch.float32).numpy()).max() <= limit)
+
+
+def _kind(
+    layer: str, query_len: int, key_len: int, mask: NDArray[np.bool_] | None, causal: str
+) -> Kind:
+    """Tell self from cross attention by the layer's name, or by lengths that only one can have.
+
+    A cached decoding step has more keys than queries, too; it has one query or a mask.
+    """
+    if CROSS.search(layer) or query_len > key_len:
+        return "cross"
+    open_to_all = mask is None and causal == "none"
+    return "cross" if 1 < query_len < key_len and open_to_all else "self"
+
+
+def _last_visible(mask: NDArray[np.bool_] | None, key_len: int) -> int:
+    """Find the last key that the last query sees: with cached keys that is its own."""
+    if mask is None or mask.shape[-1] != key_len:
+        return key_len - 1
+    seen = np.flatnonzero(mask[0, 0, -1])
+    return int(seen[-1]) if len(seen) else key_len - 1
+
+
+def _fits_half(tensor: Tensor) -> bool:
+    import torch
+
+    if tensor.dtype == torch.float16 or tensor.numel() == 0:
+        return True
+    low, high = torch.aminmax(tensor.detach())
+    return bool(low >= -HALF_MAX and high <= HALF_MAX)
+
+
+def _half_or_float(*, half: bool) -> Any:
+    import torch
+
+    return torch.float16 if half else torch.float32
+
+
+def _copy(tensor: Tensor, dtype: Any) -> NDArray[Any]:
+    """Copy into a read-only array: caches and in-place steps may change the tensor later."""
+    import torch
+
+    copied = tensor.detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
+    array: NDArray[Any] = copied.numpy()
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,188 @@
+"""Who is capturing in this thread, and the patches that hold while anybody is.
+
+Patches are process-wide, so they are counted: the first capture installs them, the last one
+restores what was there. Recorders are per thread, so in other threads a patch does nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.sources.capture_seen import running_modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch.overrides import TorchFunctionMode
+
+    from attnpanel.sources.capture_recorder import Recorder
+    from attnpanel.sources.capture_seen import SeenCall
+
+    Handler = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+
+class _Thread(threading.local):
+    """One thread's captures, outermost first, and the one mode that listens for them all."""
+
+    def __init__(self) -> None:
+        self.recorders: tuple[Recorder, ...] = ()
+        self.mode: TorchFunctionMode | None = None
+        self.rehearsing = False
+
+
+_thread = _Thread()
+
+
+def recorders() -> tuple[Recorder, ...]:
+    """List the recorders of this thread; empty while no capture runs or capturing is paused."""
+    return _thread.recorders
+
+
+def report(make: Callable[[], SeenCall]) -> None:
+    """Hand a call to every capture of this thread: nested captures each see it.
+
+    The model must run on, whatever it does: a call that can't be read or kept is left out, and
+    told of when the capture ends.
+    """
+    try:
+        seen = make()
+        for recorder in _thread.recorders:
+            recorder.record(seen)
+    except (ValueError, RuntimeError, IndexError) as error:
+        modules = running_modules()
+        for recorder in _thread.recorders:
+            recorder.leave_out(modules, str(error))
+
+
+def rehearsing() -> bool:
+    """Whether a module is being run only to be seen."""
+    return _thread.rehearsing
+
+
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """Mark a run of which nothing but the recorded calls is kept."""
+    _thread.rehearsing = True
+    try:
+        yield
+    finally:
+        _thread.rehearsing = False
+
+
+@contextmanager
+def recording(recorder: Recorder, handler: Handler) -> Iterator[None]:
+    """Let `recorder` see this thread's calls; the outermost capture starts the listening mode."""
+    if _thread.mode is not None:
+        before = _thread.recorders
+        _thread.recorders = (*before, recorder)
+        try:
+            yield
+        finally:
+            _thread.recorders = before
+        return
+    mode = listen(handler)
+    with mode:
+        _thread.mode, _thread.recorders = mode, (recorder,)
+        try:
+            yield
+        finally:
+            _thread.mode, _thread.recorders = None, ()
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Run a piece of the model as if nobody captured: no recorders, and the mode taken off.
+
+    Taken off and not only silenced, because torch itself asks whether a mode is active (the
+    fused path of its transformer modules) and torch.compile would trace into it.
+    """
+    # Torch has no public way to reach below the top of its stack, and no types for this one.
+    from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
+
+    modes: Callable[[], list[TorchFunctionMode]] = _get_current_function_mode_stack
+    pop: Callable[[], TorchFunctionMode] = _pop_mode
+    push: Callable[[TorchFunctionMode], None] = _push_mode
+    before, _thread.recorders = _thread.recorders, ()
+    stack = modes()
+    # Inside its own handler a mode is off the stack already.
+    at = next((i for i, mode in enumerate(stack) if mode is _thread.mode), len(stack))
+    taken = [pop() for _ in stack[at:]]
+    others = [mode for mode in reversed(taken) if mode is not _thread.mode]
+    for mode in others:
+        push(mode)
+    try:
+        yield
+    finally:
+        for _ in others:
+            pop()
+        for mode in reversed(taken):
+            push(mode)
+        _thread.recorders = before
+
+
+def listen(handler: Handler) -> TorchFunctionMode:
+    """Make a mode that hands every torch function called in its ``with`` block to `handler`."""
+    mode: TorchFunctionMode = _mode_type()(handler)
+    return mode
+
+
+@cache
+def _mode_type() -> Callable[[Handler], TorchFunctionMode]:
+    from torch.overrides import TorchFunctionMode
+
+    class Listening(TorchFunctionMode):
+        def __init__(self, handler: Handler) -> None:
+            super().__init__()
+            self.handler = handler
+
+        def __torch_function__(
+            self,
+            func: Callable[..., Any],
+            types: object,
+            args: tuple[Any, ...] = (),
+            kwargs: dict[str, Any] | None = None,
+        ) -> Any:
+            return self.handler(func, args, kwargs or {})
+
+    return Listening
+
+
+class Patch:
+    """An attribute of a class that is another one while at least one capture runs.
+
+    Parameters
+    ----------
+    owner : class
+    name : str
+    around : callable
+        Makes the new attribute from the old one.
+    """
+
+    _lock = threading.Lock()
+
+    def __init__(self, owner: type, name: str, around: Callable[[Any], Any]) -> None:
+        self.owner, self.name, self.around = owner, name, around
+        self.original: Any = None
+        self.replacement: Any = None
+        self.users = 0
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Keep the patch in place, at least until the block ends."""
+        with self._lock:
+            self.users += 1
+            if self.users == 1:
+                self.original = self.owner.__dict__[self.name]
+                self.replacement = self.around(self.original)
+                setattr(self.owner, self.name, self.replacement)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.users -= 1
+                # Somebody else's patch on top of ours stays: ours does nothing by now.
+                if self.users == 0 and self.owner.__dict__[self.name] is self.replacement:
+                    setattr(self.owner, self.name, self.original)
