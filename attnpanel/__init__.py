@@ -37,7 +37,7 @@ _LAZY = {
     "trace_prompt": "attnpanel.sources.prompts",
 }
 
-__all__ = [  # noqa: PLE0604, RUF022 - the eager names, then the lazy ones from the table above
+__all__ = [  # noqa: PLE0604 - the eager names, then the lazy ones from the table above
     "Attention",
     "attend",
     "make_mask",

@@ -1,0 +1,86 @@
+"""The components written in JavaScript, and their Python sides.
+
+They exist where a Panel widget would run a token as markup, or where only the browser knows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import param
+from panel.custom import JSComponent
+
+from attnpanel.theme import stylesheet
+
+HERE = Path(__file__).parent
+
+
+class _Styled(JSComponent):
+    """A component that wears the page's stylesheet."""
+
+    __abstract = True
+
+    def __init__(self, **params: Any) -> None:
+        params.setdefault("stylesheets", [stylesheet()])
+        super().__init__(**params)
+
+
+class TokenStrip(_Styled):
+    """The tokens as text shaded by weight; sends ``{"token": i}`` or ``{"key": j}`` on a tap."""
+
+    content = param.Dict(default={}, doc="As `attnpanel.views.text.shaded_tokens` makes it.")
+
+    _esm = HERE / "tokens.js"
+
+
+class SentenceLine(_Styled):
+    """One sentence of arithmetic."""
+
+    pieces = param.List(default=[], doc="[kind, text] pairs, in reading order.")
+
+    _esm = HERE / "sentence.js"
+
+
+class Words(_Styled):
+    """A title or caption; token text in it is shown, never run."""
+
+    text = param.String(default="", doc="The main words.")
+    aside = param.String(default="", doc="Lighter words after them.")
+    tone: param.Selector[Any] = param.Selector(
+        default="plain", objects=["plain", "muted", "error", "busy"], doc="How it is set."
+    )
+    heading = param.Boolean(default=False, constant=True, doc="Whether it titles a card.")
+
+    _esm = HERE / "words.js"
+
+
+class Interaction(_Styled):
+    """Keyboard, pointer and address bar; invisible. Sends what the reader did as messages."""
+
+    uid = param.String(default="", doc="Names this explorer's events on the page.")
+    root_class = param.String(default="", doc="CSS class of the explorer's outermost element.")
+    whole_page = param.Boolean(default=False, doc="Whether the page shows this explorer alone.")
+    writes_address = param.Boolean(default=False, doc="Whether the address bar holds its state.")
+    asks_theme = param.Boolean(default=False, doc="Whether to ask if the reader prefers dark.")
+    address = param.String(default="", doc="The query string that restores what is shown.")
+    tips = param.Dict(default={}, doc="Control name to [label, tooltip].")
+    dark = param.Boolean(default=False, doc="Whether the page is dark.")
+
+    _esm = HERE / "interaction.js"
+
+
+class Upload(_Styled):
+    """A place to choose or drop a file; sends its chunks, or why it was refused."""
+
+    accept = param.String(default=".safetensors", doc="What the file dialog offers.")
+    prompt = param.String(default="Choose or drop a trace file", doc="What the place says.")
+    max_bytes = param.Integer(default=64_000_000, bounds=(1, None), doc="Largest file, in bytes.")
+
+    _esm = HERE / "upload.js"
+
+
+class CopyLink(_Styled):
+    """Copies the page's address."""
+
+    _esm = HERE / "copy_link.js"

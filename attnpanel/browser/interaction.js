@@ -1,0 +1,121 @@
+// Keyboard, pointer and address bar: what a reader does on the page, told to the explorer's state.
+// Plots tell of taps and moves by an "attn:<uid>" event on the document (see explorer.py).
+
+const STEPS = {
+  ArrowUp: ["query_index", -1],
+  ArrowDown: ["query_index", 1],
+  ArrowLeft: ["head", -1],
+  ArrowRight: ["head", 1],
+  "[": ["layer", -1],
+  "]": ["layer", 1],
+};
+const JUMPS = { Home: ["query_index", "first"], End: ["query_index", "last"] };
+
+function typing(path) {
+  return path.some(
+    (node) =>
+      node instanceof Element &&
+      (node.matches("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]") ||
+        node.getAttribute("role") === "slider"),
+  );
+}
+
+// Every element below a node, shadow roots included.
+function* below(node) {
+  for (const child of node.children ?? []) {
+    yield child;
+    if (child.shadowRoot) yield* below(child.shadowRoot);
+    yield* below(child);
+  }
+}
+
+export function render({ model }) {
+  const anchor = document.createElement("span");
+  anchor.hidden = true;
+
+  const onKey = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const path = event.composedPath();
+    const inside = path.some((node) => node.classList?.contains(model.root_class));
+    // Alone on its page the explorer listens everywhere; beside others only where the focus is.
+    if (typing(path) || !(inside || (model.whole_page && path[0] === document.body))) return;
+    let message = null;
+    if (event.key in STEPS) message = { step: STEPS[event.key] };
+    else if (event.key in JUMPS) message = { jump: JUMPS[event.key] };
+    else if (event.key === "m") message = { next: "mask" };
+    if (message) {
+      event.preventDefault();
+      model.send_msg(message);
+    }
+  };
+
+  let told = "";
+  let timer = null;
+  let waiting = null;
+  const tell = (message) => {
+    // At most one pointer message in 40 ms, the last one always: the server answers each.
+    waiting = message;
+    if (timer !== null) return;
+    timer = setTimeout(() => {
+      timer = null;
+      const text = JSON.stringify(waiting);
+      if (text !== told) model.send_msg(waiting);
+      told = text;
+    }, 40);
+  };
+  const onPlot = (event) => {
+    const { view, kind, x, y } = event.detail;
+    if (kind === "leave") tell({ pair: null });
+    else if (kind === "tap") model.send_msg({ tap: [view, x, y] });
+    else if (view === "scores" || view === "weights") tell({ pair: [Math.round(y), Math.round(x)] });
+  };
+
+  const describe = () => {
+    const root = [...below(document.body)].find((node) => node.classList.contains(model.root_class));
+    if (!root) return;
+    for (const node of [root, ...below(root)]) {
+      for (const [name, [label, tip]] of Object.entries(model.tips)) {
+        if (!node.classList?.contains(`attn-control-${name}`)) continue;
+        node.title = tip;
+        for (const part of below(node.shadowRoot ?? node)) {
+          if (part.matches(".noUi-handle")) part.setAttribute("aria-label", label);
+          if (part.matches(".bk-btn-group")) part.setAttribute("aria-label", label);
+        }
+      }
+    }
+  };
+  const writeAddress = () => {
+    if (!model.writes_address || model.address === "") return;
+    const url = new URL(window.location.href);
+    url.search = model.address;
+    if (url.href !== window.location.href) window.history.replaceState(null, "", url);
+  };
+  const look = () => {
+    if (!model.whole_page) return;
+    if (model.asks_theme) return; // not decided yet
+    document.documentElement.classList.toggle("attn-dark-page", model.dark);
+    document.documentElement.classList.toggle("attn-light-page", !model.dark);
+    document.documentElement.style.colorScheme = model.dark ? "dark" : "light";
+  };
+
+  document.addEventListener("keydown", onKey);
+  document.addEventListener(`attn:${model.uid}`, onPlot);
+  model.on("tips", () => setTimeout(describe, 0));
+  model.on("address", writeAddress);
+  model.on(["dark", "asks_theme"], look);
+  model.on("after_render", () => setTimeout(describe, 0));
+  model.on("remove", () => {
+    clearInterval(asking);
+    document.removeEventListener("keydown", onKey);
+    document.removeEventListener(`attn:${model.uid}`, onPlot);
+  });
+  writeAddress();
+  look();
+  // Messages sent before the connection stands are lost, so ask again until answered.
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const asking = setInterval(() => {
+    if (model.asks_theme) model.send_msg({ prefers_dark: dark });
+    else clearInterval(asking);
+  }, 150);
+  return anchor;
+}

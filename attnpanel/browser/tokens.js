@@ -1,0 +1,51 @@
+// The tokens as text, shaded by weight. Every text goes through textContent: a token is never markup.
+const readable = (text) => (text.trim() === "" ? JSON.stringify(text).slice(1, -1).replaceAll(" ", "␣") : text);
+
+function chips(parent, count, onPick) {
+  while (parent.children.length > count) parent.lastChild.remove();
+  while (parent.children.length < count) {
+    const chip = document.createElement("button");
+    const index = parent.children.length;
+    chip.type = "button";
+    chip.tabIndex = -1; // the arrow keys move the token; hundreds of tab stops would not help
+    chip.addEventListener("click", () => onPick(index));
+    parent.append(chip);
+  }
+  return parent.children;
+}
+
+export function render({ model }) {
+  const root = document.createElement("div");
+  const queries = document.createElement("div");
+  const keys = document.createElement("div");
+  root.className = "attn-tokens";
+  queries.className = keys.className = "attn-chips";
+  root.append(queries, keys);
+
+  const draw = () => {
+    const { keys: names, shades, inks, weights, queries: others, selected } = model.content;
+    const crossed = others.length > 0;
+    queries.hidden = !crossed;
+    const looking = chips(queries, others.length, (i) => model.send_msg({ token: i }));
+    for (let i = 0; i < looking.length; i++) {
+      looking[i].textContent = readable(others[i]);
+      looking[i].classList.toggle("selected", i === selected);
+      looking[i].title = `query ${i}`;
+    }
+    const seen = chips(keys, names.length, (i) => model.send_msg({ [keys.dataset.sends]: i }));
+    keys.dataset.sends = crossed ? "key" : "token";
+    for (let i = 0; i < seen.length; i++) {
+      const chip = seen[i];
+      const text = readable(names[i]);
+      if (chip.textContent !== text) chip.textContent = text;
+      chip.style.background = shades[i];
+      chip.style.color = inks[i];
+      chip.classList.toggle("selected", !crossed && i === selected);
+      chip.setAttribute("aria-pressed", String(!crossed && i === selected));
+      chip.title = `${i} · weight ${weights[i]}`;
+    }
+  };
+  model.on("content", draw);
+  draw();
+  return root;
+}

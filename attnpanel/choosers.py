@@ -1,0 +1,304 @@
+"""Where a page's trace comes from: the toy, a prompt through a model, or a trace file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import panel as pn
+
+from attnpanel.browser import Upload
+from attnpanel.sources.toy import toy_trace
+from attnpanel.theme import stylesheet
+from attnpanel.trace import Trace
+
+PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
+# What the prompt opens on: a head in which “it” finds what it stands for.
+PROMPT_START = {"layer": 3, "head": 1, "query_index": 11}
+Show = Callable[[Trace, Mapping[str, Any]], None]
+Say = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator of a server allows.
+
+    Attributes
+    ----------
+    models : tuple of str
+        The models a visitor may run a prompt through; the first is the default.
+    traces : mapping of str to Trace
+        Trace files named on the command line, offered by name.
+    max_tokens : int
+        Longest prompt, in tokens.
+    max_characters : int
+        Longest prompt, in characters, checked before any tokeniser sees it.
+    max_upload_bytes : int
+        Largest trace file a visitor may upload, in bytes.
+    """
+
+    models: tuple[str, ...] = ("minilm",)
+    traces: Mapping[str, Trace] = field(default_factory=dict)
+    max_tokens: int = 512
+    max_characters: int = 20_000
+    max_upload_bytes: int = 64_000_000
+
+
+class ToyChooser:
+    """The notebook's random toy, by its four numbers."""
+
+    name = "toy"
+    _FIELDS = (("T", "T", 8, 2048), ("d_model", "d_model", 8, 1024), ("heads", "heads", 4, 64))
+
+    def __init__(self, show: Show, say: Say) -> None:
+        self._show, self._say = show, say
+        self._inputs = {
+            name: _number(label, default, 1, most) for name, label, default, most in self._FIELDS
+        }
+        self._inputs["seed"] = _number("seed", 42, 0, 2**31 - 1)
+        for widget in self._inputs.values():
+            widget.param.watch(lambda _event: self.open(), "value")
+        self.row = _row(*self._inputs.values())
+
+    def open(self) -> None:
+        """Make the toy of the four numbers and show it."""
+        numbers = {name: widget.value for name, widget in self._inputs.items()}
+        if None in numbers.values():
+            self._say("error", "Each of T, d_model, heads and seed must be a whole number.")
+            return
+        try:
+            trace = toy_trace(**numbers)
+        except ValueError as error:
+            self._say("error", f"{error}. Choose other numbers.")
+            return
+        self._show(trace, {})
+
+    def address(self) -> dict[str, str]:
+        """Return what a link needs to open the same toy."""
+        return {name: str(widget.value) for name, widget in self._inputs.items()}
+
+    def restore(self, texts: Mapping[str, str]) -> None:
+        """Set the numbers a link carries; an unusable one is said and left as it was."""
+        for name, widget in self._inputs.items():
+            if name not in texts:
+                continue
+            text = texts[name]
+            if text.isdecimal() and widget.start <= int(text[:12]) <= widget.end:
+                widget.value = int(text)
+            else:
+                rule = f"{widget.start} to {widget.end}"
+                self._say("error", f"{name} must be a whole number from {rule}; got {text[:40]!r}")
+
+
+class PromptChooser:
+    """A sentence through one of the operator's models."""
+
+    name = "prompt"
+
+    def __init__(self, show: Show, say: Say, settings: Settings) -> None:
+        self._show, self._say, self._settings = show, say, settings
+        self._run_number = 0
+        self.shown = False
+        self._text = pn.widgets.TextInput(
+            value=PROMPT,
+            placeholder="Type a sentence",
+            max_length=settings.max_characters,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-prompt"],
+        )
+        self._text.param.watch(lambda _event: self.open(), "enter_pressed")
+        self._model = pn.widgets.Select(
+            options=list(settings.models),
+            visible=len(settings.models) > 1,
+            width=150,
+            margin=0,
+            stylesheets=[stylesheet()],
+        )
+        self._run = pn.widgets.Button(
+            name="Run",
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-button", "attn-primary"],
+        )
+        self._run.on_click(lambda _event: self.open())
+        self.row = _row(self._text, self._model, self._run)
+
+    def open(self) -> None:
+        """Run the prompt in a thread of its own; the page stays alive and tells how far it is."""
+        text = self._text.value_input or self._text.value
+        self._run_number += 1
+        number, model, settings = self._run_number, self._model.value, self._settings
+        if len(text) > settings.max_characters:
+            most = f"{settings.max_characters:,}"
+            self._say("error", f"A prompt may have at most {most} characters; got {len(text):,}.")
+            return
+        self._run.loading = True
+        self._say("busy", "Reading the prompt …")
+        document = pn.state.curdoc
+
+        def on_page(action: Callable[[], None]) -> None:
+            """Act on the page from the thread, unless another prompt has been run since."""
+
+            def guarded() -> None:
+                if number == self._run_number:
+                    action()
+
+            if document is None or document.session_context is None:
+                guarded()
+            else:
+                document.add_next_tick_callback(guarded)
+
+        def progress(fraction: float, message: str) -> None:
+            on_page(lambda: self._say("busy", f"{message} ({fraction:.0%})"))
+
+        def work() -> None:
+            try:
+                from attnpanel.sources.prompts import trace_prompt
+
+                trace = trace_prompt(
+                    text, model=model, max_tokens=settings.max_tokens, progress=progress
+                )
+            except Exception as error:  # noqa: BLE001 - whatever a model raises, the page lives on
+                sentence = _sentence(error)
+                on_page(lambda: self._finish(sentence, None))
+            else:
+                start = PROMPT_START if text == PROMPT and model == "minilm" else {}
+                on_page(lambda: self._finish("", lambda: self._show(trace, start)))
+
+        threading.Thread(target=work, name="attnpanel-prompt", daemon=True).start()
+
+    def _finish(self, problem: str, show: Callable[[], None] | None) -> None:
+        self._run.loading = False
+        if show is None:
+            self._say("error", problem)
+        else:
+            self.shown = True
+            show()
+
+    def address(self) -> dict[str, str]:
+        """Return what a link needs to run the same prompt."""
+        given = {"prompt": self._text.value}
+        return given if len(self._settings.models) == 1 else {**given, "model": self._model.value}
+
+    def restore(self, texts: Mapping[str, str]) -> None:
+        """Set the prompt and model a link carries."""
+        if "prompt" in texts:
+            self._text.value = texts["prompt"][: self._settings.max_characters]
+        if texts.get("model") in self._settings.models:
+            self._model.value = texts["model"]
+        elif "model" in texts:
+            listed = ", ".join(self._settings.models)
+            self._say("error", f"This server runs {listed}; the link asks for another model.")
+
+
+class FileChooser:
+    """A trace file: uploaded, or one of those the operator named."""
+
+    name = "file"
+
+    def __init__(self, show: Show, say: Say, settings: Settings) -> None:
+        self._show, self._say, self._settings = show, say, settings
+        self._parts: list[bytes] = []
+        self._expected = 0
+        self._upload = Upload(
+            max_bytes=settings.max_upload_bytes, sizing_mode="stretch_width", margin=0
+        )
+        self._upload.on_msg(self._on_message)
+        self._named = pn.widgets.Select(
+            options=list(settings.traces),
+            visible=bool(settings.traces),
+            width=220,
+            margin=0,
+            stylesheets=[stylesheet()],
+        )
+        self._named.param.watch(lambda _event: self.open(), "value")
+        self._uploaded: Trace | None = None
+        self.row = _row(self._named, self._upload)
+
+    def open(self) -> None:
+        """Show the chosen trace, or say what to do where there is none yet."""
+        if self._named.value in self._settings.traces:
+            self._show(self._settings.traces[self._named.value], {})
+        elif self._uploaded is not None:
+            self._show(self._uploaded, {})
+        else:
+            self._say("plain", "Choose a trace file: a .safetensors file written by Trace.save().")
+
+    def address(self) -> dict[str, str]:
+        """Return what a link needs to open the same file; an upload is not on the server."""
+        return {"trace": self._named.value} if self._named.value else {}
+
+    def restore(self, texts: Mapping[str, str]) -> None:
+        """Choose the trace a link names."""
+        if texts.get("trace") in self._settings.traces:
+            self._named.value = texts["trace"]
+        elif "trace" in texts:
+            self._say("error", "This server has no trace of the name in the link.")
+
+    def _on_message(self, event: Any) -> None:
+        """Take a chunk; a file that breaks the rules is refused, and the page lives on."""
+        message = event.data
+        if not isinstance(message, dict):
+            return
+        if "refused" in message:
+            self._say("error", str(message["refused"])[:300])
+            return
+        chunk, offset, size = (message.get(key) for key in ("chunk", "offset", "size"))
+        if not isinstance(chunk, bytes) or not isinstance(offset, int) or not isinstance(size, int):
+            return
+        if offset == 0:
+            self._parts, self._expected = [], size
+        received = sum(map(len, self._parts))
+        if offset != received or size > self._settings.max_upload_bytes:
+            self._parts = []
+            return
+        self._parts.append(chunk)
+        if received + len(chunk) >= self._expected:
+            data, self._parts = b"".join(self._parts), []
+            self._open_bytes(data, str(message.get("name", "upload"))[:120])
+
+    def _open_bytes(self, data: bytes, name: str) -> None:
+        try:
+            trace = Trace.from_bytes(data, name)
+        except ValueError as error:
+            self._say("error", f"{error}. What was shown before is still here.")
+            return
+        if not trace.calls:
+            self._say("error", f"{name} holds no attention call, so there is nothing to show.")
+            return
+        self._uploaded = trace
+        self._show(trace, {})
+
+
+def _sentence(error: Exception) -> str:
+    """Return an error as one readable sentence."""
+    if isinstance(error, (ValueError, ImportError, OSError)):
+        return str(error).strip().splitlines()[0][:500] if str(error).strip() else repr(error)
+    return f"The model failed: {type(error).__name__}: {str(error)[:300]}"
+
+
+def _number(label: str, default: int, low: int, high: int) -> Any:
+    return pn.widgets.IntInput(
+        name=label,
+        value=default,
+        start=low,
+        end=high,
+        width=130,
+        margin=0,
+        stylesheets=[stylesheet()],
+        css_classes=["attn-number"],
+    )
+
+
+def _row(*widgets: Any) -> Any:
+    return pn.Row(
+        *widgets,
+        css_classes=["attn-source"],
+        stylesheets=[stylesheet()],
+        sizing_mode="stretch_width",
+        margin=0,
+    )

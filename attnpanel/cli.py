@@ -1,0 +1,109 @@
+"""The command line: `attnpanel serve | capture`; arguments only, no logic."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the command's name; `sys.argv` by default.
+    """
+    parser = argparse.ArgumentParser(
+        prog="attnpanel", description="See attention, check it, time it."
+    )
+    parser.add_argument("--version", action="version", version=f"attnpanel {version('attnpanel')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_capture(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (ValueError, ImportError, OSError) as error:
+        print(f"attnpanel: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser("serve", help="serve the dashboard and print its address")
+    serve.add_argument("traces", nargs="*", type=Path, metavar="TRACE", help="trace files to offer")
+    serve.add_argument(
+        "--port", type=int, default=5006, help="0 takes any free port (default 5006)"
+    )
+    serve.add_argument(
+        "--address", default="localhost", help="what to listen on (default: this machine only)"
+    )
+    serve.add_argument(
+        "--model",
+        action="append",
+        dest="models",
+        metavar="NAME_OR_FOLDER",
+        help="a model visitors may run prompts through; repeat for several (default minilm)",
+    )
+    serve.add_argument(
+        "--max-tokens", type=int, default=512, help="longest prompt, in tokens (default 512)"
+    )
+    serve.add_argument(
+        "--max-upload-mb", type=int, default=64, help="largest trace file, in MB (default 64)"
+    )
+    serve.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="a further name this server is reached by, as behind a proxy; repeat for several",
+    )
+    serve.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from attnpanel.server import serve
+
+    return serve(
+        options.traces,
+        port=options.port,
+        address=options.address,
+        models=tuple(options.models or ("minilm",)),
+        max_tokens=options.max_tokens,
+        max_upload_bytes=options.max_upload_mb * 1_000_000,
+        origins=tuple(options.allow_origin),
+    )
+
+
+def _add_capture(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    capture = commands.add_parser(
+        "capture", help="run a prompt through a model, save its attention"
+    )
+    capture.add_argument("--model", default="minilm", metavar="NAME_OR_FOLDER")
+    text = capture.add_mutually_exclusive_group(required=True)
+    text.add_argument("--text", help="the prompt")
+    text.add_argument("--text-file", type=Path, help="a UTF-8 file that holds the prompt")
+    capture.add_argument("--max-tokens", type=int, default=2048, help="longest prompt, in tokens")
+    capture.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
+    capture.set_defaults(run=_capture)
+
+
+def _capture(options: argparse.Namespace) -> int:
+    from attnpanel.sources.prompts import trace_prompt
+
+    text = options.text
+    if text is None:
+        text = options.text_file.read_text(encoding="utf-8")
+    trace = trace_prompt(text, model=options.model, max_tokens=options.max_tokens)
+    trace.save(options.output)
+    calls, tokens = len(trace.calls), len(trace.query_tokens[0])
+    print(f"{options.output}: {calls} attention calls, {tokens} tokens")
+    return 0

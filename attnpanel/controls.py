@@ -1,0 +1,204 @@
+"""The controls: one core widget per choice, kept in step with the state both ways."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+from bokeh.models import CustomJSTickFormatter
+
+from attnpanel.masks import MASKS
+from attnpanel.theme import stylesheet
+from attnpanel.views.drawing import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attnpanel.state import ExplorerState
+
+# Panel waits this long before it acts on a change, so that a drag gives few events. Its own 50 ms
+# are half of what a reader notices; events that pile up are merged however short the wait is.
+DEBOUNCE_MS = 4
+EXPONENT_STEP = 0.05
+WORDS = "return words[tick] ?? String(tick)"
+MASK_LABELS: dict[str, str] = {"model": "model", **{row.kind: row.label for row in MASKS}}
+
+
+@dataclass(frozen=True)
+class Control:
+    """One choice on the page.
+
+    Attributes
+    ----------
+    name : str
+        The state's parameter.
+    build : callable
+        Makes the widget from its common keyword arguments.
+    words : callable or None
+        For a slider: the text beside each position, from the state.
+    hidden : bool
+        Whether to leave the control out, not only dim it, where it does nothing.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    words: Callable[[ExplorerState], list[str]] | None = None
+    hidden: bool = False
+
+
+def _slider(**options: Any) -> Any:
+    return pn.widgets.IntSlider(start=0, end=1, **options)
+
+
+def _exponent(**options: Any) -> Any:
+    shown = CustomJSTickFormatter(code="return (10 ** tick).toFixed(2)")
+    return pn.widgets.FloatSlider(start=-1.0, end=1.0, step=EXPONENT_STEP, format=shown, **options)
+
+
+def _buttons(**options: Any) -> Any:
+    return pn.widgets.RadioButtonGroup(button_type="default", **options)
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"{index} of 0–{count - 1}" for index in range(count)] if count > 1 else ["0"]
+
+
+def _layers(state: ExplorerState) -> list[str]:
+    return _numbered(len(state.trace.calls))
+
+
+def _heads(state: ExplorerState) -> list[str]:
+    return _numbered(state.call.heads)
+
+
+def _batches(state: ExplorerState) -> list[str]:
+    return _numbered(state.call.batch)
+
+
+def _tokens(state: ExplorerState) -> list[str]:
+    return [f"{index} · {shorten(token, 18)}" for index, token in enumerate(state.query_tokens)]
+
+
+CONTROLS: tuple[Control, ...] = (
+    Control("layer", _slider, _layers),
+    Control("head", _slider, _heads),
+    Control("aggregate", pn.widgets.Checkbox),
+    Control("batch", _slider, _batches, hidden=True),
+    Control("query_index", _slider, _tokens),
+    Control("temperature", _exponent),
+    Control("mask", _buttons),
+    Control("pad_len", _slider),
+    Control("window", _slider, hidden=True),
+    Control("align", _buttons, hidden=True),
+    Control("empty_rows", _buttons),
+    Control("weight_scale", _buttons),
+    Control("color_seed", pn.widgets.IntInput),
+)
+
+
+class Controls:
+    """The widgets of all choices.
+
+    Parameters
+    ----------
+    state : ExplorerState
+        Changed by the widgets; a change of it moves them.
+    """
+
+    def __init__(self, state: ExplorerState) -> None:
+        self.state = state
+        self.widgets: dict[str, Any] = {}
+        self._boxes: dict[str, Any] = {}
+        for control in CONTROLS:
+            self._add(control)
+        names = [control.name for control in CONTROLS]
+        state.param.watch(lambda *_: self.refresh(), [*names, "trace"])
+        self.refresh()
+
+    @property
+    def column(self) -> list[Any]:
+        """The controls in reading order, each with its heading."""
+        return list(self._boxes.values())
+
+    @property
+    def tips(self) -> dict[str, list[str]]:
+        """Return each control's label and tooltip: why it is dimmed, or what it does."""
+        reasons = self.state.unavailable()
+        return {
+            control.name: [
+                str(self.state.param[control.name].label),
+                reasons.get(control.name, str(self.state.param[control.name].doc)),
+            ]
+            for control in CONTROLS
+        }
+
+    def refresh(self) -> None:
+        """Show the state's values, ranges and which controls apply."""
+        reasons = self.state.unavailable()
+        for control in CONTROLS:
+            widget = self.widgets[control.name]
+            widget.param.update(**self._shown(control), disabled=control.name in reasons)
+            if control.hidden:
+                self._boxes[control.name].visible = control.name not in reasons
+            if control.words is not None:
+                self._say(widget, control.words(self.state))
+
+    def _add(self, control: Control) -> None:
+        parameter = self.state.param[control.name]
+        css = [f"attn-control-{control.name}", "attn-control"]
+        options: dict[str, Any] = {
+            "name": parameter.label,
+            "css_classes": css,
+            "stylesheets": [stylesheet()],
+            "sizing_mode": "stretch_width",
+            "margin": 0,
+        }
+        if control.words is not None:
+            options["format"] = CustomJSTickFormatter(args={"words": []}, code=WORDS)
+        widget = control.build(**options)
+        widget._debounce = DEBOUNCE_MS  # noqa: SLF001 - Panel offers no public setting
+        self.widgets[control.name] = widget
+        box = widget
+        if control.build is _buttons:
+            # A button group has no title of its own.
+            heading = pn.pane.HTML(
+                parameter.label, css_classes=["attn-label"], stylesheets=[stylesheet()], margin=0
+            )
+            box = pn.Column(heading, widget, margin=0, sizing_mode="stretch_width")
+        self._boxes[control.name] = box
+        widget.param.watch(lambda event: self._take(control, event.new), "value")
+
+    def _take(self, control: Control, value: Any) -> None:
+        if control.name == "temperature":
+            value = 10 ** (round(value / EXPONENT_STEP) * EXPONENT_STEP)
+        if value is not None:
+            setattr(self.state, control.name, value)
+
+    def _shown(self, control: Control) -> dict[str, Any]:
+        """Return what the widget must show: value, and range or options."""
+        parameter, value = self.state.param[control.name], getattr(self.state, control.name)
+        if control.name == "temperature":
+            return {"value": min(max(math.log10(value), -1.0), 1.0)}
+        if control.build is _buttons:
+            options = {
+                MASK_LABELS.get(one, one.replace("_", " ")): one for one in parameter.objects
+            }
+            return {"options": options, "value": value}
+        if control.build is _slider:
+            low, high = parameter.bounds
+            # A slider needs room even where there is one choice; it is disabled then.
+            return {"start": low, "end": max(high, low + 1), "value": value}
+        if control.name == "color_seed":
+            return {"start": parameter.bounds[0], "end": parameter.bounds[1], "value": value}
+        return {"value": value}
+
+    @staticmethod
+    def _say(widget: Any, words: list[str]) -> None:
+        if widget.format.args["words"] == words:
+            return
+        widget.format.args = {"words": words}
+        # The slider writes its title anew when one of its own properties changes.
+        widget.show_value = False
+        widget.show_value = True

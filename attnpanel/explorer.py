@@ -1,0 +1,370 @@
+"""Explorer: controls, pictures and the driver that keeps them in step, as one Panel component."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
+
+import numpy as np
+import panel as pn
+from bokeh.events import RangesUpdate, Reset
+from panel.viewable import Viewer
+
+from attnpanel.analysis import entropy, mean_distance
+from attnpanel.browser import Interaction, SentenceLine, TokenStrip, Words
+from attnpanel.controls import Controls
+from attnpanel.driver import PythonDriver
+from attnpanel.state import ExplorerState
+from attnpanel.theme import look_variables, stylesheet
+from attnpanel.views.heatmaps import MOST_CELLS
+from attnpanel.views.sentence import sentence
+from attnpanel.views.text import shaded_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attnpanel.trace import Trace
+
+# The overview waits until a drag has paused: all heads cost more than the one that is watched.
+OVERVIEW_WAIT_MS = 180
+
+
+class Explorer(Viewer):
+    """See the attention of a trace: pick layer, head, token, mask and temperature.
+
+    Parameters
+    ----------
+    trace : Trace
+        What to show; holds at least one call.
+    whole_page : bool, optional
+        Whether the explorer has its page to itself: it then listens to the keyboard
+        everywhere and keeps the address bar up to date.
+    **choices
+        Starting values of :class:`attnpanel.state.ExplorerState`, e.g. ``layer=3, head=1``.
+
+    Raises
+    ------
+    ValueError
+        If the trace holds no call, or a choice does not exist in it.
+
+    Examples
+    --------
+    >>> import attnpanel as ap
+    >>> explorer = ap.Explorer(ap.toy_trace(), head=2)  # doctest: +SKIP
+    >>> explorer.state.temperature = 0.5  # doctest: +SKIP
+    """
+
+    def __init__(self, trace: Trace, *, whole_page: bool = False, **choices: Any) -> None:
+        pn.extension()
+        super().__init__()
+        self.state = state = ExplorerState(trace, **choices)
+        self._uid = uuid.uuid4().hex
+        self.controls = Controls(state)
+        self.driver = PythonDriver(state, self._uid)
+        self.address: dict[str, str] = {}
+        self._overview_job: Any = None
+        self._overview_due: set[str] = set()
+        self.interaction = Interaction(
+            uid=self._uid,
+            root_class=f"attn-{self._uid}",
+            whole_page=whole_page,
+            writes_address=whole_page,
+            asks_theme=whole_page,
+            width=0,
+            height=0,
+            margin=0,
+        )
+        self.interaction.on_msg(self._on_message)
+        self.notice = Words(tone="error", visible=False, margin=0)
+        self._words = {name: _words(heading=True) for name in ("scores", "weights", "output")}
+        self._words |= {name: _words(heading=True) for name in ("row", "grid", "swatches")}
+        self._words |= {name: _words() for name in ("numbers", "provenance")}
+        self._sentence = SentenceLine(sizing_mode="stretch_width", margin=0)
+        self._tokens = TokenStrip(sizing_mode="stretch_width", margin=0)
+        self._tokens.on_msg(self._on_message)
+        for name in ("scores", "weights", "output"):
+            self.driver.figures[name].on_event(RangesUpdate, self._on_zoom)
+            self.driver.figures[name].on_event(Reset, self._on_zoom)
+        watched = [name for name in state.param if name != "name"]
+        state.param.watch(self._on_change, watched)
+        self._measured: tuple[object, str] = (None, "")
+        self._layout = self._lay_out()
+        self._write_words()
+
+    def __panel__(self) -> Any:
+        return self._layout
+
+    # -- the page ------------------------------------------------------------------------
+
+    def _lay_out(self) -> Any:
+        plots = {name: self._plot(name) for name in self.driver.figures}
+        words = self._words
+        steps = _box(
+            _box(words["scores"], plots["scores"], css="attn-step"),
+            _operations("mask", "÷ τ", "softmax"),
+            _box(words["weights"], plots["weights"], css="attn-step"),
+            _operations("× V"),
+            _box(words["output"], plots["output"], css="attn-step"),
+            css="attn-steps",
+        )
+        body = _box(
+            _box(*self.controls.column, words["provenance"], css="attn-card attn-controls"),
+            _box(
+                _box(steps, self._sentence, css="attn-card"),
+                _box(words["row"], self._tokens, plots["row"], css="attn-card"),
+                css="attn-center",
+            ),
+            _box(
+                _box(words["grid"], plots["grid"], words["numbers"], css="attn-card"),
+                _box(words["swatches"], plots["swatches"], css="attn-card"),
+                css="attn-side",
+            ),
+            css="attn-body",
+        )
+        root = _box(
+            self.interaction, self.notice, body, css=f"attn-root attn-{self._uid} {self._look()}"
+        )
+        root.stylesheets = [look_variables(), stylesheet()]
+        return root
+
+    def _plot(self, name: str) -> Any:
+        pane = pn.pane.Bokeh(self.driver.figures[name], sizing_mode="stretch_width", margin=0)
+        return _box(pane, css="attn-plot attn-tools" if name in self.driver.TOOLED else "attn-plot")
+
+    def _look(self) -> str:
+        return "attn-dark" if self.state.dark else "attn-light"
+
+    def set_dark(self, dark: bool) -> None:  # noqa: FBT001 - what the button sets
+        """Draw on a dark or a light page from now on, whatever the system prefers."""
+        self.interaction.asks_theme = False
+        self.address["theme"] = "dark" if dark else "light"
+        self.state.dark = dark
+
+    def refresh_address(self) -> None:
+        """Write the source and every choice into the address bar."""
+        self.interaction.address = "?" + urlencode(self.address | self.state.to_address())
+
+    # -- keeping it in step ----------------------------------------------------------------
+
+    def _on_change(self, *events: Any) -> None:
+        changed = {event.name for event in events}
+        try:
+            if changed == {"pair"}:
+                self._write_sentence()
+                return
+            if "dark" in changed:
+                self._layout.css_classes = f"attn-root attn-{self._uid} {self._look()}".split()
+                self.interaction.dark = self.state.dark
+            self.driver.update(changed, only=("scores", "weights", "output", "row", "swatches"))
+            self._write_words()
+            self._overview_later(changed)
+            self.notice.visible = False
+        except ValueError as error:
+            self.notice.param.update(text=f"This can't be shown: {error}", visible=True)
+        self._push()
+
+    def _overview_later(self, changed: set[str]) -> None:
+        """Move the outline now; draw all heads when the reader pauses."""
+        self._overview_due |= changed
+        document = pn.state.curdoc
+        if document is None or document.session_context is None:
+            self._draw_overview()
+            return
+        if self._overview_job is not None:
+            document.remove_timeout_callback(self._overview_job)
+        if self._overview_due <= {"layer", "head", "aggregate", "query_index", "pair", "viewport"}:
+            self._overview_job = None
+            self._draw_overview()
+        else:
+            self._overview_job = document.add_timeout_callback(
+                self._draw_overview, OVERVIEW_WAIT_MS
+            )
+
+    def _draw_overview(self) -> None:
+        due, self._overview_due, self._overview_job = self._overview_due, set(), None
+        try:
+            self.driver.update(due, only=("grid",))
+        except ValueError as error:
+            self.notice.param.update(text=f"All heads can't be shown: {error}", visible=True)
+
+    def _push(self) -> None:
+        """In a notebook, send the changes of Bokeh models; a server sends them by itself."""
+        if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
+            pn.io.push_notebook(self._layout)
+
+    def _write_words(self) -> None:
+        state, words = self.state, self._words
+        call, token = state.call, state.query_tokens[state.query_index]
+        place = f"layer {state.layer}, " + (
+            f"mean of {call.heads} heads" if state.aggregate else f"head {state.head}"
+        )
+        product = "q·k/√d" if call.bias is None else "q·k/√d + bias"
+        words["scores"].param.update(text="Score", aside=product)
+        scale = {"square root": "colour by square root", "per row": "colour relative to its row"}
+        words["weights"].param.update(
+            text="Softmax", aside=scale.get(state.weight_scale, "each row sums to 1")
+        )
+        missing = "no values were kept" if call.value is None else f"output, {call.value_dim} ch."
+        words["output"].param.update(text="Mix", aside=missing)
+        words["row"].param.update(
+            text=f"Where “{token}” looks", aside=f"{place} · tap a token to make it the query"
+        )
+        most = max(one.heads for one in state.trace.calls)
+        count = len(state.trace.calls)
+        words["grid"].param.update(
+            text="All heads",
+            aside=f"{count} layer{'s' * (count > 1)} × {most} head{'s' * (most > 1)} · tap one",
+        )
+        words["swatches"].param.update(
+            text="Paint mixing",
+            aside="no values were kept"
+            if call.value is None
+            else f"value colours × weights · seed {state.color_seed}",
+        )
+        words["numbers"].param.update(text=f"{place} · {self._numbers()}", tone="muted")
+        words["provenance"].param.update(text=self._provenance(), tone="muted")
+        self._tokens.content = shaded_tokens(state)
+        self._write_sentence()
+        self.interaction.tips = self.controls.tips
+        self.refresh_address()
+
+    def _numbers(self) -> str:
+        selection = self.state.selection
+        if self._measured[0] is not selection:
+            weights = np.nan_to_num(selection.weights)
+            numbers = f"entropy {entropy(weights):.2f} nats · distance {mean_distance(weights):.1f}"
+            self._measured = (selection, numbers)
+        return self._measured[1]
+
+    def _provenance(self) -> str:
+        state, call = self.state, self.state.call
+        stored = call.query.dtype if call.query is not None else "recorded weights"
+        kept = "Q, K, V" if call.value is not None else "Q, K"
+        lengths = f"{call.query_len} tokens"
+        if call.query_len != call.key_len:
+            lengths = f"{call.query_len} queries, {call.key_len} keys"
+        source = state.trace.model or state.trace.source or "trace"
+        return f"{source} · {call.layer} · {lengths} · {stored} {kept if call.live else ''}".strip()
+
+    def _write_sentence(self) -> None:
+        self._sentence.pieces = [[piece.kind, piece.text] for piece in sentence(self.state)]
+
+    # -- what the reader does on the page ----------------------------------------------------
+
+    def _on_message(self, event: Any) -> None:
+        """Act on a component's message; anything unexpected in it is ignored."""
+        message = event.data
+        if not isinstance(message, dict):
+            return
+        for kind, content in message.items():
+            handler = self._HANDLERS.get(kind)
+            if handler is not None:
+                try:
+                    handler(self, content)
+                except (TypeError, ValueError, KeyError):
+                    continue
+
+    def _step(self, content: Any) -> None:
+        name, by = content
+        if name in ("query_index", "head", "layer") and not (
+            name == "head" and self.state.aggregate
+        ):
+            self._set(name, getattr(self.state, name) + int(by))
+
+    def _jump(self, content: Any) -> None:
+        name, end = content
+        self._set(name, 0 if end == "first" else self.state.param[name].bounds[1])
+
+    def _next(self, name: Any) -> None:
+        if name == "mask" and "mask" not in self.state.unavailable():
+            choices = self.state.param["mask"].objects
+            self.state.mask = choices[(choices.index(self.state.mask) + 1) % len(choices)]
+
+    def _pick_key(self, key: Any) -> None:
+        if 0 <= int(key) < self.state.call.key_len:
+            self.state.pair = (self.state.query_index, int(key))
+
+    def _pair(self, pair: Any) -> None:
+        if pair is None:
+            self.state.pair = None
+            return
+        query, key = int(pair[0]), int(pair[1])
+        if 0 <= query < self.state.call.query_len and 0 <= key < self.state.call.key_len:
+            self.state.pair = (query, key)
+
+    def _tap(self, content: Any) -> None:
+        view, x, y = content[0], round(content[1]), round(content[2])
+        state = self.state
+        if view == "grid":
+            if 0 <= y < len(state.trace.calls) and 0 <= x < state.trace.calls[y].heads:
+                state.aggregate = False
+                state.layer = y
+                state.head = x
+        elif view in ("scores", "weights", "output"):
+            self._set("query_index", y)
+        elif view in ("row", "swatches"):
+            key = x if view == "row" else self._swatch_key(y)
+            if state.query_tokens == state.key_tokens:
+                self._set("query_index", key)
+            else:
+                self._pick_key(key)
+
+    def _swatch_key(self, row: int) -> int:
+        keys = self.driver.source("attn:swatches").data["key_index"]
+        return int(keys[row]) if 0 <= row < len(keys) else -1
+
+    def _set(self, name: str, value: int) -> None:
+        low, high = self.state.param[name].bounds
+        if low <= value <= high:
+            self.state.pair = None
+            setattr(self.state, name, value)
+
+    def _token(self, index: Any) -> None:
+        self._set("query_index", int(index))
+
+    def _prefers_dark(self, dark: Any) -> None:
+        if self.interaction.asks_theme:
+            self.interaction.asks_theme = False
+            self.state.dark = bool(dark)
+
+    _HANDLERS: ClassVar[dict[str, Callable[[Explorer, Any], None]]] = {
+        "step": _step,
+        "jump": _jump,
+        "next": _next,
+        "key": _pick_key,
+        "pair": _pair,
+        "tap": _tap,
+        "token": _token,
+        "prefers_dark": _prefers_dark,
+    }
+
+    def _on_zoom(self, _event: Any) -> None:
+        """Draw the part on screen cell by cell, where the whole has more cells than pixels."""
+        if max(self.state.call.query_len, self.state.call.key_len) > MOST_CELLS:
+            self.state.viewport = self.driver.viewport()
+
+
+def _words(**options: Any) -> Words:
+    return Words(sizing_mode="stretch_width", margin=0, **options)
+
+
+def _box(*children: Any, css: str) -> Any:
+    return pn.Column(
+        *children,
+        css_classes=css.split(),
+        stylesheets=[stylesheet()],
+        sizing_mode="stretch_width",
+        margin=0,
+    )
+
+
+def _operations(*names: str) -> Any:
+    """Write what happens between two pictures."""
+    lines = "".join(f"<span>{name}</span>" for name in names)
+    return pn.pane.HTML(
+        f"<b aria-hidden='true'>→</b>{lines}",
+        css_classes=["attn-operations"],
+        stylesheets=[stylesheet()],
+        margin=0,
+    )

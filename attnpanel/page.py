@@ -1,0 +1,159 @@
+"""The served page: where the trace comes from, above the explorer of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from attnpanel.browser import CopyLink, Words
+from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
+from attnpanel.explorer import Explorer
+from attnpanel.sources.toy import toy_trace
+from attnpanel.theme import DARK, LIGHT, stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from attnpanel.trace import Trace
+
+# The page around the explorer: the reader's own preference until the explorer follows it.
+BODY_CSS = f"""
+body {{ margin: 0; background: {LIGHT.background}; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: {DARK.background}; }} }}
+html.attn-light-page body {{ background: {LIGHT.background}; }}
+html.attn-dark-page body {{ background: {DARK.background}; }}
+"""
+SOURCES = ("Toy", "Prompt", "File")
+
+
+class Page:
+    """One visitor's page.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the operator allows.
+    link : mapping of str to str
+        What the address bar carried: the source and the explorer's choices.
+    """
+
+    def __init__(self, settings: Settings, link: Mapping[str, str]) -> None:
+        self._link = dict(link)
+        self._problems: list[str] = []
+        self._notice = Words(visible=False, margin=0, sizing_mode="stretch_width")
+        self.explorer = Explorer(toy_trace(), whole_page=True)
+        self._choosers: dict[str, ToyChooser | PromptChooser | FileChooser] = {
+            "Toy": ToyChooser(self._show, self._say),
+            "Prompt": PromptChooser(self._show, self._say, settings),
+            "File": FileChooser(self._show, self._say, settings),
+        }
+        self._tabs = pn.widgets.RadioButtonGroup(
+            options=list(SOURCES),
+            value="Toy",
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-sources"],
+        )
+        self._theme = pn.widgets.Button(
+            name="◐",
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-button", "attn-theme"],
+        )
+        self._theme.on_click(self._toggle_theme)
+        self._slot = pn.Column(
+            css_classes=["attn-slot"],
+            stylesheets=[stylesheet()],
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        self.view = self._lay_out()
+        self._open_link(settings)
+        self._tabs.param.watch(lambda _event: self._open_source(), "value")
+
+    def _lay_out(self) -> Any:
+        brand = pn.pane.HTML(
+            "<h1>attnpanel</h1>", css_classes=["attn-brand"], stylesheets=[stylesheet()], margin=0
+        )
+        header = pn.Column(
+            brand,
+            self._tabs,
+            self._slot,
+            CopyLink(margin=0),
+            self._theme,
+            css_classes=["attn-header"],
+            stylesheets=[stylesheet()],
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        layout = self.explorer.__panel__()
+        layout.insert(1, header)
+        layout.insert(2, self._notice)
+        return layout
+
+    # -- from one source to another --------------------------------------------------------
+
+    def _open_link(self, settings: Settings) -> None:
+        """Open what the address bar asks for; the toy where it asks for nothing."""
+        wanted = self._link.get("source", "file" if settings.traces else "toy").capitalize()
+        if wanted not in self._choosers:
+            self._say(
+                "error", f"A source must be toy, prompt or file; the link has {wanted[:40]!r}."
+            )
+            wanted = "Toy"
+        self._tabs.value = wanted
+        if wanted == "File" and "trace" not in self._link and not settings.traces:
+            self._say("plain", "An uploaded file is not in its link: choose the file again.")
+        self._choosers[wanted].restore(self._link)
+        self._open_source()
+
+    def _open_source(self) -> None:
+        current = self._tabs.value
+        self._slot[:] = [self._choosers[current].row]
+        self._notice.visible = False
+        self._choosers[current].open()
+
+    def _show(self, trace: Trace, start: Mapping[str, Any]) -> None:
+        """Show a trace: with what the link asks for the first time, as it starts afterwards."""
+        self._notice.visible = False
+        state = self.explorer.state
+        chooser = self._choosers[self._tabs.value]
+        theme = {k: v for k, v in self.explorer.address.items() if k == "theme"}
+        self.explorer.address = {"source": chooser.name, **chooser.address(), **theme}
+        try:
+            state.trace = trace
+            state.param.update(**start)
+        except ValueError as error:
+            self._say("error", f"This trace can't be shown: {error}")
+            return
+        link, self._link = self._link, {}
+        if link.get("theme") in ("dark", "light"):
+            self.explorer.set_dark(link["theme"] == "dark")
+        problems = state.from_address(link)
+        if problems:
+            self._say("error", "Not restored from the link. " + " ".join(problems))
+        self.explorer.refresh_address()
+
+    def _say(self, tone: str, text: str) -> None:
+        self._notice.param.update(text=text, tone=tone, visible=True)
+
+    def _toggle_theme(self, _event: object) -> None:
+        self.explorer.set_dark(not self.explorer.state.dark)
+        self.explorer.refresh_address()
+
+
+def page(settings: Settings | None = None) -> Any:
+    """Return a new visitor's page, opened at what their address bar asks for.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        What the operator allows; MiniLM and uploads by default.
+    """
+    pn.extension()
+    if BODY_CSS not in pn.config.raw_css:
+        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
+    arguments = pn.state.session_args or {}
+    link = {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
+    return Page(settings or Settings(), link).view

@@ -1,0 +1,104 @@
+"""The server behind `attnpanel serve`."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from attnpanel.choosers import Settings
+from attnpanel.page import page
+from attnpanel.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def serve(
+    traces: Sequence[Path] = (),
+    *,
+    port: int = 5006,
+    address: str = "localhost",
+    models: tuple[str, ...] = ("minilm",),
+    max_tokens: int = 512,
+    max_upload_bytes: int = 64_000_000,
+    origins: tuple[str, ...] = (),
+) -> int:
+    """Serve the dashboard until interrupted; the first line printed is its address.
+
+    Parameters
+    ----------
+    traces : sequence of path
+        Trace files to offer on the page; each is read and checked before serving.
+    port : int
+        0 takes any free port.
+    address : str
+        What to listen on; anything but this machine's own name lets others in.
+    models, max_tokens, max_upload_bytes
+        As in :class:`attnpanel.choosers.Settings`.
+    origins : tuple of str
+        Further ``HOST[:PORT]`` names that browsers may reach this server by.
+
+    Returns
+    -------
+    int
+        0 when interrupted.
+
+    Raises
+    ------
+    OSError
+        If the port is taken or the address is not this machine's.
+    ValueError
+        If a file is not a trace that can be shown.
+    """
+    offered = {}
+    for path in traces:
+        trace = Trace.load(path)
+        if not trace.calls:
+            raise ValueError(f"{path}: a trace must hold at least one attention call; got none")
+        offered[path.name if path.name not in offered else str(path)] = trace
+    settings = Settings(
+        models=models, traces=offered, max_tokens=max_tokens, max_upload_bytes=max_upload_bytes
+    )
+    port = _free_port(address, port)
+    name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound
+    reached_by = {f"{host}:{port}" for host in ("localhost", "127.0.0.1", address)}
+    pn.extension()
+    server = pn.serve(
+        {"/": lambda: page(settings)},
+        port=port,
+        address=address,
+        websocket_origin=sorted({*reached_by, *origins}),
+        title="attnpanel",
+        show=False,
+        start=False,
+        verbose=False,
+    )
+    print(f"attnpanel: http://{name}:{port}/", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run_until_shutdown()
+    return 0
+
+
+def _free_port(address: str, port: int) -> int:
+    """Return the port if it can be listened on, or a free one for 0.
+
+    Bokeh tells of a taken port by a stack trace; asking first gives one sentence.
+    """
+    try:
+        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            return int(probe.getsockname()[1])
+    except OverflowError:
+        raise OSError(f"a port must be a number from 0 to 65535; got {port}") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f"{address}:{port} can't be listened on ({reason}); choose another, "
+            "as in: make serve PORT=5007"
+        ) from None

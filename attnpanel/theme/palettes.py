@@ -1,0 +1,129 @@
+"""The colours of the page and of the heatmaps, light and dark: the one place they are written.
+
+The stylesheet gets its variables from here, so that a plot and the card around it agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Theme:
+    """One look. Every colour is a hex text; ramps are anchors to interpolate between.
+
+    Attributes
+    ----------
+    background, card, ink, muted, line, accent, soft : str
+        Page, card, text, secondary text, hairlines, selection, and the selection's tint.
+    masked, hatch : str
+        A masked cell's ground and hatching: never the colour of 0.
+    bar : str
+        Bars that are not the largest.
+    sequential : tuple of str
+        Weights: one hue from the card's own colour, so that zero disappears.
+    diverging : tuple of str
+        Scores and outputs: blue below 0, the card's colour at 0, orange-red above. Blue against
+        orange stays apart for the common kinds of colour blindness.
+    """
+
+    background: str
+    card: str
+    ink: str
+    muted: str
+    line: str
+    accent: str
+    soft: str
+    masked: str
+    hatch: str
+    bar: str
+    sequential: tuple[str, ...]
+    diverging: tuple[str, ...]
+
+
+LIGHT = Theme(
+    background="#f7f7f4",
+    card="#ffffff",
+    ink="#1b2130",
+    muted="#667085",
+    line="#e3e5ea",
+    accent="#3b5bdb",
+    soft="#e8ecfd",
+    masked="#ececec",
+    hatch="#b9bdc7",
+    bar="#9db3dd",
+    sequential=("#ffffff", "#d3e4f3", "#94c4df", "#4a90c4", "#1c5ba5", "#0b1f4f"),
+    diverging=("#1d3f94", "#4f7fc4", "#a6c6e6", "#ffffff", "#f8cbaa", "#dd7a50", "#9c1f22"),
+)
+DARK = Theme(
+    background="#10131a",
+    card="#181c25",
+    ink="#e7eaf1",
+    muted="#98a2b3",
+    line="#2a303c",
+    accent="#91a7ff",
+    soft="#232b44",
+    masked="#262a33",
+    hatch="#4d5565",
+    bar="#3f5a8c",
+    sequential=("#181c25", "#17365f", "#1b6596", "#2a9fa5", "#8ed3a9", "#fbf6cb"),
+    diverging=("#8cbcff", "#4a7fd4", "#27406f", "#181c25", "#6c3427", "#c05f40", "#ffa583"),
+)
+
+
+def theme(dark: bool) -> Theme:  # noqa: FBT001 - the one choice there is
+    """Return the look for a dark or a light page."""
+    return DARK if dark else LIGHT
+
+
+def ramp(anchors: tuple[str, ...], size: int = 256, *, power: float = 1.0) -> list[str]:
+    """Interpolate `size` colours evenly between the anchors.
+
+    Parameters
+    ----------
+    anchors : tuple of str
+        Two or more hex colours.
+    size : int, optional
+        How many colours.
+    power : float, optional
+        Position p of the result (0 to 1) takes the colour at ``p ** power``; 0.5 makes a linear
+        colour mapper draw square roots.
+
+    Examples
+    --------
+    >>> ramp(("#000000", "#ffffff"), 3)
+    ['#000000', '#808080', '#ffffff']
+    """
+    stops = np.linspace(0, 1, len(anchors))
+    channels = np.array([[int(hexed[i : i + 2], 16) for i in (1, 3, 5)] for hexed in anchors])
+    at = np.linspace(0, 1, size) ** power
+    mixed = np.stack([np.interp(at, stops, channel) for channel in channels.T], axis=-1)
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.rint(mixed).astype(int)]
+
+
+def hex_colour(rgb: np.ndarray) -> str:
+    """Write a colour of three numbers in 0..1 as a hex text; nan gives a neutral grey."""
+    if not np.isfinite(rgb).all():
+        return "#8a8f99"
+    r, g, b = np.rint(np.clip(rgb, 0, 1) * 255).astype(int)
+    return f"#{r:02x}{g:02x}{b:02x}"
+
+
+def variables(look: Theme) -> dict[str, str]:
+    """Return the look as CSS custom properties, those that Bokeh plots read (`--bk-…`) included."""
+    return {
+        "--attn-background": look.background,
+        "--attn-card": look.card,
+        "--attn-ink": look.ink,
+        "--attn-muted": look.muted,
+        "--attn-line": look.line,
+        "--attn-accent": look.accent,
+        "--attn-soft": look.soft,
+        "--attn-masked": look.masked,
+        "--attn-hatch": look.hatch,
+        "--attn-invert": "1" if look is DARK else "0",
+        "--bk-major-label-text-color": look.ink,
+        "--bk-axis-label-text-color": look.muted,
+    }

@@ -1,0 +1,29 @@
+"""The one stylesheet, and the colours of both looks as its variables."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from attnpanel.theme.palettes import DARK, LIGHT, Theme, variables
+
+
+@cache
+def stylesheet() -> str:
+    """Return the rules that every component of the page wears."""
+    return Path(__file__).with_name("attnpanel.css").read_text(encoding="utf-8")
+
+
+@cache
+def look_variables() -> str:
+    """Return the colours of both looks; only the outermost element wears them.
+
+    Custom properties reach into every shadow root below; a component that declared them again
+    would not follow the page into the dark.
+    """
+    light, dark = _declare(LIGHT), _declare(DARK)
+    return f":host {{\n{light}}}\n:host(.attn-dark) {{\n{dark}  color-scheme: dark;\n}}\n"
+
+
+def _declare(look: Theme) -> str:
+    return "".join(f"  {name}: {value};\n" for name, value in variables(look).items())

@@ -1,0 +1,208 @@
+"""From a Drawing to a HoloViews element, and from a Drawing into a plot that is already there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+from bokeh.core.properties import field, value
+from bokeh.models import (
+    AdaptiveTicker,
+    BoxAnnotation,
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    FixedTicker,
+    Quad,
+    Text,
+)
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure
+
+    from attnpanel.views.drawing import Drawing, Outline
+
+MONOSPACE = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+FRAME_HEIGHT = 268
+TICK_FORMAT = "const i = Math.round(tick); return i === tick && i in labels ? labels[i] : ''"
+
+
+def image_element(drawing: Drawing) -> hv.Image:
+    """Return the drawing's one matrix as an image."""
+    name, columns = next(iter(drawing.sources.items()))
+    left, bottom = columns["x"][0], columns["y"][0]
+    right, top = left + columns["dw"][0], bottom + columns["dh"][0]
+    # hv.Image takes the first row as the topmost; the source must keep it at the smallest y.
+    image = hv.Image(columns["image"][0][::-1], bounds=(left, bottom, right, top), vdims=["value"])
+    return image.opts(
+        default_tools=[],
+        hooks=[_hook(name, drawing)],
+    )
+
+
+def rectangles_element(drawing: Drawing, name: str) -> hv.Rectangles:
+    """Return one of the drawing's sources as filled rectangles."""
+    columns = drawing.sources[name]
+    sides = ["left", "bottom", "right", "top"]
+    rectangles = hv.Rectangles(
+        {side: columns[side] for side in [*sides, "color"]}, sides, ["color"]
+    )
+    return rectangles.opts(
+        color="color",
+        line_color=None,
+        default_tools=[],
+        hooks=[_hook(name, drawing)],
+    )
+
+
+def labels_element(drawing: Drawing, name: str, **style: Any) -> hv.Labels:
+    """Return one of the drawing's sources as texts."""
+    columns = drawing.sources[name]
+    labels = hv.Labels(
+        {column: columns[column] for column in ("x", "y", "text", "color")},
+        ["x", "y"],
+        ["text", "color"],
+    )
+    return labels.opts(text_color="color", default_tools=[], hooks=[_hook(name, drawing)], **style)
+
+
+def _hook(name: str, drawing: Drawing) -> Any:
+    def finish(plot: Any, _element: Any) -> None:
+        source: ColumnDataSource = plot.handles["cds"]
+        source.name = name
+        # All columns, those that only hovering or a test reads included.
+        source.data = dict(drawing.sources[name])
+        # HoloViews writes a column of equal values as one fixed value, which data can't change,
+        # and takes a font's text for the name of a column.
+        glyph = plot.handles["glyph"]
+        if isinstance(glyph, Text):
+            glyph.update(text_color=field("color"), text_font=value(MONOSPACE))
+        elif isinstance(glyph, Quad):
+            glyph.fill_color = field("color")
+        _quieten(plot.state, drawing)
+        furnish(plot.state, drawing, ranges=True)
+        if "color_mapper" in plot.handles:
+            colour(plot.handles["color_mapper"], drawing)
+
+    return finish
+
+
+def _quieten(plot: figure, drawing: Drawing) -> None:
+    """Take away what a reader doesn't need, once per plot."""
+    plot.toolbar_location = None
+    plot.toolbar.logo = None
+    plot.outline_line_color = None
+    # The card shows through, so that a plot needs no colour of its own.
+    plot.border_fill_color = plot.background_fill_color = None
+    plot.min_border = 2
+    plot.min_border_left = plot.min_border_right = 4
+    if drawing.height is None:
+        # The same frame whatever the labels below it need, so that linked rows stay level.
+        plot.frame_height = FRAME_HEIGHT
+    plot.title = None
+    plot.sizing_mode = "stretch_width"
+    plot.xgrid.grid_line_color = plot.ygrid.grid_line_color = None
+    for axis, given in ((plot.xaxis[0], drawing.x_labels), (plot.yaxis[0], drawing.y_labels)):
+        axis.visible = given is not None
+        axis.axis_label = None
+        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
+        axis.major_label_text_font = MONOSPACE
+        axis.major_label_text_font_size = "11px"
+        axis.major_label_standoff = 2
+        axis.major_tick_in = axis.major_tick_out = 0
+        if given is not None:
+            axis.formatter = CustomJSTickFormatter(args={"labels": []}, code=TICK_FORMAT)
+    plot.xaxis[0].major_label_orientation = 1.1
+    if drawing.masked and not plot.select({"name": "attn:masked"}):
+        _hatch(plot)
+    if drawing.outline is not None and not plot.select({"name": "attn:outline"}):
+        plot.add_layout(
+            BoxAnnotation(
+                name="attn:outline", fill_color=None, line_width=2, line_alpha=1, level="overlay"
+            )
+        )
+
+
+def _hatch(plot: figure) -> None:
+    """A masked cell is nan, drawn as nothing: the ground shows, and it is never the colour of 0."""
+    # The plot's own background can't be hatched: Bokeh 3.9 fails on it with a pattern.
+    ground = BoxAnnotation(
+        name="attn:masked",
+        level="image",
+        line_color=None,
+        fill_alpha=1,
+        hatch_pattern="right_diagonal_line",
+        hatch_alpha=1,
+        hatch_scale=8,
+        hatch_weight=1,
+    )
+    plot.add_layout(ground)
+
+
+def furnish(plot: figure, drawing: Drawing, *, ranges: bool) -> None:
+    """Write everything of a drawing but its data into the plot that shows it.
+
+    Parameters
+    ----------
+    plot : bokeh figure
+        As made by the view's element.
+    drawing : Drawing
+    ranges : bool
+        Also show the whole range again; False leaves a zoomed plot where it is.
+    """
+    if ranges:
+        for axis, (start, end) in ((plot.x_range, drawing.x), (plot.y_range, drawing.y)):
+            axis.update(start=start, end=end)
+            if hasattr(axis, "reset_start"):
+                axis.update(
+                    reset_start=start, reset_end=end, bounds=(min(start, end), max(start, end))
+                )
+    for axis, labels, span in (
+        (plot.xaxis[0], drawing.x_labels, drawing.x),
+        (plot.yaxis[0], drawing.y_labels, drawing.y),
+    ):
+        if labels is None:
+            continue
+        if axis.formatter.args.get("labels") != list(labels):
+            axis.formatter.args = {"labels": list(labels)}
+            axis.ticker = _ticker(abs(span[1] - span[0]))
+    if drawing.outline is not None:
+        move_outline(plot, drawing.outline)
+    _recolour(plot, drawing)
+    if drawing.height is not None:
+        plot.height = drawing.height
+
+
+def _recolour(plot: figure, drawing: Drawing) -> None:
+    """Give the plot's annotations the page's colours."""
+    look = drawing.look
+    for box in plot.select({"name": "attn:outline"}):
+        box.line_color = look.accent
+    for box in plot.select({"name": "attn:masked"}):
+        box.update(fill_color=look.masked, hatch_color=look.hatch)
+
+
+def move_outline(plot: figure, outline: Outline) -> None:
+    """Put the outline around another row or tile; the y axis runs downwards."""
+    left, right, first, last = outline
+    for box in plot.select({"name": "attn:outline"}):
+        box.update(left=left, right=right, top=last, bottom=first)
+
+
+def colour(mapper: Any, drawing: Drawing) -> None:
+    """Set a colour mapper's scale; the mapper itself stays, since replacing it repaints nothing."""
+    if drawing.colours is not None:
+        mapper.update(
+            low=drawing.colours.low,
+            high=drawing.colours.high,
+            palette=list(drawing.colours.palette),
+            nan_color="rgba(0, 0, 0, 0)",
+        )
+
+
+def _ticker(length: float) -> Any:
+    """Every position where all labels fit, else an even thinning that grows denser on zoom."""
+    if length <= 24:
+        return FixedTicker(ticks=list(range(round(length) + 1)))
+    return AdaptiveTicker(
+        desired_num_ticks=14, min_interval=1, mantissas=[1, 2, 5], num_minor_ticks=0
+    )

@@ -1,0 +1,46 @@
+"""All heads: layers × heads tiles in one picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attnpanel.selection import OVERVIEW_TILE
+from attnpanel.theme import ramp, theme
+from attnpanel.views.drawing import Colours, Drawing, Outline, image_columns
+
+if TYPE_CHECKING:
+    from attnpanel.state import ExplorerState
+
+TILE, GAP = OVERVIEW_TILE, 2
+
+
+def grid_drawing(state: ExplorerState) -> Drawing:
+    """Every head's weights as a tile; rows are layers, columns are heads, nan lies between."""
+    calls = state.trace.calls
+    heads = max(call.heads for call in calls)
+    side = TILE + GAP
+    mosaic = np.full((len(calls) * side, heads * side), np.nan, dtype=np.float32)
+    for layer, call in enumerate(calls):
+        for head in range(call.heads):
+            tile = state.overview(layer, head)
+            rows = np.arange(TILE) * tile.shape[0] // TILE
+            columns = np.arange(TILE) * tile.shape[1] // TILE
+            top, left = layer * side + GAP // 2, head * side + GAP // 2
+            mosaic[top : top + TILE, left : left + TILE] = tile[np.ix_(rows, columns)]
+    return Drawing(
+        {"attn:grid": image_columns(mosaic, (-0.5, heads - 0.5), (-0.5, len(calls) - 0.5))},
+        x=(-0.5, heads - 0.5),
+        y=(len(calls) - 0.5, -0.5),
+        colours=Colours(0.0, 1.0, tuple(ramp(theme(state.dark).sequential, power=0.4))),
+        outline=tile_outline(state),
+        look=theme(state.dark),
+        height=30 + int(np.clip(min(264 / heads, 66) * len(calls), 40, 420)),
+    )
+
+
+def tile_outline(state: ExplorerState) -> Outline:
+    """Return the shown head's tile, or the layer's whole row where the mean is shown."""
+    left, right = (0, state.call.heads - 1) if state.aggregate else (state.head, state.head)
+    return (left - 0.5, right + 0.5, state.layer - 0.5, state.layer + 0.5)

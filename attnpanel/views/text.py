@@ -1,0 +1,38 @@
+"""The tokens as text, each shaded by the weight it gets from token i."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnpanel.theme import ramp, theme
+from attnpanel.views.swatches import readable_on
+
+if TYPE_CHECKING:
+    from attnpanel.state import ExplorerState
+
+
+def shaded_tokens(state: ExplorerState) -> dict[str, Any]:
+    """Return the key tokens with their shades, and the query tokens where they are others.
+
+    Returns
+    -------
+    dict
+        ``keys`` (S texts), ``shades`` and ``inks`` (S hex colours), ``weights`` (S numbers as
+        text), ``queries`` (T texts, or none where queries and keys are the same tokens),
+        ``selected`` (the query's index).
+    """
+    weights = np.nan_to_num(state.selection.weights[state.query_index])
+    palette = ramp(theme(state.dark).sequential, power=0.5)
+    steps = np.rint(np.clip(weights, 0, 1) * 255).astype(int)
+    inks = [readable_on(colour) for colour in palette]
+    same = state.query_tokens == state.key_tokens
+    return {
+        "keys": list(state.key_tokens),
+        "shades": [palette[step] for step in steps],
+        "inks": [inks[step] for step in steps],
+        "weights": [f"{weight:.4f}" for weight in weights],
+        "queries": [] if same else list(state.query_tokens),
+        "selected": int(state.query_index),
+    }

@@ -1,0 +1,1 @@
+"""The comparison suite: `python -m bench`. Never imported by attnpanel."""
