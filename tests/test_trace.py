@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -293,7 +294,14 @@ def test_a_trace_keeps_calls_in_order_and_grows():
     assert trace.layers == ("layer.0", "layer.1")
     assert (trace.source, trace.model) == ("toy", "m")
     assert trace.created == "2026-01-02T03:04:05+00:00"
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", Trace().created)
+
+
+def test_a_trace_is_created_now_in_utc():
+    before = datetime.now(UTC).replace(microsecond=0)
+    created = Trace().created
+
+    assert created.endswith("+00:00")
+    assert before <= datetime.fromisoformat(created) <= datetime.now(UTC)
 
 
 def test_key_tokens_are_the_query_tokens_unless_given():
