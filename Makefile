@@ -39,7 +39,7 @@ serve: install ## Serve the dashboard and print its address (PORT=, ADDRESS=, AR
 	@$(BIN)/attnpanel serve --port $(PORT) --address $(ADDRESS) $(ARGS)
 
 test: install ## Run the whole test suite, in a real browser too (ARGS=)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python tests/browser/find_browser.py --install)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest $(ARGS)
 
 check: install ## Lint, formatting and types; changes nothing

@@ -16,17 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browser.find_browser import WHAT_TO_DO, find_browser
+from bench.browser import ARGUMENTS, WHAT_TO_DO, find_browser
 
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 START_LIMIT_S = 120  # a cold start on a busy machine takes some seconds; a hang is no start
 
@@ -76,7 +67,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         pytest.skip(WHAT_TO_DO)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=BROWSER_ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield chromium
         chromium.close()
 

@@ -1,7 +1,7 @@
-"""Find a Chromium or Chrome for the browser tests; with --install, bring one where there is none.
+"""Find a Chromium or Chrome for tests and measurements; with --install, bring one.
 
-``python tests/browser/find_browser.py [--install]`` prints the browser's path, or says on
-standard error what to do and exits with 1.
+``python -m bench.browser [--install]`` prints the browser's path, or says on standard error
+what to do and exits with 1.
 """
 
 from __future__ import annotations
@@ -10,9 +10,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# Started the same way everywhere; a headless browser has no use for the rest.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 WHAT_TO_DO = (
@@ -41,7 +54,7 @@ def install_browser() -> None:
         _run(sys.executable, "-m", "playwright", "install", *(["--with-deps"] * debian), "chromium")
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Print the browser's path, after installing one if asked to and needed."""
     path = find_browser()
     if path is None and "--install" in arguments and not os.environ.get("ATTNPANEL_CHROMIUM"):

@@ -1,4 +1,4 @@
-"""Which browser the browser tests use."""
+"""Which browser the tests and the measurements use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.find_browser import WHAT_TO_DO, find_browser, main
+from bench.browser import WHAT_TO_DO, find_browser, main
 
 
 def program(path: Path, exit_status: int) -> Path:
@@ -21,8 +21,8 @@ def program(path: Path, exit_status: int) -> Path:
 def bare_machine(monkeypatch, tmp_path):
     monkeypatch.delenv("ATTNPANEL_CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("tests.browser.find_browser.MAC_CHROME", "")
-    monkeypatch.setattr("tests.browser.find_browser._playwrights_own", lambda: iter(()))
+    monkeypatch.setattr("bench.browser.MAC_CHROME", "")
+    monkeypatch.setattr("bench.browser._playwrights_own", lambda: iter(()))
 
 
 def test_a_browser_on_the_path_is_found(tmp_path):
@@ -72,7 +72,7 @@ def test_root_on_debian_gets_debians_browser(monkeypatch, tmp_path, capfd):
 def test_without_root_playwright_brings_its_own(monkeypatch, tmp_path):
     ran = []
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr("tests.browser.find_browser._run", lambda *command: ran.append(command))
+    monkeypatch.setattr("bench.browser._run", lambda *command: ran.append(command))
     program(tmp_path / "apt-get", 0)
 
     main(["--install"])
