@@ -59,8 +59,13 @@ class ToyChooser:
         }
         self._inputs["seed"] = _number("seed", 42, 0, 2**31 - 1)
         for widget in self._inputs.values():
-            widget.param.watch(lambda _event: self.open(), "value")
+            widget.param.watch(self._on_number, "value")
+        self._restoring = False
         self.row = _row(*self._inputs.values())
+
+    def _on_number(self, _event: object) -> None:
+        if not self._restoring:
+            self.open()
 
     def open(self) -> None:
         """Make the toy of the four numbers and show it."""
@@ -81,6 +86,7 @@ class ToyChooser:
 
     def restore(self, texts: Mapping[str, str]) -> None:
         """Set the numbers a link carries; an unusable one is said and left as it was."""
+        self._restoring = True
         for name, widget in self._inputs.items():
             if name not in texts:
                 continue
@@ -90,6 +96,7 @@ class ToyChooser:
             else:
                 rule = f"{widget.start} to {widget.end}"
                 self._say("error", f"{name} must be a whole number from {rule}; got {text[:40]!r}")
+        self._restoring = False
 
 
 class PromptChooser:
@@ -119,13 +126,18 @@ class PromptChooser:
             stylesheets=[stylesheet()],
         )
         self._run = pn.widgets.Button(
-            name="Run",
+            label="Run",
             margin=0,
             stylesheets=[stylesheet()],
             css_classes=["attn-button", "attn-primary"],
         )
         self._run.on_click(lambda _event: self.open())
         self.row = _row(self._text, self._model, self._run)
+
+    def abandon(self) -> None:
+        """Show no prompt that is still running: the reader has gone to another source."""
+        self._run_number += 1
+        self._run.loading = False
 
     def open(self) -> None:
         """Run the prompt in a thread of its own; the page stays alive and tells how far it is."""
@@ -215,9 +227,14 @@ class FileChooser:
             margin=0,
             stylesheets=[stylesheet()],
         )
-        self._named.param.watch(lambda _event: self.open(), "value")
+        self._restoring = False
+        self._named.param.watch(self._on_named, "value")
         self._uploaded: Trace | None = None
         self.row = _row(self._named, self._upload)
+
+    def _on_named(self, _event: object) -> None:
+        if not self._restoring:
+            self.open()
 
     def open(self) -> None:
         """Show the chosen trace, or say what to do where there is none yet."""
@@ -235,7 +252,9 @@ class FileChooser:
     def restore(self, texts: Mapping[str, str]) -> None:
         """Choose the trace a link names."""
         if texts.get("trace") in self._settings.traces:
+            self._restoring = True
             self._named.value = texts["trace"]
+            self._restoring = False
         elif "trace" in texts:
             self._say("error", "This server has no trace of the name in the link.")
 
@@ -248,16 +267,16 @@ class FileChooser:
             self._say("error", str(message["refused"])[:300])
             return
         chunk, offset, size = (message.get(key) for key in ("chunk", "offset", "size"))
-        if not isinstance(chunk, bytes) or not isinstance(offset, int) or not isinstance(size, int):
-            return
         if offset == 0:
-            self._parts, self._expected = [], size
+            self._parts, self._expected = [], size if isinstance(size, int) else -1
         received = sum(map(len, self._parts))
-        if offset != received or size > self._settings.max_upload_bytes:
-            self._parts = []
+        most = min(self._expected, self._settings.max_upload_bytes)
+        if not isinstance(chunk, bytes) or offset != received or received + len(chunk) > most:
+            self._parts, self._expected = [], -1
+            self._say("error", "The upload was interrupted. Choose the file again.")
             return
         self._parts.append(chunk)
-        if received + len(chunk) >= self._expected:
+        if received + len(chunk) == self._expected:
             data, self._parts = b"".join(self._parts), []
             self._open_bytes(data, str(message.get("name", "upload"))[:120])
 
@@ -283,7 +302,7 @@ def _sentence(error: Exception) -> str:
 
 def _number(label: str, default: int, low: int, high: int) -> Any:
     return pn.widgets.IntInput(
-        name=label,
+        label=label,
         value=default,
         start=low,
         end=high,

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 DEBOUNCE_MS = 4
 EXPONENT_STEP = 0.05
 WORDS = "return words[tick] ?? String(tick)"
-MASK_LABELS: dict[str, str] = {"model": "model", **{row.kind: row.label for row in MASKS}}
+LABELS: dict[str, str] = {row.kind: row.label for row in MASKS} | {
+    "bottom_right": "bottom right",
+    "square root": "√",
+    "top_left": "top left",
+}
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Controls:
         self.state = state
         self.widgets: dict[str, Any] = {}
         self._boxes: dict[str, Any] = {}
+        # True while the widgets follow the state, which must not make them write it.
+        self._refreshing = False
         for control in CONTROLS:
             self._add(control)
         names = [control.name for control in CONTROLS]
@@ -137,19 +143,29 @@ class Controls:
     def refresh(self) -> None:
         """Show the state's values, ranges and which controls apply."""
         reasons = self.state.unavailable()
-        for control in CONTROLS:
-            widget = self.widgets[control.name]
-            widget.param.update(**self._shown(control), disabled=control.name in reasons)
-            if control.hidden:
-                self._boxes[control.name].visible = control.name not in reasons
-            if control.words is not None:
-                self._say(widget, control.words(self.state))
+        self._refreshing = True
+        try:
+            for control in CONTROLS:
+                self._refresh(control, reasons)
+        finally:
+            self._refreshing = False
+
+    def _refresh(self, control: Control, reasons: dict[str, str]) -> None:
+        widget = self.widgets[control.name]
+        widget.param.update(**self._shown(control), disabled=control.name in reasons)
+        if control.hidden:
+            self._boxes[control.name].visible = control.name not in reasons
+        if control.words is not None:
+            words = control.words(self.state)
+            if widget.format.args["words"] != words:
+                # interaction.js has the slider write its title anew when these change.
+                widget.format.args = {"words": words}
 
     def _add(self, control: Control) -> None:
         parameter = self.state.param[control.name]
         css = [f"attn-control-{control.name}", "attn-control"]
         options: dict[str, Any] = {
-            "name": parameter.label,
+            "label": parameter.label,
             "css_classes": css,
             "stylesheets": [stylesheet()],
             "sizing_mode": "stretch_width",
@@ -171,6 +187,8 @@ class Controls:
         widget.param.watch(lambda event: self._take(control, event.new), "value")
 
     def _take(self, control: Control, value: Any) -> None:
+        if self._refreshing:
+            return
         if control.name == "temperature":
             value = 10 ** (round(value / EXPONENT_STEP) * EXPONENT_STEP)
         if value is not None:
@@ -182,9 +200,7 @@ class Controls:
         if control.name == "temperature":
             return {"value": min(max(math.log10(value), -1.0), 1.0)}
         if control.build is _buttons:
-            options = {
-                MASK_LABELS.get(one, one.replace("_", " ")): one for one in parameter.objects
-            }
+            options = {LABELS.get(one, one): one for one in parameter.objects}
             return {"options": options, "value": value}
         if control.build is _slider:
             low, high = parameter.bounds
@@ -193,12 +209,3 @@ class Controls:
         if control.name == "color_seed":
             return {"start": parameter.bounds[0], "end": parameter.bounds[1], "value": value}
         return {"value": value}
-
-    @staticmethod
-    def _say(widget: Any, words: list[str]) -> None:
-        if widget.format.args["words"] == words:
-            return
-        widget.format.args = {"words": words}
-        # The slider writes its title anew when one of its own properties changes.
-        widget.show_value = False
-        widget.show_value = True

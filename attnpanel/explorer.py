@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # The overview waits until a drag has paused: all heads cost more than the one that is watched.
 OVERVIEW_WAIT_MS = 180
+# What the keyboard moves.
+STEPPED = ("query_index", "head", "layer")
 
 
 class Explorer(Viewer):
@@ -262,19 +264,18 @@ class Explorer(Viewer):
             if handler is not None:
                 try:
                     handler(self, content)
-                except (TypeError, ValueError, KeyError):
-                    continue
+                except (TypeError, ValueError, LookupError, ArithmeticError):
+                    continue  # a page can send anything
 
     def _step(self, content: Any) -> None:
         name, by = content
-        if name in ("query_index", "head", "layer") and not (
-            name == "head" and self.state.aggregate
-        ):
+        if name in STEPPED and not (name == "head" and self.state.aggregate):
             self._set(name, getattr(self.state, name) + int(by))
 
     def _jump(self, content: Any) -> None:
         name, end = content
-        self._set(name, 0 if end == "first" else self.state.param[name].bounds[1])
+        if name in STEPPED:
+            self._set(name, 0 if end == "first" else self.state.param[name].bounds[1])
 
     def _next(self, name: Any) -> None:
         if name == "mask" and "mask" not in self.state.unavailable():

@@ -43,9 +43,10 @@ class Page:
         self._problems: list[str] = []
         self._notice = Words(visible=False, margin=0, sizing_mode="stretch_width")
         self.explorer = Explorer(toy_trace(), whole_page=True)
+        self._prompt = PromptChooser(self._show, self._say, settings)
         self._choosers: dict[str, ToyChooser | PromptChooser | FileChooser] = {
             "Toy": ToyChooser(self._show, self._say),
-            "Prompt": PromptChooser(self._show, self._say, settings),
+            "Prompt": self._prompt,
             "File": FileChooser(self._show, self._say, settings),
         }
         self._tabs = pn.widgets.RadioButtonGroup(
@@ -56,7 +57,7 @@ class Page:
             css_classes=["attn-sources"],
         )
         self._theme = pn.widgets.Button(
-            name="◐",
+            label="◐",
             margin=0,
             stylesheets=[stylesheet()],
             css_classes=["attn-button", "attn-theme"],
@@ -110,6 +111,7 @@ class Page:
 
     def _open_source(self) -> None:
         current = self._tabs.value
+        self._prompt.abandon()
         self._slot[:] = [self._choosers[current].row]
         self._notice.visible = False
         self._choosers[current].open()
@@ -123,7 +125,7 @@ class Page:
         self.explorer.address = {"source": chooser.name, **chooser.address(), **theme}
         try:
             state.trace = trace
-            state.param.update(**start)
+            state.choose(**start)
         except ValueError as error:
             self._say("error", f"This trace can't be shown: {error}")
             return

@@ -74,34 +74,37 @@ def select(
     empty_rows : {"zero", "uniform", "nan"}
         Weights of a query that may see no key.
 
+    Where only weights were recorded they are shown as they are: no mask, temperature or policy
+    applies to them.
+
     Returns
     -------
     Selection
     """
     heads = range(call.heads) if head is None else (head,)
-    options: dict[str, Any] = {
-        "mask": "model" if mask is None else mask,
-        "temperature": temperature,
-        "empty_rows": empty_rows,
-    }
-    visible: NDArray[np.bool_] | None = None
-    if mask is not None:
-        visible = mask
-    elif call.live:
-        # A pair is masked in the mean only where every head masks it.
-        visible = np.asarray(np.logical_or.reduce([call.visible(index, batch) for index in heads]))
     scores, weights, output = None, None, None
+    # A pair is masked in the mean only where every head masks it.
+    visible = np.zeros((call.query_len, call.key_len), dtype=bool)
     for index in heads:
         if call.live:
-            step = call.attention(index, batch, **options)
+            step = call.attention(
+                index,
+                batch,
+                mask="model" if mask is None else mask,
+                temperature=temperature,
+                empty_rows=empty_rows,
+            )
             scores = _add(scores, step.scores)
             output = _add(output, step.output)
             weights = _add(weights, step.weights)
+            seen = call.visible(index, batch) if mask is None else mask
+            # A bias of -inf hides a key whatever the mask.
+            visible |= seen if call.bias is None else seen & ~np.isneginf(step.scores)
         else:
-            weights = _add(weights, call.weights(index, batch, **options))
+            recorded = call.weights(index, batch)
+            weights = _add(weights, recorded)
+            visible |= recorded != 0
     assert weights is not None  # noqa: S101 - a call has at least one head
-    if visible is None:
-        visible = weights != 0
     for total in (scores, weights, output):
         if total is not None:
             np.divide(total, len(heads), out=total)

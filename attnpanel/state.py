@@ -139,9 +139,22 @@ class ExplorerState(param.Parameterized):
             raise ValueError(f"an explorer shows a Trace of at least one attention call; got {got}")
         self._selection: tuple[tuple[object, ...], Selection] | None = None
         self._tiles: dict[tuple[object, ...], NDArray[np.float32]] = {}
+        self._shape = (0, 0)
         super().__init__(trace=trace)  # type: ignore[no-untyped-call]
         self._fit_trace()
-        self.param.update(**params)
+        self.choose(**params)
+
+    def choose(self, **choices: Any) -> None:
+        """Set several choices, the layer first: it decides which others exist.
+
+        Raises
+        ------
+        ValueError
+            If a choice does not exist in this trace; those before it are made.
+        """
+        if "layer" in choices:
+            self.layer = choices.pop("layer")
+        self.param.update(**choices)
 
     # -- what follows from the choices -------------------------------------------------
 
@@ -212,7 +225,7 @@ class ExplorerState(param.Parameterized):
         """One tile of the layers × heads picture; kept while mask and temperature stay."""
         call = self.trace.calls[layer]
         setting = (
-            id(self.trace), self.batch, self.temperature, self.mask, self.pad_len, self.window,
+            self.trace, self.batch, self.temperature, self.mask, self.pad_len, self.window,
             self.align, self.empty_rows,
         )  # fmt: skip
         key = (*setting, layer, head)
@@ -246,6 +259,7 @@ class ExplorerState(param.Parameterized):
             ("temperature", not call.live, recorded),
             ("mask", not call.live, recorded),
             ("pad_len", "pad_len" not in needs, "It matters under the padding masks only."),
+            ("window", max(call.query_len, call.key_len) == 1, "There is one token."),
             ("window", "window" not in needs, "It matters under the window mask only."),
             ("align", not aligned, "It matters under the causal and window masks only."),
             ("align", call.query_len == call.key_len, "There are as many queries as keys."),
@@ -322,7 +336,10 @@ class ExplorerState(param.Parameterized):
     def _fit_layer(self) -> None:
         """Keep head, token, batch, pad length and window inside the layer's shape."""
         call = self.call
-        self.pair = self.viewport = None
+        self.pair = None
+        if self._shape != (call.query_len, call.key_len):
+            self._shape = (call.query_len, call.key_len)
+            self.viewport = None
         for name, most in (
             ("head", call.heads - 1),
             ("batch", call.batch - 1),

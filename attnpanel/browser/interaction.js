@@ -22,9 +22,8 @@ function typing(path) {
 
 // Every element below a node, shadow roots included.
 function* below(node) {
-  for (const child of node.children ?? []) {
+  for (const child of [...(node.shadowRoot?.children ?? []), ...(node.children ?? [])]) {
     yield child;
-    if (child.shadowRoot) yield* below(child.shadowRoot);
     yield* below(child);
   }
 }
@@ -73,15 +72,26 @@ export function render({ model }) {
   const describe = () => {
     const root = [...below(document.body)].find((node) => node.classList.contains(model.root_class));
     if (!root) return;
-    for (const node of [root, ...below(root)]) {
+    for (const node of below(root)) {
       for (const [name, [label, tip]] of Object.entries(model.tips)) {
-        if (!node.classList?.contains(`attn-control-${name}`)) continue;
+        if (!node.classList.contains(`attn-control-${name}`)) continue;
         node.title = tip;
-        for (const part of below(node.shadowRoot ?? node)) {
-          if (part.matches(".noUi-handle")) part.setAttribute("aria-label", label);
-          if (part.matches(".bk-btn-group")) part.setAttribute("aria-label", label);
+        for (const part of below(node)) {
+          if (part.matches(".noUi-handle, .bk-btn-group, input[type=checkbox]")) part.setAttribute("aria-label", label);
+          if (part.matches(".bk-btn-group")) part.setAttribute("role", "group");
         }
       }
+      if (node.classList.contains("attn-theme")) {
+        node.title = "Light or dark";
+        for (const part of below(node)) if (part.matches("button")) part.setAttribute("aria-label", node.title);
+      }
+    }
+  };
+  // A slider shows its value in words that its formatter holds, but does not listen to it.
+  const retitle = () => {
+    for (const slider of model.document._all_models.values()) {
+      const words = slider.format?.properties?.args;
+      if (words) words.change.connect(() => slider.properties.title.change.emit());
     }
   };
   const writeAddress = () => {
@@ -109,6 +119,7 @@ export function render({ model }) {
     document.removeEventListener("keydown", onKey);
     document.removeEventListener(`attn:${model.uid}`, onPlot);
   });
+  retitle();
   writeAddress();
   look();
   // Messages sent before the connection stands are lost, so ask again until answered.

@@ -52,8 +52,8 @@ class Drawing:
         In pixels, where the picture needs more room when it shows more.
     look : Theme
         The colours of outline and masked cells.
-    masked : bool
-        Whether nan means a masked cell, shown hatched; elsewhere nan is a gap.
+    masked : bool or None
+        Whether nan means a masked cell, shown hatched; None where there can be none.
     """
 
     sources: Mapping[str, Columns]
@@ -65,7 +65,7 @@ class Drawing:
     outline: Outline | None = None
     height: int | None = None
     look: Theme = LIGHT
-    masked: bool = False
+    masked: bool | None = None
 
 
 def image_columns(matrix: NDArray[Any], x: Span, y: Span) -> Columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,13 +27,12 @@ def scores_drawing(state: ExplorerState) -> Drawing:
     """Scores before mask and temperature (T, S); masked cells hold nan and show hatched."""
     selection = state.selection
     if selection.scores is None:
-        return _empty(state, "attn:scores")
-    return _matrix_drawing(
-        state,
-        "attn:scores",
-        np.where(selection.visible, selection.scores, np.nan),
-        _symmetric(selection.scores[selection.visible], state),
-    )
+        unknown = np.full(selection.weights.shape, np.nan, dtype=np.float32)
+        return replace(
+            _matrix_drawing(state, "attn:scores", unknown, _symmetric(unknown, state)), masked=False
+        )
+    shown = np.where(selection.visible & np.isfinite(selection.scores), selection.scores, np.nan)
+    return _matrix_drawing(state, "attn:scores", shown, _symmetric(shown, state))
 
 
 def weights_drawing(state: ExplorerState) -> Drawing:
@@ -57,8 +57,9 @@ def weights_drawing(state: ExplorerState) -> Drawing:
 def output_drawing(state: ExplorerState) -> Drawing:
     """What each query becomes: weights times values (T, Dv)."""
     output = state.selection.output
+    known = output is not None
     if output is None:
-        return _empty(state, "attn:output")
+        output = np.full((state.call.query_len, 1), np.nan, dtype=np.float32)
     channels = output.shape[1]
     rows, y = _window(state, output.shape[0], 2)
     shrunk = pool(output[rows], MOST_CELLS, MOST_CELLS)
@@ -69,7 +70,7 @@ def output_drawing(state: ExplorerState) -> Drawing:
         colours=_symmetric(output, state),
         outline=row_outline(state),
         look=theme(state.dark),
-        masked=True,
+        masked=known,
     )
 
 
@@ -139,14 +140,3 @@ def _edge(start: int, stop: int) -> float:
     width = -(-(stop - start) // MOST_CELLS)
     blocks = -(-(stop - start) // width)
     return start + blocks * width - 0.5
-
-
-def _empty(state: ExplorerState, name: str) -> Drawing:
-    length = state.call.query_len
-    nothing = np.full((1, 1), np.nan, dtype=np.float32)
-    return Drawing(
-        {name: image_columns(nothing, (-0.5, 0.5), (-0.5, length - 0.5))},
-        x=(-0.5, 0.5),
-        y=_downwards(length),
-        colours=Colours(-1.0, 1.0, tuple(ramp(theme(state.dark).diverging))),
-    )

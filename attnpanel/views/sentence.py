@@ -57,6 +57,8 @@ def sentence(state: ExplorerState) -> tuple[Piece, ...]:
             ),
             Piece("result", "0"),
         )
+    if np.isnan(weight):
+        return (pair, Piece("text", "has no weight: the model itself recorded no number here."))
     share = Piece("result", f"{100 * weight:.3g} %")
     if state.aggregate:
         heads = state.call.heads
@@ -115,7 +117,7 @@ def _softmax(scaled: float, visible: np.ndarray) -> str:
 
 
 def _because(state: ExplorerState) -> str:
-    if state.mask == "model":
+    if state.mask == "model" or not state.call.live:
         return "under the model's own mask"
     label = next(row.label for row in MASKS if row.kind == state.mask)
     length = f" (pad length {state.pad_len})" if "padding" in state.mask else ""
