@@ -15,7 +15,7 @@ from attnpanel.analysis import entropy, mean_distance
 from attnpanel.browser import Interaction, SentenceLine, TokenStrip, Words
 from attnpanel.controls import Controls
 from attnpanel.driver import PythonDriver
-from attnpanel.state import ExplorerState
+from attnpanel.state import SELECTION, ExplorerState
 from attnpanel.theme import look_variables, stylesheet
 from attnpanel.views.heatmaps import MOST_CELLS
 from attnpanel.views.sentence import sentence
@@ -90,9 +90,9 @@ class Explorer(Viewer):
             self.driver.figures[name].on_event(Reset, self._on_zoom)
         watched = [name for name in state.param if name != "name"]
         state.param.watch(self._on_change, watched)
-        self._measured: tuple[object, str] = (None, "")
         self._layout = self._lay_out()
         self._write_words()
+        self._write_numbers()
 
     def __panel__(self) -> Any:
         return self._layout
@@ -187,6 +187,8 @@ class Explorer(Viewer):
         due, self._overview_due, self._overview_job = self._overview_due, set(), None
         try:
             self.driver.update(due, only=("grid",))
+            if due & set(SELECTION):
+                self._write_numbers()
         except ValueError as error:
             self.notice.param.update(text=f"All heads can't be shown: {error}", visible=True)
 
@@ -198,9 +200,7 @@ class Explorer(Viewer):
     def _write_words(self) -> None:
         state, words = self.state, self._words
         call, token = state.call, state.query_tokens[state.query_index]
-        place = f"layer {state.layer}, " + (
-            f"mean of {call.heads} heads" if state.aggregate else f"head {state.head}"
-        )
+        place = self._place()
         product = "q·k/√d" if call.bias is None else "q·k/√d + bias"
         words["scores"].param.update(text="Score", aside=product)
         scale = {"square root": "colour by square root", "per row": "colour relative to its row"}
@@ -224,20 +224,21 @@ class Explorer(Viewer):
             if call.value is None
             else f"value colours × weights · seed {state.color_seed}",
         )
-        words["numbers"].param.update(text=f"{place} · {self._numbers()}", tone="muted")
         words["provenance"].param.update(text=self._provenance(), tone="muted")
         self._tokens.content = shaded_tokens(state)
         self._write_sentence()
         self.interaction.tips = self.controls.tips
         self.refresh_address()
 
-    def _numbers(self) -> str:
-        selection = self.state.selection
-        if self._measured[0] is not selection:
-            weights = np.nan_to_num(selection.weights)
-            numbers = f"entropy {entropy(weights):.2f} nats · distance {mean_distance(weights):.1f}"
-            self._measured = (selection, numbers)
-        return self._measured[1]
+    def _place(self) -> str:
+        state = self.state
+        which = f"mean of {state.call.heads} heads" if state.aggregate else f"head {state.head}"
+        return f"layer {state.layer}, {which}"
+
+    def _write_numbers(self) -> None:
+        weights = np.nan_to_num(self.state.selection.weights)
+        numbers = f"entropy {entropy(weights):.2f} nats · distance {mean_distance(weights):.1f}"
+        self._words["numbers"].param.update(text=f"{self._place()} · {numbers}", tone="muted")
 
     def _provenance(self) -> str:
         state, call = self.state, self.state.call

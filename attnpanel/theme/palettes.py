@@ -6,6 +6,7 @@ The stylesheet gets its variables from here, so that a plot and the card around 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -78,7 +79,8 @@ def theme(dark: bool) -> Theme:  # noqa: FBT001 - the one choice there is
     return DARK if dark else LIGHT
 
 
-def ramp(anchors: tuple[str, ...], size: int = 256, *, power: float = 1.0) -> list[str]:
+@cache
+def ramp(anchors: tuple[str, ...], size: int = 256, *, power: float = 1.0) -> tuple[str, ...]:
     """Interpolate `size` colours evenly between the anchors.
 
     Parameters
@@ -94,13 +96,13 @@ def ramp(anchors: tuple[str, ...], size: int = 256, *, power: float = 1.0) -> li
     Examples
     --------
     >>> ramp(("#000000", "#ffffff"), 3)
-    ['#000000', '#808080', '#ffffff']
+    ('#000000', '#808080', '#ffffff')
     """
     stops = np.linspace(0, 1, len(anchors))
     channels = np.array([[int(hexed[i : i + 2], 16) for i in (1, 3, 5)] for hexed in anchors])
     at = np.linspace(0, 1, size) ** power
     mixed = np.stack([np.interp(at, stops, channel) for channel in channels.T], axis=-1)
-    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.rint(mixed).astype(int)]
+    return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in np.rint(mixed).astype(int))
 
 
 def hex_colour(rgb: np.ndarray) -> str:

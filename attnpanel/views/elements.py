@@ -203,12 +203,10 @@ def move_outline(plot: figure, outline: Outline) -> None:
 def colour(mapper: Any, drawing: Drawing) -> None:
     """Set a colour mapper's scale; the mapper itself stays, since replacing it repaints nothing."""
     if drawing.colours is not None:
-        mapper.update(
-            low=drawing.colours.low,
-            high=drawing.colours.high,
-            palette=list(drawing.colours.palette),
-            nan_color="rgba(0, 0, 0, 0)",
-        )
+        mapper.update(low=drawing.colours.low, high=drawing.colours.high)
+        palette = list(drawing.colours.palette)
+        if mapper.palette != palette:  # Bokeh takes 20 ms to check 256 colours
+            mapper.update(palette=palette, nan_color="rgba(0, 0, 0, 0)")
 
 
 def _ticker(length: float) -> Any:

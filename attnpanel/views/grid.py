@@ -33,7 +33,7 @@ def grid_drawing(state: ExplorerState) -> Drawing:
         {"attn:grid": image_columns(mosaic, (-0.5, heads - 0.5), (-0.5, len(calls) - 0.5))},
         x=(-0.5, heads - 0.5),
         y=(len(calls) - 0.5, -0.5),
-        colours=Colours(0.0, 1.0, tuple(ramp(theme(state.dark).sequential, power=0.4))),
+        colours=Colours(0.0, 1.0, ramp(theme(state.dark).sequential, power=0.4)),
         outline=tile_outline(state),
         look=theme(state.dark),
         height=30 + int(np.clip(min(264 / heads, 66) * len(calls), 40, 420)),

@@ -50,7 +50,7 @@ def weights_drawing(state: ExplorerState) -> Drawing:
         peak = np.fmax.reduce(weights, axis=-1, keepdims=True)
         weights = weights / np.where(peak > 0, peak, 1)
         high = 1.0
-    colours = Colours(0.0, high, tuple(ramp(look.sequential, power=power)))
+    colours = Colours(0.0, high, ramp(look.sequential, power=power))
     return _matrix_drawing(state, "attn:weights", weights, colours, exact=exact)
 
 
@@ -122,7 +122,7 @@ def _symmetric(values: NDArray[Any], state: ExplorerState) -> Colours:
     """Colours centred at 0, so that the sign of a score can be seen."""
     finite = values[np.isfinite(values)]
     reach = float(np.abs(finite).max(initial=0.0)) or 1.0
-    return Colours(-reach, reach, tuple(ramp(theme(state.dark).diverging)))
+    return Colours(-reach, reach, ramp(theme(state.dark).diverging))
 
 
 def _window(state: ExplorerState, length: int, side: int) -> tuple[slice, Span]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,6 +106,7 @@ def swatches_drawing(state: ExplorerState) -> Drawing:
     )
 
 
+@lru_cache(maxsize=4096)
 def readable_on(colour: str) -> str:
     """Black or white, whichever contrasts more with a hex colour (WCAG 2 relative luminance)."""
     channels = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attnpanel.views.drawing import Drawing, Outline
 
 MATRIX = (*SELECTION, "dark", "viewport")
+# Scores are what comes before temperature and policy.
+SCORES = tuple(name for name in MATRIX if name not in ("temperature", "empty_rows"))
 ROW = (*SELECTION, "dark", "query_index")
 
 
@@ -77,7 +79,7 @@ def _swatches_element(drawing: Drawing) -> Any:
 
 
 VIEWS: tuple[View, ...] = (
-    View("scores", scores_drawing, image_element, MATRIX, row_outline, ("query_index",)),
+    View("scores", scores_drawing, image_element, SCORES, row_outline, ("query_index",)),
     View(
         "weights",
         weights_drawing,

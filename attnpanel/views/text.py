@@ -26,12 +26,11 @@ def shaded_tokens(state: ExplorerState) -> dict[str, Any]:
     weights = np.nan_to_num(state.selection.weights[state.query_index])
     palette = ramp(theme(state.dark).sequential, power=0.5)
     steps = np.rint(np.clip(weights, 0, 1) * 255).astype(int)
-    inks = [readable_on(colour) for colour in palette]
     same = state.query_tokens == state.key_tokens
     return {
         "keys": list(state.key_tokens),
         "shades": [palette[step] for step in steps],
-        "inks": [inks[step] for step in steps],
+        "inks": [readable_on(palette[step]) for step in steps],
         "weights": [f"{weight:.4f}" for weight in weights],
         "queries": [] if same else list(state.query_tokens),
         "selected": int(state.query_index),
