@@ -44,6 +44,16 @@ export function render({ model }) {
       chip.setAttribute("aria-pressed", String(!crossed && i === selected));
       chip.title = `${i} · weight ${weights[i]}`;
     }
+    // Keep the chosen token in sight inside its box, without moving the page.
+    const box = crossed ? queries : keys;
+    const chosen = box.children[selected];
+    if (chosen) {
+      const { offsetTop, offsetHeight } = chosen;
+      const top = offsetTop - box.offsetTop;
+      if (top < box.scrollTop || top + offsetHeight > box.scrollTop + box.clientHeight) {
+        box.scrollTop = top - box.clientHeight / 2;
+      }
+    }
   };
   model.on("content", draw);
   draw();

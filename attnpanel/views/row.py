@@ -32,12 +32,14 @@ def row_drawing(state: ExplorerState) -> Drawing:
     named = np.sort(np.argsort(height)[::-1][:MOST_LABELS])
     named = named[height[named] >= SMALLEST_LABEL]
     tokens = state.key_tokens
+    edge = 0.1 + 0.02 * len(height)
+    half = 0.42 if len(height) <= 200 else 0.5  # gaps between a thousand bars would wash them out
     return Drawing(
         {
             "attn:row": {
-                "left": keys - 0.42,
+                "left": keys - half,
                 "bottom": np.zeros(len(height)),
-                "right": keys + 0.42,
+                "right": keys + half,
                 "top": height,
                 "color": list(colour),
                 "token": list(tokens),
@@ -50,7 +52,8 @@ def row_drawing(state: ExplorerState) -> Drawing:
                 "color": [look.muted] * len(named),
             },
         },
-        x=(-0.6, len(height) - 0.4),
+        # Room for the label of a bar at the edge, however thin the bars.
+        x=(-0.5 - edge, len(height) - 0.5 + edge),
         y=(0.0, top),
         x_labels=labels(tokens),
         height=210,

@@ -74,7 +74,7 @@ def swatches_drawing(state: ExplorerState) -> Drawing:
             "attn:swatches:names": {
                 "x": np.full(count, NAME),
                 "y": at,
-                "text": [shorten(name, 15) for name in names],
+                "text": [shorten(name, 12) for name in names],
                 "color": [look.ink] * count,
             },
             "attn:swatches:weights": {
