@@ -46,11 +46,11 @@ const cells = (exact ?? image)[0]
 const [rows, columns] = cells.shape
 const row = Math.floor((y - y0[0]) / dh[0] * rows)
 const column = Math.floor((x - x0[0]) / dw[0] * columns)
-const value = cells[row * columns + column]
-if (value === undefined) return ""
-if (Number.isNaN(value)) return "masked"
+const cell = cells[row * columns + column]
+if (cell === undefined) return ""
+if (Number.isNaN(cell)) return "masked"
 const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? " (largest here)" : ""
-return value.toFixed(format === "score" ? 2 : 4) + pooled
+return cell.toFixed(format === "score" ? 2 : 4) + pooled
 """
 
 

@@ -236,7 +236,7 @@ export function softmaxRows(scores, { T, S, visible = null, temperature = 1, emp
     empty[i] = first === stop ? 1 : 0;
     weights.fill(empty[i] ? fill : 0, i * S, first);
     weights.fill(0, stop, (i + 1) * S);
-    logsumexp[i] = empty[i] ? -Infinity : normalise(weights, first, stop, temperature);
+    logsumexp[i] = normalise(weights, first, stop, temperature);
   }
   return { weights, logsumexp, empty };
 }
@@ -351,7 +351,7 @@ function panels(matrix, count, depth, countStep, depthStep) {
   return packed;
 }
 
-/** Scores to weights in place, from `start` to `stop`; returns their logsumexp. */
+/** Scores to weights in place, from `start` to `stop`; returns their logsumexp, -Infinity for none. */
 function normalise(row, start, stop, temperature) {
   let peak = -Infinity;
   for (let j = start; j < stop; j++) peak = Math.max(peak, row[j]);

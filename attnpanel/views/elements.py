@@ -197,7 +197,11 @@ def move_outline(plot: figure, outline: Outline) -> None:
     """Put the outline around another row or tile; the y axis runs downwards."""
     left, right, first, last = outline
     for box in _boxes(plot, "attn:outline"):
-        box.update(left=left, right=right, top=last, bottom=first)
+        box.update(top=last, bottom=first)
+        # None is the picture's edge, where a box starts out. Bokeh makes a new model of every
+        # None it is given, and then walks the whole document: 50 ms each.
+        if left is not None:
+            box.update(left=left, right=right)
 
 
 def colour(mapper: Any, drawing: Drawing) -> None:
