@@ -1,0 +1,292 @@
+"""Hugging Face models: recomputed weights are the model's own, and its output stays the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from torch import nn  # noqa: E402
+
+from attnpanel import capture  # noqa: E402
+
+SIZES = {"vocab_size": 61, "hidden_size": 24, "num_hidden_layers": 2, "intermediate_size": 20}
+# Sums of 24 float32 products in another order than the model's; the issue's own limit.
+ATOL = 1e-5
+PADDINGS = {
+    "none": torch.ones(2, 7, dtype=torch.long),
+    "right": torch.tensor([[1] * 7, [1] * 5 + [0] * 2]),
+    "left": torch.tensor([[1] * 7, [0] * 3 + [1] * 4]),
+}
+
+
+def build(family, attention):
+    heads = {"num_attention_heads": 4}
+    config, model = {
+        "bert": lambda: (transformers.BertConfig(**SIZES, **heads), transformers.BertModel),
+        "gpt2": lambda: (
+            transformers.GPT2Config(vocab_size=61, n_embd=24, n_layer=2, n_head=4, n_positions=16),
+            transformers.GPT2Model,
+        ),
+        "llama": lambda: (
+            transformers.LlamaConfig(**SIZES, **heads, num_key_value_heads=2),
+            transformers.LlamaModel,
+        ),
+        "t5": lambda: (
+            transformers.T5Config(
+                vocab_size=61, d_model=24, d_kv=6, d_ff=20, num_layers=2, num_heads=4
+            ),
+            transformers.T5Model,
+        ),
+    }[family]()
+    torch.manual_seed(5)
+    made = model._from_config(config, attn_implementation=attention).eval()
+    for parameter in made.parameters():  # fresh weights give nearly uniform attention
+        if parameter.dim() == 2:
+            nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+def inputs_for(family, padding):
+    torch.manual_seed(7)
+    inputs = {"input_ids": torch.randint(2, 61, (2, 7)), "attention_mask": PADDINGS[padding]}
+    if family == "t5":
+        inputs["decoder_input_ids"] = torch.randint(2, 61, (2, 5))
+    return inputs
+
+
+def run(model, inputs, **options):
+    with torch.no_grad():
+        return model(**inputs, **options)
+
+
+def own_weights(family, outputs):
+    """The model's own weights in the order of its calls."""
+    if family != "t5":
+        return list(outputs.attentions)
+    decoder = zip(outputs.decoder_attentions, outputs.cross_attentions, strict=True)
+    return [*outputs.encoder_attentions, *(one for pair in decoder for one in pair)]
+
+
+def recomputed(call):
+    return np.stack(
+        [[call.weights(h, b) for h in range(call.heads)] for b in range(call.batch)]
+    )  # (B, H, T, S)
+
+
+def assert_weights(call, expected, rows=None):
+    """Every head's weights; `rows` (B, T) leaves out rows that the model itself leaves open."""
+    ours, expected = recomputed(call), expected.detach().numpy()
+    if rows is not None:
+        ours, expected = (x.swapaxes(1, 2)[rows.numpy().astype(bool)] for x in (ours, expected))
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=ATOL)
+
+
+def last_hidden(outputs):
+    return outputs.last_hidden_state
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "t5"])
+def test_recomputed_weights_are_the_models_own(family, attention, padding):
+    inputs = inputs_for(family, padding)
+    eager = build(family, "eager")
+    own = own_weights(family, run(eager, inputs, output_attentions=True))
+    model = build(family, attention)
+
+    with capture(model) as trace:
+        run(model, inputs)
+
+    assert len(trace.calls) == len(own)
+    for call, expected in zip(trace.calls, own, strict=True):
+        assert call.live
+        # SDPA gives a padded query other weights than eager code does; nobody reads them.
+        padded = attention == "sdpa" and call.query_len == 7
+        assert_weights(call, expected, PADDINGS[padding] if padded else None)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama", "t5"])
+def test_output_is_bit_identical_with_and_without_capture(family, attention):
+    model, inputs = build(family, attention), inputs_for(family, "right")
+    before = last_hidden(run(model, inputs))
+
+    with capture(model):
+        during = last_hidden(run(model, inputs))
+    after = last_hidden(run(model, inputs))
+
+    assert torch.equal(before, during)
+    assert torch.equal(before, after)
+
+
+# Compiling takes 20 s, and without its compiler FlexAttention says how slow it is. Torch's own
+# compiler code is imported all the same, and warns of what it uses itself.
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("padding", ["none", "right"])
+def test_flex_attention_is_read_through_its_mask_function(padding):
+    inputs = inputs_for("llama", padding)
+    own = run(build("llama", "eager"), inputs, output_attentions=True).attentions
+    model = build("llama", "flex_attention")
+    with torch.compiler.set_stance("force_eager"):
+        plain = last_hidden(run(model, inputs))
+        with capture(model) as trace:
+            during = last_hidden(run(model, inputs))
+
+    assert torch.equal(plain, during)
+    assert [call.causal for call in trace.calls] == ["top_left"] * 2
+    for call, expected in zip(trace.calls, own, strict=True):
+        assert_weights(call, expected, PADDINGS[padding])
+
+
+def test_layers_have_the_qualified_name_of_the_module_that_computes_them():
+    model = build("bert", "sdpa")
+
+    with capture(model) as trace:
+        run(model, inputs_for("bert", "none"))
+
+    assert trace.layers == ("encoder.layer.0.attention.self", "encoder.layer.1.attention.self")
+    assert [call.index for call in trace.calls] == [0, 1]
+    assert trace.source == "capture"
+    assert trace.model == "BertModel"
+
+
+def test_grouped_keys_and_values_are_stored_unrepeated():
+    model = build("llama", "sdpa")
+
+    with capture(model) as trace:
+        run(model, inputs_for("llama", "none"))
+
+    assert [(call.heads, call.kv_heads) for call in trace.calls] == [(4, 2), (4, 2)]
+    assert trace.calls[0].value.shape == (2, 2, 7, 6)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_plain_causal_attention_is_a_flag_and_takes_no_mask(attention):
+    model = build("gpt2", attention)
+
+    with capture(model) as trace:
+        run(model, inputs_for("gpt2", "none"))
+
+    assert [(call.causal, call.mask, call.bias) for call in trace.calls] == [
+        ("top_left", None, None)
+    ] * 2
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])
+def test_padding_takes_one_row_a_sequence_and_is_stored_once(family, attention):
+    model = build(family, attention)
+
+    with capture(model) as trace:
+        run(model, inputs_for(family, "right"))
+
+    first, second = trace.calls
+    np.testing.assert_array_equal(first.mask[:, 0, 0], PADDINGS["right"].numpy().astype(bool))
+    assert first.mask.shape == (2, 1, 1, 7)
+    assert first.mask is second.mask
+    assert first.bias is None
+
+
+def test_t5_keeps_its_position_bias_once_and_tells_self_from_cross():
+    model = build("t5", "sdpa")
+
+    with capture(model) as trace:
+        run(model, inputs_for("t5", "none"))
+
+    assert [call.kind for call in trace.calls] == ["self", "self"] + ["self", "cross"] * 2
+    encoder = trace.calls[:2]
+    assert encoder[0].bias.shape == (1, 4, 7, 7)
+    assert encoder[0].bias is encoder[1].bias
+    assert [call.bias is None for call in trace.calls[2:]] == [False, True] * 2
+    assert {call.scale for call in trace.calls} == {1.0}
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_cached_step_knows_where_its_query_is(attention):
+    model, ids = build("llama", attention), inputs_for("llama", "none")["input_ids"]
+    eager = build("llama", "eager")
+    full = run(eager, {"input_ids": ids}, output_attentions=True).attentions
+
+    with capture(model) as trace:
+        cache = run(model, {"input_ids": ids[:, :4]}, use_cache=True).past_key_values
+        run(model, {"input_ids": ids[:, 4:6]}, past_key_values=cache)
+        run(model, {"input_ids": ids[:, 6:]}, past_key_values=cache)
+
+    _, _, two, _, one, _ = trace.calls
+    assert [(c.kind, c.query_len, c.key_len) for c in (two, one)] == [
+        ("self", 2, 6),
+        ("self", 1, 7),
+    ]
+    assert (two.q_offset, one.q_offset) == (4, 6)
+    assert_weights(two, full[0][:, :, 4:6, :6])
+    assert_weights(one, full[0][:, :, 6:])
+
+
+def test_soft_capped_scores_are_kept_as_the_models_own_weights():
+    config = transformers.Gemma2Config(
+        **SIZES, num_attention_heads=4, num_key_value_heads=2, head_dim=6, sliding_window=4
+    )
+    # A cap of 0.05 on scores of size 1: weights without it are far off.
+    config.attn_logit_softcapping = 0.05
+    torch.manual_seed(3)
+    model = transformers.Gemma2Model._from_config(config, attn_implementation="eager").eval()
+    for parameter in model.parameters():
+        if parameter.dim() == 2:
+            nn.init.normal_(parameter, std=0.3)
+    ids = torch.randint(2, 61, (1, 7))
+    own = run(model, {"input_ids": ids}, output_attentions=True).attentions
+
+    with capture(model) as trace:
+        run(model, {"input_ids": ids})
+
+    assert [call.live for call in trace.calls] == [False, False]
+    for call, expected in zip(trace.calls, own, strict=True):
+        assert_weights(call, expected)
+
+
+def test_attention_sinks_are_kept_as_the_models_own_weights():
+    config = transformers.GptOssConfig(
+        **SIZES,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=6,
+        num_local_experts=2,
+        num_experts_per_tok=1,
+    )
+    torch.manual_seed(3)
+    model = transformers.GptOssModel._from_config(config, attn_implementation="eager").eval()
+    ids = torch.randint(2, 61, (1, 7))
+    for layer in model.layers:
+        nn.init.normal_(layer.self_attn.sinks)
+    own = run(model, {"input_ids": ids}, output_attentions=True).attentions
+
+    with capture(model) as trace:
+        run(model, {"input_ids": ids})
+
+    for call, expected in zip(trace.calls, own, strict=True):
+        assert not call.live
+        assert_weights(call, expected)
+        assert float(expected.sum(-1).max()) < 0.999  # the sink has the rest
+
+
+def test_weights_that_nothing_tells_are_refused_with_advice():
+    def no_weights(module, query, *others, **options):
+        return query, None
+
+    class Interface(nn.Module):
+        is_causal = False
+
+        def forward(self, x):
+            mapping = transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS
+            attend = mapping.get_interface("eager", no_weights)
+            return attend(self, x, x, x, None, scaling=1.0, softcap=2.0)[0]
+
+    model = Interface()
+    with pytest.warns(UserWarning, match="attn_implementation='eager'"), capture(model) as trace:
+        model(torch.randn(1, 3, 5, 7))
+
+    assert trace.calls == ()
