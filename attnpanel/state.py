@@ -245,8 +245,9 @@ class ExplorerState(param.Parameterized):
     def unavailable(self) -> dict[str, str]:
         """Return the controls that do nothing now, each with the reason in words."""
         call = self.call
-        needs = next((row.needs for row in MASKS if row.kind == self.mask), ())
-        aligned = self.mask in ("causal", "window")
+        mask = self.mask if call.live else "model"
+        needs = next((row.needs for row in MASKS if row.kind == mask), ())
+        aligned = mask in ("causal", "window")
         recorded = "Only the weights were recorded, so they can't be recomputed."
         # Later rows win: a control may be idle for more than one reason.
         rules = (
