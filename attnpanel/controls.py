@@ -198,7 +198,11 @@ class Controls:
         """Return what the widget must show: value, and range or options."""
         parameter, value = self.state.param[control.name], getattr(self.state, control.name)
         if control.name == "temperature":
-            return {"value": min(max(math.log10(value), -1.0), 1.0)}
+            exponent = min(max(math.log10(value), -1.0), 1.0)
+            # The same step may differ in its last bit; writing it back would be an echo that
+            # overtakes the reader's next step.
+            shown = self.widgets["temperature"].value
+            return {"value": shown if math.isclose(shown, exponent, abs_tol=1e-6) else exponent}
         if control.build is _buttons:
             options = {LABELS.get(one, one): one for one in parameter.objects}
             return {"options": options, "value": value}

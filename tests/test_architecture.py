@@ -18,7 +18,7 @@ LAYERS = (
     ("kernels", "sources", "analysis"),
     ("selection",),
     ("state", "theme"),
-    ("views", "browser"),
+    ("views", "browser", "payload"),
     ("controls", "driver", "choosers"),
     ("explorer",),
     ("page", "report"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Cells a side that one picture draws: about as many as it has pixels. A longer sequence is
 # pooled (largest value of a block) until one zooms in, then drawn cell by cell.
 MOST_CELLS = 512
+HIDDEN = 1e29
 
 
 def scores_drawing(state: ExplorerState) -> Drawing:
@@ -120,7 +121,8 @@ def row_outline(state: ExplorerState) -> Outline:
 
 def _symmetric(values: NDArray[Any], state: ExplorerState) -> Colours:
     """Colours centred at 0, so that the sign of a score can be seen."""
-    finite = values[np.isfinite(values)]
+    # A capture writes "hidden, but finite" as a bias of -1e30: no score of a model is that large.
+    finite = values[np.isfinite(values) & (np.abs(values) < HIDDEN)]
     reach = float(np.abs(finite).max(initial=0.0)) or 1.0
     return Colours(-reach, reach, ramp(theme(state.dark).diverging))
 

@@ -1,0 +1,145 @@
+import { halfToFloat, visiblePairs } from "./attention.js";
+
+const PAYLOAD_SCHEMA = "attnpanel.payload/1";
+const WIDTHS = { bool: 1, float16: 2, float32: 4 };
+
+/**
+ * Opens what attnpanel/payload.py packed. A call's arrays are decompressed when `ready` is first asked.
+ *
+ * @param {object} meta the JSON document
+ * @param {string[]} payloads one base64 text a call
+ * @returns {object} the trace; see the fields below
+ */
+export function openTrace(meta, payloads) {
+  if (meta.schema !== PAYLOAD_SCHEMA) {
+    throw new Error(`this page reads ${PAYLOAD_SCHEMA}; its data says ${JSON.stringify(meta.schema)}`);
+  }
+  const calls = meta.calls.map((fields, index) => openCall(fields, payloads[index], meta));
+  return {
+    ...meta,
+    calls,
+    tokensOf(call, batch) {
+      const own = meta.labels[calls.indexOf(call)][batch];
+      if (own) return { queries: own[0], keys: own[1] };
+      return { queries: meta.queryTokens[batch], keys: meta.queryTokens[batch] };
+    },
+  };
+}
+
+function openCall(fields, payload, meta) {
+  const { B, H, Hkv, T, S, D, Dv } = fields;
+  let arrays = null;
+  let opening = null;
+  const cache = new Map();
+  const kept = (key, make) => {
+    if (!cache.has(key)) cache.set(key, make());
+    return cache.get(key);
+  };
+  const floats = (name) => kept(name, () => asFloats(arrays[name]));
+  const part = (name, index, length) => floats(name).subarray(index * length, (index + 1) * length);
+  const shared = (head) => Math.floor(head / (H / Hkv));
+  return {
+    ...fields,
+    get opened() {
+      return arrays !== null;
+    },
+    /** Decompresses the call's arrays once. */
+    ready() {
+      opening ??= inflate(payload).then((bytes) => {
+        arrays = split(bytes, fields.arrays);
+      });
+      return opening;
+    },
+    query: (batch, head) => part("query", batch * H + head, T * D),
+    key: (batch, head) => part("key", batch * Hkv + shared(head), S * D),
+    value: (batch, head) => (fields.hasValue ? part("value", batch * Hkv + shared(head), S * Dv) : null),
+    recorded: (batch, head) => part("recorded", batch * H + head, T * S),
+    bias: (batch, head) =>
+      arrays.bias ? kept(`bias ${batch} ${head}`, () => spread(arrays.bias, floats("bias"), batch, head, T, S)) : null,
+    visible: (batch, head) =>
+      kept(arrays.mask || arrays.bias ? `visible ${batch} ${head}` : "visible", () => {
+        const mask = arrays.mask ? spread(arrays.mask, arrays.mask.bytes, batch, head, T, S) : null;
+        const bias = arrays.bias ? spread(arrays.bias, floats("bias"), batch, head, T, S) : null;
+        const { causal, qOffset } = fields;
+        return visiblePairs({ T, S, causal, qOffset, mask, bias });
+      }),
+    colours(batch, head, seed) {
+      if (!fields.hasColours) return null;
+      if (!fields.hasValue) return head === null ? meanRows(arrays.colours, batch) : part("colours", batch * H + head, S * 3);
+      const all = kept(`colours ${batch} ${seed}`, () => paint(floats("value"), batch, meta.projections[Dv]?.[seed]));
+      return all && (head === null ? meanOfHeads(all, Hkv) : all.subarray(shared(head) * S * 3, (shared(head) + 1) * S * 3));
+    },
+  };
+
+  /** The colours of all key heads of one batch entry, on one scale: rgb_from_values of the notebook. */
+  function paint(values, batch, projection) {
+    if (!projection) return null;
+    const rows = Hkv * S;
+    const projected = new Float64Array(rows * 3);
+    let least = Infinity;
+    let most = -Infinity;
+    for (let row = 0; row < rows; row++) {
+      const at = (batch * rows + row) * Dv;
+      for (let c = 0; c < 3; c++) {
+        let sum = 0;
+        for (let d = 0; d < Dv; d++) sum += values[at + d] * projection[d * 3 + c];
+        projected[row * 3 + c] = sum;
+        if (sum < least) least = sum;
+        if (sum > most) most = sum;
+      }
+    }
+    for (let i = 0; i < projected.length; i++) projected[i] = (projected[i] - least) / (most - least + 1e-8);
+    return projected;
+  }
+
+  function meanOfHeads(all, heads) {
+    const mean = new Float64Array(S * 3);
+    for (let i = 0; i < all.length; i++) mean[i % (S * 3)] += all[i] / heads;
+    return mean;
+  }
+
+  function meanRows(_array, batch) {
+    return meanOfHeads(floats("colours").subarray(batch * H * S * 3, (batch + 1) * H * S * 3), H);
+  }
+}
+
+/** One (T, S) matrix of an array that broadcasts to (B, H, T, S). */
+function spread(array, numbers, batch, head, T, S) {
+  const shape = [1, 1, 1, 1, ...array.shape].slice(-4);
+  const [b, h, t, s] = shape;
+  const start = ((b === 1 ? 0 : batch) * h + (h === 1 ? 0 : head)) * t * s;
+  if (t === T && s === S) return numbers.subarray(start, start + T * S);
+  const whole = new numbers.constructor(T * S);
+  for (let i = 0; i < T; i++) {
+    for (let j = 0; j < S; j++) whole[i * S + j] = numbers[start + (t === 1 ? 0 : i) * s + (s === 1 ? 0 : j)];
+  }
+  return whole;
+}
+
+function asFloats({ dtype, bytes }) {
+  if (dtype === "float16") return halfToFloat(new Uint16Array(bytes.buffer));
+  return new Float32Array(bytes.buffer);
+}
+
+/** Cuts the bytes into arrays; each lies with the first bytes of all its numbers first. */
+function split(bytes, layout) {
+  const arrays = {};
+  let start = 0;
+  for (const { name, dtype, shape } of layout) {
+    const width = WIDTHS[dtype];
+    const count = shape.reduce((product, size) => product * size, 1);
+    const joined = new Uint8Array(count * width);
+    for (let w = 0; w < width; w++) {
+      for (let i = 0; i < count; i++) joined[i * width + w] = bytes[start + w * count + i];
+    }
+    arrays[name] = { dtype, shape, bytes: joined };
+    start += count * width;
+  }
+  return arrays;
+}
+
+async function inflate(base64) {
+  const packed = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}

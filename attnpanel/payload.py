@@ -1,0 +1,207 @@
+"""A trace as data for the browser: what `trace_data.js` opens.
+
+One JSON document and one compressed text per call, so that a page decodes a layer when it is
+first shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from attnpanel.selection import value_colours
+from attnpanel.theme import DARK, LIGHT, ramp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from attnpanel.theme import Theme
+    from attnpanel.trace import AttentionCall, Trace
+
+SCHEMA = "attnpanel.payload/1"
+# With "auto", values go in while everything fits this many bytes; else their colours do.
+AUTO_VALUE_BYTES = 8_000_000
+# Projections of values to colours that a page can choose from: seeds 0 to 99, as the slider offers.
+SEEDS = 100
+Values = Literal["auto"] | bool
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a page needs of a trace.
+
+    Attributes
+    ----------
+    meta : dict
+        Plain JSON: shapes, tokens, provenance, colours of both looks, what was left out.
+    calls : list of str
+        Each call's arrays, compressed, as base64 text.
+    """
+
+    meta: dict[str, Any]
+    calls: list[str]
+
+
+def make_payload(
+    trace: Trace,
+    *,
+    dtype: Literal["float16", "float32"] = "float16",
+    values: Values = "auto",
+    color_seed: int = 0,
+) -> Payload:
+    """Pack a trace for the browser.
+
+    Parameters
+    ----------
+    trace : Trace
+    dtype : {"float16", "float32"}, optional
+        How query, key and value are stored. A call with a number beyond float16's range is
+        stored as float32 whatever is asked, and the page says so.
+    values : "auto" or bool, optional
+        Whether values go in. Without them the mix is left out and colours are fixed to
+        `color_seed`. "auto" keeps them while all arrays fit 8 MB.
+    color_seed : int, optional
+        The seed of the colours where values are left out.
+
+    Returns
+    -------
+    Payload
+    """
+    width = 2 if dtype == "float16" else 4
+    total = sum(
+        array.size * width
+        for call in trace.calls
+        for array in (call.query, call.key, call.value)
+        if array is not None
+    )
+    keep = total <= AUTO_VALUE_BYTES if values == "auto" else values
+    packed = [_pack(call, dtype, keep, color_seed) for call in trace.calls]
+    meta = {
+        "schema": SCHEMA,
+        "source": trace.source,
+        "model": trace.model,
+        "created": trace.created,
+        "queryTokens": [list(row) for row in trace.query_tokens],
+        "keyTokens": [list(row) for row in trace.key_tokens],
+        "labels": [_labels(trace, call) for call in trace.calls],
+        "calls": [fields for fields, _ in packed],
+        "projections": _projections(trace) if keep else {},
+        "colorSeed": color_seed,
+        "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
+        "looks": {"light": _look(LIGHT), "dark": _look(DARK)},
+    }
+    return Payload(meta, [blob for _, blob in packed])
+
+
+def _pack(
+    call: AttentionCall,
+    dtype: str,
+    keep: bool,
+    seed: int,  # noqa: FBT001 - a plain switch
+) -> tuple[dict[str, Any], str]:
+    arrays: dict[str, NDArray[Any]] = {}
+    if call.query is not None and call.key is not None:
+        arrays |= {"query": call.query, "key": call.key}
+        if keep and call.value is not None:
+            arrays["value"] = call.value
+    elif call.recorded_weights is not None:
+        arrays["recorded"] = call.recorded_weights
+    stored = dtype
+    if any(_overflows(array) for array in arrays.values()):
+        stored = "float32"
+    arrays = {name: array.astype(stored) for name, array in arrays.items()}
+    if call.mask is not None:
+        arrays["mask"] = call.mask
+    if call.bias is not None:
+        arrays["bias"] = call.bias.astype(np.float32)
+    if not keep and call.value is not None:
+        arrays["colours"] = np.stack(
+            [
+                np.stack([_paints(call, head, batch, seed) for head in range(call.heads)])
+                for batch in range(call.batch)
+            ]
+        )
+    layout, body = [], bytearray()
+    for name, array in arrays.items():
+        layout.append({"name": name, "dtype": str(array.dtype), "shape": list(array.shape)})
+        body += _shuffle(array)
+    fields = {
+        "layer": call.layer,
+        "index": call.index,
+        "kind": call.kind,
+        "B": call.batch,
+        "H": call.heads,
+        "Hkv": call.kv_heads,
+        "T": call.query_len,
+        "S": call.key_len,
+        "D": call.head_dim,
+        "Dv": call.value_dim if keep else None,
+        "live": call.live,
+        "hasValue": keep and call.value is not None,
+        "hasColours": call.value is not None,
+        "causal": call.causal,
+        "qOffset": call.q_offset,
+        "scale": call.scale,
+        "usualScale": bool(
+            call.head_dim is not None and np.isclose(call.scale, call.head_dim**-0.5)
+        ),
+        "hasBias": call.bias is not None,
+        "dtype": stored if call.live else "recorded weights",
+        "arrays": layout,
+    }
+    return fields, base64.b64encode(zlib.compress(bytes(body), 6)).decode("ascii")
+
+
+def _paints(call: AttentionCall, head: int, batch: int, seed: int) -> NDArray[np.float32]:
+    colours = value_colours(call, head, batch, seed=seed)
+    assert colours is not None  # noqa: S101 - the caller has seen a value
+    return colours.astype(np.float32)
+
+
+def _overflows(array: NDArray[Any]) -> bool:
+    return array.dtype != np.float16 and bool(np.abs(array).max() > np.finfo(np.float16).max)
+
+
+def _shuffle(array: NDArray[Any]) -> bytes:
+    """First bytes of all numbers, then second bytes, …: 7 % smaller when compressed."""
+    raw = np.ascontiguousarray(array)
+    return raw.reshape(-1).view(np.uint8).reshape(-1, raw.itemsize).T.tobytes()
+
+
+def _projections(trace: Trace) -> dict[str, list[list[float]]]:
+    """Each value width's projections to colours, seed by seed, as `rgb_from_values` draws them."""
+    widths = {call.value_dim for call in trace.calls if call.value_dim is not None}
+    return {
+        str(width): [
+            np.random.default_rng(seed).standard_normal((width, 3)).ravel().tolist()
+            for seed in range(SEEDS)
+        ]
+        for width in sorted(widths)
+    }
+
+
+def _labels(trace: Trace, call: AttentionCall) -> list[list[list[str]] | None]:
+    """Each batch entry's [query tokens, key tokens]; None where they are the trace's own row."""
+    rows: list[list[list[str]] | None] = []
+    for batch in range(call.batch):
+        queries, keys = trace.tokens_of(call, batch)
+        known = trace.query_tokens[batch] if batch < len(trace.query_tokens) else None
+        rows.append(None if queries == keys == known else [list(queries), list(keys)])
+    return rows
+
+
+def _palettes(look: Theme) -> dict[str, Any]:
+    powers = ("0.4", "0.5", "1")
+    return {
+        "sequential": {power: ramp(look.sequential, power=float(power)) for power in powers},
+        "diverging": ramp(look.diverging),
+    }
+
+
+def _look(look: Theme) -> dict[str, str]:
+    names = ("card", "ink", "muted", "line", "accent", "soft", "masked", "hatch", "bar")
+    return {name: getattr(look, name) for name in names}
