@@ -183,6 +183,13 @@ class Controls:
                 parameter.label, css_classes=["attn-label"], stylesheets=[stylesheet()], margin=0
             )
             box = pn.Column(heading, widget, margin=0, sizing_mode="stretch_width")
+        if control.hidden:
+            box = pn.Column(
+                box,
+                css_classes=[f"attn-hides-{control.name}"],
+                margin=0,
+                sizing_mode="stretch_width",
+            )
         self._boxes[control.name] = box
         widget.param.watch(lambda event: self._take(control, event.new), "value")
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # The overview waits until a drag has paused: all heads cost more than the one that is watched.
 OVERVIEW_WAIT_MS = 180
+TITLED = ("scores", "weights", "output", "row", "grid", "swatches")
 # What the keyboard moves.
 STEPPED = ("query_index", "head", "layer")
 
@@ -76,14 +77,24 @@ class Explorer(Viewer):
             width=0,
             height=0,
             margin=0,
+            css_classes=["attn-interaction"],
         )
         self.interaction.on_msg(self._on_message)
-        self.notice = Words(tone="error", visible=False, margin=0)
-        self._words = {name: _words(heading=True) for name in ("scores", "weights", "output")}
-        self._words |= {name: _words(heading=True) for name in ("row", "grid", "swatches")}
-        self._words |= {name: _words() for name in ("numbers", "provenance")}
-        self._sentence = SentenceLine(sizing_mode="stretch_width", margin=0)
-        self._tokens = TokenStrip(sizing_mode="stretch_width", margin=0)
+        self.notice = Words(
+            tone="error",
+            visible=False,
+            margin=0,
+            sizing_mode="stretch_width",
+            css_classes=["attn-notice"],
+        )
+        self._words = {name: _words(name, heading=True) for name in TITLED}
+        self._words |= {name: _words(name, tone="muted") for name in ("numbers", "provenance")}
+        self._sentence = SentenceLine(
+            sizing_mode="stretch_width", margin=0, css_classes=["attn-sentence-line"]
+        )
+        self._tokens = TokenStrip(
+            uid=self._uid, sizing_mode="stretch_width", margin=0, css_classes=["attn-token-strip"]
+        )
         self._tokens.on_msg(self._on_message)
         for name in ("scores", "weights", "output"):
             self.driver.figures[name].on_event(RangesUpdate, self._on_zoom)
@@ -224,7 +235,7 @@ class Explorer(Viewer):
             if call.value is None
             else f"value colours × weights · seed {state.color_seed}",
         )
-        words["provenance"].param.update(text=self._provenance(), tone="muted")
+        words["provenance"].text = self._provenance()
         self._tokens.content = shaded_tokens(state)
         self._write_sentence()
         self.interaction.tips = self.controls.tips
@@ -238,7 +249,7 @@ class Explorer(Viewer):
     def _write_numbers(self) -> None:
         weights = np.nan_to_num(self.state.selection.weights)
         numbers = f"entropy {entropy(weights):.2f} nats · distance {mean_distance(weights):.1f}"
-        self._words["numbers"].param.update(text=f"{self._place()} · {numbers}", tone="muted")
+        self._words["numbers"].text = f"{self._place()} · {numbers}"
 
     def _provenance(self) -> str:
         state, call = self.state, self.state.call
@@ -347,8 +358,10 @@ class Explorer(Viewer):
             self.state.viewport = self.driver.viewport()
 
 
-def _words(**options: Any) -> Words:
-    return Words(sizing_mode="stretch_width", margin=0, **options)
+def _words(name: str, **options: Any) -> Words:
+    return Words(
+        sizing_mode="stretch_width", margin=0, css_classes=[f"attn-words-{name}"], **options
+    )
 
 
 def _box(*children: Any, css: str) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from attnpanel.browser import CopyLink, Words
+from attnpanel.browser import CopyLink, ThemeButton, Words
 from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
 from attnpanel.explorer import Explorer
 from attnpanel.sources.toy import toy_trace
@@ -56,13 +56,8 @@ class Page:
             stylesheets=[stylesheet()],
             css_classes=["attn-sources"],
         )
-        self._theme = pn.widgets.Button(
-            label="◐",
-            margin=0,
-            stylesheets=[stylesheet()],
-            css_classes=["attn-button", "attn-theme"],
-        )
-        self._theme.on_click(self._toggle_theme)
+        self._theme = ThemeButton(margin=0)
+        self._theme.on_msg(self._toggle_theme)
         self._slot = pn.Column(
             css_classes=["attn-slot"],
             stylesheets=[stylesheet()],

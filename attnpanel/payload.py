@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 SCHEMA = "attnpanel.payload/1"
 # With "auto", values go in while everything fits this many bytes; else their colours do.
 AUTO_VALUE_BYTES = 8_000_000
-# Projections of values to colours that a page can choose from: seeds 0 to 99, as the slider offers.
-SEEDS = 100
+# Projections of values to colours that a page can choose from: seeds 0 to 19.
+SEEDS = 20
 Values = Literal["auto"] | bool
 
 
@@ -100,8 +100,8 @@ def make_payload(
 def _pack(
     call: AttentionCall,
     dtype: str,
-    keep: bool,
-    seed: int,  # noqa: FBT001 - a plain switch
+    keep: bool,  # noqa: FBT001 - a plain switch
+    seed: int,
 ) -> tuple[dict[str, Any], str]:
     arrays: dict[str, NDArray[Any]] = {}
     if call.query is not None and call.key is not None:
@@ -156,10 +156,10 @@ def _pack(
     return fields, base64.b64encode(zlib.compress(bytes(body), 6)).decode("ascii")
 
 
-def _paints(call: AttentionCall, head: int, batch: int, seed: int) -> NDArray[np.float32]:
+def _paints(call: AttentionCall, head: int, batch: int, seed: int) -> NDArray[np.float16]:
     colours = value_colours(call, head, batch, seed=seed)
     assert colours is not None  # noqa: S101 - the caller has seen a value
-    return colours.astype(np.float32)
+    return colours.astype(np.float16)
 
 
 def _overflows(array: NDArray[Any]) -> bool:
@@ -177,7 +177,7 @@ def _projections(trace: Trace) -> dict[str, list[list[float]]]:
     widths = {call.value_dim for call in trace.calls if call.value_dim is not None}
     return {
         str(width): [
-            np.random.default_rng(seed).standard_normal((width, 3)).ravel().tolist()
+            [float(f"{x:.9g}") for x in np.random.default_rng(seed).standard_normal(width * 3)]
             for seed in range(SEEDS)
         ]
         for width in sorted(widths)

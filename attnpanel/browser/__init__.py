@@ -4,9 +4,18 @@ from attnpanel.browser.components import (
     CopyLink,
     Interaction,
     SentenceLine,
+    ThemeButton,
     TokenStrip,
     Upload,
     Words,
 )
 
-__all__ = ["CopyLink", "Interaction", "SentenceLine", "TokenStrip", "Upload", "Words"]
+__all__ = [
+    "CopyLink",
+    "Interaction",
+    "SentenceLine",
+    "ThemeButton",
+    "TokenStrip",
+    "Upload",
+    "Words",
+]

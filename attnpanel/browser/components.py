@@ -5,6 +5,7 @@ They exist where a Panel widget would run a token as markup, or where only the b
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,21 @@ from panel.custom import JSComponent
 from attnpanel.theme import stylesheet
 
 HERE = Path(__file__).parent
+# An import of a neighbour, over one line or several.
+_LOCAL_IMPORT = re.compile(r'^import \{[^}]*\} from "\./[a-z_]+\.js";\n', re.MULTILINE)
 
 
-class _Styled(JSComponent):
+def join_modules(*names: str) -> str:
+    """Return the modules as one: only imports between them are left out."""
+    lines = (
+        line
+        for name in names
+        for line in (HERE / f"{name}.js").read_text(encoding="utf-8").splitlines(keepends=True)
+    )
+    return _LOCAL_IMPORT.sub("", "".join(lines))
+
+
+class Styled(JSComponent):
     """A component that wears the page's stylesheet."""
 
     __abstract = True
@@ -26,15 +39,26 @@ class _Styled(JSComponent):
         super().__init__(**params)
 
 
-class TokenStrip(_Styled):
+class _Telling(Styled):
+    """A component that tells the explorer's driver what the reader did."""
+
+    __abstract = True
+
+    uid = param.String(default="", doc="Names this explorer's events on the page.")
+    driver: param.Selector[Any] = param.Selector(
+        default="python", objects=["python", "browser"], doc="Who acts on what the reader does."
+    )
+
+
+class TokenStrip(_Telling):
     """The tokens as text shaded by weight; sends ``{"token": i}`` or ``{"key": j}`` on a tap."""
 
     content = param.Dict(default={}, doc="As `attnpanel.views.text.shaded_tokens` makes it.")
 
-    _esm = HERE / "tokens.js"
+    _esm = join_modules("tell", "tokens")
 
 
-class SentenceLine(_Styled):
+class SentenceLine(Styled):
     """One sentence of arithmetic."""
 
     pieces = param.List(default=[], doc="[kind, text] pairs, in reading order.")
@@ -42,7 +66,7 @@ class SentenceLine(_Styled):
     _esm = HERE / "sentence.js"
 
 
-class Words(_Styled):
+class Words(Styled):
     """A title or caption; token text in it is shown, never run."""
 
     text = param.String(default="", doc="The main words.")
@@ -55,10 +79,9 @@ class Words(_Styled):
     _esm = HERE / "words.js"
 
 
-class Interaction(_Styled):
+class Interaction(_Telling):
     """Keyboard, pointer and address bar; invisible. Sends what the reader did as messages."""
 
-    uid = param.String(default="", doc="Names this explorer's events on the page.")
     root_class = param.String(default="", doc="CSS class of the explorer's outermost element.")
     whole_page = param.Boolean(default=False, doc="Whether the page shows this explorer alone.")
     writes_address = param.Boolean(default=False, doc="Whether the address bar holds its state.")
@@ -67,10 +90,10 @@ class Interaction(_Styled):
     tips = param.Dict(default={}, doc="Control name to [label, tooltip].")
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
 
-    _esm = HERE / "interaction.js"
+    _esm = join_modules("tell", "interaction")
 
 
-class Upload(_Styled):
+class Upload(Styled):
     """A place to choose or drop a file; sends its chunks, or why it was refused."""
 
     accept = param.String(default=".safetensors", doc="What the file dialog offers.")
@@ -80,7 +103,13 @@ class Upload(_Styled):
     _esm = HERE / "upload.js"
 
 
-class CopyLink(_Styled):
+class CopyLink(Styled):
     """Copies the page's address."""
 
     _esm = HERE / "copy_link.js"
+
+
+class ThemeButton(_Telling):
+    """Light or dark; sends ``{"theme": "toggle"}``."""
+
+    _esm = join_modules("tell", "theme_button")

@@ -44,29 +44,29 @@ export function render({ model }) {
     else if (event.key === "m") message = { next: "mask" };
     if (message) {
       event.preventDefault();
-      model.send_msg(message);
+      tell(model, message);
     }
   };
 
   let told = "";
   let timer = null;
   let waiting = null;
-  const tell = (message) => {
-    // At most one pointer message in 40 ms, the last one always: the server answers each.
+  const tellPair = (message) => {
+    // At most one pointer message in 40 ms, the last one always: a server answers each.
     waiting = message;
     if (timer !== null) return;
     timer = setTimeout(() => {
       timer = null;
       const text = JSON.stringify(waiting);
-      if (text !== told) model.send_msg(waiting);
+      if (text !== told) tell(model, waiting);
       told = text;
     }, 40);
   };
   const onPlot = (event) => {
     const { view, kind, x, y } = event.detail;
-    if (kind === "leave") tell({ pair: null });
-    else if (kind === "tap") model.send_msg({ tap: [view, x, y] });
-    else if (view === "scores" || view === "weights") tell({ pair: [Math.round(y), Math.round(x)] });
+    if (kind === "leave") tellPair({ pair: null });
+    else if (kind === "tap") tell(model, { tap: [view, x, y] });
+    else if (view === "scores" || view === "weights") tellPair({ pair: [Math.round(y), Math.round(x)] });
   };
 
   const describe = () => {
@@ -80,10 +80,6 @@ export function render({ model }) {
           if (part.matches(".noUi-handle, .bk-btn-group, input[type=checkbox]")) part.setAttribute("aria-label", label);
           if (part.matches(".bk-btn-group")) part.setAttribute("role", "group");
         }
-      }
-      if (node.classList.contains("attn-theme")) {
-        node.title = "Light or dark";
-        for (const part of below(node)) if (part.matches("button")) part.setAttribute("aria-label", node.title);
       }
     }
   };
@@ -125,7 +121,7 @@ export function render({ model }) {
   // Messages sent before the connection stands are lost, so ask again until answered.
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   const asking = setInterval(() => {
-    if (model.asks_theme) model.send_msg({ prefers_dark: dark });
+    if (model.asks_theme) tell(model, { prefers_dark: dark });
     else clearInterval(asking);
   }, 150);
   return anchor;

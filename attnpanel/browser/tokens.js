@@ -26,13 +26,13 @@ export function render({ model }) {
     const { keys: names, shades, inks, weights, queries: others, selected } = model.content;
     const crossed = others.length > 0;
     queries.hidden = !crossed;
-    const looking = chips(queries, others.length, (i) => model.send_msg({ token: i }));
+    const looking = chips(queries, others.length, (i) => tell(model, { token: i }));
     for (let i = 0; i < looking.length; i++) {
       looking[i].textContent = readable(others[i]);
       looking[i].classList.toggle("selected", i === selected);
       looking[i].title = `query ${i}`;
     }
-    const seen = chips(keys, names.length, (i) => model.send_msg({ [keys.dataset.sends]: i }));
+    const seen = chips(keys, names.length, (i) => tell(model, { [keys.dataset.sends]: i }));
     keys.dataset.sends = crossed ? "key" : "token";
     for (let i = 0; i < seen.length; i++) {
       const chip = seen[i];
