@@ -1,0 +1,109 @@
+"""What is handed to Panel's server; a server that runs is in tests/browser."""
+
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+from attnpanel.server import serve
+from tests.hand_made import call, trace_of
+
+
+@pytest.fixture
+def panel(monkeypatch):
+    """pn.serve's arguments, instead of a server."""
+    got = SimpleNamespace(options=None, pages=None)
+
+    def fake(pages, **options):
+        got.pages, got.options = pages, options
+        return SimpleNamespace(run_until_shutdown=lambda: None)
+
+    monkeypatch.setattr("panel.serve", fake)
+    return got
+
+
+@pytest.fixture
+def pages(monkeypatch):
+    """The settings that pages are made with, instead of pages."""
+    made = []
+    monkeypatch.setattr("attnpanel.server.page", made.append)
+    return made
+
+
+def test_the_first_line_is_the_address(panel, capsys):
+    assert serve(port=0) == 0
+
+    port = panel.options["port"]
+    assert port > 0
+    assert capsys.readouterr().out == f"attnpanel: http://localhost:{port}/\n"
+
+
+def test_it_listens_on_this_machine_alone_and_takes_no_other_origin(panel):
+    serve(port=0)
+
+    port = panel.options["port"]
+    assert panel.options["address"] == "localhost"
+    assert set(panel.options["websocket_origin"]) == {f"localhost:{port}", f"127.0.0.1:{port}"}
+    assert panel.options["show"] is False
+
+
+def test_a_named_origin_is_let_in_besides(panel):
+    serve(port=0, origins=("example.org:443",))
+
+    assert "example.org:443" in panel.options["websocket_origin"]
+    assert "*" not in panel.options["websocket_origin"]
+
+
+def test_every_visitor_gets_a_page_of_the_operators_settings(panel, pages, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    trace_of(call(query_len=3)).save(path)
+
+    serve([path], port=0, models=("tiny",), max_tokens=7, max_upload_bytes=11)
+    panel.pages["/"]()
+    panel.pages["/"]()
+
+    first, second = pages
+    assert first is second
+    assert (first.models, first.max_tokens, first.max_upload_bytes) == (("tiny",), 7, 11)
+    assert list(first.traces) == ["mine.safetensors"]
+    assert first.traces["mine.safetensors"].calls[0].query_len == 3
+
+
+def test_two_files_of_one_name_are_both_offered(panel, pages, tmp_path):
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "same.safetensors")
+        trace_of(call()).save(paths[-1])
+
+    serve(paths, port=0)
+    panel.pages["/"]()
+
+    assert list(pages[0].traces) == ["same.safetensors", str(paths[1])]
+
+
+def test_a_taken_port_is_told_before_anything_is_served(panel):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"127.0.0.1:{port} can't be listened on"):
+            serve(port=port, address="127.0.0.1")
+
+    assert panel.options is None
+
+
+def test_an_address_of_another_machine_is_told(panel):
+    # 192.0.2.0/24 is reserved for documentation: no machine has it.
+    with pytest.raises(OSError, match=r"192\.0\.2\.1:0 can't be listened on"):
+        serve(port=0, address="192.0.2.1")
+
+
+def test_an_interrupted_server_ends_well(monkeypatch, panel):
+    def interrupted(_pages, **_options):
+        def run():
+            raise KeyboardInterrupt
+
+        return SimpleNamespace(run_until_shutdown=run)
+
+    monkeypatch.setattr("panel.serve", interrupted)
+
+    assert serve(port=0) == 0
