@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test check format clean
+.PHONY: help install serve test bench-ui check format clean
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -41,6 +41,10 @@ serve: install ## Serve the dashboard and print its address (PORT=, ADDRESS=, AR
 test: install ## Run the whole test suite, in a real browser too (ARGS=)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest $(ARGS)
+
+bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench ui $(ARGS)
 
 check: install ## Lint, formatting and types; changes nothing
 	@$(BIN)/ruff check

@@ -1,0 +1,202 @@
+"""What a run of the bench leaves behind: frozen dataclasses, and the JSON file they are kept in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+import types
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+
+from bench.environment import Environment  # noqa: TC001 - get_type_hints looks it up
+
+UI_SCHEMA: Final = "attnpanel.bench-ui/1"
+Samples = tuple[float, ...]
+ControlName = Literal["token", "temperature", "head"]
+
+
+class ResultFileError(ValueError):
+    """A result file that is damaged, or of another schema."""
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """One slider, moved many times at one sequence length.
+
+    Attributes
+    ----------
+    query_len : int
+        T, which is also the number of keys.
+    control : {"token", "temperature", "head"}
+    source : str
+        The data source whose first change ends `data_s`.
+    plots : tuple of str
+        The plots whose last repaint, two frames on, ends `paint_s`.
+    data_s, paint_s : tuple of float
+        Seconds from the key press, one each for every press, in order.
+    lost : int
+        Further presses that showed nothing, and were repeated.
+    pixels_changed : bool
+        Whether each plot's canvas was seen to hold other pixels when `paint_s` ended, and the
+        same ones once the page was quiet.
+    """
+
+    query_len: int
+    control: ControlName
+    source: str
+    plots: tuple[str, ...]
+    data_s: Samples
+    paint_s: Samples
+    lost: int
+    pixels_changed: bool
+
+    def __post_init__(self) -> None:
+        _check_seconds("data_s", self.data_s)
+        _check_seconds("paint_s", self.paint_s)
+        if len(self.data_s) != len(self.paint_s):
+            raise ValueError(
+                "data_s and paint_s must be as long as each other; "
+                f"got {len(self.data_s)} and {len(self.paint_s)}"
+            )
+
+
+@dataclass(frozen=True)
+class UiRun:
+    """One run of `python -m bench ui`.
+
+    Attributes
+    ----------
+    schema, preset : str
+    environment : Environment
+    interactions : tuple of Interaction
+    address_s : tuple of float
+        From starting `attnpanel serve` to the line with its address.
+    first_paint_s : tuple of float
+        `address_s`, and from there opening the page to its first heatmap on screen.
+    import_s : dict of str to tuple of float
+        Statement to the whole life of a fresh process that runs it.
+    """
+
+    schema: Literal["attnpanel.bench-ui/1"]
+    preset: str
+    environment: Environment
+    interactions: tuple[Interaction, ...]
+    address_s: Samples
+    first_paint_s: Samples
+    import_s: dict[str, Samples]
+
+    def __post_init__(self) -> None:
+        _check_seconds("address_s", self.address_s)
+        _check_seconds("first_paint_s", self.first_paint_s)
+        for statement, seconds in self.import_s.items():
+            _check_seconds(f"import_s[{statement!r}]", seconds)
+
+
+def write(run: UiRun, path: Path) -> None:
+    """Write a run as JSON; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    run : UiRun
+    path : path
+        Its folder is made where there is none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(run), file, indent=1, allow_nan=False)
+            file.write("\n")
+        # mkstemp's file is private; a result is as readable as any file its user makes.
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise
+
+
+def read(path: Path) -> UiRun:
+    """Read a run that :func:`write` wrote.
+
+    Raises
+    ------
+    ResultFileError
+        If the file is damaged or of another schema; the message names the place.
+    OSError
+        If it can't be read.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        _check_schema(content)
+        run = _build(UiRun, content, "run")
+    except (ValueError, RecursionError, OverflowError) as error:
+        raise ResultFileError(f"{path} is not a result of the bench: {error}") from None
+    assert isinstance(run, UiRun)  # noqa: S101 - for mypy: _build makes what it was asked for
+    return run
+
+
+def _check_schema(content: Any) -> None:
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != UI_SCHEMA:
+        raise ValueError(f"schema must be {UI_SCHEMA!r}; got {str(schema)[:60]!r}")
+
+
+def _check_seconds(name: str, seconds: Samples) -> None:
+    if not seconds or not all(math.isfinite(one) and one >= 0 for one in seconds):
+        raise ValueError(f"{name} must hold finite seconds, 0 or more, at least one; got {seconds}")
+
+
+def _build(kind: Any, content: Any, where: str) -> Any:
+    """Make a value of the annotated type from JSON, or say where it does not fit."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        if content is None:
+            return None
+        return _build(next(one for one in inner if one is not type(None)), content, where)
+    if origin is Literal:
+        return _expect(content in inner, f"one of {', '.join(inner)}", content, where)
+    if is_dataclass(kind):
+        return _build_dataclass(kind, content, where)
+    if origin is tuple:
+        _expect(isinstance(content, list), "a list", content, where)
+        items = inner[:1] * len(content) if inner[-1] is ... else inner
+        _expect(len(content) == len(items), f"{len(items)} values", content, where)
+        pairs = enumerate(zip(items, content, strict=True))
+        return tuple(_build(item, value, f"{where}[{index}]") for index, (item, value) in pairs)
+    if origin is dict:
+        _expect(isinstance(content, dict), "an object", content, where)
+        return {key: _build(inner[1], value, f"{where}[{key!r}]") for key, value in content.items()}
+    if kind is float:
+        # JSON has one kind of number, so 4 is a time too; it has no NaN, but Python reads one.
+        number = isinstance(content, (int, float)) and not isinstance(content, bool)
+        return _expect(number and math.isfinite(content), "a finite number", content, where)
+    # Python's True is an int.
+    fits = isinstance(content, kind) and (kind is bool or not isinstance(content, bool))
+    return _expect(fits, f"of type {kind.__name__}", content, where)
+
+
+def _build_dataclass(kind: Any, content: Any, where: str) -> Any:
+    _expect(isinstance(content, dict), "an object", content, where)
+    names = [field.name for field in fields(kind)]
+    if set(content) != set(names):
+        missing, extra = sorted(set(names) - set(content)), sorted(set(content) - set(names))
+        raise ValueError(f"{where} must hold its fields; missing {missing}, unknown {extra}")
+    hints = get_type_hints(kind)
+    values = {name: _build(hints[name], content[name], f"{where}.{name}") for name in names}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _expect(fits: bool, rule: str, content: Any, where: str) -> Any:  # noqa: FBT001 - reads as a sentence
+    if not fits:
+        raise ValueError(f"{where} must be {rule}; got {str(content)[:60]!r}")
+    return content

@@ -1,0 +1,162 @@
+// Runs inside the measured page: notes when keys arrive, data sources change and plots are painted.
+// Times are performance.now() in milliseconds. Python hands over {sources, plots, quietMs} as the
+// page opens, and reads window.attnBench.
+
+function installAttnBench(options) {
+  const now = () => performance.now();
+  // A timer that fires late must not pass off the time it was held up as quiet.
+  const POLL_MS = 25;
+  let activity = 0; // counts source changes and paints
+  let interaction = null; // the one under way
+  let forward = true;
+
+  const modelOf = (name) => {
+    for (const document of window.Bokeh?.documents ?? []) {
+      const model = document.get_model_by_name(name);
+      if (model !== null) return model;
+    }
+    return null;
+  };
+  const viewOf = (plot) => {
+    const model = modelOf(`attn:plot:${plot}`);
+    return model && window.Bokeh.index.find_one(model);
+  };
+  const canvasOf = (plot) => viewOf(plot)?.canvas_view?.primary.canvas;
+
+  // FNV-1a over a plot's pixels, all its levels but the outline that follows the slider.
+  const hash = (plot) => {
+    const canvas = canvasOf(plot);
+    const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    let code = 0x811c9dc5;
+    for (const word of new Uint32Array(bytes.buffer)) code = Math.imul(code ^ word, 0x01000193);
+    return code >>> 0;
+  };
+
+  // Called back two frames on: in the first the browser presents what was painted before it,
+  // and the second cannot begin until that frame's own style, layout and drawing are through.
+  const presented = (then) => requestAnimationFrame(() => requestAnimationFrame(then));
+
+  // -- the first paint --------------------------------------------------------------------
+
+  const bench = { firstPaintMs: null };
+  const painted = (plot) => {
+    const canvas = canvasOf(plot);
+    if (!canvas?.width || !canvas.height) return false;
+    const middle = canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 4, 4);
+    return middle.data.some((byte) => byte !== 0);
+  };
+  const lookForPaint = () => {
+    if (["scores", "weights", "output"].some(painted)) {
+      presented(() => { bench.firstPaintMs = now(); });
+    } else {
+      requestAnimationFrame(lookForPaint);
+    }
+  };
+  lookForPaint();
+
+  // -- one interaction --------------------------------------------------------------------
+
+  const onData = (name) => {
+    activity += 1;
+    if (interaction?.source === name && interaction.start !== null) interaction.data ??= now();
+  };
+  const onPaint = (plot) => {
+    activity += 1;
+    const of = interaction;
+    if (of === null || of.start === null) return;
+    const paint = { plot, at: now(), shown: null, hash: null };
+    of.paints.push(paint);
+    presented(() => {
+      paint.shown = now();
+      if (of.hashes !== null && plot in of.hashes) paint.hash = hash(plot);
+    });
+  };
+
+  // Notes every change from now on. A source's data may be replaced, or written in place and
+  // announced by `change` alone.
+  bench.watch = () => {
+    for (const name of options.sources) {
+      const source = modelOf(name);
+      source.properties.data.change.connect(() => onData(name));
+      source.change.connect(() => onData(name));
+    }
+    for (const plot of options.plots) viewOf(plot).repainted.connect(() => onPaint(plot));
+    window.addEventListener(
+      "keydown",
+      (event) => { if (interaction !== null) interaction.start ??= event.timeStamp; },
+      { capture: true },
+    );
+  };
+
+  // Prepares one press of an arrow key on the slider that holds the focus; returns which key, so
+  // that the slider walks from end to end and back. With `check` pixels are compared as well.
+  bench.arm = (control, check) => {
+    let focus = document.activeElement;
+    while (focus?.shadowRoot?.activeElement) focus = focus.shadowRoot.activeElement;
+    if (focus?.getAttribute("role") !== "slider") return null;
+    const [value, least, most] = ["now", "min", "max"].map((name) =>
+      Number(focus.getAttribute(`aria-value${name}`)),
+    );
+    if (value >= most) forward = false;
+    if (value <= least) forward = true;
+    const hashes = check ? Object.fromEntries(control.plots.map((plot) => [plot, hash(plot)])) : null;
+    interaction = { ...control, start: null, data: null, paints: [], hashes };
+    return forward ? "ArrowRight" : "ArrowLeft";
+  };
+
+  // What the armed interaction still lacks, in words; null when it is complete.
+  const lacking = () => {
+    if (interaction === null) return null;
+    const { start, source, data, paints, plots } = interaction;
+    if (start === null) return "no key reached the page";
+    if (data === null) return `${source} did not change`;
+    const still = plots.filter((plot) => !paints.some((paint) => paint.plot === plot));
+    if (still.length > 0) return `not repainted: ${still.join(", ")}`;
+    if (!paints.some((paint) => plots.includes(paint.plot) && paint.at >= data)) {
+      return `nothing was repainted after ${source} changed`;
+    }
+    return paints.every((paint) => paint.shown !== null) ? null : "no frame after the repaint";
+  };
+
+  const sample = () => {
+    const { start, data, paints, plots, hashes } = interaction;
+    const mine = paints.filter((paint) => plots.includes(paint.plot));
+    const pixels = (plot) => {
+      const last = mine.findLast((paint) => paint.plot === plot).hash;
+      return last !== hashes[plot] && last === hash(plot);
+    };
+    return {
+      data_s: (data - start) / 1000,
+      paint_s: (Math.max(...mine.map((paint) => paint.shown)) - start) / 1000,
+      paints: paints.map((paint) => [paint.plot, (paint.shown - start) / 1000]),
+      pixels_changed: hashes === null ? null : plots.every(pixels),
+    };
+  };
+
+  // The sample of the armed interaction, or {} without one, once the page has been quiet; what was
+  // still {lacking} when that took too long.
+  bench.settled = (limitMs) =>
+    new Promise((resolve) => {
+      const begun = now();
+      let [quiet, last, seen] = [0, begun, activity];
+      const poll = () => {
+        const at = now();
+        quiet = activity === seen ? quiet + Math.min(at - last, 2 * POLL_MS) : 0;
+        [last, seen] = [at, activity];
+        if (quiet >= options.quietMs && lacking() === null) {
+          const result = interaction === null ? {} : sample();
+          interaction = null;
+          resolve(result);
+        } else if (at - begun > limitMs) {
+          const result = { lacking: lacking() ?? "the page did not come to rest" };
+          interaction = null;
+          resolve(result);
+        } else {
+          setTimeout(poll, POLL_MS);
+        }
+      };
+      poll();
+    });
+
+  window.attnBench = bench;
+}
