@@ -13,7 +13,7 @@ from tests.hand_made import call, trace_of, varied_traces
 
 # A new driver draws six plots, which takes half a second: few examples, many changes in each.
 few = settings(
-    max_examples=4,
+    max_examples=3,
     deadline=None,
     # Shrinking would draw for minutes; what an example did is printed whole.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
@@ -194,8 +194,39 @@ def test_moving_the_token_moves_the_outline_of_the_three_pictures(toy):
     toy.state.query_index = 2
 
     for name in ("scores", "weights", "output"):
-        (box,) = (b for b in toy.driver.figures[name].center if b.name == "attn:outline")
-        assert (box.bottom, box.top) == (1.5, 2.5)
+        assert outline_of(toy, name)[2:] == (1.5, 2.5)
+
+
+def outline_of(kept, name):
+    (box,) = (b for b in kept.driver.figures[name].center if b.name == "attn:outline")
+    return box.left, box.right, box.bottom, box.top
+
+
+def test_the_overviews_outline_follows_head_layer_and_mean():
+    kept = Kept(trace_of(call(0), call(1)))
+
+    kept.state.head = 2
+    assert outline_of(kept, "grid") == (1.5, 2.5, -0.5, 0.5)
+    kept.state.layer = 1
+    assert outline_of(kept, "grid") == (1.5, 2.5, 0.5, 1.5)
+    kept.state.aggregate = True
+    assert outline_of(kept, "grid") == (-0.5, 2.5, 0.5, 1.5)
+
+
+def test_only_masked_cells_are_hatched_not_scores_that_were_never_kept():
+    kept = Kept(TRACES["recorded and live"])
+
+    def hatched():
+        return {
+            name: box.visible
+            for name in ("scores", "weights", "output")
+            for box in kept.driver.figures[name].center
+            if box.name == "attn:masked"
+        }
+
+    assert hatched() == {"scores": False, "weights": True, "output": False}
+    kept.state.layer = 1
+    assert hatched() == {"scores": True, "weights": True, "output": True}
 
 
 def test_views_that_are_left_for_later_are_not_written(toy):

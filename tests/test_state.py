@@ -333,6 +333,26 @@ def test_a_link_says_only_what_matters():
     }
 
 
+def test_a_link_written_today_is_read_tomorrow():
+    # Links are kept and shared: their names are a promise.
+    link = {
+        "layer": "1", "head": "1", "mean": "1", "token": "2", "temperature": "0.5",
+        "mask": "window", "pad": "2", "window": "4", "align": "bottom_right", "empty": "nan",
+        "batch": "1", "paint": "7", "scale": "per row",
+    }  # fmt: skip
+    trace = trace_of(call(0), call(1, batch=2, heads=2, query_len=3, key_len=11))
+    state = ExplorerState(trace)
+
+    assert state.from_address(link) == []
+
+    expected = {
+        "layer": 1, "head": 1, "aggregate": True, "query_index": 2, "temperature": 0.5,
+        "mask": "window", "pad_len": 2, "window": 4, "align": "bottom_right", "empty_rows": "nan",
+        "batch": 1, "color_seed": 7, "weight_scale": "per row",
+    }  # fmt: skip
+    assert {name: getattr(state, name) for name in expected} == expected
+
+
 HOSTILE = [
     *["-1", "99999999999999999999999", "9" * 5000, "1.5", "1e3", "", " ", "NaN", "None", "true"],
     *["0x1", "</script><img src=x onerror=alert(1)>", "\x00", "٣٣٣٣", "__class__", "1;2", "[1]"],

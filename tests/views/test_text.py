@@ -5,7 +5,7 @@ import pytest
 
 from attnpanel.sources.toy import toy_trace
 from attnpanel.state import ExplorerState
-from attnpanel.theme import DARK, LIGHT
+from attnpanel.theme import DARK, LIGHT, ramp
 from attnpanel.views.text import shaded_tokens
 from tests.hand_made import call, from_scores, trace_of
 
@@ -17,6 +17,20 @@ def test_a_token_without_weight_has_the_cards_colour_and_a_full_one_the_last():
 
         assert shown["shades"] == [look.sequential[-1], look.card, look.card]
         assert shown["weights"] == ["1.0000", "0.0000", "0.0000"]
+
+
+def test_a_shade_grows_with_the_square_root_of_the_weight():
+    # Weights 1/4 and 3/4; the root of a quarter is the middle of the ramp.
+    state = ExplorerState(trace_of(from_scores([[0.0, np.log(3)]])))
+
+    quarter = shaded_tokens(state)["shades"][0]
+
+    middle = ramp(LIGHT.sequential, 3)[1]
+    assert max(abs(a - b) for a, b in zip(rgb(quarter), rgb(middle), strict=True)) <= 2
+
+
+def rgb(colour):
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
 
 def test_there_is_one_shade_ink_and_weight_a_key():
