@@ -213,6 +213,19 @@ def test_the_overviews_outline_follows_head_layer_and_mean():
     assert outline_of(kept, "grid") == (-0.5, 2.5, 0.5, 1.5)
 
 
+def test_every_token_is_named_where_all_names_fit_and_on_zoom_where_not():
+    kept = Kept(toy_trace(T=23))
+    for axis in (kept.driver.figures["weights"].xaxis[0], kept.driver.figures["scores"].yaxis[0]):
+        assert set(range(23)) <= set(axis.ticker.ticks)
+
+    kept.state.trace = toy_trace(T=97)
+
+    for axis in (kept.driver.figures["weights"].xaxis[0], kept.driver.figures["scores"].yaxis[0]):
+        # Fewer names than tokens, down to one for each position when zoomed in.
+        assert (axis.ticker.desired_num_ticks, axis.ticker.min_interval) == (14, 1)
+        assert axis.formatter.args["labels"] == [f"t{index}" for index in range(97)]
+
+
 def test_only_masked_cells_are_hatched_not_scores_that_were_never_kept():
     kept = Kept(TRACES["recorded and live"])
 
