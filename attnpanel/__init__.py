@@ -15,6 +15,7 @@ from attnpanel.masks import make_mask
 
 if TYPE_CHECKING:
     from attnpanel.explorer import Explorer as Explorer
+    from attnpanel.report import save_report as save_report
     from attnpanel.sources.capture import capture as capture
     from attnpanel.sources.prompts import trace_prompt as trace_prompt
     from attnpanel.sources.toy import make_toy_data as make_toy_data
@@ -33,6 +34,7 @@ _LAZY = {
     "capture": "attnpanel.sources.capture",
     "make_toy_data": "attnpanel.sources.toy",
     "rgb_from_values": "attnpanel.sources.toy",
+    "save_report": "attnpanel.report",
     "toy_trace": "attnpanel.sources.toy",
     "trace_prompt": "attnpanel.sources.prompts",
 }

@@ -1,4 +1,4 @@
-"""The command line: `attnpanel serve | capture`; arguments only, no logic."""
+"""The command line: `attnpanel serve | report | capture`; arguments only, no logic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_report(commands)
     _add_capture(commands)
     options = parser.parse_args(arguments)
     try:
@@ -89,6 +90,45 @@ def _serve(options: argparse.Namespace) -> int:
         max_upload_bytes=options.max_upload_mb * 1_000_000,
         origins=tuple(options.allow_origin),
     )
+
+
+def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    report = commands.add_parser("report", help="write the explorer as one offline HTML file")
+    source = report.add_mutually_exclusive_group(required=True)
+    source.add_argument("trace", nargs="?", type=Path, metavar="TRACE", help="a trace file")
+    source.add_argument("--toy", action="store_true", help="the lesson's toy")
+    source.add_argument("--prompt", metavar="TEXT", help="a prompt, run through --model")
+    report.add_argument("--model", default="minilm", metavar="NAME_OR_FOLDER")
+    report.add_argument("--title", help="the page's title")
+    report.add_argument("--notes", type=Path, help="a Markdown file shown below the explorer")
+    report.add_argument(
+        "--values",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="keep the values, for the mix and every paint seed (default: while the file is small)",
+    )
+    report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html")
+    report.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from attnpanel.report import save_report
+    from attnpanel.sources.toy import toy_trace
+    from attnpanel.trace import Trace
+
+    if options.toy:
+        trace = toy_trace()
+    elif options.prompt is not None:
+        from attnpanel.sources.prompts import trace_prompt
+
+        trace = trace_prompt(options.prompt, model=options.model)
+    else:
+        trace = Trace.load(options.trace)
+    notes = options.notes.read_text(encoding="utf-8") if options.notes else None
+    values: Literal["auto"] | bool = "auto" if options.values == "auto" else options.values == "yes"
+    path = save_report(trace, options.output, title=options.title, notes=notes, values=values)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a server or a network")
+    return 0
 
 
 def _add_capture(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

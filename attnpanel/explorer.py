@@ -62,15 +62,15 @@ class Explorer(Viewer):
         pn.extension()
         super().__init__()
         self.state = state = ExplorerState(trace, **choices)
-        self._uid = uuid.uuid4().hex
+        self.uid = uuid.uuid4().hex
         self.controls = Controls(state)
-        self.driver = PythonDriver(state, self._uid)
+        self.driver = PythonDriver(state, self.uid)
         self.address: dict[str, str] = {}
         self._overview_job: Any = None
         self._overview_due: set[str] = set()
         self.interaction = Interaction(
-            uid=self._uid,
-            root_class=f"attn-{self._uid}",
+            uid=self.uid,
+            root_class=f"attn-{self.uid}",
             whole_page=whole_page,
             writes_address=whole_page,
             asks_theme=whole_page,
@@ -92,10 +92,10 @@ class Explorer(Viewer):
         self._sentence = SentenceLine(
             sizing_mode="stretch_width", margin=0, css_classes=["attn-sentence-line"]
         )
-        self._tokens = TokenStrip(
-            uid=self._uid, sizing_mode="stretch_width", margin=0, css_classes=["attn-token-strip"]
+        self.tokens = TokenStrip(
+            uid=self.uid, sizing_mode="stretch_width", margin=0, css_classes=["attn-token-strip"]
         )
-        self._tokens.on_msg(self._on_message)
+        self.tokens.on_msg(self._on_message)
         for name in ("scores", "weights", "output"):
             self.driver.figures[name].on_event(RangesUpdate, self._on_zoom)
             self.driver.figures[name].on_event(Reset, self._on_zoom)
@@ -125,7 +125,7 @@ class Explorer(Viewer):
             _box(*self.controls.column, words["provenance"], css="attn-card attn-controls"),
             _box(
                 _box(steps, self._sentence, css="attn-card"),
-                _box(words["row"], self._tokens, plots["row"], css="attn-card"),
+                _box(words["row"], self.tokens, plots["row"], css="attn-card"),
                 css="attn-center",
             ),
             _box(
@@ -136,7 +136,7 @@ class Explorer(Viewer):
             css="attn-body",
         )
         root = _box(
-            self.interaction, self.notice, body, css=f"attn-root attn-{self._uid} {self._look()}"
+            self.interaction, self.notice, body, css=f"attn-root attn-{self.uid} {self._look()}"
         )
         root.stylesheets = [look_variables(), stylesheet()]
         return root
@@ -167,7 +167,7 @@ class Explorer(Viewer):
                 self._write_sentence()
                 return
             if "dark" in changed:
-                self._layout.css_classes = f"attn-root attn-{self._uid} {self._look()}".split()
+                self._layout.css_classes = f"attn-root attn-{self.uid} {self._look()}".split()
                 self.interaction.dark = self.state.dark
             self.driver.update(changed, only=("scores", "weights", "output", "row", "swatches"))
             self._write_words()
@@ -236,7 +236,7 @@ class Explorer(Viewer):
             else f"value colours × weights · seed {state.color_seed}",
         )
         words["provenance"].text = self._provenance()
-        self._tokens.content = shaded_tokens(state)
+        self.tokens.content = shaded_tokens(state)
         self._write_sentence()
         self.interaction.tips = self.controls.tips
         self.refresh_address()

@@ -10,20 +10,13 @@ from attnpanel.browser import CopyLink, ThemeButton, Words
 from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
 from attnpanel.explorer import Explorer
 from attnpanel.sources.toy import toy_trace
-from attnpanel.theme import DARK, LIGHT, stylesheet
+from attnpanel.theme import BODY_CSS, stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from attnpanel.trace import Trace
 
-# The page around the explorer: the reader's own preference until the explorer follows it.
-BODY_CSS = f"""
-body {{ margin: 0; background: {LIGHT.background}; }}
-@media (prefers-color-scheme: dark) {{ body {{ background: {DARK.background}; }} }}
-html.attn-light-page body {{ background: {LIGHT.background}; }}
-html.attn-dark-page body {{ background: {DARK.background}; }}
-"""
 SOURCES = ("Toy", "Prompt", "File")
 
 

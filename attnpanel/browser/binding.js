@@ -1,12 +1,12 @@
 import { DRAWINGS, overviewJob, select, shadedTokens } from "./drawings.js";
 import {
   bounds,
-  controlWords,
   fitLayer,
   fromAddress,
-  maskChoices,
-  numbers,
+  masksOf,
+  numbersLine,
   sentence,
+  sliderWords,
   titles,
   toAddress,
   unavailable,
@@ -159,11 +159,13 @@ class BrowserExplorer {
   /** Takes changes, keeps them inside the trace, and draws what follows from them. */
   set(changes) {
     const before = this.state;
-    const after = fitLayer(this.trace, { ...before, ...changes });
-    const moved = Object.keys(after).filter((name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]));
-    if (moved.some((name) => name !== "pair" && name !== "viewport") && !("pair" in changes)) after.pair = null;
+    let after = { ...before, ...changes };
+    if (after.layer !== before.layer) after = fitLayer(this.trace, after, before.layer);
+    const differs = (name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]);
+    // The pointer's pair is forgotten when anything else moves.
+    if (!("pair" in changes) && Object.keys(after).some((name) => name !== "viewport" && differs(name))) after.pair = null;
     this.state = after;
-    for (const name of moved) this.changed.add(name);
+    for (const name of Object.keys(after).filter(differs)) this.changed.add(name);
     if (this.changed.size && this.frame === null) {
       this.frame = requestAnimationFrame(() => {
         this.frame = null;
@@ -183,7 +185,7 @@ class BrowserExplorer {
   }
 
   choices(name) {
-    return name === "mask" ? maskChoices(this.trace) : this.model.choices[name];
+    return name === "mask" ? masksOf(this.trace) : this.model.choices[name];
   }
 
   zoom() {
@@ -209,39 +211,50 @@ class BrowserExplorer {
       const selection = select(trace, state, this.cache);
       for (const name of FIRST) {
         const row = DRAWINGS[name];
-        if (row.depends.some((one) => changed.has(one))) applyDrawing(this.plots[name], row.draw(trace, state, selection), look);
+        if (row.depends.some((one) => changed.has(one))) applyDrawing(this.plots[name], row.draw(trace, state, this.cache), look);
         else if (row.moves?.some((one) => changed.has(one))) moveOutline(this.plots[name], row.outline(trace, state));
       }
       this.follow();
       this.say(selection);
     }
+    if (changed.has("dark")) this.paintPage();
     this.write("attn-sentence-line", { pieces: sentence(trace, state, select(trace, state, this.cache)) });
     this.drawOverview(changed, look);
   }
 
+  /** Moves the outline now; draws all heads, and reads their numbers, when the reader pauses. */
   drawOverview(changed, look) {
     const row = DRAWINGS.grid;
     if (row.moves.some((one) => changed.has(one))) moveOutline(this.plots.grid, row.outline(this.trace, this.state));
-    if (!row.depends.some((one) => changed.has(one))) return;
+    this.stale ||= row.depends.some((one) => changed.has(one));
     clearTimeout(this.overview);
-    this.overview = setTimeout(() => this.tiles(look), OVERVIEW_WAIT_MS);
+    this.overview = setTimeout(() => this.tiles(look).catch((error) => this.fail(error)), OVERVIEW_WAIT_MS);
   }
 
-  /** Computes the tiles a few at a time, so that the page answers between them. */
   async tiles(look) {
     const run = (this.tiling = (this.tiling ?? 0) + 1);
-    const state = this.state;
-    for (const call of this.trace.calls) {
-      if (!call.opened) await call.ready();
-    }
-    const job = overviewJob(this.trace, state, this.cache);
-    for (let step = job.next(), since = performance.now(); !step.done; step = job.next()) {
+    const { trace, state, cache } = this;
+    let since = performance.now();
+    for (const step of this.stale ? overviewJob(trace, state, cache) : []) {
+      if (step instanceof Promise) await step;
       if (performance.now() - since < 12) continue;
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      await new Promise((resolve) => setTimeout(resolve, 0)); // the page answers between the tiles
       if (run !== this.tiling) return;
       since = performance.now();
     }
-    applyDrawing(this.plots.grid, DRAWINGS.grid.draw(this.trace, state, this.cache), look);
+    if (this.stale) applyDrawing(this.plots.grid, DRAWINGS.grid.draw(trace, state, cache), look);
+    this.stale = false;
+    this.write("attn-words-numbers", { text: numbersLine(trace, state, select(trace, state, cache)) });
+  }
+
+  /** Gives the page around the plots the reader's look. */
+  paintPage() {
+    const { dark } = this.state;
+    for (const root of this.models.get(`attn-${this.model.uid}`) ?? []) {
+      const others = root.css_classes.filter((name) => name !== "attn-dark" && name !== "attn-light");
+      root.css_classes = [...others, dark ? "attn-dark" : "attn-light"];
+    }
+    this.write("attn-interaction", { dark, asks_theme: false });
   }
 
   /** Moves the widgets after the state. */
@@ -249,7 +262,7 @@ class BrowserExplorer {
     const { trace, state, widgets } = this;
     const idle = unavailable(trace, state, select(trace, state, this.cache));
     const limits = bounds(trace, state);
-    const words = controlWords(trace, state);
+    const words = sliderWords(trace, state);
     this.following = true;
     for (const [name, widget] of Object.entries(widgets)) {
       const target = { disabled: name in idle };
@@ -273,10 +286,9 @@ class BrowserExplorer {
 
   say(selection) {
     const { trace, state } = this;
-    for (const [name, { text, aside }] of Object.entries(titles(trace, state, selection))) {
-      this.write(`attn-words-${name}`, { text, aside });
-    }
-    this.write("attn-words-numbers", { text: numbers(trace, state, selection) });
+    const { provenance, ...named } = titles(trace, state);
+    for (const [name, words] of Object.entries(named)) this.write(`attn-words-${name}`, words);
+    this.write("attn-words-provenance", { text: provenance });
     this.write("attn-token-strip", { content: shadedTokens(trace, state, selection) });
     if (this.model.address_in === "hash") {
       const address = new URLSearchParams(toAddress(trace, state, selection)).toString();
@@ -323,7 +335,10 @@ class BrowserExplorer {
     else if ("pair" in message) this.point(message.pair, call);
     else if (message.tap) this.tap(...message.tap, move, call);
     else if (message.theme === "toggle") this.set({ dark: !state.dark });
-    else if ("dark" in message) this.set({ dark: message.dark });
+    else if ("prefers_dark" in message) {
+      this.write("attn-interaction", { asks_theme: false });
+      this.set({ dark: message.prefers_dark });
+    }
   }
 
   point(pair, { T, S }) {

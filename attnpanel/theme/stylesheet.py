@@ -7,6 +7,14 @@ from pathlib import Path
 
 from attnpanel.theme.palettes import DARK, LIGHT, Theme, variables
 
+# The page around the explorer: the reader's own preference until the explorer follows it.
+BODY_CSS = f"""
+body {{ margin: 0; background: {LIGHT.background}; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: {DARK.background}; }} }}
+html.attn-light-page body {{ background: {LIGHT.background}; }}
+html.attn-dark-page body {{ background: {DARK.background}; }}
+"""
+
 
 @cache
 def stylesheet() -> str:
