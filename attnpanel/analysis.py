@@ -34,7 +34,7 @@ def entropy(weights: NDArray[Any]) -> float:
     if not len(seen):
         return 0.0
     logs = np.log(seen, out=np.zeros_like(seen), where=seen > 0)
-    return float(-(seen * logs).sum(axis=-1).mean())
+    return abs(float((seen * logs).sum(axis=-1).mean()))  # abs, not minus: 0 has no sign
 
 
 def mean_distance(weights: NDArray[Any]) -> float:

@@ -84,8 +84,9 @@ class ToyChooser:
         """Return what a link needs to open the same toy."""
         return {name: str(widget.value) for name, widget in self._inputs.items()}
 
-    def restore(self, texts: Mapping[str, str]) -> None:
-        """Set the numbers a link carries; an unusable one is said and left as it was."""
+    def restore(self, texts: Mapping[str, str]) -> list[str]:
+        """Set the numbers a link carries; return a sentence for each that is unusable."""
+        problems = []
         self._restoring = True
         for name, widget in self._inputs.items():
             if name not in texts:
@@ -95,8 +96,9 @@ class ToyChooser:
                 widget.value = int(text)
             else:
                 rule = f"{widget.start} to {widget.end}"
-                self._say("error", f"{name} must be a whole number from {rule}; got {text[:40]!r}")
+                problems.append(f"{name} must be a whole number from {rule}; got “{text[:40]}”.")
         self._restoring = False
+        return problems
 
 
 class PromptChooser:
@@ -196,15 +198,16 @@ class PromptChooser:
         given = {"prompt": self._text.value}
         return given if len(self._settings.models) == 1 else {**given, "model": self._model.value}
 
-    def restore(self, texts: Mapping[str, str]) -> None:
-        """Set the prompt and model a link carries."""
+    def restore(self, texts: Mapping[str, str]) -> list[str]:
+        """Set the prompt and model a link carries; return a sentence where they are unusable."""
         if "prompt" in texts:
             self._text.value = texts["prompt"][: self._settings.max_characters]
         if texts.get("model") in self._settings.models:
             self._model.value = texts["model"]
         elif "model" in texts:
             listed = ", ".join(self._settings.models)
-            self._say("error", f"This server runs {listed}; the link asks for another model.")
+            return [f"This server runs {listed}; the link asks for another model."]
+        return []
 
 
 class FileChooser:
@@ -249,14 +252,17 @@ class FileChooser:
         """Return what a link needs to open the same file; an upload is not on the server."""
         return {"trace": self._named.value} if self._named.value else {}
 
-    def restore(self, texts: Mapping[str, str]) -> None:
-        """Choose the trace a link names."""
+    def restore(self, texts: Mapping[str, str]) -> list[str]:
+        """Choose the trace a link names; return a sentence where it is not here."""
         if texts.get("trace") in self._settings.traces:
             self._restoring = True
             self._named.value = texts["trace"]
             self._restoring = False
         elif "trace" in texts:
-            self._say("error", "This server has no trace of the name in the link.")
+            return ["This server has no trace of the name in the link."]
+        elif not self._settings.traces:
+            return ["An uploaded file is not in its link: choose the file again."]
+        return []
 
     def _on_message(self, event: Any) -> None:
         """Take a chunk; a file that breaks the rules is refused, and the page lives on."""
@@ -270,8 +276,16 @@ class FileChooser:
         if offset == 0:
             self._parts, self._expected = [], size if isinstance(size, int) else -1
         received = sum(map(len, self._parts))
-        most = min(self._expected, self._settings.max_upload_bytes)
-        if not isinstance(chunk, bytes) or offset != received or received + len(chunk) > most:
+        if self._expected > self._settings.max_upload_bytes:
+            self._parts, self._expected = [], -1
+            most = f"{self._settings.max_upload_bytes / 1e6:.0f} MB"
+            self._say("error", f"A trace file may have at most {most}.")
+            return
+        if (
+            not isinstance(chunk, bytes)
+            or offset != received
+            or received + len(chunk) > self._expected
+        ):
             self._parts, self._expected = [], -1
             self._say("error", "The upload was interrupted. Choose the file again.")
             return

@@ -79,6 +79,10 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _serve(options: argparse.Namespace) -> int:
+    for name in ("max_tokens", "max_upload_mb"):
+        if getattr(options, name) < 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be at least 1; got {getattr(options, name)}")
     from attnpanel.server import serve
 
     return serve(

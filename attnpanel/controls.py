@@ -62,7 +62,7 @@ def _exponent(**options: Any) -> Any:
 
 
 def _buttons(**options: Any) -> Any:
-    return pn.widgets.RadioButtonGroup(button_type="default", **options)
+    return pn.widgets.RadioButtonGroup(**options)
 
 
 def _numbered(count: int) -> list[str]:

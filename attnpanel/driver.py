@@ -16,6 +16,7 @@ from bokeh.models import (
     CustomJS,
     CustomJSHover,
     HoverTool,
+    SaveTool,
     Span,
 )
 
@@ -152,7 +153,8 @@ class PythonDriver:
         )
         for name in self.TOOLED:
             plot = self.figures[name]
-            plot.add_tools("box_zoom", "wheel_zoom", "pan", "reset", "save")
+            save = SaveTool(filename=f"attnpanel-{name}")
+            plot.add_tools("box_zoom", "wheel_zoom", "pan", "reset", save)
             plot.toolbar_location = "above"
             plot.toolbar.autohide = True
             plot.toolbar.active_drag = plot.toolbar.active_scroll = None

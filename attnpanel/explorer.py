@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # The overview waits until a drag has paused: all heads cost more than the one that is watched.
 OVERVIEW_WAIT_MS = 180
 TITLED = ("scores", "weights", "output", "row", "grid", "swatches")
+# The pictures that stand right below their title, whose line their tools then share.
+TITLE_ABOVE = ("scores", "weights", "output", "grid")
 # What the keyboard moves.
 STEPPED = ("query_index", "head", "layer")
 
@@ -143,7 +145,7 @@ class Explorer(Viewer):
 
     def _plot(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.driver.figures[name], sizing_mode="stretch_width", margin=0)
-        return _box(pane, css="attn-plot attn-tools" if name in self.driver.TOOLED else "attn-plot")
+        return _box(pane, css="attn-plot attn-titled" if name in TITLE_ABOVE else "attn-plot")
 
     def _look(self) -> str:
         return "attn-dark" if self.state.dark else "attn-light"

@@ -87,15 +87,18 @@ class Page:
         """Open what the address bar asks for; the toy where it asks for nothing."""
         wanted = self._link.get("source", "file" if settings.traces else "toy").capitalize()
         if wanted not in self._choosers:
-            self._say(
-                "error", f"A source must be toy, prompt or file; the link has {wanted[:40]!r}."
+            self._problems.append(
+                f"A source must be toy, prompt or file; the link has “{wanted[:40]}”."
             )
             wanted = "Toy"
         self._tabs.value = wanted
-        if wanted == "File" and "trace" not in self._link and not settings.traces:
-            self._say("plain", "An uploaded file is not in its link: choose the file again.")
-        self._choosers[wanted].restore(self._link)
+        self._problems += self._choosers[wanted].restore(self._link)
         self._open_source()
+        self._say_problems()
+
+    def _say_problems(self) -> None:
+        if self._problems:
+            self._say("error", "Not restored from the link. " + " ".join(self._problems))
 
     def _open_source(self) -> None:
         current = self._tabs.value
@@ -120,9 +123,9 @@ class Page:
         link, self._link = self._link, {}
         if link.get("theme") in ("dark", "light"):
             self.explorer.set_dark(link["theme"] == "dark")
-        problems = state.from_address(link)
-        if problems:
-            self._say("error", "Not restored from the link. " + " ".join(problems))
+        self._problems += state.from_address(link)
+        self._say_problems()
+        self._problems = []
         self.explorer.refresh_address()
 
     def _say(self, tone: str, text: str) -> None:

@@ -264,10 +264,16 @@ class ExplorerState(param.Parameterized):
             ("window", "window" not in needs, "It matters under the window mask only."),
             ("align", not aligned, "It matters under the causal and window masks only."),
             ("align", call.query_len == call.key_len, "There are as many queries as keys."),
-            ("empty_rows", not self.selection.empty.any(), "Every query sees a key."),
+            ("empty_rows", not self._has_empty_rows(), "Every query sees a key."),
             ("color_seed", call.value is None, "No values were kept in this trace."),
         )
         return {name: reason for name, idle, reason in rules if idle}
+
+    def _has_empty_rows(self) -> bool:
+        try:
+            return bool(self.selection.empty.any())
+        except ValueError:
+            return False  # what can't be computed is said where it would be shown
 
     # -- the address bar ---------------------------------------------------------------
 

@@ -115,6 +115,12 @@ export function render({ model }) {
     document.removeEventListener("keydown", onKey);
     document.removeEventListener(`attn:${model.uid}`, onPlot);
   });
+  if (model.whole_page && !document.querySelector("meta[name=viewport]")) {
+    const meta = document.createElement("meta"); // or a phone lays the page out 980 px wide
+    meta.name = "viewport";
+    meta.content = "width=device-width, initial-scale=1";
+    document.head.append(meta);
+  }
   retitle();
   writeAddress();
   look();

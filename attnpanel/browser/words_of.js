@@ -513,14 +513,19 @@ function formula(call) {
   return call.hasBias ? `${dot} + bias` : dot;
 }
 
+/** A sum as people read it: three digits, or all of a larger one. */
+function amount(number) {
+  return number < 999.5 ? general(number, 3) : fixed(number, 0).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
 function softmaxWords(scaled, visible) {
   let peak = -Infinity;
   for (const score of visible) if (score > peak) peak = score;
   let total = 0;
   for (const score of visible) total += Math.exp(score - peak);
   const power = fixed(scaled, 2);
-  if (scaled > -9 && peak < 11) {
-    return `e^${power} / Σ = ${general(Math.exp(scaled), 3)} / ${general(total * Math.exp(peak), 3)}`;
+  if (scaled > -9 && peak < 9) {
+    return `e^${power} / Σ = ${amount(Math.exp(scaled))} / ${amount(total * Math.exp(peak))}`;
   }
   // Written with the logarithm of Σ, since e^… itself would be too long to read.
   return `e^(${power} − ln Σ) = e^(${power} − ${fixed(peak + Math.log(total), 2)})`;

@@ -111,9 +111,13 @@ def _softmax(scaled: float, visible: np.ndarray) -> str:
     peak = visible.max()
     total = float(np.exp(visible - peak).sum())
     if scaled > -9 and peak < 11:
-        return f"e^{scaled:.2f} / Σ = {np.exp(scaled):.3g} / {total * np.exp(peak):.3g}"
+        return f"e^{scaled:.2f} / Σ = {_amount(np.exp(scaled))} / {_amount(total * np.exp(peak))}"
     # Written with the logarithm of Σ, since e^… itself would be too long to read.
     return f"e^({scaled:.2f} − ln Σ) = e^({scaled:.2f} − {peak + np.log(total):.2f})"
+
+
+def _amount(number: float) -> str:
+    return f"{number:.3g}" if number < 999.5 else f"{number:,.0f}"
 
 
 def _because(state: ExplorerState) -> str:
