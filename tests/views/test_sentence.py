@@ -13,7 +13,7 @@ from attnpanel.trace import AttentionCall
 from attnpanel.views.sentence import Piece, plain, sentence
 from tests.hand_made import call, from_scores, recorded, trace_of
 
-NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
+NUMBER = r"(-?[\d.,]+(?:e[+-]?\d+)?)"
 SUMMED = re.compile(
     rf"= {NUMBER} ÷ τ {NUMBER} → e\^{NUMBER} / Σ = {NUMBER} / {NUMBER} = {NUMBER} % of"
 )
@@ -73,7 +73,9 @@ def test_the_numbers_add_up(row, temperature, key, seen):
     log_sum = scaled.max() + np.log(np.exp(scaled - scaled.max()).sum())
     summed, logged = SUMMED.search(text), LOGGED.search(text)
     assert (summed is None) != (logged is None), text
-    score, tau, exponent, *_ = numbers = [float(n) for n in (summed or logged).groups()]
+    score, tau, exponent, *_ = numbers = [
+        float(n.replace(",", "")) for n in (summed or logged).groups()
+    ]
     np.testing.assert_allclose(score, wanted, atol=0.0051)
     assert tau == temperature
     np.testing.assert_allclose(exponent, wanted / temperature, atol=0.0051)
