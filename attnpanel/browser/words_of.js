@@ -286,7 +286,7 @@ export function chooseLayer(trace, state, layer) {
  *
  * @param {Trace} trace
  * @param {State} state
- * @param {{empty: Uint8Array}} selection as select gives it
+ * @param {?{empty: Uint8Array}} selection as select gives it; null where it can't be computed
  * @returns {Record<string, string>}
  */
 export function unavailable(trace, state, selection) {
@@ -310,7 +310,7 @@ export function unavailable(trace, state, selection) {
     ["window", !needs.includes("window"), "It matters under the window mask only."],
     ["align", !aligned, "It matters under the causal and window masks only."],
     ["align", call.T === call.S, "There are as many queries as keys."],
-    ["empty_rows", !selection.empty.includes(1), "Every query sees a key."],
+    ["empty_rows", !selection?.empty.includes(1), "Every query sees a key."],
     ["color_seed", !call.hasValue, "The values were left out, so the colours can't be mixed anew."],
     ["color_seed", !call.hasColours, "No values were kept in this trace."],
   ];
@@ -351,7 +351,7 @@ function tokenWords(tokens) {
  *
  * @param {Trace} trace
  * @param {State} state
- * @param {{empty: Uint8Array}} selection
+ * @param {?{empty: Uint8Array}} selection
  * @returns {Record<string, string>}
  */
 export function toAddress(trace, state, selection) {
@@ -524,7 +524,7 @@ function softmaxWords(scaled, visible) {
   let total = 0;
   for (const score of visible) total += Math.exp(score - peak);
   const power = fixed(scaled, 2);
-  if (scaled > -9 && peak < 9) {
+  if (scaled > -9 && peak < 11) {
     return `e^${power} / Σ = ${amount(Math.exp(scaled))} / ${amount(total * Math.exp(peak))}`;
   }
   // Written with the logarithm of Σ, since e^… itself would be too long to read.

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from attnpanel.state import ExplorerState
+from attnpanel.theme import hex_colour
 from attnpanel.trace import Trace
 from attnpanel.views import VIEWS
 from attnpanel.views.grid import grid_drawing, tile_outline
@@ -179,6 +180,18 @@ def settled(drawing, state):
     return drawing if few or unseen or row[places - 1] != row[places] else None
 
 
+@pytest.mark.parametrize("mask", ["none", "model", "causal"])
+def test_a_bias_that_hides_a_key_from_some_heads_leaves_no_score_of_their_mean(page, mask):
+    state = by_hand("bias", mask=mask, aggregate=True)
+    hidden = state.selection.visible & np.isneginf(state.selection.scores)
+    assert hidden.any(), "this state must tell"
+
+    made = page.ask("scoresDrawing", state)
+
+    assert_same_drawing(made, PICTURES["scores"](state))
+    assert np.isnan(made["sources"]["attn:scores"]["image"][0][hidden.ravel()]).all()
+
+
 @each_trace
 def test_pictures_of_what_is_computed_here_are_within_2e_6_of_pythons(page, name):
     def check(state):
@@ -234,6 +247,16 @@ def test_equally_heavy_tokens_compete_for_the_later_places(page):
     np.testing.assert_array_equal(swatches["attn:swatches"]["key_index"], [*range(4, 23), -1])
     expected = PICTURES["swatches"](state).sources["attn:swatches"]["weight"]
     np.testing.assert_allclose(swatches["attn:swatches"]["weight"], expected, atol=1e-12)
+
+
+def test_tokens_without_any_weight_show_their_mean_colour(page):
+    state = by_hand("thirty keys", mask="padding", pad_len=0)
+
+    swatches = page.ask("swatchesDrawing", state)["sources"]["attn:swatches"]
+
+    # The last 19 are shown one by one.
+    assert swatches["color"][-1] == hex_colour(state.colours[:11].mean(axis=0))
+    assert swatches["weight"][-1] == 0
 
 
 @given(st.integers(0, 2**24 - 1))
