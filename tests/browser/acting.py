@@ -1,0 +1,171 @@
+"""What a reader does on a served page: moves controls, taps, hovers, types, chooses a file."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page
+
+from tests.browser.reading import place, settle
+
+SLIDERS = {
+    "Layer": "layer",
+    "Head": "head",
+    "Batch": "batch",
+    "Token i": "query_index",
+    "Pad length": "pad_len",
+    "Window": "window",
+    "Temperature": "temperature",
+}
+BUTTONS = {
+    "Mask": "mask",
+    "Empty rows": "empty_rows",
+    "Colour scale": "weight_scale",
+    "Causal alignment": "align",
+}
+TEMPERATURE_STEP = 0.05  # of the exponent
+
+
+def control(page: Page, label: str) -> Locator:
+    """Return the part of the page that holds a control."""
+    names = {"Aggregate heads": "aggregate", "Paint seed": "color_seed", **SLIDERS, **BUTTONS}
+    return page.locator(f".attn-control-{names[label]}")
+
+
+def choose(page: Page, **choices: object) -> None:
+    """Bring controls to the given values, as a reader would, and wait for the picture.
+
+    Labels are written with underscores (`Token_i=3`). A temperature is given as steps of its
+    slider, 0 being 1.0.
+    """
+    changed = [_bring(page, name.replace("_", " "), value) for name, value in choices.items()]
+    if any(changed):
+        settle(page)
+
+
+def position(page: Page, label: str) -> int:
+    """Return where a slider stands; the temperature's is counted in steps from 1.0."""
+    number = page.evaluate(
+        """(css) => {
+          for (const model of Bokeh.documents[0]._all_models.values())
+            if (model.css_classes?.includes(css)) return model.value
+        }""",
+        f"attn-control-{SLIDERS[label]}",
+    )
+    return round(number / TEMPERATURE_STEP) if label == "Temperature" else round(number)
+
+
+def title(page: Page, label: str) -> str:
+    """Return what a slider says above itself: its name and its value."""
+    return control(page, label).locator(".bk-slider-title").inner_text()
+
+
+def is_dimmed(page: Page, label: str) -> bool:
+    """Return whether a control takes no input."""
+    parts = control(page, label).locator(".noUi-target, button, input")
+    return all(part.get_attribute("disabled") is not None for part in parts.all())
+
+
+def tap(page: Page, view: str, x: float, y: float) -> None:
+    """Click a point of a picture and wait for the answer."""
+    page.mouse.click(*place(page, view, x, y))
+    settle(page)
+
+
+def hover(page: Page, view: str, x: float, y: float) -> None:
+    """Bring the pointer to a point of a picture and wait for what it tells."""
+    across, down = place(page, view, x, y)
+    page.mouse.move(across - 3, down - 3)
+    page.mouse.move(across, down)
+    settle(page)
+
+
+def press(page: Page, *keys: str) -> None:
+    """Press keys one after another, where the focus is, and wait for the answer."""
+    for key in keys:
+        page.keyboard.press(key)
+    settle(page)
+
+
+def drag(page: Page, view: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag across a picture, from one of its points to another, and wait for the answer."""
+    page.mouse.move(*place(page, view, *start))
+    page.mouse.down()
+    page.mouse.move(*place(page, view, *end), steps=4)
+    page.mouse.up()
+    settle(page)
+
+
+def use_tool(page: Page, view: str, name: str) -> None:
+    """Take one of the tools that a picture offers while the pointer is over it."""
+    plot = page.evaluate_handle(
+        """(name) => {
+          const page = Bokeh.documents[0]
+          return page.views_manager.get_one(page.get_model_by_name(`attn:plot:${name}`)).el
+        }""",
+        view,
+    ).as_element()
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    plot.wait_for_selector(f'[title="{name}"]').click()
+
+
+def fill_number(page: Page, label: str, number: int) -> None:
+    """Type a number into a field of the source, and wait for the picture."""
+    field = page.get_by_role("textbox", name=label, exact=True)
+    field.fill(str(number))
+    field.press("Enter")
+    settle(page)
+
+
+def leave_focus(page: Page) -> None:
+    """Take the focus away from every field, so that keys go to the page."""
+    page.evaluate("() => { let at = document.activeElement; at?.blur() }")
+
+
+def source_button(page: Page, name: str) -> Locator:
+    """Return the button of a source: Toy, Prompt or File."""
+    return page.locator(".attn-sources").get_by_role("button", name=name, exact=True)
+
+
+def open_trace(page: Page, name: str) -> None:
+    """Choose a trace file that the server offers; it opens as any trace does, from its start."""
+    button = source_button(page, "File")
+    if "bk-active" not in (button.get_attribute("class") or ""):
+        button.click()
+        settle(page)
+    page.locator(".attn-slot select").select_option(name)
+    settle(page)
+
+
+def _bring(page: Page, label: str, value: object) -> bool:
+    """Bring one control to a value; returns whether it stood elsewhere."""
+    part = control(page, label)
+    if label in SLIDERS:
+        steps = int(str(value)) - position(page, label)
+        if steps != 0:
+            part.locator(".noUi-target:not([disabled])").wait_for()
+            part.get_by_role("slider").focus()
+            for _ in range(abs(steps)):
+                page.keyboard.press("ArrowRight" if steps > 0 else "ArrowLeft")
+            leave_focus(page)
+        moved = steps != 0
+    elif label in BUTTONS:
+        button = part.get_by_role("button", name=str(value), exact=True)
+        moved = "bk-active" not in (button.get_attribute("class") or "")
+        if moved:
+            button.click()
+    elif label == "Aggregate heads":
+        box = part.get_by_role("checkbox")
+        moved = box.is_checked() is not value
+        box.set_checked(bool(value))
+    else:
+        field = part.locator("input")
+        moved = field.input_value() != str(value)
+        if moved:
+            field.fill(str(value))
+            field.press("Enter")
+            field.blur()
+    if moved:
+        # Others may follow from it: the head that a layer has, what is dimmed.
+        settle(page, quiet_ms=40)
+    return moved

@@ -1,0 +1,100 @@
+"""Pytest plugin: pages that many tests share, since opening one costs a second or more.
+
+A test brings the controls that it depends on where it needs them; what it leaves behind is no
+concern of the next one. Use it by ``pytest_plugins = ["tests.browser.opened"]``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from attnpanel.trace import Trace
+from tests.browser.conftest import Problems, free_port, wait_for_address
+from tests.browser.made import made_traces
+from tests.browser.reading import link, open_explorer
+
+TOY = {"source": "toy", "T": "8", "d_model": "8", "heads": "4", "seed": "42"}
+
+
+@pytest.fixture(scope="session")
+def traces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trace]:
+    """The traces that the `library` server offers, by file name."""
+    return made_traces()
+
+
+@pytest.fixture(scope="session")
+def library(
+    root: Path, traces: dict[str, Trace], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a server that was started with trace files."""
+    folder = tmp_path_factory.mktemp("library")
+    for name, trace in traces.items():
+        trace.save(folder / name)
+    log = folder / "server.log"
+    command = [sys.executable, "-m", "attnpanel", "serve", "--port", str(free_port())]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    files = [str(folder / name) for name in traces]
+    with log.open("w") as written:
+        server = subprocess.Popen(
+            command + files, cwd=root, stdout=written, stderr=written, env=environment
+        )
+    try:
+        yield wait_for_address(server, log)
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture(scope="session")
+def _toy(browser: Browser, served: str) -> Iterator[tuple[Page, Problems]]:
+    with _watched(browser) as (page, problems):
+        yield open_explorer(page, served), problems
+
+
+@pytest.fixture(scope="session")
+def _shelf(browser: Browser, library: str) -> Iterator[tuple[Page, Problems]]:
+    with _watched(browser) as (page, problems):
+        yield open_explorer(page, library), problems
+
+
+@pytest.fixture
+def toy(_toy: tuple[Page, Problems], served: str) -> Iterator[Page]:
+    """A page that shows the toy of T = 8 and 4 heads; shared."""
+    page, problems = _toy
+    source = page.locator(".attn-sources .bk-active").inner_text()
+    if source != "Toy" or not TOY.items() <= link(page).items():
+        open_explorer(page, served)
+    yield from _quiet(page, problems)
+
+
+@pytest.fixture
+def shelf(_shelf: tuple[Page, Problems]) -> Iterator[Page]:
+    """A page of the library, on which any of its traces can be chosen; shared."""
+    yield from _quiet(*_shelf)
+
+
+@contextmanager
+def _watched(browser: Browser) -> Iterator[tuple[Page, Problems]]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    problems = Problems()
+    problems.watch(context)
+    yield context.new_page(), problems
+    context.close()
+
+
+def _quiet(page: Page, problems: Problems) -> Iterator[Page]:
+    yield page
+    seen, problems.seen = problems.unexpected(), []
+    assert seen == []

@@ -1,0 +1,233 @@
+"""What a test reads off a served page, and how it waits: for a condition, never for a time."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import parse_qsl, urlsplit
+
+import numpy as np
+from playwright.sync_api import Page
+
+# What a choice can change, by data source.
+SOURCES = ("scores", "weights", "output", "row", "swatches", "mixed", "grid")
+# Counts what the page and its server say to each other, and lets a test ask the server a question
+# of Bokeh's own protocol: once it is answered, everything said before has been dealt with.
+WATCH = """
+(() => {
+  if (window.attnWatch) return
+  const watch = (window.attnWatch = {heard: performance.now(), answers: 0, socket: null})
+  const Native = window.WebSocket
+  window.WebSocket = class extends Native {
+    constructor(...args) {
+      super(...args)
+      watch.socket = this
+      let left = 0, mine = false
+      this.addEventListener("message", ({data}) => {
+        if (left === 0) {
+          const header = JSON.parse(data)
+          left = 3 + 2 * (header.num_buffers ?? 0)
+          mine = header.msgtype === "SERVER-INFO-REPLY"
+        }
+        left -= 1
+        if (!mine) watch.heard = performance.now()
+        else if (left === 0) watch.answers += 1
+      })
+    }
+    send(data) {
+      watch.heard = performance.now()
+      super.send(data)
+    }
+    ask() {
+      for (const part of [{msgid: crypto.randomUUID(), msgtype: "SERVER-INFO-REQ"}, {}, {}])
+        super.send(JSON.stringify(part))
+    }
+  }
+})()
+"""
+SETTLE = """
+async ([limit, quiet]) => {
+  const watch = window.attnWatch
+  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+  const start = performance.now()
+  const left = () => quiet - performance.now() + Math.max(watch.heard, start)
+  while (performance.now() < start + limit) {
+    while (left() > 0) await wait(left())
+    const {heard, answers} = watch
+    watch.socket.ask()
+    while (watch.answers === answers && performance.now() < start + limit) await wait(4)
+    if (watch.heard === heard && watch.answers > answers) return
+  }
+  throw new Error(`the page and its server did not settle in ${limit} ms`)
+}
+"""
+SOURCE = """
+(name) => {
+  const base64 = (array) => {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+    let text = ""
+    for (let i = 0; i < bytes.length; i += 32768)
+      text += String.fromCharCode(...bytes.subarray(i, i + 32768))
+    return {bytes: btoa(text), dtype: array.dtype, shape: [...(array.shape ?? [array.length])]}
+  }
+  const pack = (column) =>
+    ArrayBuffer.isView(column) ? base64(column)
+    : {items: Array.from(column, (item) => (ArrayBuffer.isView(item) ? base64(item) : item))}
+  const {data} = Bokeh.documents[0].get_model_by_name(name)
+  return Object.fromEntries(Object.entries(data).map(([column, values]) => [column, pack(values)]))
+}
+"""
+PLACE = """
+([name, x, y]) => {
+  const page = Bokeh.documents[0]
+  const view = page.views_manager.get_one(page.get_model_by_name(`attn:plot:${name}`))
+  view.el.scrollIntoViewIfNeeded()
+  const box = view.canvas_view.el.getBoundingClientRect()
+  return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)]
+}
+"""
+# The longest pause that the app makes on purpose is the overview's 180 ms; slower is computing,
+# and a server that computes does not answer.
+QUIET_MS = 210
+READY = "window.Bokeh?.documents?.[0]?.is_idle && Bokeh.documents[0].get_model_by_name('attn:grid')"
+
+
+def open_explorer(page: Page, address: str, *, limit_s: float = 60) -> Page:
+    """Go to a served page and wait until it stands and nothing is on its way any more."""
+    page.add_init_script(WATCH)
+    page.goto(address)
+    page.wait_for_function(READY, timeout=1000 * limit_s)
+    settle(page, limit_s=limit_s)
+    return page
+
+
+def settle(page: Page, *, limit_s: float = 30, quiet_ms: float = QUIET_MS) -> None:
+    """Wait until the server has dealt with everything and the page has heard all of it."""
+    page.evaluate(SETTLE, [1000 * limit_s, quiet_ms])
+
+
+def source(page: Page, name: str) -> dict:
+    """Return the columns of a named data source: NumPy arrays, or lists of anything else."""
+    return {column: _unpack(packed) for column, packed in page.evaluate(SOURCE, name).items()}
+
+
+def matrix(page: Page, view: str) -> np.ndarray:
+    """Return the numbers of a heatmap, first query first."""
+    (cells,) = source(page, f"attn:{view}")["image"]
+    return cells
+
+
+def snapshot(page: Page) -> dict[str, dict]:
+    """Return all data sources that a choice can change."""
+    return {name: source(page, f"attn:{name}") for name in SOURCES}
+
+
+def differing(before: dict[str, dict], after: dict[str, dict], *, within: float = 0) -> set[str]:
+    """Return the names of the sources whose columns are not the same in two snapshots."""
+    return {name for name in SOURCES if not _same(before[name], after[name], within)}
+
+
+def palette(page: Page, view: str) -> list[str]:
+    """Return the colours that a heatmap's numbers become, smallest first."""
+    return page.evaluate(
+        """(name) => {
+          const plot = Bokeh.documents[0].get_model_by_name(name)
+          return plot.renderers[0].glyph.color_mapper.palette.map(String)
+        }""",
+        f"attn:plot:{view}",
+    )
+
+
+def outlined(page: Page, view: str) -> tuple[float, float]:
+    """Return the first and last edge, downwards, of what is outlined in a picture."""
+    top, bottom = page.evaluate(
+        """(name) => {
+          const plot = Bokeh.documents[0].get_model_by_name(name)
+          const box = plot.center.find((one) => one.name === "attn:outline")
+          return [box.bottom, box.top]
+        }""",
+        f"attn:plot:{view}",
+    )
+    return top, bottom
+
+
+def shown_range(page: Page, view: str) -> dict[str, list[float]]:
+    """Return the part of a picture that is on screen, by axis."""
+    return page.evaluate(
+        """(name) => {
+          const {x_range: x, y_range: y} = Bokeh.documents[0].get_model_by_name(name)
+          return {x: [x.start, x.end].sort((a, b) => a - b),
+                  y: [y.start, y.end].sort((a, b) => a - b)}
+        }""",
+        f"attn:plot:{view}",
+    )
+
+
+def labels(page: Page, view: str) -> tuple[list[str], list[str]]:
+    """Return what stands along a picture's x and y axis, shown at once or as there is room."""
+    across, down = page.evaluate(
+        """(name) => {
+          const {below, left} = Bokeh.documents[0].get_model_by_name(name)
+          const texts = (sides) => {
+            const args = sides.find((side) => side.formatter)?.formatter.args ?? {}
+            return (args instanceof Map ? args.get("labels") : args.labels) ?? []
+          }
+          return [texts(below), texts(left)]
+        }""",
+        f"attn:plot:{view}",
+    )
+    return across, down
+
+
+def place(page: Page, view: str, x: float, y: float) -> tuple[float, float]:
+    """Return where on the page a picture draws a point, after scrolling it into sight."""
+    left, top = page.evaluate(PLACE, [view, x, y])
+    return left, top
+
+
+def sentence(page: Page) -> str:
+    """Return the sentence of arithmetic."""
+    return page.locator(".attn-sentence").inner_text()
+
+
+def tooltip(page: Page) -> dict[str, str]:
+    """Return what the pointer is told, by name."""
+    lines = page.locator(".bk-tooltip-content").inner_text().splitlines()
+    return {name.rstrip(":"): text for name, text in (line.split("\t", 1) for line in lines)}
+
+
+def link(page: Page) -> dict[str, str]:
+    """Return what the address bar says, by name."""
+    return dict(parse_qsl(urlsplit(page.url).query, keep_blank_values=True))
+
+
+def notice(page: Page) -> str:
+    """Return what the page tells the reader of an error, a wait or a next step; "" if nothing."""
+    told = page.locator(".attn-words.error, .attn-words.busy, p.attn-words.plain")
+    return "\n".join(one.inner_text() for one in told.all() if one.is_visible())
+
+
+def _unpack(packed: dict):
+    if "bytes" in packed:
+        cells = np.frombuffer(base64.b64decode(packed["bytes"]), packed["dtype"])
+        return cells.reshape(packed["shape"])
+    return [_unpack(item) if _is_array(item) else item for item in packed["items"]]
+
+
+def _is_array(item: object) -> bool:
+    return isinstance(item, dict) and "bytes" in item
+
+
+def _same(one: object, other: object, within: float) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(
+            _same(one[name], other[name], within) for name in one
+        )
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.shape == other.shape and np.allclose(
+            one, other, rtol=0, atol=within, equal_nan=True
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(
+            _same(*pair, within) for pair in zip(one, other, strict=True)
+        )
+    return one == other

@@ -1,0 +1,63 @@
+"""The address bar holds what is shown, and brings it back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.browser.acting import choose, fill_number, open_trace, position
+from tests.browser.reading import (
+    differing,
+    link,
+    matrix,
+    notice,
+    open_explorer,
+    snapshot,
+)
+
+pytest_plugins = ["tests.browser.opened"]
+
+CLOSE = 1e-5  # a link tells a temperature in six digits
+
+
+def test_a_link_opened_by_somebody_else_shows_the_same(toy, open_page):
+    fill_number(toy, "T", 7)
+    fill_number(toy, "seed", 3)
+    choose(
+        toy,
+        Aggregate_heads=False, Head=2, Token_i=5, Temperature=-4, Mask="padding", Pad_length=4,
+        Empty_rows="uniform", Colour_scale="linear", Paint_seed=9,
+    )  # fmt: skip
+
+    other = open_explorer(open_page(), toy.url)
+
+    assert other.url == toy.url
+    assert differing(snapshot(toy), snapshot(other), within=CLOSE) == set()
+    assert (position(other, "Head"), position(other, "Token i")) == (2, 5)
+    assert matrix(other, "weights").shape == (7, 7)
+    assert notice(other) == ""
+
+
+def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(library, page):
+    open_explorer(page, library)
+    open_trace(page, "many.safetensors")
+    choose(page, Batch=1, Layer=1, Head=3, Token_i=2, Mask="window", Window=2, Temperature=4)
+    before, address = snapshot(page), page.url
+
+    page.reload()
+    open_explorer(page, page.url)
+
+    assert page.url == address
+    assert differing(before, snapshot(page), within=CLOSE) == set()
+    told = link(page)
+    assert (told["trace"], told["layer"], told["mask"]) == ("many.safetensors", "1", "window")
+
+
+def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):
+    open_explorer(page, f"{served}?mean=1&temperature=0.01&mask=causal")
+
+    assert notice(page) == ""
+    assert link(page)["temperature"] == "0.01"
+    # At a hundredth of the temperature each head has all its weight on one key.
+    weights = 4 * matrix(page, "weights")[7]
+    np.testing.assert_allclose(weights, weights.round(), atol=1e-5)
+    np.testing.assert_allclose(weights.sum(), 4, rtol=1e-5)
