@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test bench-ui check format clean
+.PHONY: help install serve test bench-ui pictures check format clean
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -45,6 +45,10 @@ test: install ## Run the whole test suite, in a real browser too (ARGS=)
 bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench ui $(ARGS)
+
+pictures: install ## Take the README's screenshots anew into docs/pictures
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_pictures.py
 
 check: install ## Lint, formatting and types; changes nothing
 	@$(BIN)/ruff check

@@ -92,7 +92,8 @@ class ToyChooser:
             if name not in texts:
                 continue
             text = texts[name]
-            if text.isdecimal() and widget.start <= int(text[:12]) <= widget.end:
+            usable = text.isdecimal() and len(text) <= 10  # digits of the largest seed
+            if usable and widget.start <= int(text) <= widget.end:
                 widget.value = int(text)
             else:
                 rule = f"{widget.start} to {widget.end}"
@@ -143,13 +144,18 @@ class PromptChooser:
 
     def open(self) -> None:
         """Run the prompt in a thread of its own; the page stays alive and tells how far it is."""
-        text = self._text.value_input or self._text.value
+        text = str(self._text.value or "")
+        if not text.strip():
+            self._say("error", "Type a sentence first.")
+        elif len(text) > self._settings.max_characters:
+            most = f"{self._settings.max_characters:,}"
+            self._say("error", f"A prompt may have at most {most} characters; got {len(text):,}.")
+        else:
+            self._start(text)
+
+    def _start(self, text: str) -> None:
         self._run_number += 1
         number, model, settings = self._run_number, self._model.value, self._settings
-        if len(text) > settings.max_characters:
-            most = f"{settings.max_characters:,}"
-            self._say("error", f"A prompt may have at most {most} characters; got {len(text):,}.")
-            return
         self._run.loading = True
         self._say("busy", "Reading the prompt …")
         document = pn.state.curdoc
@@ -186,9 +192,12 @@ class PromptChooser:
         threading.Thread(target=work, name="attnpanel-prompt", daemon=True).start()
 
     def _finish(self, problem: str, show: Callable[[], None] | None) -> None:
+        self._run_number += 1  # what the thread still had to say about its progress is past
         self._run.loading = False
         if show is None:
-            self._say("error", problem)
+            self._say(
+                "error", f"{problem[0].upper()}{problem[1:]}. What was shown before is still here."
+            )
         else:
             self.shown = True
             show()

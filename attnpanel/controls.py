@@ -66,7 +66,7 @@ def _buttons(**options: Any) -> Any:
 
 
 def _numbered(count: int) -> list[str]:
-    return [f"{index} of 0–{count - 1}" for index in range(count)] if count > 1 else ["0"]
+    return [f"{index} of {count}" for index in range(count)]
 
 
 def _layers(state: ExplorerState) -> list[str]:
@@ -199,7 +199,9 @@ class Controls:
         if control.name == "temperature":
             value = 10 ** (round(value / EXPONENT_STEP) * EXPONENT_STEP)
         if value is not None:
-            setattr(self.state, control.name, value)
+            # One message for all that follows, and one walk over the document's models.
+            with pn.io.hold(freeze=True):
+                setattr(self.state, control.name, value)
 
     def _shown(self, control: Control) -> dict[str, Any]:
         """Return what the widget must show: value, and range or options."""

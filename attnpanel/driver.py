@@ -6,9 +6,10 @@ of the sources it names, which costs a few milliseconds where a new plot costs h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
+import numpy as np
 from bokeh.models import (
     ColorMapper,
     ColumnDataSource,
@@ -24,7 +25,7 @@ from attnpanel.views import VIEWS, Drawing, View
 from attnpanel.views.elements import colour, furnish, move_outline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bokeh.plotting import figure
 
@@ -161,9 +162,18 @@ class PythonDriver:
 
     def _write(self, view: View, drawing: Drawing) -> None:
         for name, columns in drawing.sources.items():
-            self._sources[name].data = columns
+            if not _same(self._sources[name].data, columns):
+                self._sources[name].data = columns
         spans = (drawing.x, drawing.y)
         furnish(self.figures[view.name], drawing, ranges=spans != self._spans[view.name])
         self._spans[view.name] = spans
         if view.name in self._mappers:
             colour(self._mappers[view.name], drawing)
+
+
+def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a source holds these columns already, so that nothing need be sent."""
+    # Identical pictures are rare and comparing them costs more than it saves.
+    if old.keys() != new.keys() or "image" in new:
+        return False
+    return all(np.array_equal(old[name], new[name]) for name in new)

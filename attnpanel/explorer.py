@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ from attnpanel.driver import PythonDriver
 from attnpanel.state import SELECTION, ExplorerState
 from attnpanel.theme import look_variables, stylesheet
 from attnpanel.views.heatmaps import MOST_CELLS
-from attnpanel.views.sentence import sentence
+from attnpanel.views.sentence import formula, sentence
 from attnpanel.views.text import shaded_tokens
 
 if TYPE_CHECKING:
@@ -214,8 +215,9 @@ class Explorer(Viewer):
         state, words = self.state, self._words
         call, token = state.call, state.query_tokens[state.query_index]
         place = self._place()
-        product = "q·k/√d" if call.bias is None else "q·k/√d + bias"
-        words["scores"].param.update(text="Score", aside=product)
+        words["scores"].param.update(
+            text="Score", aside=formula(state) if call.live else "not recorded"
+        )
         scale = {"square root": "colour by square root", "per row": "colour relative to its row"}
         words["weights"].param.update(
             text="Softmax", aside=scale.get(state.weight_scale, "each row sums to 1")
@@ -235,10 +237,10 @@ class Explorer(Viewer):
             text="Paint mixing",
             aside="no values were kept"
             if call.value is None
-            else f"value colours × weights · seed {state.color_seed}",
+            else f"value colours · seed {state.color_seed}",
         )
         words["provenance"].text = self._provenance()
-        self.tokens.content = shaded_tokens(state)
+        self.tokens.param.update(**shaded_tokens(state))
         self._write_sentence()
         self.interaction.tips = self.controls.tips
         self.refresh_address()
@@ -273,13 +275,13 @@ class Explorer(Viewer):
         message = event.data
         if not isinstance(message, dict):
             return
-        for kind, content in message.items():
-            handler = self._HANDLERS.get(kind)
-            if handler is not None:
-                try:
-                    handler(self, content)
-                except (TypeError, ValueError, LookupError, ArithmeticError):
-                    continue  # a page can send anything
+        with pn.io.hold(freeze=True):
+            for kind, content in message.items():
+                handler = self._HANDLERS.get(kind)
+                if handler is not None:
+                    # A page can send anything.
+                    with suppress(TypeError, ValueError, LookupError, ArithmeticError):
+                        handler(self, content)
 
     def _step(self, content: Any) -> None:
         name, by = content

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -49,6 +52,14 @@ class Page:
             stylesheets=[stylesheet()],
             css_classes=["attn-sources"],
         )
+        self._report = pn.widgets.FileDownload(
+            callback=self._make_report,
+            filename="attention.html",
+            label="Download report",
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-button", "attn-download"],
+        )
         self._theme = ThemeButton(margin=0)
         self._theme.on_msg(self._toggle_theme)
         self._slot = pn.Column(
@@ -58,6 +69,8 @@ class Page:
             margin=0,
         )
         self.view = self._lay_out()
+        # The address keeps what it asked for until something is shown.
+        self.explorer.interaction.writes_address = False
         self._open_link(settings)
         self._tabs.param.watch(lambda _event: self._open_source(), "value")
 
@@ -70,6 +83,7 @@ class Page:
             self._tabs,
             self._slot,
             CopyLink(margin=0),
+            self._report,
             self._theme,
             css_classes=["attn-header"],
             stylesheets=[stylesheet()],
@@ -126,10 +140,23 @@ class Page:
         self._problems += state.from_address(link)
         self._say_problems()
         self._problems = []
+        self.explorer.interaction.writes_address = True
         self.explorer.refresh_address()
 
     def _say(self, tone: str, text: str) -> None:
         self._notice.param.update(text=text, tone=tone, visible=True)
+
+    def _make_report(self) -> BytesIO | None:
+        """What is shown, as it is shown now, as one offline file."""
+        from attnpanel.report import save_report
+
+        with TemporaryDirectory() as folder:
+            try:
+                path = save_report(self.explorer, Path(folder) / "attention.html")
+            except (ValueError, OSError) as error:
+                self._say("error", f"The report can't be made: {error}")
+                return None
+            return BytesIO(path.read_bytes())
 
     def _toggle_theme(self, _event: object) -> None:
         self.explorer.set_dark(not self.explorer.state.dark)

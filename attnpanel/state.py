@@ -347,17 +347,21 @@ class ExplorerState(param.Parameterized):
         if self._shape != (call.query_len, call.key_len):
             self._shape = (call.query_len, call.key_len)
             self.viewport = None
-        for name, most in (
-            ("head", call.heads - 1),
-            ("batch", call.batch - 1),
-            ("query_index", call.query_len - 1),
-            ("pad_len", call.key_len),
-            ("window", max(call.query_len, call.key_len)),
-        ):
-            parameter = self.param[name]
-            low = 1 if name == "window" else 0
-            value = min(getattr(self, name), most)
-            # Widen first, set, then tighten: a value outside its bounds is refused.
-            parameter.bounds = (low, max(most, parameter.bounds[1]))
-            setattr(self, name, value)
-            parameter.bounds = (low, most)
+        # At once, so that nobody watching sees a state that is half inside the layer.
+        with param.parameterized.batch_call_watchers(self):
+            for name, most in (
+                ("head", call.heads - 1),
+                ("batch", call.batch - 1),
+                ("query_index", call.query_len - 1),
+                ("pad_len", call.key_len),
+                ("window", max(call.query_len, call.key_len)),
+            ):
+                self._fit_number(name, 1 if name == "window" else 0, most)
+
+    def _fit_number(self, name: str, low: int, most: int) -> None:
+        parameter = self.param[name]
+        value = min(getattr(self, name), most)
+        # Widen first, set, then tighten: a value outside its bounds is refused.
+        parameter.bounds = (low, max(most, parameter.bounds[1]))
+        setattr(self, name, value)
+        parameter.bounds = (low, most)

@@ -84,7 +84,9 @@ def test_an_emptied_number_is_asked_for(reader):
     assert reader.said == [("error", "Each of T, d_model, heads and seed must be a whole number.")]
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "2049", "9" * 400, "1e3", "", "x", "²", "٣x", " 5"])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "2049", "9" * 400, "1e3", "", "x", "²", "٣x", " 5", "0" * 11 + "8" * 8]
+)
 def test_a_hostile_number_in_a_link_is_said_and_left_as_it_was(reader, text):
     chooser = ToyChooser(reader.show, reader.say)
 

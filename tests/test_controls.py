@@ -139,7 +139,7 @@ def test_ranges_and_words_are_those_of_the_layer(layered):
     assert (widgets["head"].start, widgets["head"].end) == (0, 1)
     assert (widgets["query_index"].start, widgets["query_index"].end) == (0, 2)
     assert (widgets["pad_len"].start, widgets["pad_len"].end) == (0, 11)
-    assert words_of(widgets["head"]) == ["0 of 0–1", "1 of 0–1"]
+    assert words_of(widgets["head"]) == ["0 of 2", "1 of 2"]
     assert len(words_of(widgets["query_index"])) == 3
 
 

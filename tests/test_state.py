@@ -125,6 +125,23 @@ def test_a_smaller_layer_pulls_the_choices_in_and_a_larger_one_gives_room_again(
     assert_inside(state)
 
 
+def test_nobody_sees_a_state_that_is_half_inside_the_trace():
+    state = ExplorerState(TRACES["layers differ"])
+    state.param.update(head=4, batch=1, query_index=6, window=7)
+    seen = []
+
+    def look(*_events):
+        assert_inside(state)
+        seen.append(state.unavailable())
+
+    state.param.watch(look, [name for name in state.param if name != "name"])
+    state.layer = 1
+    state.trace = TRACES["toy"]
+    state.trace = TRACES["layers differ"]
+
+    assert seen
+
+
 def test_pad_length_counts_keys_where_there_are_fewer_than_queries():
     state = ExplorerState(TRACES["layers differ"], layer=2, mask="padding")
 

@@ -63,8 +63,8 @@ function applyDrawing(plot, drawing, look) {
     }
     plot.span = span;
   }
-  relabel(figure.below[0], drawing.xLabels, drawing.x);
-  relabel(figure.left[0], drawing.yLabels, drawing.y);
+  relabel(figure.below[0], drawing.xLabels, drawing.x, drawing.height === null ? 220 : 640);
+  relabel(figure.left[0], drawing.yLabels, drawing.y, 0);
   if (mapper && drawing.colours) {
     const { low, high, palette } = drawing.colours;
     if (mapper.low !== low || mapper.high !== high) mapper.setv({ low, high });
@@ -97,12 +97,14 @@ function writeSource(source, columns) {
   source.change.emit();
 }
 
-function relabel(axis, labels, [start, end]) {
+function relabel(axis, labels, [start, end], room) {
   if (!labels || axis.labelled === labels) return;
   const old = axis.formatter.args.labels;
   axis.labelled = labels;
   if (old.length === labels.length && old.every((label, i) => label === labels[i])) return;
   axis.formatter.args = { labels };
+  const level = room > 0 && labels.length * (Math.max(...labels.map((label) => [...label].length)) * 7 + 8) <= room;
+  if (room > 0) axis.major_label_orientation = level ? 0 : 1.1;
   const length = Math.abs(end - start);
   if ("ticks" in axis.ticker) axis.ticker.ticks = Array.from(labels, (_, i) => i);
   else axis.ticker.desired_num_ticks = length <= 24 ? 24 : 14;
@@ -289,7 +291,9 @@ class BrowserExplorer {
     const { provenance, ...named } = titles(trace, state);
     for (const [name, words] of Object.entries(named)) this.write(`attn-words-${name}`, words);
     this.write("attn-words-provenance", { text: provenance });
-    this.write("attn-token-strip", { content: shadedTokens(trace, state, selection) });
+    const { names, content } = shadedTokens(trace, state, selection);
+    this.write("attn-token-strip", names.keys === this.named ? { content } : { names, content });
+    this.named = names.keys;
     if (this.model.address_in === "hash") {
       const address = new URLSearchParams(toAddress(trace, state, selection)).toString();
       if (window.location.hash !== `#${address}`) window.history.replaceState(null, "", `#${address}`);

@@ -53,6 +53,7 @@ class _Telling(Styled):
 class TokenStrip(_Telling):
     """The tokens as text shaded by weight; sends ``{"token": i}`` or ``{"key": j}`` on a tap."""
 
+    names = param.Dict(default={}, doc="As `attnpanel.views.text.shaded_tokens` makes it.")
     content = param.Dict(default={}, doc="As `attnpanel.views.text.shaded_tokens` makes it.")
 
     _esm = join_modules("tell", "tokens")

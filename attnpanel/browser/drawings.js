@@ -445,10 +445,10 @@ function largestOf(numbers) {
   return numbers.reduce((one, other) => Math.max(one, other));
 }
 
-/** Indices of the largest numbers, ascending; of equal ones the later. */
+/** Indices of the largest numbers, ascending; of equal ones the earlier. */
 function heaviest(numbers, count) {
   const keys = Array.from(numbers, (_, key) => key);
-  keys.sort((one, other) => numbers[other] - numbers[one] || other - one);
+  keys.sort((one, other) => numbers[other] - numbers[one] || one - other);
   return keys.slice(0, count).sort((one, other) => one - other);
 }
 
@@ -643,8 +643,8 @@ function roundToEven(number) {
  * @param {object} trace
  * @param {import("./words_of.js").State} state
  * @param {Selection} selection
- * @returns {{keys: string[], shades: string[], inks: string[], weights: string[], queries: string[],
- *   selected: number}}
+ * @returns {{names: {keys: string[], queries: string[]}, content: {shades: string[], inks: string[],
+ *   weights: string[], selected: number}}}
  */
 export function shadedTokens(trace, state, selection) {
   const { queries, keys } = trace.tokensOf(trace.calls[state.layer], state.batch);
@@ -653,12 +653,13 @@ export function shadedTokens(trace, state, selection) {
   const shades = weights.map((weight) => palette[roundToEven(Math.fround(clip(weight, 0, 1) * 255))]);
   const equal = () => queries.length === keys.length && queries.every((token, at) => token === keys[at]);
   return {
-    keys,
-    shades,
-    inks: shades.map(readableOn),
-    weights: weights.map((weight) => fixed(weight, 4)),
-    queries: queries === keys || equal() ? [] : queries,
-    selected: state.query_index,
+    names: { keys, queries: queries === keys || equal() ? [] : queries },
+    content: {
+      shades,
+      inks: shades.map(readableOn),
+      weights: weights.map((weight) => fixed(weight, 4)),
+      selected: state.query_index,
+    },
   };
 }
 

@@ -107,7 +107,7 @@ export function render({ model }) {
   document.addEventListener("keydown", onKey);
   document.addEventListener(`attn:${model.uid}`, onPlot);
   model.on("tips", () => setTimeout(describe, 0));
-  model.on("address", writeAddress);
+  model.on(["address", "writes_address"], writeAddress);
   model.on(["dark", "asks_theme"], look);
   model.on("after_render", () => setTimeout(describe, 0));
   model.on("remove", () => {

@@ -23,7 +23,9 @@ export function render({ model }) {
   root.append(queries, keys);
 
   const draw = () => {
-    const { keys: names, shades, inks, weights, queries: others, selected } = model.content;
+    const { keys: names = [], queries: others = [] } = model.names;
+    const { shades = [], inks, weights, selected } = model.content;
+    if (shades.length !== names.length) return; // one of the two is still on its way
     const crossed = others.length > 0;
     queries.hidden = !crossed;
     const looking = chips(queries, others.length, (i) => tell(model, { token: i }));
@@ -55,7 +57,7 @@ export function render({ model }) {
       }
     }
   };
-  model.on("content", draw);
+  model.on(["names", "content"], draw);
   draw();
   return root;
 }

@@ -65,7 +65,7 @@ function openCall(fields, payload, meta) {
       }),
     colours(batch, head, seed) {
       if (!fields.hasColours) return null;
-      if (!fields.hasValue) return head === null ? meanRows(arrays.colours, batch) : part("colours", batch * H + head, S * 3);
+      if (!fields.hasValue) return head === null ? meanRows(batch) : part("colours", batch * H + head, S * 3);
       const all = kept(`colours ${batch} ${seed}`, () => paint(floats("value"), batch, meta.projections[Dv]?.[seed]));
       return all && (head === null ? meanOfHeads(all, Hkv) : all.subarray(shared(head) * S * 3, (shared(head) + 1) * S * 3));
     },
@@ -98,7 +98,7 @@ function openCall(fields, payload, meta) {
     return mean;
   }
 
-  function meanRows(_array, batch) {
+  function meanRows(batch) {
     return meanOfHeads(floats("colours").subarray(batch * H * S * 3, (batch + 1) * H * S * 3), H);
   }
 }

@@ -335,7 +335,7 @@ export function sliderWords(trace, state) {
 }
 
 function numbered(count) {
-  return count > 1 ? Array.from({ length: count }, (_, index) => `${index} of 0–${count - 1}`) : ["0"];
+  return Array.from({ length: count }, (_, index) => `${index} of ${count}`);
 }
 
 function tokenWords(tokens) {
@@ -554,7 +554,7 @@ export function titles(trace, state) {
   const layers = trace.calls.length;
   const shape = `${layers} layer${layers > 1 ? "s" : ""} × ${most} head${most > 1 ? "s" : ""}`;
   return {
-    scores: { text: "Score", aside: call.hasBias ? "q·k/√d + bias" : "q·k/√d" },
+    scores: { text: "Score", aside: call.live ? formula(call) : "not recorded" },
     weights: { text: "Softmax", aside: scale[state.weight_scale] ?? "each row sums to 1" },
     output: { text: "Mix", aside: call.hasValue ? `output, ${call.Dv} ch.` : "no values were kept" },
     row: {
@@ -571,7 +571,7 @@ function paintWords(trace, call, state) {
   if (!call.hasColours) return "no values were kept";
   // Colours that came without their values have the seed they were made with.
   const seed = call.hasValue ? state.color_seed : (trace.colorSeed ?? state.color_seed);
-  return `value colours × weights · seed ${seed}`;
+  return `value colours · seed ${seed}`;
 }
 
 function place(call, state) {

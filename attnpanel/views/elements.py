@@ -17,12 +17,16 @@ from bokeh.models import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bokeh.plotting import figure
 
     from attnpanel.views.drawing import Drawing, Outline
 
 MONOSPACE = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 FRAME_HEIGHT = 268
+# Pixels that a matrix and a row of bars surely have in width, and those of a tick label's letter.
+NARROW, WIDE, LETTER = 220, 640, 7
 TICK_FORMAT = "const i = Math.round(tick); return i === tick && i in labels ? labels[i] : ''"
 
 
@@ -171,6 +175,8 @@ def furnish(plot: figure, drawing: Drawing, *, ranges: bool) -> None:
             continue
         if axis.formatter.args.get("labels") != list(labels):
             axis.formatter.args = {"labels": list(labels)}
+            if labels is drawing.x_labels:
+                axis.major_label_orientation = 0.0 if _fit_level(labels, drawing) else 1.1
             axis.ticker = _ticker(abs(span[1] - span[0]))
     if drawing.outline is not None:
         move_outline(plot, drawing.outline)
@@ -211,6 +217,12 @@ def colour(mapper: Any, drawing: Drawing) -> None:
         palette = list(drawing.colours.palette)
         if mapper.palette != palette:  # Bokeh takes 20 ms to check 256 colours
             mapper.update(palette=palette, nan_color="rgba(0, 0, 0, 0)")
+
+
+def _fit_level(labels: Sequence[str], drawing: Drawing) -> bool:
+    """Whether all labels fit side by side below the picture, upright."""
+    room = NARROW if drawing.height is None else WIDE
+    return len(labels) * (max(map(len, labels)) * LETTER + 8) <= room
 
 
 def _ticker(length: float) -> Any:

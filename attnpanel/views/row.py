@@ -29,7 +29,7 @@ def row_drawing(state: ExplorerState) -> Drawing:
     if height.any():
         colour[height.argmax()] = look.accent
     top = next((end for end in AXIS_ENDS if height.max() * 1.12 <= end), 1.15)
-    named = np.sort(np.argsort(height)[::-1][:MOST_LABELS])
+    named = np.sort(np.argsort(-height, kind="stable")[:MOST_LABELS])
     named = named[height[named] >= SMALLEST_LABEL]
     tokens = state.key_tokens
     edge = 0.1 + 0.02 * len(height)

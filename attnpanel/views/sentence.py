@@ -76,7 +76,7 @@ def sentence(state: ExplorerState) -> tuple[Piece, ...]:
     temperature = float(state.temperature)
     return (
         pair,
-        Piece("number", f"{_formula(state)} = {score:.2f}"),
+        Piece("number", f"{formula(state)} = {score:.2f}"),
         Piece("text", f"÷ τ {temperature:.2f} →"),
         Piece("number", _softmax(score / temperature, visible / temperature)),
         Piece("text", "="),
@@ -100,7 +100,8 @@ def bare(quote: str) -> str:
     return quote[1:-1]
 
 
-def _formula(state: ExplorerState) -> str:
+def formula(state: ExplorerState) -> str:
+    """Return how a score of the shown call is made, before mask and temperature."""
     call = state.call
     usual = call.head_dim is not None and np.isclose(call.scale, call.head_dim**-0.5)
     product = "q·k/√d" if usual else f"{call.scale:.3g}·q·k"

@@ -122,7 +122,7 @@ def _shown(
     if len(tokens) <= MOST_SWATCHES:
         return list(tokens), row, paints, np.arange(len(tokens), dtype=np.int32)
     known = np.nan_to_num(row)
-    keep = np.sort(np.argsort(known)[::-1][: MOST_SWATCHES - 1])
+    keep = np.sort(np.argsort(-known, kind="stable")[: MOST_SWATCHES - 1])
     rest = np.setdiff1d(np.arange(len(tokens)), keep)
     share = known[rest].sum()
     blend = known[rest] @ paints[rest] / share if share > 0 else paints[rest].mean(axis=0)

@@ -14,24 +14,29 @@ if TYPE_CHECKING:
 
 
 def shaded_tokens(state: ExplorerState) -> dict[str, Any]:
-    """Return the key tokens with their shades, and the query tokens where they are others.
+    """Return the key tokens and their shades, and the query tokens where they are others.
 
     Returns
     -------
     dict
-        ``keys`` (S texts), ``shades`` and ``inks`` (S hex colours), ``weights`` (S numbers as
-        text), ``queries`` (T texts, or none where queries and keys are the same tokens),
-        ``selected`` (the query's index).
+        ``names``: ``keys`` (S texts) and ``queries`` (T texts, or none where queries and keys
+        are the same tokens). ``content``: ``shades`` and ``inks`` (S hex colours), ``weights``
+        (S numbers as text), ``selected`` (the query's index). Apart, since the texts stay while
+        everything else moves.
     """
     weights = np.nan_to_num(state.selection.weights[state.query_index])
     palette = ramp(theme(state.dark).sequential, power=0.5)
     steps = np.rint(np.clip(weights, 0, 1) * 255).astype(int)
     same = state.query_tokens == state.key_tokens
     return {
-        "keys": list(state.key_tokens),
-        "shades": [palette[step] for step in steps],
-        "inks": [readable_on(palette[step]) for step in steps],
-        "weights": [f"{weight:.4f}" for weight in weights],
-        "queries": [] if same else list(state.query_tokens),
-        "selected": int(state.query_index),
+        "names": {
+            "keys": list(state.key_tokens),
+            "queries": [] if same else list(state.query_tokens),
+        },
+        "content": {
+            "shades": [palette[step] for step in steps],
+            "inks": [readable_on(palette[step]) for step in steps],
+            "weights": [f"{weight:.4f}" for weight in weights],
+            "selected": int(state.query_index),
+        },
     }

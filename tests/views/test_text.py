@@ -13,7 +13,7 @@ from tests.hand_made import call, from_scores, trace_of
 def test_a_token_without_weight_has_the_cards_colour_and_a_full_one_the_last():
     trace = trace_of(from_scores([[60.0, 0.0, 0.0]]))
     for dark, look in ((False, LIGHT), (True, DARK)):
-        shown = shaded_tokens(ExplorerState(trace, dark=dark))
+        shown = shaded_tokens(ExplorerState(trace, dark=dark))["content"]
 
         assert shown["shades"] == [look.sequential[-1], look.card, look.card]
         assert shown["weights"] == ["1.0000", "0.0000", "0.0000"]
@@ -23,7 +23,7 @@ def test_a_shade_grows_with_the_square_root_of_the_weight():
     # Weights 1/4 and 3/4; the root of a quarter is the middle of the ramp.
     state = ExplorerState(trace_of(from_scores([[0.0, np.log(3)]])))
 
-    quarter = shaded_tokens(state)["shades"][0]
+    quarter = shaded_tokens(state)["content"]["shades"][0]
 
     middle = ramp(LIGHT.sequential, 3)[1]
     assert max(abs(a - b) for a, b in zip(rgb(quarter), rgb(middle), strict=True)) <= 2
@@ -36,17 +36,19 @@ def rgb(colour):
 def test_there_is_one_shade_ink_and_weight_a_key():
     state = ExplorerState(trace_of(call(query_len=3, key_len=7)), query_index=2)
 
-    shown = shaded_tokens(state)
+    names, shown = shaded_tokens(state).values()
 
-    assert {len(shown[part]) for part in ("keys", "shades", "inks", "weights")} == {7}
-    assert shown["queries"] == ["0", "1", "2"]
+    assert (
+        {len(shown[part]) for part in ("shades", "inks", "weights")} == {len(names["keys"])} == {7}
+    )
+    assert names["queries"] == ["0", "1", "2"]
     assert shown["selected"] == 2
     told = [float(text) for text in shown["weights"]]
     np.testing.assert_allclose(told, state.selection.weights[2], atol=5e-5)
 
 
 def test_the_same_tokens_are_shown_once():
-    shown = shaded_tokens(ExplorerState(toy_trace(T=3)))
+    shown = shaded_tokens(ExplorerState(toy_trace(T=3)))["names"]
 
     assert shown["keys"] == ["t0", "t1", "t2"]
     assert shown["queries"] == []
@@ -56,14 +58,16 @@ def test_the_same_tokens_are_shown_once():
 def test_an_empty_row_is_shaded_as_its_policy_filled_it(policy, text):
     chosen = {"mask": "padding", "pad_len": 2, "empty_rows": policy, "query_index": 4}
 
-    assert shaded_tokens(ExplorerState(toy_trace(T=5), **chosen))["weights"] == [text] * 5
+    assert (
+        shaded_tokens(ExplorerState(toy_trace(T=5), **chosen))["content"]["weights"] == [text] * 5
+    )
 
 
 def test_tokens_are_passed_on_as_they_are():
     trace = toy_trace(T=2)
     trace.set_tokens([["</script><img src=x onerror=alert(1)>", " \n"]])
 
-    assert shaded_tokens(ExplorerState(trace))["keys"] == [
+    assert shaded_tokens(ExplorerState(trace))["names"]["keys"] == [
         "</script><img src=x onerror=alert(1)>",
         " \n",
     ]
