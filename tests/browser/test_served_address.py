@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tests.browser.acting import choose, fill_number, open_trace, position
 from tests.browser.reading import (
@@ -61,3 +62,30 @@ def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):
     weights = 4 * matrix(page, "weights")[7]
     np.testing.assert_allclose(weights, weights.round(), atol=1e-5)
     np.testing.assert_allclose(weights.sum(), 4, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (
+            "T=banana&layer=9&head=99&token=-3&mask=evil&temperature=nan&pad=x&mean=maybe"
+            "&empty=<b>&window=0&align=1&batch=7&paint=-1&scale=%00",
+            ("T must be a whole number", "Head: “99” does not apply", "Temperature: “nan”"),
+        ),
+        (
+            "source=%3Cimg%20src=x%20onerror=window.pwned=1%3E",
+            ("toy, prompt or file",),
+        ),
+        ("source=file&trace=../../etc/passwd", ("no trace of the name",)),
+    ],
+    ids=["choices", "source", "trace"],
+)
+def test_a_link_of_nonsense_is_told_and_the_page_lives(served, page, query, said):
+    open_explorer(page, f"{served}?{query}")
+
+    for part in said:
+        assert part in notice(page)
+    assert page.evaluate("window.pwned") is None
+    before = snapshot(page)
+    choose(page, Head=2)
+    assert "weights" in differing(before, snapshot(page))

@@ -50,6 +50,17 @@ def test_tapping_a_picture_selects_the_token_that_was_tapped(toy, view, x, y, to
     np.testing.assert_allclose(source(toy, "attn:row")["weight"], expected, rtol=1e-6)
 
 
+def test_tapping_a_token_selects_it_and_marks_it(toy):
+    choose(toy, **START)
+
+    toy.locator(".attn-chips").get_by_role("button", name="t6", exact=True).click()
+    settle(toy)
+
+    assert position(toy, "Token i") == 6
+    pressed = toy.locator(".attn-chips").get_by_role("button", pressed=True)
+    assert pressed.all_inner_texts() == ["t6"]
+
+
 def test_tapping_the_overview_selects_layer_and_head(shelf):
     open_trace(shelf, "many.safetensors")
     choose(shelf, Layer=0, Aggregate_heads=True)
@@ -60,6 +71,23 @@ def test_tapping_the_overview_selects_layer_and_head(shelf):
     assert not control(shelf, "Aggregate heads").get_by_role("checkbox").is_checked()
     tap(shelf, "grid", 3, 0)  # the first layer has three heads
     assert (position(shelf, "Layer"), position(shelf, "Head")) == (1, 3)
+
+
+def test_of_two_languages_a_tapped_key_is_told_and_a_tapped_query_selected(shelf):
+    open_trace(shelf, "cross.safetensors")
+    choose(shelf, Token_i=0)
+    queries, keys = shelf.locator(".attn-chips").all()
+
+    keys.get_by_role("button", name="slept", exact=True).click()
+    settle(shelf)
+
+    assert sentence(shelf).startswith("il → slept")
+    assert position(shelf, "Token i") == 0
+    queries.get_by_role("button", name="dormi", exact=True).click()
+    settle(shelf)
+    assert position(shelf, "Token i") == 2
+    tap(shelf, "row", 4, 0.01)
+    assert sentence(shelf).startswith("dormi → long")
 
 
 @pytest.mark.parametrize("view", ["scores", "weights"])

@@ -98,6 +98,18 @@ def test_a_typed_prompt_shows_its_tokens_and_its_weights(asked):
     assert link(asked)["prompt"] == text
 
 
+def test_a_link_to_a_prompt_restores_prompt_and_choices(asked, page):
+    ask(asked, "Paris is the capital of France & more?")
+    choose(asked, Layer=4, Head=7, Token_i=4, Mask="causal", Temperature=6)
+
+    open_explorer(page, asked.url)
+    wait_for_model(page)
+
+    assert page.url == asked.url
+    assert notice(page) == ""
+    assert differing(snapshot(asked), snapshot(page), within=1e-5) == set()
+
+
 @pytest.mark.parametrize(
     ("text", "rule"), [("", "white space"), ("   ", "white space"), ("word " * 600, "512 tokens")]
 )

@@ -22,6 +22,7 @@ from tests.browser.reading import (
     labels,
     link,
     matrix,
+    notice,
     sentence,
     settle,
     shown_range,
@@ -46,6 +47,18 @@ def test_one_token_looks_at_itself(toy):
     before = snapshot(toy)
     choose(toy, Head=3, Aggregate_heads=False)
     assert "scores" in differing(before, snapshot(toy))
+
+
+def test_a_toy_that_cannot_be_made_is_told_and_the_last_one_stays(toy):
+    before = snapshot(toy)
+
+    fill_number(toy, "d_model", 7)
+
+    assert "d_model must be a multiple of heads" in notice(toy)
+    assert differing(before, snapshot(toy)) == set()
+    fill_number(toy, "d_model", 12)
+    assert notice(toy) == ""
+    assert matrix(toy, "output").shape == (8, 3)
 
 
 def test_512_tokens_are_shown_cell_by_cell(toy):
