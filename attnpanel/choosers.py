@@ -144,7 +144,7 @@ class PromptChooser:
 
     def open(self) -> None:
         """Run the prompt in a thread of its own; the page stays alive and tells how far it is."""
-        text = str(self._text.value or "")
+        text = str(self._text.value_input or self._text.value or "")
         if not text.strip():
             self._say("error", "Type a sentence first.")
         elif len(text) > self._settings.max_characters:

@@ -155,7 +155,10 @@ class PythonDriver:
         for name in self.TOOLED:
             plot = self.figures[name]
             save = SaveTool(filename=f"attnpanel-{name}")
-            plot.add_tools("box_zoom", "wheel_zoom", "pan", "reset", save)
+            plot.add_tools("box_zoom", "pan", "reset", save)
+            for tool in plot.tools:
+                # Crosshair and tooltips are always on; a button for each would hide the title.
+                tool.visible = not isinstance(tool, (CrosshairTool, HoverTool))
             plot.toolbar_location = "above"
             plot.toolbar.autohide = True
             plot.toolbar.active_drag = plot.toolbar.active_scroll = None

@@ -62,7 +62,8 @@ class Explorer(Viewer):
     """
 
     def __init__(self, trace: Trace, *, whole_page: bool = False, **choices: Any) -> None:
-        pn.extension()
+        # Inline: a notebook must not ask a CDN for what the package brings.
+        pn.extension(inline=True)
         super().__init__()
         self.state = state = ExplorerState(trace, **choices)
         self.uid = uuid.uuid4().hex
@@ -263,7 +264,9 @@ class Explorer(Viewer):
         if call.query_len != call.key_len:
             lengths = f"{call.query_len} queries, {call.key_len} keys"
         source = state.trace.model or state.trace.source or "trace"
-        return f"{source} · {call.layer} · {lengths} · {stored} {kept if call.live else ''}".strip()
+        numbers = f"{stored} {kept if call.live else ''}".strip()
+        # The toy's one layer has the toy's name, which need not be said twice.
+        return " · ".join(dict.fromkeys((source, call.layer, lengths, numbers)))
 
     def _write_sentence(self) -> None:
         self._sentence.pieces = [[piece.kind, piece.text] for piece in sentence(self.state)]

@@ -69,6 +69,8 @@ class Page:
             margin=0,
         )
         self.view = self._lay_out()
+        if link.get("theme") in ("dark", "light"):
+            self.explorer.set_dark(link["theme"] == "dark")
         # The address keeps what it asked for until something is shown.
         self.explorer.interaction.writes_address = False
         self._open_link(settings)
@@ -135,8 +137,6 @@ class Page:
             self._say("error", f"This trace can't be shown: {error}")
             return
         link, self._link = self._link, {}
-        if link.get("theme") in ("dark", "light"):
-            self.explorer.set_dark(link["theme"] == "dark")
         self._problems += state.from_address(link)
         self._say_problems()
         self._problems = []

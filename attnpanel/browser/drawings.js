@@ -530,7 +530,7 @@ export function swatchesDrawing(trace, state, selection) {
         text: Array.from(weights, (weight) => fixed(weight, 3)),
         color: same(look.muted),
       },
-      ...mixedSources(mixColour(row, paints), count, token),
+      ...mixedSources(mixColour(row, paints), count, token, row.every((weight) => weight === 0), look),
     },
     x: [0, 1],
     y: [count + 1.4, -0.6],
@@ -544,9 +544,11 @@ export function swatchesDrawing(trace, state, selection) {
 }
 
 /** The colour that the row mixes to, below so many swatches, and the words on it. */
-function mixedSources(mixed, count, token) {
-  const color = hexColour(mixed);
-  const text = `what “${token}” becomes${mixed.every(Number.isFinite) ? "" : " is unknown"}`;
+function mixedSources(mixed, count, token, empty, look) {
+  // Nothing mixed is no paint: black would be one.
+  const color = empty ? look.masked : hexColour(mixed);
+  const known = mixed.every(Number.isFinite) ? "" : " is unknown";
+  const text = empty ? `“${token}” becomes nothing` : `what “${token}” becomes${known}`;
   return {
     "attn:mixed": {
       left: [0],

@@ -25,6 +25,7 @@ export function render({ model }) {
       model.send_msg({ name: file.name, size: file.size, offset, chunk });
       offset += CHUNK;
     } while (offset < file.size);
+    words.textContent = model.prompt;
   };
   input.addEventListener("change", () => {
     send(input.files[0]);

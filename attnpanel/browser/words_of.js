@@ -583,7 +583,8 @@ function provenance(trace, call) {
   const kept = call.hasValue ? "Q, K, V" : "Q, K";
   const lengths = call.T === call.S ? `${call.T} tokens` : `${call.T} queries, ${call.S} keys`;
   const source = trace.model || trace.source || "trace";
-  return `${source} · ${call.layer} · ${lengths} · ${call.dtype} ${call.live ? kept : ""}`.trim();
+  const numbers = `${call.dtype} ${call.live ? kept : ""}`.trim();
+  return [...new Set([source, call.layer, lengths, numbers])].join(" · ");
 }
 
 /**

@@ -10,6 +10,8 @@ from functools import cache
 
 import numpy as np
 
+SYSTEM_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
+
 
 @dataclass(frozen=True)
 class Theme:
@@ -125,6 +127,7 @@ def variables(look: Theme) -> dict[str, str]:
         "--attn-soft": look.soft,
         "--attn-masked": look.masked,
         "--attn-hatch": look.hatch,
+        "--bokeh-base-font": SYSTEM_FONT,
         "--attn-invert": "1" if look is DARK else "0",
         "--bk-major-label-text-color": look.ink,
         "--bk-axis-label-text-color": look.muted,

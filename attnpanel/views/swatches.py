@@ -41,10 +41,14 @@ def swatches_drawing(state: ExplorerState) -> Drawing:
     mixed = (
         np.nan_to_num(row, nan=np.nan) @ paints if np.isfinite(row).all() else np.full(3, np.nan)
     )
-    mixed_hex = hex_colour(mixed)
+    # Nothing mixed is no paint: black would be one.
+    nothing = not row.any()
+    mixed_hex = look.masked if nothing else hex_colour(mixed)
     token = shorten(state.query_tokens[state.query_index], 18)
-    unknown = not np.isfinite(mixed).all()
-    text = f"what “{token}” becomes" + (" is unknown" if unknown else "")
+    if nothing:
+        text = f"“{token}” becomes nothing"
+    else:
+        text = f"what “{token}” becomes" + ("" if np.isfinite(mixed).all() else " is unknown")
     return Drawing(
         {
             "attn:swatches": {

@@ -206,7 +206,10 @@ def data_of(trace: Trace) -> dict[str, Any]:
         ],
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
         "looks": {
-            name: {part: getattr(look, part) for part in ("ink", "muted", "line", "accent", "bar")}
+            name: {
+                part: getattr(look, part)
+                for part in ("ink", "muted", "line", "accent", "masked", "bar")
+            }
             for name, look in (("light", LIGHT), ("dark", DARK))
         },
     }

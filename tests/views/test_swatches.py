@@ -66,7 +66,7 @@ def test_small_weights_share_a_longer_scale_and_no_bar_leaves_its_track():
 @pytest.mark.parametrize(
     ("policy", "name"),
     [
-        ("zero", "what “t4” becomes"),
+        ("zero", "“t4” becomes nothing"),
         ("uniform", "what “t4” becomes"),
         ("nan", "what “t4” becomes is unknown"),
     ],
