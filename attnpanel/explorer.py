@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import numpy as np
 import panel as pn
 from bokeh.events import RangesUpdate, Reset
+from panel.io.notebook import push
 from panel.viewable import Viewer
 
 from attnpanel.analysis import entropy, mean_distance
@@ -174,12 +175,12 @@ class Explorer(Viewer):
                 self._layout.css_classes = f"attn-root attn-{self.uid} {self._look()}".split()
                 self.interaction.dark = self.state.dark
             self.driver.update(changed, only=("scores", "weights", "output", "row", "swatches"))
+            self._push()
             self._write_words()
             self._overview_later(changed)
             self.notice.visible = False
         except ValueError as error:
             self.notice.param.update(text=f"This can't be shown: {error}", visible=True)
-        self._push()
 
     def _overview_later(self, changed: set[str]) -> None:
         """Move the outline now; draw all heads when the reader pauses."""
@@ -202,15 +203,21 @@ class Explorer(Viewer):
         due, self._overview_due, self._overview_job = self._overview_due, set(), None
         try:
             self.driver.update(due, only=("grid",))
+            self._push()
             if due & set(SELECTION):
                 self._write_numbers()
         except ValueError as error:
             self.notice.param.update(text=f"All heads can't be shown: {error}", visible=True)
 
     def _push(self) -> None:
-        """In a notebook, send the changes of Bokeh models; a server sends them by itself."""
-        if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
-            pn.io.push_notebook(self._layout)
+        """In a notebook, send the changes of Bokeh models; a server sends them by itself.
+
+        As text: of arrays sent beside a message Panel's notebook channel loses track.
+        """
+        for view in self._layout._models:  # noqa: SLF001 - Panel has no public list of where it is shown
+            (_, root, document, comm) = pn.state._views.get(view, (None, None, None, None))  # noqa: SLF001
+            if comm is not None and "embedded" not in root.tags:
+                push(document, comm, binary=False)
 
     def _write_words(self) -> None:
         state, words = self.state, self._words
