@@ -64,8 +64,13 @@ export function render({ model }) {
   };
   const onPlot = (event) => {
     const { view, kind, x, y } = event.detail;
-    if (kind === "leave") tellPair({ pair: null });
-    else if (kind === "tap") tell(model, { tap: [view, x, y] });
+    if (kind === "leave") {
+      // At once: said later, it would undo what the reader does next.
+      clearTimeout(timer);
+      timer = null;
+      told = "";
+      tell(model, { pair: null });
+    } else if (kind === "tap") tell(model, { tap: [view, x, y] });
     else if (view === "scores" || view === "weights") tellPair({ pair: [Math.round(y), Math.round(x)] });
   };
 

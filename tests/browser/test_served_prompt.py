@@ -111,7 +111,8 @@ def test_a_link_to_a_prompt_restores_prompt_and_choices(asked, page):
 
 
 @pytest.mark.parametrize(
-    ("text", "rule"), [("", "white space"), ("   ", "white space"), ("word " * 600, "512 tokens")]
+    ("text", "rule"),
+    [("", "Type a sentence"), ("   ", "Type a sentence"), ("word " * 600, "512 tokens")],
 )
 def test_a_prompt_that_cannot_run_is_told_and_the_page_lives(asked, text, rule):
     ask(asked, "Something that can be run.")
