@@ -12,6 +12,9 @@ import panel as pn
 from attnpanel.browser import CopyLink, ThemeButton, Words
 from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
 from attnpanel.explorer import Explorer
+
+# At the top: a component class made while a page is served isn't described in other documents.
+from attnpanel.report import save_report
 from attnpanel.sources.toy import toy_trace
 from attnpanel.theme import BODY_CSS, stylesheet
 
@@ -148,8 +151,6 @@ class Page:
 
     def _make_report(self) -> BytesIO | None:
         """What is shown, as it is shown now, as one offline file."""
-        from attnpanel.report import save_report
-
         with TemporaryDirectory() as folder:
             try:
                 path = save_report(self.explorer, Path(folder) / "attention.html")

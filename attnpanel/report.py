@@ -20,6 +20,7 @@ from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_
 from bokeh.models import ImportedStyleSheet, InlineStyleSheet
 from bokeh.resources import Resources
 from markdown_it import MarkdownIt
+from panel.io.state import set_curdoc
 
 from attnpanel.browser import ThemeButton, Words
 from attnpanel.browser.browser_driver import BrowserDriver
@@ -133,16 +134,20 @@ def render_report(
     choices: dict[str, Any],
 ) -> str:
     """Return the report's HTML; parameters as in :func:`save_report`."""
-    explorer = Explorer(trace, whole_page=True, **choices)
-    explorer.interaction.param.update(driver="browser", writes_address=False)
-    explorer.tokens.driver = "browser"
-    payload = make_payload(trace, dtype=dtype, values=values, color_seed=explorer.state.color_seed)
-    shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
-    layout = explorer.__panel__()
-    layout.insert(1, _header(shown, explorer.uid))
-    layout.append(_footer(trace, payload, notes))
-    layout.append(_driver(explorer, payload))
-    return _page(layout, shown)
+    document = Document()
+    # A document of its own: made while a page is served, it would share that page's styles.
+    with set_curdoc(document):
+        explorer = Explorer(trace, whole_page=True, **choices)
+        explorer.interaction.param.update(driver="browser", writes_address=False)
+        explorer.tokens.driver = "browser"
+        seed = explorer.state.color_seed
+        payload = make_payload(trace, dtype=dtype, values=values, color_seed=seed)
+        shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
+        layout = explorer.__panel__()
+        layout.insert(1, _header(shown, explorer.uid))
+        layout.append(_footer(trace, payload, notes))
+        layout.append(_driver(explorer, payload))
+        return _page(document, layout, shown)
 
 
 def _remembered(state: Any) -> list[str]:
@@ -231,8 +236,7 @@ def _driver(explorer: Explorer, payload: Payload) -> BrowserDriver:
 # -- one file --------------------------------------------------------------------------------
 
 
-def _page(layout: Any, title: str) -> str:
-    document = Document()
+def _page(document: Document, layout: Any, title: str) -> str:
     root = layout.get_root(document)
     document.add_root(root)
     with document.models.freeze():  # or Bokeh walks the whole document after every change
