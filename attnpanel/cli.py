@@ -111,6 +111,8 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default="auto",
         help="keep the values, for the mix and every paint seed (default: while the file is small)",
     )
+    for choice, meaning in (("layer", "layer"), ("head", "head"), ("token", "query token")):
+        report.add_argument(f"--{choice}", type=int, help=f"the {meaning} it opens on, from 0")
     report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html")
     report.set_defaults(run=_report)
 
@@ -130,7 +132,11 @@ def _report(options: argparse.Namespace) -> int:
         trace = Trace.load(options.trace)
     notes = options.notes.read_text(encoding="utf-8") if options.notes else None
     values: Literal["auto"] | bool = "auto" if options.values == "auto" else options.values == "yes"
-    path = save_report(trace, options.output, title=options.title, notes=notes, values=values)
+    given = {"layer": options.layer, "head": options.head, "query_index": options.token}
+    choices = {name: index for name, index in given.items() if index is not None}
+    path = save_report(
+        trace, options.output, title=options.title, notes=notes, values=values, **choices
+    )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a server or a network")
     return 0
 

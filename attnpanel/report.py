@@ -287,6 +287,8 @@ def _scripts() -> str:
 
 def _write(path: Path, text: str) -> Path:
     """Write whole or not at all."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"a report needs a folder that exists; got {path}")
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".attnpanel-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
