@@ -211,12 +211,14 @@ class BrowserExplorer {
     const look = trace.looks[state.dark ? "dark" : "light"];
     if (!(changed.size === 1 && changed.has("pair"))) {
       const selection = select(trace, state, this.cache);
+      // The widgets first: showing or hiding one lays the page out and paints it at once, which a plot
+      // in the middle of taking its new columns does not survive.
+      this.follow();
       for (const name of FIRST) {
         const row = DRAWINGS[name];
         if (row.depends.some((one) => changed.has(one))) applyDrawing(this.plots[name], row.draw(trace, state, this.cache), look);
         else if (row.moves?.some((one) => changed.has(one))) moveOutline(this.plots[name], row.outline(trace, state));
       }
-      this.follow();
       this.say(selection);
     }
     if (changed.has("dark")) this.paintPage();
