@@ -17,6 +17,8 @@ from attnpanel.selection import value_colours
 from attnpanel.theme import DARK, LIGHT, ramp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from attnpanel.theme import Theme
@@ -27,6 +29,8 @@ SCHEMA = "attnpanel.payload/1"
 AUTO_VALUE_BYTES = 8_000_000
 # Projections of values to colours that a page can choose from: seeds 0 to 19.
 SEEDS = 20
+# The arrays whose numbers are stored as narrow as asked.
+MEASURED = ("query", "key", "value", "recorded")
 Values = Literal["auto"] | bool
 
 
@@ -80,7 +84,30 @@ def make_payload(
     )
     keep = total <= AUTO_VALUE_BYTES if values == "auto" else values
     packed = [_pack(call, dtype, keep, color_seed) for call in trace.calls]
-    meta = {
+    projections = make_projections(trace, range(SEEDS)) if keep else {}
+    meta = _meta(trace, [fields for fields, _ in packed], projections, color_seed)
+    return Payload(meta, [blob for _, blob in packed])
+
+
+def describe(trace: Trace, *, color_seed: int = 0) -> dict[str, Any]:
+    """Return a :class:`Payload`'s `meta` alone, for a page that is handed layers as it asks.
+
+    Numbers stay as the trace holds them: its arrays follow by :func:`pack_layer`, further paint
+    seeds by :func:`make_projections`.
+    """
+    calls = [_fields(call, _held(call)) for call in trace.calls]
+    return _meta(trace, calls, make_projections(trace, [color_seed]), color_seed)
+
+
+def pack_layer(call: AttentionCall) -> bytes:
+    """Return a call's arrays as :func:`describe` lists them, not compressed."""
+    return b"".join(_shuffle(array) for array in _held(call).values())
+
+
+def _meta(
+    trace: Trace, calls: list[dict[str, Any]], projections: dict[str, Any], color_seed: int
+) -> dict[str, Any]:
+    return {
         "schema": SCHEMA,
         "source": trace.source,
         "model": trace.model,
@@ -88,13 +115,12 @@ def make_payload(
         "queryTokens": [list(row) for row in trace.query_tokens],
         "keyTokens": [list(row) for row in trace.key_tokens],
         "labels": [_labels(trace, call) for call in trace.calls],
-        "calls": [fields for fields, _ in packed],
-        "projections": _projections(trace) if keep else {},
+        "calls": calls,
+        "projections": projections,
         "colorSeed": color_seed,
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
         "looks": {"light": _look(LIGHT), "dark": _look(DARK)},
     }
-    return Payload(meta, [blob for _, blob in packed])
 
 
 def _pack(
@@ -103,33 +129,51 @@ def _pack(
     keep: bool,  # noqa: FBT001 - a plain switch
     seed: int,
 ) -> tuple[dict[str, Any], str]:
-    arrays: dict[str, NDArray[Any]] = {}
-    if call.query is not None and call.key is not None:
-        arrays |= {"query": call.query, "key": call.key}
-        if keep and call.value is not None:
-            arrays["value"] = call.value
-    elif call.recorded_weights is not None:
-        arrays["recorded"] = call.recorded_weights
+    arrays = _held(call)
+    if not keep:
+        arrays.pop("value", None)
     stored = dtype
-    if any(_overflows(array) for array in arrays.values()):
+    if any(_overflows(arrays[name]) for name in MEASURED if name in arrays):
         stored = "float32"
-    arrays = {name: array.astype(stored) for name, array in arrays.items()}
-    if call.mask is not None:
-        arrays["mask"] = call.mask
-    if call.bias is not None:
-        arrays["bias"] = call.bias.astype(np.float32)
-    if not keep and call.value is not None:
+    for name in MEASURED:
+        if name in arrays:
+            arrays[name] = arrays[name].astype(stored)
+    if call.value is not None and "value" not in arrays:
         arrays["colours"] = np.stack(
             [
                 np.stack([_paints(call, head, batch, seed) for head in range(call.heads)])
                 for batch in range(call.batch)
             ]
         )
-    layout, body = [], bytearray()
-    for name, array in arrays.items():
-        layout.append({"name": name, "dtype": str(array.dtype), "shape": list(array.shape)})
+    body = bytearray()
+    for array in arrays.values():
         body += _shuffle(array)
-    fields = {
+    return (
+        _fields(call, arrays),
+        base64.b64encode(zlib.compress(bytes(body), 6)).decode("ascii"),
+    )
+
+
+def _held(call: AttentionCall) -> dict[str, NDArray[Any]]:
+    """The arrays a page computes from, as the call holds them."""
+    arrays: dict[str, NDArray[Any]] = {}
+    if call.query is not None and call.key is not None:
+        arrays |= {"query": call.query, "key": call.key}
+        if call.value is not None:
+            arrays["value"] = call.value
+    elif call.recorded_weights is not None:
+        arrays["recorded"] = call.recorded_weights
+    if call.mask is not None:
+        arrays["mask"] = call.mask
+    if call.bias is not None:
+        arrays["bias"] = call.bias.astype(np.float32)
+    return arrays
+
+
+def _fields(call: AttentionCall, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """What `trace_data.js` reads of a call before its arrays."""
+    stored = next(str(arrays[name].dtype) for name in MEASURED if name in arrays)
+    return {
         "layer": call.layer,
         "index": call.index,
         "kind": call.kind,
@@ -151,9 +195,11 @@ def _pack(
         ),
         "hasBias": call.bias is not None,
         "dtype": stored if call.live else "recorded weights",
-        "arrays": layout,
+        "arrays": [
+            {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}
+            for name, array in arrays.items()
+        ],
     }
-    return fields, base64.b64encode(zlib.compress(bytes(body), 6)).decode("ascii")
 
 
 def _paints(call: AttentionCall, head: int, batch: int, seed: int) -> NDArray[np.float16]:
@@ -172,14 +218,16 @@ def _shuffle(array: NDArray[Any]) -> bytes:
     return raw.reshape(-1).view(np.uint8).reshape(-1, raw.itemsize).T.tobytes()
 
 
-def _projections(trace: Trace) -> dict[str, list[list[float]]]:
-    """Each value width's projections to colours, seed by seed, as `rgb_from_values` draws them."""
+def make_projections(trace: Trace, seeds: Iterable[int]) -> dict[str, dict[str, list[float]]]:
+    """Each value width's projections to colours by seed, as `rgb_from_values` draws them."""
     widths = {call.value_dim for call in trace.calls if call.value_dim is not None}
     return {
-        str(width): [
-            [float(f"{x:.9g}") for x in np.random.default_rng(seed).standard_normal(width * 3)]
-            for seed in range(SEEDS)
-        ]
+        str(width): {
+            str(seed): [
+                float(f"{x:.9g}") for x in np.random.default_rng(seed).standard_normal(width * 3)
+            ]
+            for seed in seeds
+        }
         for width in sorted(widths)
     }
 

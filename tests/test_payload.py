@@ -10,7 +10,15 @@ import zlib
 import numpy as np
 import pytest
 
-from attnpanel.payload import AUTO_VALUE_BYTES, SCHEMA, make_payload
+from attnpanel.payload import (
+    AUTO_VALUE_BYTES,
+    SCHEMA,
+    Payload,
+    describe,
+    make_payload,
+    make_projections,
+    pack_layer,
+)
 from attnpanel.selection import value_colours
 from attnpanel.sources.toy import rgb_from_values, toy_trace
 from attnpanel.trace import Trace
@@ -177,7 +185,7 @@ def test_a_projection_makes_the_colours_of_rgb_from_values():
     trace = toy_trace()
     values = trace.calls[0].value[0].astype(float)
 
-    projection = np.reshape(make_payload(trace).meta["projections"]["2"][7], (2, 3))
+    projection = np.reshape(make_payload(trace).meta["projections"]["2"]["7"], (2, 3))
     projected = values @ projection
     low, high = projected.min(), projected.max()
 
@@ -230,3 +238,24 @@ def test_the_colours_of_both_looks_go_in():
             assert len(palette) == 256
         assert meta["looks"][look]["accent"].startswith("#")
     assert meta["looks"]["light"] != meta["looks"]["dark"]
+
+
+@pytest.mark.parametrize("one", [call(0, query_len=4, key_len=9), recorded(0)])
+def test_a_layer_handed_over_later_is_described_as_it_is_held(one):
+    fields = describe(trace_of(one))["calls"][0]
+
+    layer = Payload(
+        {"calls": [fields]}, [base64.b64encode(zlib.compress(pack_layer(one))).decode()]
+    )
+    for name, array in unpacked(layer).items():
+        held = one.recorded_weights if name == "recorded" else getattr(one, name)
+        assert array.dtype == held.dtype
+        np.testing.assert_array_equal(array, held)
+
+
+def test_a_paint_seed_asked_for_later_is_the_one_a_report_has():
+    trace = toy_trace()
+
+    assert (
+        make_projections(trace, [7])["2"]["7"] == make_payload(trace).meta["projections"]["2"]["7"]
+    )

@@ -4,10 +4,11 @@ const PAYLOAD_SCHEMA = "attnpanel.payload/1";
 const WIDTHS = { bool: 1, float16: 2, float32: 4 };
 
 /**
- * Opens what attnpanel/payload.py packed. A call's arrays are decompressed when `ready` is first asked.
+ * Opens what attnpanel/payload.py packed. A call's arrays are decompressed when `ready` is first asked, or
+ * taken as they are when they come later, by `supply`.
  *
  * @param {object} meta the JSON document
- * @param {string[]} payloads one base64 text a call
+ * @param {string[]} payloads one base64 text a call; none for a call that is supplied later
  * @returns {object} the trace; see the fields below
  */
 export function openTrace(meta, payloads) {
@@ -30,6 +31,11 @@ function openCall(fields, payload, meta) {
   const { B, H, Hkv, T, S, D, Dv } = fields;
   let arrays = null;
   let opening = null;
+  let arrived;
+  const supplied = new Promise((resolve) => (arrived = resolve));
+  const take = (bytes) => {
+    arrays ??= split(bytes, fields.arrays);
+  };
   const cache = new Map();
   const kept = (key, make) => {
     if (!cache.has(key)) cache.set(key, make());
@@ -43,12 +49,15 @@ function openCall(fields, payload, meta) {
     get opened() {
       return arrays !== null;
     },
-    /** Decompresses the call's arrays once. */
+    /** Decompresses the call's arrays once; waits for those that are supplied. */
     ready() {
-      opening ??= inflate(payload).then((bytes) => {
-        arrays = split(bytes, fields.arrays);
-      });
+      opening ??= payload === undefined ? supplied : inflate(payload).then(take);
       return opening;
+    },
+    /** Takes the call's arrays, not compressed. */
+    supply(buffer) {
+      take(new Uint8Array(buffer));
+      arrived();
     },
     query: (batch, head) => part("query", batch * H + head, T * D),
     key: (batch, head) => part("key", batch * Hkv + shared(head), S * D),
@@ -66,14 +75,15 @@ function openCall(fields, payload, meta) {
     colours(batch, head, seed) {
       if (!fields.hasColours) return null;
       if (!fields.hasValue) return head === null ? meanRows(batch) : part("colours", batch * H + head, S * 3);
-      const all = kept(`colours ${batch} ${seed}`, () => paint(floats("value"), batch, meta.projections[Dv]?.[seed]));
-      return all && (head === null ? meanOfHeads(all, Hkv) : all.subarray(shared(head) * S * 3, (shared(head) + 1) * S * 3));
+      const projection = meta.projections[Dv]?.[seed];
+      if (!projection) return null;
+      const all = kept(`colours ${batch} ${seed}`, () => paint(floats("value"), batch, projection));
+      return head === null ? meanOfHeads(all, Hkv) : all.subarray(shared(head) * S * 3, (shared(head) + 1) * S * 3);
     },
   };
 
   /** The colours of all key heads of one batch entry, on one scale: rgb_from_values of the notebook. */
   function paint(values, batch, projection) {
-    if (!projection) return null;
     const rows = Hkv * S;
     const projected = new Float64Array(rows * 3);
     let least = Infinity;
@@ -135,6 +145,7 @@ function split(bytes, layout) {
     arrays[name] = { dtype, shape, bytes: joined };
     start += count * width;
   }
+  if (start !== bytes.length) throw new Error(`a layer's data must have ${start} bytes; it has ${bytes.length}`);
   return arrays;
 }
 
