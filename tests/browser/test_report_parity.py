@@ -1,0 +1,64 @@
+"""What a finished report computes and draws is what Python does, whatever is chosen."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from attnpanel.state import ExplorerState
+from tests.browser.report_page import go
+from tests.browser.report_pictures import assert_shows, image
+from tests.browser.report_traces import stored
+
+pytest_plugins = ["tests.browser.reports"]
+
+DTYPES = ["float16", "float32"]
+STEPS = 12
+
+
+def check_states(opened, dtype, count, layers=None):
+    """Draw every choice anew so many times, the same ones in every run."""
+    draw = random.Random(dtype)  # noqa: S311 - nothing is kept secret
+    trace = stored(opened.trace, dtype)
+    for _ in range(count):
+        state = random_state(draw, trace, draw.choice(layers or range(len(trace.calls))))
+        go(opened.page, state)
+        assert_shows(opened.page, state)
+
+
+def random_state(draw, trace, layer):
+    state = ExplorerState(trace, layer=layer)
+    numbers = ("head", "batch", "query_index", "pad_len", "window")
+    names = ("mask", "align", "empty_rows", "weight_scale")
+    state.choose(
+        **{name: draw.randint(*state.param[name].bounds) for name in numbers},
+        **{name: draw.choice(state.param[name].objects) for name in names},
+        aggregate=draw.random() < 0.25,
+        temperature=10 ** draw.uniform(-1, 1),
+        color_seed=draw.randint(0, 19),
+    )
+    return state
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["toy", pytest.param("minilm", marks=pytest.mark.model)])
+def test_a_report_shows_what_python_draws(on_screen, name, dtype):
+    check_states(on_screen(name, dtype=dtype), dtype, STEPS)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "within"),
+    # Of float16, both factors of q·k are off in their 11th bit: 1.6e-3 was measured.
+    [("float16", 2e-3), ("float32", 1e-6)],
+)
+@pytest.mark.parametrize("name", ["toy", pytest.param("minilm", marks=pytest.mark.model)])
+def test_weights_are_those_of_the_trace(on_screen, name, dtype, within):
+    opened = on_screen(name, dtype=dtype)
+    trace = opened.trace
+    for layer in range(len(trace.calls)):
+        state = ExplorerState(trace, layer=layer, head=(2 * layer + 1) % trace.calls[layer].heads)
+        go(opened.page, state)
+        made = image(opened.page, "weights")
+        np.testing.assert_allclose(made, state.selection.weights, rtol=0, atol=within)
