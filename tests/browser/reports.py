@@ -15,8 +15,15 @@ from playwright.sync_api import Browser
 
 from attnpanel.report import save_report
 from attnpanel.trace import Trace
-from tests.browser.report_page import Opened, open_report
+from tests.browser.acting import leave_focus
+from tests.browser.report_page import Opened, go, open_report
 from tests.browser.report_traces import TRACES
+
+TOY_START = (
+    "head=0&mean=0&token=6&temperature=1&mask=none&pad=8&window=3&align=top_left&empty=uniform"
+    "&paint=0&scale=square root"
+)
+KINDS_START = "layer=0&head=0&mean=0&batch=0&token=0&mask=model"
 
 
 class Shelf:
@@ -70,3 +77,21 @@ def on_screen(_on_screen: Callable[..., Opened]) -> Iterator[Callable[..., Opene
 
     yield show
     assert [fault for one in used for fault in one.faults()] == []
+
+
+@pytest.fixture
+def toy_report(on_screen: Callable[..., Opened]) -> Opened:
+    """The toy's report, at token 6 and else as it starts."""
+    opened = on_screen("toy")
+    leave_focus(opened.page)
+    go(opened.page, TOY_START)
+    return opened
+
+
+@pytest.fixture
+def kinds_report(on_screen: Callable[..., Opened]) -> Opened:
+    """A report of all kinds of attention, at the first head of the first layer."""
+    opened = on_screen("kinds")
+    leave_focus(opened.page)
+    go(opened.page, KINDS_START)
+    return opened

@@ -1,0 +1,124 @@
+"""Every control of a report is live, with no server behind it, and shows what Python draws."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnpanel.state import ExplorerState
+from tests.browser.acting import (
+    choose,
+    control,
+    is_dimmed,
+    title,
+)
+from tests.browser.reading import notice, settle
+from tests.browser.report_page import fragment, go
+from tests.browser.report_pictures import assert_shows
+from tests.browser.report_traces import stored
+
+pytest_plugins = ["tests.browser.reports"]
+
+STATE = {"query_index": 6}
+
+
+@pytest.mark.parametrize(
+    ("moves", "means"),
+    [
+        ({"Head": 2}, {"head": 2}),
+        ({"Aggregate_heads": True}, {"aggregate": True}),
+        ({"Token_i": 3}, {"query_index": 3}),
+        ({"Temperature": 6}, {"temperature": 10**0.3}),
+        ({"Temperature": -20}, {"temperature": 0.1}),
+        ({"Mask": "causal"}, {"mask": "causal"}),
+        ({"Mask": "padding", "Pad_length": 5}, {"mask": "padding", "pad_len": 5}),
+        ({"Mask": "key padding", "Pad_length": 6}, {"mask": "key_padding", "pad_len": 6}),
+        ({"Mask": "window", "Window": 2}, {"mask": "window", "window": 2}),
+        ({"Mask": "padding", "Pad_length": 0}, {"mask": "padding", "pad_len": 0}),
+        (
+            {"Mask": "padding", "Pad_length": 5, "Empty_rows": "zero"},
+            {"mask": "padding", "pad_len": 5, "empty_rows": "zero"},
+        ),
+        (
+            {"Mask": "padding", "Pad_length": 5, "Empty_rows": "nan"},
+            {"mask": "padding", "pad_len": 5, "empty_rows": "nan"},
+        ),
+        ({"Colour_scale": "linear"}, {"weight_scale": "linear"}),
+        ({"Colour_scale": "per row"}, {"weight_scale": "per row"}),
+        ({"Paint_seed": 7}, {"color_seed": 7}),
+        ({"Paint_seed": 19}, {"color_seed": 19}),
+    ],
+    ids=lambda part: "+".join(f"{k}={v}" for k, v in part.items()),
+)
+def test_a_control_shows_what_python_draws(toy_report, moves, means):
+    choose(toy_report.page, **moves)
+
+    assert_shows(toy_report.page, ExplorerState(stored(toy_report.trace), **STATE | means))
+
+
+def test_the_button_turns_the_page_dark_and_back(toy_report):
+    button = toy_report.page.get_by_role("button", name="Light or dark")
+    looks = [toy_report.page.evaluate("getComputedStyle(document.body).backgroundColor")]
+    for dark in (True, False):
+        button.click()
+        settle(toy_report.page)
+        looks.append(toy_report.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert_shows(toy_report.page, ExplorerState(stored(toy_report.trace), dark=dark, **STATE))
+
+    assert looks[0] == looks[2] != looks[1]
+
+
+def test_sliders_say_their_value_in_words(toy_report):
+    choose(toy_report.page, Token_i=2, Head=1, Temperature=-6)
+
+    assert title(toy_report.page, "Token i").endswith("2 · t2")
+    assert title(toy_report.page, "Head").endswith("1 of 4")
+    assert title(toy_report.page, "Temperature").endswith("0.50")
+
+
+def test_titles_follow_the_choices(toy_report):
+    choose(toy_report.page, Head=3, Token_i=4, Paint_seed=5, Colour_scale="per row")
+
+    words = toy_report.page.locator(".attn-words")
+    assert words.filter(has_text="Where “t4” looks").is_visible()
+    assert words.filter(has_text="layer 0, head 3 · tap").is_visible()
+    assert words.filter(has_text="seed 5").is_visible()
+    assert words.filter(has_text="colour relative to its row").is_visible()
+
+
+def test_a_control_that_does_nothing_is_disabled_until_it_does(toy_report):
+    for label in ("Layer", "Pad length", "Empty rows"):
+        assert is_dimmed(toy_report.page, label), label
+    assert not control(toy_report.page, "Batch").is_visible()
+    assert not control(toy_report.page, "Window").is_visible()
+
+    choose(toy_report.page, Mask="padding", Pad_length=4)
+
+    assert not is_dimmed(toy_report.page, "Pad length")
+    assert not is_dimmed(toy_report.page, "Empty rows")
+    choose(toy_report.page, Mask="window", Aggregate_heads=True)
+    assert control(toy_report.page, "Window").is_visible()
+    assert is_dimmed(toy_report.page, "Head")
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "named"),
+    [
+        ("head=99", "Head: “99” does not apply here."),
+        ("token=banana", "Token i: “banana” does not apply here."),
+        ("temperature=nan", "Temperature: “nan” does not apply here."),
+        ("mask=<img src=x onerror=window.pwned=1>", "Mask: “<img src=x onerror=window.pwned=1>”"),
+        ("mask=model&layer=-1", "Layer: “-1” does not apply here."),
+        ("scale=%E0%A4%A&head=2", "Colour scale:"),
+    ],
+)
+def test_nonsense_in_the_address_is_a_readable_notice(toy_report, nonsense, named):
+    go(toy_report.page, nonsense)
+
+    assert named in notice(toy_report.page)
+    assert toy_report.page.evaluate("window.pwned") is None
+
+
+def test_names_that_mean_nothing_in_the_address_are_left_alone(toy_report):
+    go(toy_report.page, "constructor=1&__proto__=2&=&&head=1")
+
+    assert fragment(toy_report.page)["head"] == "1"
