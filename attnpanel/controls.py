@@ -109,19 +109,27 @@ class Controls:
     ----------
     state : ExplorerState
         Changed by the widgets; a change of it moves them.
+    in_page : bool, optional
+        Whether the page itself moves the widgets and reads them: here they follow another trace
+        only.
     """
 
-    def __init__(self, state: ExplorerState) -> None:
+    def __init__(self, state: ExplorerState, *, in_page: bool = False) -> None:
         self.state = state
+        self._in_page = in_page
         self.widgets: dict[str, Any] = {}
         self._boxes: dict[str, Any] = {}
         # True while the widgets follow the state, which must not make them write it.
         self._refreshing = False
         for control in CONTROLS:
             self._add(control)
-        names = [control.name for control in CONTROLS]
-        state.param.watch(lambda *_: self.refresh(), [*names, "trace"])
+        names = [] if in_page else [control.name for control in CONTROLS]
+        self._watcher = state.param.watch(lambda *_: self.refresh(), [*names, "trace"])
         self.refresh()
+
+    def close(self) -> None:
+        """Follow the state no longer."""
+        self.state.param.unwatch(self._watcher)
 
     @property
     def column(self) -> list[Any]:
@@ -194,7 +202,7 @@ class Controls:
         widget.param.watch(lambda event: self._take(control, event.new), "value")
 
     def _take(self, control: Control, value: Any) -> None:
-        if self._refreshing:
+        if self._refreshing or self._in_page:
             return
         if control.name == "temperature":
             value = 10 ** (round(value / EXPONENT_STEP) * EXPONENT_STEP)

@@ -17,6 +17,7 @@ from attnpanel.analysis import entropy, mean_distance
 from attnpanel.browser import Interaction, SentenceLine, TokenStrip, Words
 from attnpanel.controls import Controls
 from attnpanel.driver import PythonDriver
+from attnpanel.feed import Feed, fits
 from attnpanel.state import SELECTION, ExplorerState
 from attnpanel.theme import look_variables, stylesheet
 from attnpanel.views.heatmaps import MOST_CELLS
@@ -47,6 +48,10 @@ class Explorer(Viewer):
     whole_page : bool, optional
         Whether the explorer has its page to itself: it then listens to the keyboard
         everywhere and keeps the address bar up to date.
+    in_page : bool, optional
+        Whether the page itself computes and draws wherever the trace is small enough for it:
+        what a served page does, so that nothing goes to Python and back between a slider and its
+        picture. A notebook cell is drawn by Python.
     **choices
         Starting values of :class:`attnpanel.state.ExplorerState`, e.g. ``layer=3, head=1``.
 
@@ -62,15 +67,16 @@ class Explorer(Viewer):
     >>> explorer.state.temperature = 0.5  # doctest: +SKIP
     """
 
-    def __init__(self, trace: Trace, *, whole_page: bool = False, **choices: Any) -> None:
+    def __init__(
+        self, trace: Trace, *, whole_page: bool = False, in_page: bool = False, **choices: Any
+    ) -> None:
         # Inline: a notebook must not ask a CDN for what the package brings.
         pn.extension(inline=True)
         super().__init__()
         self.state = state = ExplorerState(trace, **choices)
         self.uid = uuid.uuid4().hex
-        self.controls = Controls(state)
-        self.driver = PythonDriver(state, self.uid)
         self.address: dict[str, str] = {}
+        self._in_page = in_page
         self._overview_job: Any = None
         self._overview_due: set[str] = set()
         self.interaction = Interaction(
@@ -92,30 +98,54 @@ class Explorer(Viewer):
             sizing_mode="stretch_width",
             css_classes=["attn-notice"],
         )
-        self._words = {name: _words(name, heading=True) for name in TITLED}
-        self._words |= {name: _words(name, tone="muted") for name in ("numbers", "provenance")}
-        self._sentence = SentenceLine(
-            sizing_mode="stretch_width", margin=0, css_classes=["attn-sentence-line"]
+        self._body = _box(css="attn-body")
+        self._layout = _box(
+            self.interaction,
+            self.notice,
+            self._body,
+            css=f"attn-root attn-{self.uid} {self._look()}",
         )
-        self.tokens = TokenStrip(
-            uid=self.uid, sizing_mode="stretch_width", margin=0, css_classes=["attn-token-strip"]
-        )
-        self.tokens.on_msg(self._on_message)
-        for name in ("scores", "weights", "output"):
-            self.driver.figures[name].on_event(RangesUpdate, self._on_zoom)
-            self.driver.figures[name].on_event(Reset, self._on_zoom)
+        self._layout.stylesheets = [look_variables(), stylesheet()]
+        self._build()
         watched = [name for name in state.param if name != "name"]
         state.param.watch(self._on_change, watched)
-        self._layout = self._lay_out()
-        self._write_words()
-        self._write_numbers()
 
     def __panel__(self) -> Any:
         return self._layout
 
     # -- the page ------------------------------------------------------------------------
 
-    def _lay_out(self) -> Any:
+    def _build(self) -> None:
+        """Make everything anew for whoever drives: Python, or the page by :class:`Feed`."""
+        state, uid = self.state, self.uid
+        in_page = self._in_page and fits(state.trace)
+        self.feed = (
+            Feed(state, uid, told=self._on_told, failed=self._on_failed) if in_page else None
+        )
+        self.controls = Controls(state, in_page=in_page)
+        self.driver = PythonDriver(state, uid)
+        self._words = {name: _words(name, heading=True) for name in TITLED}
+        self._words |= {name: _words(name, tone="muted") for name in ("numbers", "provenance")}
+        self._sentence = SentenceLine(
+            sizing_mode="stretch_width", margin=0, css_classes=["attn-sentence-line"]
+        )
+        self.tokens = TokenStrip(
+            uid=uid, sizing_mode="stretch_width", margin=0, css_classes=["attn-token-strip"]
+        )
+        for telling in (self.interaction, self.tokens):
+            telling.driver = "browser" if in_page else "python"
+        self.tokens.on_msg(self._on_message)
+        if self.feed is None:
+            for name in ("scores", "weights", "output"):
+                self.driver.figures[name].on_event(RangesUpdate, self._on_zoom)
+                self.driver.figures[name].on_event(Reset, self._on_zoom)
+        else:
+            self.feed.component.on_msg(self._on_message)
+        self._write_words()
+        self._write_numbers()
+        self._body[:] = self._cards()
+
+    def _cards(self) -> list[Any]:
         plots = {name: self._plot(name) for name in self.driver.figures}
         words = self._words
         steps = _box(
@@ -126,9 +156,13 @@ class Explorer(Viewer):
             _box(words["output"], plots["output"], css="attn-step"),
             css="attn-steps",
         )
-        body = _box(
+        busy = Words(tone="busy", margin=0, css_classes=["attn-busy"])
+        driver = [] if self.feed is None else [self.feed.component]
+        return [
             _box(*self.controls.column, words["provenance"], css="attn-card attn-controls"),
             _box(
+                *driver,
+                busy,
                 _box(steps, self._sentence, css="attn-card"),
                 _box(words["row"], self.tokens, plots["row"], css="attn-card"),
                 css="attn-center",
@@ -138,13 +172,7 @@ class Explorer(Viewer):
                 _box(words["swatches"], plots["swatches"], css="attn-card"),
                 css="attn-side",
             ),
-            css="attn-body",
-        )
-        root = _box(
-            self.interaction, self.notice, body, css=f"attn-root attn-{self.uid} {self._look()}"
-        )
-        root.stylesheets = [look_variables(), stylesheet()]
-        return root
+        ]
 
     def _plot(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.driver.figures[name], sizing_mode="stretch_width", margin=0)
@@ -161,26 +189,57 @@ class Explorer(Viewer):
 
     def refresh_address(self) -> None:
         """Write the source and every choice into the address bar."""
-        self.interaction.address = "?" + urlencode(self.address | self.state.to_address())
+        self._write_address(urlencode(self.state.to_address()))
+
+    def _write_address(self, choices: str) -> None:
+        parts = [urlencode(self.address), choices]
+        self.interaction.address = "?" + "&".join(part for part in parts if part)
 
     # -- keeping it in step ----------------------------------------------------------------
 
     def _on_change(self, *events: Any) -> None:
         changed = {event.name for event in events}
+        if "trace" in changed and (self.feed is not None) != (
+            self._in_page and fits(self.state.trace)
+        ):
+            self.controls.close()
+            self._build()
+            return
         try:
-            if changed == {"pair"}:
-                self._write_sentence()
-                return
             if "dark" in changed:
                 self._layout.css_classes = f"attn-root attn-{self.uid} {self._look()}".split()
                 self.interaction.dark = self.state.dark
-            self.driver.update(changed, only=("scores", "weights", "output", "row", "swatches"))
-            self._push()
-            self._write_words()
-            self._overview_later(changed)
-            self.notice.visible = False
+            if self.feed is not None:
+                self._follow_page(self.feed, changed)
+            elif changed == {"pair"}:
+                self._write_sentence()
+            else:
+                self._draw(changed)
         except ValueError as error:
             self.notice.param.update(text=f"This can't be shown: {error}", visible=True)
+
+    def _draw(self, changed: set[str]) -> None:
+        self.driver.update(changed, only=("scores", "weights", "output", "row", "swatches"))
+        self._push()
+        self._write_words()
+        self._overview_later(changed)
+        self.notice.visible = False
+
+    def _follow_page(self, feed: Feed, changed: set[str]) -> None:
+        """Where the page draws: the overview is left to do, and to tell it what it didn't do."""
+        if changed != {"pair"}:
+            self._overview_later(changed)
+            self.notice.visible = False
+        if not feed.following:
+            feed.push()
+
+    def _on_told(self, address: str) -> None:
+        """The page told its state: the address goes with it."""
+        if address:
+            self._write_address(address)
+
+    def _on_failed(self, text: str) -> None:
+        self.notice.param.update(text=text, visible=True)
 
     def _overview_later(self, changed: set[str]) -> None:
         """Move the outline now; draw all heads when the reader pauses."""
@@ -204,7 +263,7 @@ class Explorer(Viewer):
         try:
             self.driver.update(due, only=("grid",))
             self._push()
-            if due & set(SELECTION):
+            if due & set(SELECTION) and self.feed is None:
                 self._write_numbers()
         except ValueError as error:
             self.notice.param.update(text=f"All heads can't be shown: {error}", visible=True)

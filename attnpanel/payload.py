@@ -86,7 +86,7 @@ def make_payload(
     packed = [_pack(call, dtype, keep, color_seed) for call in trace.calls]
     projections = make_projections(trace, range(SEEDS)) if keep else {}
     meta = _meta(trace, [fields for fields, _ in packed], projections, color_seed)
-    return Payload(meta, [blob for _, blob in packed])
+    return Payload(meta | {"seeds": SEEDS}, [blob for _, blob in packed])
 
 
 def describe(trace: Trace, *, color_seed: int = 0) -> dict[str, Any]:

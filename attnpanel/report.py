@@ -25,6 +25,7 @@ from panel.io.state import set_curdoc
 from attnpanel.browser import ThemeButton, Words
 from attnpanel.browser.browser_driver import BrowserDriver
 from attnpanel.explorer import Explorer
+from attnpanel.feed import settings
 from attnpanel.payload import make_payload
 from attnpanel.theme import BODY_CSS, stylesheet
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 # panel.min.js fails to load without Bokeh's widgets and tables.
 BOKEH_PARTS = ["bokeh", "bokeh-widgets", "bokeh-tables"]
 PANEL_DIST = Path(pn.__file__).parent / "dist"
-BUTTONS = ("mask", "align", "empty_rows", "weight_scale")
 # Panel loads a component's module by es-module-shims, which it would fetch; every browser that can
 # open the file imports modules by itself.
 MODULE_LOADER = """
@@ -220,16 +220,14 @@ def provenance(trace: Trace, payload: Payload) -> list[str]:
 
 
 def _driver(explorer: Explorer, payload: Payload) -> BrowserDriver:
-    state = explorer.state
     return BrowserDriver(
         uid=explorer.uid,
         meta=payload.meta,
         payloads=payload.calls,
-        state={name: getattr(state, name) for name in _remembered(state)},
-        choices={name: list(state.param[name].objects) for name in BUTTONS},
         width=0,
         height=0,
         margin=0,
+        **settings(explorer.state),
     )
 
 

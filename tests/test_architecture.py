@@ -19,7 +19,7 @@ LAYERS = (
     ("selection",),
     ("state", "theme"),
     ("views", "browser", "payload"),
-    ("controls", "driver", "choosers"),
+    ("controls", "driver", "feed", "choosers"),
     ("explorer",),
     ("report",),
     ("page",),

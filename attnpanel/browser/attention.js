@@ -15,7 +15,7 @@
 /** @typedef {Float32ArrayConstructor | Float64ArrayConstructor} FloatsType */
 
 // The overview reads at most this many queries a head and draws at most this many cells a side.
-const OVERVIEW_ROWS = 96;
+export const OVERVIEW_ROWS = 96;
 const OVERVIEW_TILE = 24;
 
 // Stored numbers.

@@ -1,4 +1,7 @@
-import { DRAWINGS, overviewJob, select, shadedTokens } from "./drawings.js";
+import { Background } from "./background.js";
+import { DRAWINGS, keepSelection, overviewJob, overviewWork, select, selectionWork, shadedTokens, tilesOf } from "./drawings.js";
+import { applyDrawings, findPlots, modelsByClass, moveOutline, setIfOther } from "./plots.js";
+import { openTrace } from "./trace_data.js";
 import {
   bounds,
   fitLayer,
@@ -6,134 +9,48 @@ import {
   masksOf,
   numbersLine,
   sentence,
+  shownPair,
   sliderWords,
   titles,
   toAddress,
   unavailable,
 } from "./words_of.js";
-import { openTrace } from "./trace_data.js";
 
-// The browser driver: widgets change the state, the state changes the data sources, all in the page.
+// The browser driver: widgets change the state, the state changes the data sources, all in the page. In a
+// report it has every layer and does everything. Served, it asks Python for layers and paints as they are
+// needed and tells it the state; Python draws the overview of all heads and writes the address.
 
 const SLIDERS = ["layer", "head", "batch", "query_index", "pad_len", "window"];
 const GROUPS = ["mask", "align", "empty_rows", "weight_scale"];
 const STEPPED = ["query_index", "head", "layer"];
 const FIRST = ["scores", "weights", "output", "row", "swatches"];
 const OVERVIEW_WAIT_MS = 120;
-
-/** Every Bokeh model of the page that carries a CSS class, looked up once. */
-function modelsByClass(document) {
-  const found = new Map();
-  for (const model of document._all_models.values()) {
-    for (const name of model.css_classes ?? []) {
-      if (!found.has(name)) found.set(name, []);
-      found.get(name).push(model);
-    }
-  }
-  return found;
-}
-
-/** The plots of the explorer: their ranges, axes, boxes, mapper and sources by name. */
-function findPlots(document) {
-  const plots = {};
-  for (const name of Object.keys(DRAWINGS)) {
-    const figure = document.get_model_by_name(`attn:plot:${name}`);
-    const sources = {};
-    let mapper = null;
-    for (const renderer of figure.renderers) {
-      const source = renderer.data_source;
-      if (source?.name) sources[source.name] = source;
-      mapper = renderer.glyph?.color_mapper ?? mapper;
-    }
-    const box = (kind) => figure.center.find((one) => one.name === kind) ?? null;
-    plots[name] = { figure, sources, mapper, outline: box("attn:outline"), ground: box("attn:masked"), span: "" };
-  }
-  return plots;
-}
-
-/** Writes a drawing into the plot that shows it; paints once, whatever changed. */
-function applyDrawing(plot, drawing, look) {
-  const { figure, mapper } = plot;
-  for (const [name, columns] of Object.entries(drawing.sources)) writeSource(plot.sources[name], columns);
-  const span = JSON.stringify([drawing.x, drawing.y]);
-  if (span !== plot.span) {
-    for (const [range, [start, end]] of [[figure.x_range, drawing.x], [figure.y_range, drawing.y]]) {
-      range.bounds = [Math.min(start, end), Math.max(start, end)];
-      range.setv({ start, end, reset_start: start, reset_end: end });
-    }
-    plot.span = span;
-  }
-  relabel(figure.below[0], drawing.xLabels, drawing.x, drawing.height === null ? 220 : 640);
-  relabel(figure.left[0], drawing.yLabels, drawing.y, 0);
-  if (mapper && drawing.colours) {
-    const { low, high, palette } = drawing.colours;
-    if (mapper.low !== low || mapper.high !== high) mapper.setv({ low, high });
-    if (plot.palette !== palette) mapper.palette = palette;
-    plot.palette = palette;
-  }
-  if (drawing.outline) moveOutline(plot, drawing.outline);
-  if (plot.outline && plot.outline.line_color !== look.accent) plot.outline.line_color = look.accent;
-  if (plot.ground) {
-    const { masked, hatch } = look;
-    if (plot.ground.hatch_color !== hatch) plot.ground.setv({ fill_color: masked, hatch_color: hatch });
-    if (plot.ground.visible !== Boolean(drawing.masked)) plot.ground.visible = Boolean(drawing.masked);
-  }
-  if (drawing.height !== null && figure.height !== drawing.height) figure.height = drawing.height;
-}
-
-/** Puts columns into a source in place: nothing is sent anywhere, one repaint follows. */
-function writeSource(source, columns) {
-  const { rows, columns: wide, ...data } = columns;
-  for (const [name, values] of Object.entries(data)) {
-    if (name !== "image" && name !== "exact") {
-      source.data[name] = values;
-      continue;
-    }
-    const old = source.data[name]?.[0] ?? source.data.image[0];
-    if (source.data[name] && old.length === values[0].length && old.shape[0] === rows) old.set(values[0]);
-    else source.data[name] = [new old.constructor(values[0], [rows, wide])];
-  }
-  if (!("exact" in data)) delete source.data.exact;
-  source.change.emit();
-}
-
-function relabel(axis, labels, [start, end], room) {
-  if (!labels || axis.labelled === labels) return;
-  const old = axis.formatter.args.labels;
-  axis.labelled = labels;
-  if (old.length === labels.length && old.every((label, i) => label === labels[i])) return;
-  axis.formatter.args = { labels };
-  const level = room > 0 && labels.length * (Math.max(...labels.map((label) => [...label].length)) * 7 + 8) <= room;
-  if (room > 0) axis.major_label_orientation = level ? 0 : 1.1;
-  const length = Math.abs(end - start);
-  if ("ticks" in axis.ticker) axis.ticker.ticks = Array.from(labels, (_, i) => i);
-  else axis.ticker.desired_num_ticks = length <= 24 ? 24 : 14;
-}
-
-function moveOutline(plot, [left, right, first, last]) {
-  if (!plot.outline) return;
-  const sides = { top: last, bottom: first };
-  if (left !== null) Object.assign(sides, { left, right });
-  plot.outline.setv(sides);
-}
+const TELL_WAIT_MS = 60;
+// Multiply-adds that the page's own thread may take at once: about 50 ms.
+const MOST_WORK = 5e7;
+// Multiply-adds that a cell's entropy and distance take.
+const NUMBERS_WORK = 40;
+// A wait shorter than this is not worth a word.
+const BUSY_WAIT_MS = 150;
 
 class BrowserExplorer {
-  constructor(model, view) {
+  constructor(model) {
     this.model = model;
-    this.trace = openTrace(model.meta, model.payloads);
-    this.state = { pair: null, viewport: null, ...model.state };
-    this.cache = {};
-    this.changed = new Set(Object.keys(this.state));
+    this.served = model.served;
+    this.trace = null;
+    this.state = {};
+    this.changed = new Set();
     this.frame = null;
     this.started = 0;
     this.following = false;
-    this.view = view;
+    this.problem = "";
+    this.background = new Background(model.esm);
   }
 
   connect() {
-    const document = this.model.document;
-    this.models = modelsByClass(document);
-    this.plots = findPlots(document);
+    const page = this.model.document;
+    this.models = modelsByClass(page);
+    this.plots = findPlots(page);
     this.widgets = {};
     for (const name of [...SLIDERS, ...GROUPS, "aggregate", "temperature", "color_seed"]) {
       const widget = this.models.get(`attn-control-${name}`)?.[0];
@@ -147,16 +64,44 @@ class BrowserExplorer {
         range.change.connect(() => this.zoom());
       }
     }
-    globalThis.document.addEventListener(`attn:message:${this.model.uid}`, (event) => this.act(event.detail));
-    this.model.on("state", () => this.set(this.model.state));
-    if (this.model.address_in === "hash") {
-      this.openHash();
-      window.addEventListener("hashchange", () => this.openHash());
-    }
-    this.set({});
+    this.heard = (event) => this.act(event.detail);
+    this.moved = () => this.openHash();
+    globalThis.document.addEventListener(`attn:message:${this.model.uid}`, this.heard);
+    this.model.on(["meta", "state"], () => this.adopt());
+    this.model.on("supply", () => this.supply());
+    this.model.on("projections", () => this.paints());
+    this.adopt();
+    if (this.served) return;
+    this.openHash();
+    window.addEventListener("hashchange", this.moved);
+  }
+
+  /** Lets go of the page: another explorer takes its place. */
+  leave() {
+    this.left = true;
+    globalThis.document.removeEventListener(`attn:message:${this.model.uid}`, this.heard);
+    window.removeEventListener("hashchange", this.moved);
+    this.background.stop();
   }
 
   // -- the state --------------------------------------------------------------------------
+
+  /** Takes what Python set: a state, and a trace where that is another one. */
+  adopt() {
+    const { meta } = this.model;
+    const { push, ...state } = this.model.state;
+    if (meta.trace !== state.trace) return; // one of the two is still on its way
+    this.push = push;
+    if (this.trace?.meta.trace !== meta.trace || this.trace === null) {
+      this.trace = openTrace(meta, this.model.payloads);
+      this.cache = {};
+      this.asked = null;
+      this.state = { pair: null, viewport: null, ...state };
+      this.changed = new Set(Object.keys(this.state));
+      this.paints();
+    }
+    this.set({ pair: null, ...state });
+  }
 
   /** Takes changes, keeps them inside the trace, and draws what follows from them. */
   set(changes) {
@@ -164,20 +109,23 @@ class BrowserExplorer {
     let after = { ...before, ...changes };
     if (after.layer !== before.layer) after = fitLayer(this.trace, after, before.layer);
     const differs = (name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]);
-    // The pointer's pair is forgotten when anything else moves.
-    if (!("pair" in changes) && Object.keys(after).some((name) => name !== "viewport" && differs(name))) after.pair = null;
+    // The pointer's pair is one of other tokens then.
+    if (!("pair" in changes) && ["trace", "layer", "batch", "query_index"].some(differs)) after.pair = null;
     this.state = after;
     for (const name of Object.keys(after).filter(differs)) this.changed.add(name);
-    if (this.changed.size && this.frame === null) {
-      this.frame = requestAnimationFrame(() => {
-        this.frame = null;
-        this.draw().catch((error) => this.fail(error));
-      });
-    }
+    if (this.changed.size) this.drawSoon();
+  }
+
+  drawSoon() {
+    this.rest(false);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.draw().catch((error) => this.fail(error));
+    });
   }
 
   take(name, widget) {
-    if (this.following) return;
+    if (this.following || this.left) return;
     let value = widget.value;
     if (name === "temperature") value = 10 ** (Math.round(widget.value / 0.05) * 0.05);
     else if (name === "aggregate") value = widget.active;
@@ -203,34 +151,76 @@ class BrowserExplorer {
   async draw() {
     const run = ++this.started;
     const { trace, state } = this;
-    const call = trace.calls[state.layer];
-    if (!call.opened) await call.ready();
-    if (run !== this.started) return;
+    const made = await this.prepare(run);
+    if (made === null || run !== this.started || this.left) return;
     const changed = this.changed;
     this.changed = new Set();
     const look = trace.looks[state.dark ? "dark" : "light"];
     if (!(changed.size === 1 && changed.has("pair"))) {
       const selection = select(trace, state, this.cache);
-      // The widgets first: showing or hiding one lays the page out and paints it at once, which a plot
-      // in the middle of taking its new columns does not survive.
+      // The widgets first: showing or hiding one lays the page out, as a new height does (see applyDrawings).
       this.follow();
+      const due = FIRST.filter((name) => DRAWINGS[name].depends.some((one) => changed.has(one)));
+      const drawing = (name) => made[name] ?? DRAWINGS[name].draw(trace, state, this.cache);
+      applyDrawings(due.map((name) => [this.plots[name], drawing(name)]), look);
       for (const name of FIRST) {
-        const row = DRAWINGS[name];
-        if (row.depends.some((one) => changed.has(one))) applyDrawing(this.plots[name], row.draw(trace, state, this.cache), look);
-        else if (row.moves?.some((one) => changed.has(one))) moveOutline(this.plots[name], row.outline(trace, state));
+        const { moves, outline } = DRAWINGS[name];
+        if (!due.includes(name) && moves?.some((one) => changed.has(one))) moveOutline(this.plots[name], outline(trace, state));
       }
       this.say(selection);
     }
-    if (changed.has("dark")) this.paintPage();
+    if (changed.has("dark") && !this.served) this.paintPage();
     this.write("attn-sentence-line", { pieces: sentence(trace, state, select(trace, state, this.cache)) });
-    this.drawOverview(changed, look);
+    this.notePlace();
+    if (!this.served) this.drawOverview(changed, look);
+    else this.tellLater();
+    this.numbersLater();
+    this.notice(this.problem);
+    this.problem = "";
   }
 
-  /** Moves the outline now; draws all heads, and reads their numbers, when the reader pauses. */
+  /**
+   * Has the selection computed: here where that is quick, else by the Worker.
+   *
+   * @returns {Promise<?object>} drawings made on the way, by view; null where a newer state took over
+   */
+  async prepare(run) {
+    const { trace, state, cache } = this;
+    const call = trace.calls[state.layer];
+    if (!call.opened) {
+      if (this.served) this.askLayer(state.layer);
+      this.busy(`Loading layer ${state.layer} …`);
+      await call.ready();
+      if (run !== this.started) return null;
+    }
+    if (this.background.broken || selectionWork(trace, state, cache) < MOST_WORK) {
+      this.background.drop("selection");
+      this.busy("");
+      return {};
+    }
+    const which = state.aggregate ? `the mean of ${call.H} heads` : `head ${state.head}`;
+    this.busy(`Computing layer ${state.layer}, ${which} …`);
+    const answer = await this.background.ask("selection", trace, [state.layer], state);
+    if (answer === null || run !== this.started) return null;
+    this.busy("");
+    if (answer === undefined) return {}; // there is no Worker after all
+    keepSelection(trace, state, cache, answer.value);
+    return answer.drawings;
+  }
+
+  /** Says what takes so long, once it does. */
+  busy(text) {
+    clearTimeout(this.waits);
+    if (text === "") this.write("attn-busy", { text });
+    else this.waits = setTimeout(() => this.write("attn-busy", { text }), BUSY_WAIT_MS);
+  }
+
+  /** Moves the outline now; draws all heads when the reader pauses. */
   drawOverview(changed, look) {
     const row = DRAWINGS.grid;
     if (row.moves.some((one) => changed.has(one))) moveOutline(this.plots.grid, row.outline(this.trace, this.state));
     this.stale ||= row.depends.some((one) => changed.has(one));
+    if (!this.stale) return;
     clearTimeout(this.overview);
     this.overview = setTimeout(() => this.tiles(look).catch((error) => this.fail(error)), OVERVIEW_WAIT_MS);
   }
@@ -238,17 +228,50 @@ class BrowserExplorer {
   async tiles(look) {
     const run = (this.tiling = (this.tiling ?? 0) + 1);
     const { trace, state, cache } = this;
+    const layers = trace.calls.map((_, layer) => layer);
+    let answer;
+    if (!this.background.broken && overviewWork(trace, state, cache) >= MOST_WORK) {
+      answer = await this.background.ask("tiles", trace, layers, state);
+      if (answer === null || run !== this.tiling) return;
+      for (const [key, tile] of answer?.tiles ?? []) tilesOf(trace, state, cache).set(key, tile);
+    }
     let since = performance.now();
-    for (const step of this.stale ? overviewJob(trace, state, cache) : []) {
+    for (const step of answer ? [] : overviewJob(trace, state, cache)) {
       if (step instanceof Promise) await step;
       if (performance.now() - since < 12) continue;
       await new Promise((resolve) => setTimeout(resolve, 0)); // the page answers between the tiles
       if (run !== this.tiling) return;
       since = performance.now();
     }
-    if (this.stale) applyDrawing(this.plots.grid, DRAWINGS.grid.draw(trace, state, cache), look);
+    applyDrawings([[this.plots.grid, DRAWINGS.grid.draw(trace, state, cache)]], look);
     this.stale = false;
-    this.write("attn-words-numbers", { text: numbersLine(trace, state, select(trace, state, cache)) });
+  }
+
+  /** Entropy and distance read the whole matrix: when the reader pauses. */
+  numbersLater() {
+    clearTimeout(this.reading);
+    this.reading = setTimeout(() => this.readNumbers().catch((error) => this.fail(error)), OVERVIEW_WAIT_MS);
+  }
+
+  async readNumbers() {
+    const { trace, state, cache } = this;
+    if (this.changed.size || this.left) return;
+    const selection = select(trace, state, cache);
+    if (this.numbers?.selection !== selection) {
+      let answer;
+      if (!this.background.broken && selection.weights.length * NUMBERS_WORK >= MOST_WORK) {
+        answer = await this.background.ask("numbers", trace, [state.layer], state);
+        if (answer === null) return;
+      }
+      this.numbers = { selection, text: answer?.text ?? numbersLine(trace, state, selection) };
+    }
+    this.write("attn-words-numbers", { text: this.numbers.text });
+    this.rest(true);
+  }
+
+  /** Whether all that follows from the state is on screen, but for the overview. */
+  rest(at_rest) {
+    this.model.data.setv({ at_rest }, { sync: false });
   }
 
   /** Gives the page around the plots the reader's look. */
@@ -276,16 +299,22 @@ class BrowserExplorer {
       } else if (name === "temperature") target.value = Math.min(Math.max(Math.log10(state[name]), -1), 1);
       else if (name === "aggregate") target.active = state[name];
       else if (GROUPS.includes(name)) target.active = this.choices(name).indexOf(state[name]);
-      else target.value = state[name];
-      const differs = Object.keys(target).filter((key) => widget[key] !== target[key]);
-      if (differs.length) widget.setv(Object.fromEntries(differs.map((key) => [key, target[key]])));
+      else Object.assign(target, { value: state[name], high: limits[name][1] });
+      setIfOther(widget, target);
       if (words[name] && widget.format?.args && String(widget.format.args.words) !== String(words[name])) {
-        widget.format.args = { words: words[name] };
+        widget.format.setv({ args: { words: words[name] } }, { sync: false });
       }
-      for (const box of this.models.get(`attn-hides-${name}`) ?? []) box.visible = !(name in idle);
+      for (const box of this.models.get(`attn-hides-${name}`) ?? []) setIfOther(box, { visible: !(name in idle) });
     }
     this.following = false;
+    if (JSON.stringify(idle) !== JSON.stringify(this.idle)) this.write("attn-interaction", { tips: this.tips(idle) });
     this.idle = idle;
+  }
+
+  /** Each control's label and tooltip: why it is dimmed, or what it does. */
+  tips(idle) {
+    const docs = Object.entries(this.model.docs);
+    return Object.fromEntries(docs.map(([name, [label, doc]]) => [name, [label, idle[name] ?? doc]]));
   }
 
   say(selection) {
@@ -296,30 +325,98 @@ class BrowserExplorer {
     const { names, content } = shadedTokens(trace, state, selection);
     this.write("attn-token-strip", names.keys === this.named ? { content } : { names, content });
     this.named = names.keys;
-    if (this.model.address_in === "hash") {
-      const address = new URLSearchParams(toAddress(trace, state, selection)).toString();
-      if (window.location.hash !== `#${address}`) window.history.replaceState(null, "", `#${address}`);
+    this.address = new URLSearchParams(toAddress(trace, state, selection)).toString();
+    if (!this.served && window.location.hash !== `#${this.address}`) {
+      window.history.replaceState(null, "", `#${this.address}`);
     }
+  }
+
+  /** Tells the notes what they would mark now. */
+  notePlace() {
+    const { trace, state } = this;
+    const call = trace.calls[state.layer];
+    const [query_index, key_index] = shownPair(trace, state, select(trace, state, this.cache));
+    const { queries, keys } = trace.tokensOf(call, state.batch);
+    const place = {
+      layer: state.layer,
+      head: state.aggregate ? null : state.head,
+      batch: state.batch,
+      query_index,
+      key_index,
+      layers: trace.calls.length,
+      heads: call.H,
+      query: queries[query_index],
+      key: keys[key_index],
+      address: this.address,
+    };
+    this.write("attn-annotations", { place });
   }
 
   /** Sets the data of the components that carry a CSS class. */
   write(css, values) {
-    for (const model of this.models.get(css) ?? []) model.data.setv(values);
+    for (const model of this.models.get(css) ?? []) model.data.setv(values, { sync: false });
   }
 
   fail(error) {
-    this.write("attn-notice", { text: `This can't be shown: ${error.message}` });
-    for (const model of this.models.get("attn-notice") ?? []) model.visible = true;
+    this.busy("");
+    this.rest(true);
+    this.notice(`This can't be shown: ${error.message}`);
+  }
+
+  /** Shows a sentence above the explorer; an empty one hides it. */
+  notice(text) {
+    if (this.served && text) this.model.send_msg({ failed: text });
+    if (this.served) return;
+    if (text) this.write("attn-notice", { text });
+    for (const model of this.models.get("attn-notice") ?? []) setIfOther(model, { visible: text !== "" });
+  }
+
+  // -- Python, where the page is served ----------------------------------------------------
+
+  /** Asks for a layer's arrays, again if others were asked for since. */
+  askLayer(layer) {
+    if (this.asked === layer) return;
+    this.asked = layer;
+    this.model.send_msg({ need: { trace: this.trace.meta.trace, layer } });
+  }
+
+  supply() {
+    const { trace, layer, arrays } = this.model.supply;
+    if (trace === this.trace?.meta.trace) this.trace.calls[layer].supply(arrays);
+    if (this.asked === layer) this.asked = null;
+  }
+
+  /** Takes the projections of another paint seed. */
+  paints() {
+    const { trace, widths } = this.model.projections;
+    if (!widths || trace !== this.trace?.meta.trace) return;
+    for (const [width, seeds] of Object.entries(widths)) Object.assign(this.trace.meta.projections[width], seeds);
+    this.changed.add("color_seed");
+    this.drawSoon();
+  }
+
+  /** Tells Python the state, at most every 60 ms, the last one always. */
+  tellLater() {
+    this.telling ??= setTimeout(() => {
+      this.telling = null;
+      if (!this.left) this.model.send_msg({ state: { ...this.state, push: this.push }, address: this.address });
+    }, TELL_WAIT_MS);
   }
 
   // -- what the reader does ---------------------------------------------------------------
 
   openHash() {
-    const texts = Object.fromEntries(new URLSearchParams(window.location.hash.slice(1)));
+    this.restore(window.location.hash.slice(1));
+  }
+
+  /** Brings back what an address holds. */
+  restore(address) {
+    const texts = Object.fromEntries(new URLSearchParams(address));
     if (Object.keys(texts).length === 0) return;
     const { state, problems } = fromAddress(this.trace, this.state, texts);
     this.set(state);
-    if (problems.length) this.fail(new Error(problems.join(" ")));
+    this.problem = problems.join(" ");
+    this.drawSoon();
   }
 
   act(message) {
@@ -340,6 +437,9 @@ class BrowserExplorer {
     else if ("key" in message) this.set({ pair: [state.query_index, message.key] });
     else if ("pair" in message) this.point(message.pair, call);
     else if (message.tap) this.tap(...message.tap, move, call);
+    else if ("restore" in message) this.restore(String(message.restore));
+    // The served page's look is Python's: the button stands in Python's header.
+    else if (this.served) this.model.send_msg(message);
     else if (message.theme === "toggle") this.set({ dark: !state.dark });
     else if ("prefers_dark" in message) {
       this.write("attn-interaction", { asks_theme: false });
@@ -371,14 +471,17 @@ class BrowserExplorer {
 export function render({ model }) {
   const anchor = document.createElement("span");
   anchor.hidden = true;
+  let explorer = null;
   const start = () => {
     try {
-      new BrowserExplorer(model).connect();
+      explorer = new BrowserExplorer(model);
+      explorer.connect();
     } catch (error) {
       anchor.hidden = false;
       anchor.textContent = `This page can't show its data: ${error.message}`;
     }
   };
   model.on("after_render", () => requestAnimationFrame(start));
+  model.on("remove", () => explorer?.leave());
   return anchor;
 }

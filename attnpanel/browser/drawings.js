@@ -1,5 +1,5 @@
 import { addInto, blindQueries, divideBy, makeMask, mix, mixColour, pool, scores } from "./attention.js";
-import { overviewTile, overviewTileOfWeights, relativeToRowPeak, softmaxRows } from "./attention.js";
+import { OVERVIEW_ROWS, overviewTile, overviewTileOfWeights, relativeToRowPeak, softmaxRows } from "./attention.js";
 import { fixed, labelsOf, shorten } from "./words_of.js";
 
 // What is computed for the head on screen, and every picture of it as plain data: attnpanel's selection.py
@@ -89,6 +89,40 @@ export function* selectJob(trace, state, cache) {
   const value = { T, S, ...mean, empty: blindQueries(mean.visible, { T, S }) };
   known.selection = { key, value };
   return value;
+}
+
+// Multiply-adds that one cell takes beside the dot products: its exponential, and drawing it.
+const SOFTMAX_WORK = 30;
+const DRAWING_WORK = 20;
+
+/**
+ * What `select` and the three heatmaps would cost now, in multiply-adds: about a million take a millisecond.
+ *
+ * @param {object} trace the layer's arrays ready
+ * @param {import("./words_of.js").State} state
+ * @param {object} cache as for select
+ * @returns {number} 0 where nothing need be computed
+ */
+export function selectionWork(trace, state, cache) {
+  const known = opened(cache, trace);
+  if (known.selection?.key === selectionKey(trace, state)) return 0;
+  const { T, S, D, Dv, H, live } = trace.calls[state.layer];
+  const heads = state.aggregate ? Array.from({ length: H }, (_, head) => head) : [state.head];
+  const scored = (head) => known.scores.has(`${state.layer} ${state.batch} ${head}`);
+  const ofHead = (head) => (live ? (scored(head) ? 0 : D) + SOFTMAX_WORK + (Dv ?? 0) : 1);
+  return T * S * heads.reduce((sum, head) => sum + ofHead(head), DRAWING_WORK);
+}
+
+/**
+ * Makes a selection that was computed elsewhere the one that `select` gives for these choices.
+ *
+ * @param {object} trace
+ * @param {import("./words_of.js").State} state
+ * @param {object} cache as for select
+ * @param {Selection} value
+ */
+export function keepSelection(trace, state, cache, value) {
+  opened(cache, trace).selection = { key: selectionKey(trace, state), value };
 }
 
 function opened(cache, trace) {
@@ -730,6 +764,23 @@ export function* overviewJob(trace, state, cache) {
 }
 
 /**
+ * What the tiles that are still missing would cost, as selectionWork says it.
+ *
+ * @param {object} trace
+ * @param {import("./words_of.js").State} state
+ * @param {object} cache as for select
+ * @returns {number}
+ */
+export function overviewWork(trace, state, cache) {
+  const tiles = tilesOf(trace, state, cache);
+  const ofCall = ({ H, T, S, D, live }, layer) => {
+    const missing = Array.from({ length: H }, (_, head) => head).filter((head) => !tiles.has(`${layer} ${head}`));
+    return missing.length * (live ? Math.min(T, OVERVIEW_ROWS) * S * (D + SOFTMAX_WORK) : T * S);
+  };
+  return trace.calls.reduce((sum, call, layer) => sum + ofCall(call, layer), 0);
+}
+
+/**
  * The shown head's tile, or the layer's whole row where the mean is shown.
  *
  * @param {object} trace
@@ -750,7 +801,15 @@ function overview(trace, state, cache, layer, head) {
   return tiles.get(key);
 }
 
-function tilesOf(trace, state, cache) {
+/**
+ * The tiles made so far for these choices, by "layer head"; tiles made elsewhere may be put in.
+ *
+ * @param {object} trace
+ * @param {import("./words_of.js").State} state
+ * @param {object} cache as for select
+ * @returns {Map<string, {values: Float32Array, rows: number, columns: number}>}
+ */
+export function tilesOf(trace, state, cache) {
   const known = opened(cache, trace);
   const setting = `${state.batch} ${ruleOf(state)}`;
   if (known.setting !== setting) {

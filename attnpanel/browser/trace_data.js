@@ -18,6 +18,7 @@ export function openTrace(meta, payloads) {
   const calls = meta.calls.map((fields, index) => openCall(fields, payloads[index], meta));
   return {
     ...meta,
+    meta,
     calls,
     tokensOf(call, batch) {
       const own = meta.labels[calls.indexOf(call)][batch];
@@ -29,11 +30,13 @@ export function openTrace(meta, payloads) {
 
 function openCall(fields, payload, meta) {
   const { B, H, Hkv, T, S, D, Dv } = fields;
+  let packed = payload;
   let arrays = null;
   let opening = null;
-  let arrived;
-  const supplied = new Promise((resolve) => (arrived = resolve));
-  const take = (bytes) => {
+  const later = {};
+  const supplied = new Promise((resolve, reject) => Object.assign(later, { resolve, reject }));
+  const open = async () => {
+    const bytes = typeof packed === "string" ? await inflate(packed) : new Uint8Array(packed);
     arrays ??= split(bytes, fields.arrays);
   };
   const cache = new Map();
@@ -49,15 +52,20 @@ function openCall(fields, payload, meta) {
     get opened() {
       return arrays !== null;
     },
-    /** Decompresses the call's arrays once; waits for those that are supplied. */
+    /** What `supply` takes: the arrays as they came; undefined where they have not come yet. */
+    get packed() {
+      return packed;
+    },
+    /** Opens the call's arrays once; waits for those that are supplied. */
     ready() {
-      opening ??= payload === undefined ? supplied : inflate(payload).then(take);
+      opening ??= packed === undefined ? supplied : open();
       return opening;
     },
-    /** Takes the call's arrays, not compressed. */
-    supply(buffer) {
-      take(new Uint8Array(buffer));
-      arrived();
+    /** Takes the call's arrays: a base64 text, compressed, or an ArrayBuffer as it is. */
+    supply(arrived) {
+      packed = arrived;
+      opening = open();
+      opening.then(later.resolve, later.reject);
     },
     query: (batch, head) => part("query", batch * H + head, T * D),
     key: (batch, head) => part("key", batch * Hkv + shared(head), S * D),

@@ -8,6 +8,8 @@ export function render({ model }) {
     main.textContent = model.text;
     aside.textContent = model.aside;
     line.className = `attn-words ${model.tone}`;
+    line.hidden = model.text === "" && model.aside === "";
+    if (model.tone === "busy") line.role = "status"; // said by a screen reader when it comes
     line.replaceChildren(main, " ", aside);
   };
   model.on(["text", "aside", "tone"], draw);

@@ -220,7 +220,7 @@ export function bounds(trace, state) {
     temperature: [0.01, 100],
     pad_len: [0, call.S],
     window: [1, Math.max(call.T, call.S)],
-    color_seed: [0, 2 ** 31 - 1],
+    color_seed: [0, (trace.seeds ?? 2 ** 31) - 1], // a report holds a few projections only
   };
 }
 

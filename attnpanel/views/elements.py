@@ -11,7 +11,6 @@ from bokeh.models import (
     BoxAnnotation,
     ColumnDataSource,
     CustomJSTickFormatter,
-    FixedTicker,
     Quad,
     Text,
 )
@@ -227,8 +226,10 @@ def _fit_level(labels: Sequence[str], drawing: Drawing) -> bool:
 
 def _ticker(length: float) -> Any:
     """Every position where all labels fit, else an even thinning that grows denser on zoom."""
-    if length <= 24:
-        return FixedTicker(ticks=list(range(round(length) + 1)))
+    # One kind of ticker whatever the length: the page changes its numbers, not the model.
     return AdaptiveTicker(
-        desired_num_ticks=14, min_interval=1, mantissas=[1, 2, 5], num_minor_ticks=0
+        desired_num_ticks=24 if length <= 24 else 14,
+        min_interval=1,
+        mantissas=[1, 2, 5],
+        num_minor_ticks=0,
     )

@@ -51,8 +51,14 @@ async ([limit, quiet]) => {
   const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
   const start = performance.now()
   const left = () => quiet - performance.now() + Math.max(watch.heard, start)
+  // The explorers that the page itself draws.
+  const drivers = () => {
+    const models = [...(Bokeh.documents[0]?._all_models.values() ?? [])]
+    return models.filter((one) => one.data?.attributes && "at_rest" in one.data.attributes)
+  }
   while (performance.now() < start + limit) {
     while (left() > 0) await wait(left())
+    if (drivers().some((one) => !one.data.at_rest)) { await wait(20); continue }
     const {heard, answers} = watch
     watch.socket.ask()
     while (watch.answers === answers && performance.now() < start + limit) await wait(4)
@@ -68,7 +74,8 @@ SOURCE = """
     let text = ""
     for (let i = 0; i < bytes.length; i += 32768)
       text += String.fromCharCode(...bytes.subarray(i, i + 32768))
-    return {bytes: btoa(text), dtype: array.dtype, shape: [...(array.shape ?? [array.length])]}
+    const dtype = array.dtype ?? array.constructor.name.replace("Array", "").toLowerCase()
+    return {bytes: btoa(text), dtype, shape: [...(array.shape ?? [array.length])]}
   }
   const pack = (column) =>
     ArrayBuffer.isView(column) ? base64(column)
@@ -231,4 +238,6 @@ def _same(one: object, other: object, within: float) -> bool:
         return len(one) == len(other) and all(
             _same(*pair, within) for pair in zip(one, other, strict=True)
         )
+    if isinstance(one, float) and isinstance(other, float):
+        return bool(np.isclose(one, other, rtol=0, atol=within, equal_nan=True))
     return one == other

@@ -74,7 +74,7 @@ def ask(page, text: str) -> None:
 def test_the_prompt_says_that_it_is_busy_and_opens_where_it_finds_the_trophy(served, page):
     open_explorer(page, served)
     source_button(page, "Prompt").click()
-    page.locator("p.attn-words.busy").wait_for()
+    page.locator("p.attn-words.busy:visible").wait_for()
     wait_for_model(page)
 
     assert notice(page) == ""

@@ -67,8 +67,10 @@ def test_512_tokens_are_shown_cell_by_cell(toy):
 
     call = toy_trace(T=512).calls[0]
     expected, colours = reckon(call, 1), paints(call, 1)
-    np.testing.assert_allclose(matrix(toy, "scores"), expected.scores, **CLOSE)
-    np.testing.assert_allclose(matrix(toy, "weights"), expected.weights, **CLOSE)
+    # Float32 rounds a score by what the largest of its terms leave, and a weight by as much.
+    rounding = {"rtol": 1e-6, "atol": np.finfo(np.float32).eps * np.abs(expected.scores).max()}
+    np.testing.assert_allclose(matrix(toy, "scores"), expected.scores, **rounding)
+    np.testing.assert_allclose(matrix(toy, "weights"), expected.weights, **rounding)
     np.testing.assert_allclose(matrix(toy, "output"), expected.output, **CLOSE)
     np.testing.assert_allclose(source(toy, "attn:row")["weight"], expected.weights[3], **CLOSE)
     # Only the heaviest tokens have a swatch of their own; the others share one.
