@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test bench-ui pictures check format clean
+.PHONY: help install serve test bench-ui bench-report pictures check format clean
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 PIP_INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  make serve PORT=8000 ADDRESS=0.0.0.0 ARGS='my.trace'    ARGS= goes to attnpanel serve"
 	@echo "  make test ARGS='-k masks'                               ARGS= goes to pytest"
@@ -45,6 +45,10 @@ test: install ## Run the whole test suite, in a real browser too (ARGS=)
 bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench ui $(ARGS)
+
+bench-report: install ## Measure the offline report and its peers; writes bench/results (12 minutes)
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench report $(ARGS)
 
 pictures: install ## Take the README's screenshots anew into docs/pictures
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \

@@ -1,4 +1,4 @@
-"""The command line of the bench: `python -m bench ui`; arguments only, no logic."""
+"""The command line of the bench: `python -m bench ui | report`; arguments only, no logic."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.results import read, write
+from bench.browser import MeasurementError
+from bench.report import cases
+from bench.report.measure import measure as measure_report
+from bench.report.results import ReportRun
+from bench.report.table import report_table
+from bench.results import UiRun, read, write
 from bench.tables import ui_table
-from bench.ui import FULL, QUICK, MeasurementError, measure
+from bench.ui import FULL, QUICK
+from bench.ui import measure as measure_ui
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,35 +54,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _ui_arguments(parser: argparse.ArgumentParser) -> None:
+def _arguments(name: str) -> Callable[[argparse.ArgumentParser], None]:
+    """Return what adds the arguments that every measurement has."""
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--quick", action="store_true", help="a small run, to see that measuring works"
+        )
+        parser.add_argument(
+            "-o",
+            "--output",
+            type=Path,
+            metavar="FILE.json",
+            help=f"where the result goes (default {RESULTS}/{name}-<date>.json)",
+        )
+        parser.add_argument(
+            "--table",
+            type=Path,
+            metavar="FILE.json",
+            help="measure nothing: print this result's table",
+        )
+
+    return add
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    _arguments("report")(parser)
     parser.add_argument(
-        "--quick", action="store_true", help="a small run, to see that measuring works"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="FILE.json",
-        help=f"where the result goes (default {RESULTS}/ui-<date>.json)",
-    )
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE.json", help="measure nothing: print this result's table"
+        "--skip-peers", action="store_true", help="the report alone: installs nothing, no network"
     )
 
 
 def _ui(options: argparse.Namespace) -> None:
     if options.table is not None:
-        print(ui_table(read(options.table)))
+        print(ui_table(read(options.table, UiRun)))
         return
-    path = options.output or RESULTS / f"ui-{datetime.now(UTC):%Y-%m-%d}.json"
-    run = measure(QUICK if options.quick else FULL)
-    write(run, path)
+    run = measure_ui(QUICK if options.quick else FULL)
+    _keep(run, options.output, "ui")
     print(ui_table(run))
+
+
+def _report(options: argparse.Namespace) -> None:
+    if options.table is not None:
+        print(report_table(read(options.table, ReportRun)))
+        return
+    preset = cases.QUICK if options.quick else cases.FULL
+    run = measure_report(preset, peers=not options.skip_peers)
+    _keep(run, options.output, "report")
+    print(report_table(run))
+
+
+def _keep(run: UiRun | ReportRun, output: Path | None, name: str) -> None:
+    path = output or RESULTS / f"{name}-{datetime.now(UTC):%Y-%m-%d}.json"
+    write(run, path)
     print(f"bench: wrote {path}", file=sys.stderr)
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("ui", "slider to picture, start and import", _ui_arguments, _ui),
+    Command("ui", "slider to picture, start and import", _arguments("ui"), _ui),
+    Command("report", "the offline report and its peers", _report_arguments, _report),
 )
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ WHAT_TO_DO = (
 )
 
 
+class MeasurementError(RuntimeError):
+    """What was to be measured did not happen."""
+
+
 def find_browser() -> str | None:
     """Return the path of the first browser that starts, or None.
 

@@ -10,13 +10,14 @@ import tempfile
 import types
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bench.environment import Environment  # noqa: TC001 - get_type_hints looks it up
 
 UI_SCHEMA: Final = "attnpanel.bench-ui/1"
 Samples = tuple[float, ...]
-ControlName = Literal["token", "temperature", "head"]
+Run = TypeVar("Run")
+ControlName = Literal["token", "temperature", "head", "aggregate"]
 
 
 class ResultFileError(ValueError):
@@ -25,13 +26,13 @@ class ResultFileError(ValueError):
 
 @dataclass(frozen=True)
 class Interaction:
-    """One slider, moved many times at one sequence length.
+    """One control, moved many times at one sequence length.
 
     Attributes
     ----------
     query_len : int
         T, which is also the number of keys.
-    control : {"token", "temperature", "head"}
+    control : {"token", "temperature", "head", "aggregate"}
     source : str
         The data source whose first change ends `data_s`.
     plots : tuple of str
@@ -55,8 +56,8 @@ class Interaction:
     pixels_changed: bool
 
     def __post_init__(self) -> None:
-        _check_seconds("data_s", self.data_s)
-        _check_seconds("paint_s", self.paint_s)
+        check_seconds("data_s", self.data_s)
+        check_seconds("paint_s", self.paint_s)
         if len(self.data_s) != len(self.paint_s):
             raise ValueError(
                 "data_s and paint_s must be as long as each other; "
@@ -90,18 +91,18 @@ class UiRun:
     import_s: dict[str, Samples]
 
     def __post_init__(self) -> None:
-        _check_seconds("address_s", self.address_s)
-        _check_seconds("first_paint_s", self.first_paint_s)
+        check_seconds("address_s", self.address_s)
+        check_seconds("first_paint_s", self.first_paint_s)
         for statement, seconds in self.import_s.items():
-            _check_seconds(f"import_s[{statement!r}]", seconds)
+            check_seconds(f"import_s[{statement!r}]", seconds)
 
 
-def write(run: UiRun, path: Path) -> None:
+def write(run: Any, path: Path) -> None:
     """Write a run as JSON; the file appears whole or not at all.
 
     Parameters
     ----------
-    run : UiRun
+    run : UiRun or another run's frozen dataclass
     path : path
         Its folder is made where there is none.
     """
@@ -122,8 +123,14 @@ def write(run: UiRun, path: Path) -> None:
         raise
 
 
-def read(path: Path) -> UiRun:
+def read(path: Path, kind: type[Run]) -> Run:
     """Read a run that :func:`write` wrote.
+
+    Parameters
+    ----------
+    path : path
+    kind : type
+        UiRun or another run's dataclass, whose `schema` says which files it reads.
 
     Raises
     ------
@@ -134,21 +141,23 @@ def read(path: Path) -> UiRun:
     """
     try:
         content = json.loads(path.read_bytes())
-        _check_schema(content)
-        run = _build(UiRun, content, "run")
+        _check_schema(content, kind)
+        run = _build(kind, content, "run")
     except (ValueError, RecursionError, OverflowError) as error:
         raise ResultFileError(f"{path} is not a result of the bench: {error}") from None
-    assert isinstance(run, UiRun)  # noqa: S101 - for mypy: _build makes what it was asked for
+    assert isinstance(run, kind)  # noqa: S101 - for mypy: _build makes what it was asked for
     return run
 
 
-def _check_schema(content: Any) -> None:
+def _check_schema(content: Any, kind: type) -> None:
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != UI_SCHEMA:
-        raise ValueError(f"schema must be {UI_SCHEMA!r}; got {str(schema)[:60]!r}")
+    (expected,) = get_args(get_type_hints(kind)["schema"])
+    if schema != expected:
+        raise ValueError(f"schema must be {expected!r}; got {str(schema)[:60]!r}")
 
 
-def _check_seconds(name: str, seconds: Samples) -> None:
+def check_seconds(name: str, seconds: Samples) -> None:
+    """Raise ValueError unless these are durations, at least one."""
     if not seconds or not all(math.isfinite(one) and one >= 0 for one in seconds):
         raise ValueError(f"{name} must hold finite seconds, 0 or more, at least one; got {seconds}")
 

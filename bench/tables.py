@@ -42,7 +42,7 @@ def ui_table(run: UiRun) -> str:
         times = [data.p50, data.p95, data.least, data.most]
         times += [paint.p50, paint.p95, paint.least, paint.most]
         pixels = "yes" if one.pixels_changed else "NO"
-        cells = [str(one.query_len), one.control, *map(_milliseconds, times), str(data.count)]
+        cells = [str(one.query_len), one.control, *map(milliseconds, times), str(data.count)]
         sliders.append([*cells, str(one.lost), pixels])
     starts = [
         ("`attnpanel serve` → its address", run.address_s),
@@ -52,21 +52,21 @@ def ui_table(run: UiRun) -> str:
     times_s = [(name, spread(seconds)) for name, seconds in starts]
     return "\n\n".join(
         [
-            _markdown(
+            markdown(
                 ["T", "slider", *_heads("data"), *_heads("paint"), "n", "lost", "pixels"],
                 sliders,
             ),
             "Milliseconds from the key press to the new data in the browser, and to the new "
             "picture on screen. Lost: presses that showed nothing. Pixels: seen to have changed by "
             "then.",
-            _markdown(
+            markdown(
                 ["seconds", "median", "min", "max", "n"],
                 [
                     [name, f"{s.p50:.2f}", f"{s.least:.2f}", f"{s.most:.2f}", str(s.count)]
                     for name, s in times_s
                 ],
             ),
-            _environment_lines(run.environment),
+            environment_lines(run.environment),
         ]
     )
 
@@ -75,12 +75,13 @@ def _heads(what: str) -> list[str]:
     return [f"{what} p50", "p95", "min", "max"]
 
 
-def _milliseconds(seconds: float) -> str:
+def milliseconds(seconds: float) -> str:
+    """Return whole milliseconds."""
     return f"{seconds * 1000:.0f}"
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose columns line up as text too; all but the first two are right-aligned."""
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table whose columns line up as text too, all right-aligned."""
     lines = [list(head), *map(list, rows)]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     rule = [f"{'-' * (width - 1)}:" for width in widths]
@@ -90,7 +91,8 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def _environment_lines(environment: Environment) -> str:
+def environment_lines(environment: Environment) -> str:
+    """Return where a run was made, as a list."""
     memory = environment.memory_bytes
     before, after = (
         "unknown" if load is None else f"{load[0]:.2f}"

@@ -1,6 +1,6 @@
 // Runs inside the measured page: notes when keys arrive, data sources change and plots are painted.
-// Times are performance.now() in milliseconds. Python hands over {sources, plots, quietMs} as the
-// page opens, and reads window.attnBench.
+// Times are performance.now() in milliseconds. Python hands over {sources, plots, quietMs,
+// frames} as the page opens, and reads window.attnBench.
 
 function installAttnBench(options) {
   const now = () => performance.now();
@@ -88,19 +88,35 @@ function installAttnBench(options) {
     );
   };
 
-  // Prepares one press of an arrow key on the slider that holds the focus; returns which key, so
-  // that the slider walks from end to end and back. With `check` pixels are compared as well.
+  // The longest time without an animation frame, from the key press until the page is quiet.
+  const watchFrames = (of) => {
+    let last = now();
+    const frame = () => {
+      if (interaction !== of) return;
+      const at = now();
+      if (of.start !== null) of.longest = Math.max(of.longest, at - Math.max(last, of.start));
+      last = at;
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  };
+
+  // Prepares one press on the control that holds the focus; returns which key: the space bar for a
+  // checkbox, or the arrow that lets a slider walk from end to end and back. With `check` pixels are compared as well.
   bench.arm = (control, check) => {
     let focus = document.activeElement;
     while (focus?.shadowRoot?.activeElement) focus = focus.shadowRoot.activeElement;
-    if (focus?.getAttribute("role") !== "slider") return null;
+    const box = focus?.type === "checkbox";
+    if (!box && focus?.getAttribute("role") !== "slider") return null;
+    const hashes = check ? Object.fromEntries(control.plots.map((plot) => [plot, hash(plot)])) : null;
+    interaction = { ...control, start: null, data: null, paints: [], hashes, longest: null };
+    if (options.frames) watchFrames(interaction);
+    if (box) return "Space";
     const [value, least, most] = ["now", "min", "max"].map((name) =>
       Number(focus.getAttribute(`aria-value${name}`)),
     );
     if (value >= most) forward = false;
     if (value <= least) forward = true;
-    const hashes = check ? Object.fromEntries(control.plots.map((plot) => [plot, hash(plot)])) : null;
-    interaction = { ...control, start: null, data: null, paints: [], hashes };
     return forward ? "ArrowRight" : "ArrowLeft";
   };
 
@@ -129,6 +145,7 @@ function installAttnBench(options) {
       data_s: (data - start) / 1000,
       paint_s: (Math.max(...mine.map((paint) => paint.shown)) - start) / 1000,
       paints: paints.map((paint) => [paint.plot, (paint.shown - start) / 1000]),
+      longest_gap_s: interaction.longest === null ? null : interaction.longest / 1000,
       pixels_changed: hashes === null ? null : plots.every(pixels),
     };
   };

@@ -1,23 +1,10 @@
 """How long a reader waits: slider to picture, server to first picture, and the import.
 
-A slider is moved by real arrow keys on its focused handle. That goes all the way a reader's
-key goes: through the slider's own code, the browser's model, the server or whatever computes
-instead of it, and back; setting the model's value would skip the first steps and would not
-notice a slider that loses its focus. The slider walks from end to end and back, so that every
-press shows something else than the one before.
-
-A press counts from the moment the browser received the key (the event's own time). `data_s`
-ends when the first change of the control's data source is announced in the page, be it
-replaced or written in place. `paint_s` ends in the second animation frame after the last
-repaint of the control's plots: their canvases have changed by then, and the first of the two
-frames, which presents them, is through with style, layout and drawing. So the floor of
-`paint_s` is two frames, 33 ms at 60 Hz. The overview of all heads waits for a pause by design
-and is not counted. The next press comes when the page has been quiet for `QUIET_S`.
+What a press is and what is timed stands in bench/sliders.py.
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -30,29 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.sources.toy import toy_trace
 from attnpanel.trace import Trace
-from bench.browser import ARGUMENTS, WHAT_TO_DO, find_browser
+from bench.browser import ARGUMENTS, WHAT_TO_DO, MeasurementError, find_browser
 from bench.environment import ROOT, describe, load
-from bench.results import UI_SCHEMA, ControlName, Interaction, UiRun
+from bench.results import UI_SCHEMA, UiRun
+from bench.sliders import CONTROLS, interaction, settle, watching_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SCRIPT = Path(__file__).with_suffix(".js")
+    from bench.results import Interaction
+
 HEADS, D_MODEL = 12, 384
 SCORE_SPREAD = 3.0  # standard deviation of the scores
 VIEWPORT = {"width": 1440, "height": 900}
-# Longer than the overview's wait and its drawing, which must not fall into the next press.
-QUIET_S = 0.5
 LIMIT_S = 60.0  # for a page to open
-PRESS_LIMIT_S = 20.0  # a press that has shown nothing by then is lost
-MOST_LOST = 3
 START_LIMIT_S = 120.0
-PLOTS = ("scores", "weights", "output", "row", "swatches", "grid")
 IMPORTS = ("pass", "import numpy", "import attnpanel")
-
-
-class MeasurementError(RuntimeError):
-    """What was to be measured did not happen."""
 
 
 @dataclass(frozen=True)
@@ -68,33 +48,6 @@ class Preset:
 
 FULL = Preset("full", (8, 64, 256, 512, 1024, 2048), presses=30, starts=5, imports=7)
 QUICK = Preset("quick", (8, 64), presses=5, starts=1, imports=1)
-
-
-@dataclass(frozen=True)
-class Control:
-    """A slider, the data source it must change and the plots that show it."""
-
-    name: ControlName
-    css_class: str
-    source: str
-    plots: tuple[str, ...]
-
-
-CONTROLS = (
-    Control("token", "attn-control-query_index", "attn:row", ("row", "swatches")),
-    Control(
-        "temperature",
-        "attn-control-temperature",
-        "attn:weights",
-        ("weights", "output", "row", "swatches"),
-    ),
-    Control(
-        "head",
-        "attn-control-head",
-        "attn:weights",
-        ("scores", "weights", "output", "row", "swatches"),
-    ),
-)
 
 
 def measure(preset: Preset) -> UiRun:
@@ -192,10 +145,7 @@ def _page(browser: Any, address: str) -> Iterator[Any]:
     """The address in a browser context of its own, from its first heatmap on."""
     context = browser.new_context(viewport=VIEWPORT)
     try:
-        sources = [f"attn:{plot}" for plot in PLOTS]
-        options = {"sources": sources, "plots": PLOTS, "quietMs": QUIET_S * 1000}
-        script = f"{SCRIPT.read_text('utf-8')}\ninstallAttnBench({json.dumps(options)})"
-        context.add_init_script(script)
+        context.add_init_script(watching_script())
         page = context.new_page()
         page.set_default_timeout(LIMIT_S * 1000)
         page.goto(address)
@@ -216,10 +166,10 @@ def _interactions(browser: Any, preset: Preset, folder: Path) -> Iterator[Intera
         for length, path in paths.items():
             with _page(browser, f"{address}?source=file&trace={path.name}") as page:
                 page.evaluate("attnBench.watch()")
-                _settle(page, f"opening T={length}", LIMIT_S)
+                settle(page, f"opening T={length}", LIMIT_S)
                 for control in CONTROLS:
                     _say(f"T={length} {control.name}")
-                    yield _interaction(page, control, length, preset.presses)
+                    yield interaction(page, control, length, preset.presses)
 
 
 def _toy(length: int) -> Trace:
@@ -232,50 +182,6 @@ def _toy(length: int) -> Trace:
     call = trace.calls[0]
     milder = replace(call, scale=call.scale * SCORE_SPREAD / D_MODEL)
     return Trace([milder], query_tokens=trace.query_tokens, source=trace.source)
-
-
-def _interaction(page: Any, control: Control, length: int, presses: int) -> Interaction:
-    """Press the slider's arrow keys: once to warm up, then timed, then once to compare pixels."""
-    handle = page.locator(f".{control.css_class} .noUi-handle")
-    handle.focus()
-    samples: list[dict[str, Any]] = []
-    lost = 0
-    while len(samples) < presses + 2:
-        try:
-            # Pixels last, since reading a canvas back makes later drawing on it slower.
-            samples.append(_press(page, control, length, check=len(samples) == presses + 1))
-        except MeasurementError as error:
-            lost += 1
-            _say(f"lost: {error}")
-            if lost > MOST_LOST:
-                raise
-    _, *timed, checked = samples
-    return Interaction(
-        query_len=length,
-        control=control.name,
-        source=control.source,
-        plots=control.plots,
-        data_s=tuple(sample["data_s"] for sample in timed),
-        paint_s=tuple(sample["paint_s"] for sample in timed),
-        lost=lost,
-        pixels_changed=checked["pixels_changed"],
-    )
-
-
-def _press(page: Any, control: Control, length: int, *, check: bool = False) -> dict[str, Any]:
-    wanted = {"source": control.source, "plots": control.plots}
-    key = page.evaluate("([wanted, check]) => attnBench.arm(wanted, check)", [wanted, check])
-    if key is None:
-        raise MeasurementError(f"the {control.name} slider at T={length} lost the focus")
-    page.keyboard.press(key)
-    return _settle(page, f"{key} on the {control.name} slider at T={length}", PRESS_LIMIT_S)
-
-
-def _settle(page: Any, what: str, limit_s: float) -> dict[str, Any]:
-    sample: dict[str, Any] = page.evaluate(f"attnBench.settled({limit_s * 1000})")
-    if "lacking" in sample:
-        raise MeasurementError(f"{what}: {sample['lacking']} within {limit_s:.0f} s")
-    return sample
 
 
 def _say(what: str) -> None:

@@ -57,7 +57,7 @@ def damaged(run: UiRun, tmp_path, change) -> str:
     change(content)
     path.write_text(json.dumps(content))
     with pytest.raises(ResultFileError) as caught:
-        read(path)
+        read(path, UiRun)
     assert str(caught.value).startswith(f"{path} is not a result of the bench: ")
     return str(caught.value)
 
@@ -65,7 +65,7 @@ def damaged(run: UiRun, tmp_path, change) -> str:
 def test_what_was_written_is_read_again(run, tmp_path):
     write(run, tmp_path / "new" / "run.json")
 
-    assert read(tmp_path / "new" / "run.json") == run
+    assert read(tmp_path / "new" / "run.json", UiRun) == run
 
 
 def test_a_run_that_cannot_be_written_leaves_the_old_file(run, tmp_path):
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_result_is_one_error(tmp_path, content):
     path.write_bytes(content)
 
     with pytest.raises(ResultFileError):
-        read(path)
+        read(path, UiRun)
 
 
 def test_another_schema_is_named(run, tmp_path):
@@ -108,7 +108,8 @@ def test_another_schema_is_named(run, tmp_path):
         (lambda c: c["interactions"].append(7), "run.interactions[2] must be an object; got '7'"),
         (
             lambda c: c["interactions"][1].update(control="mask"),
-            "run.interactions[1].control must be one of token, temperature, head; got 'mask'",
+            "run.interactions[1].control must be one of token, temperature, head, aggregate; "
+            "got 'mask'",
         ),
         (
             lambda c: c["interactions"][0].update(pixels_changed=1),
@@ -150,7 +151,7 @@ def test_a_whole_number_of_seconds_is_a_time(run, tmp_path):
     write(run, path)
     path.write_text(path.read_text().replace("4.0", "4"))
 
-    assert read(path) == run
+    assert read(path, UiRun) == run
 
 
 def test_a_run_is_noisy_when_more_wanted_to_run_than_there_are_cores(run):

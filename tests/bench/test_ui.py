@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from bench.browser import WHAT_TO_DO, find_browser
-from bench.results import read
+from bench.results import UiRun, read
 from bench.tables import ui_table
 
 pytestmark = pytest.mark.browser
@@ -29,7 +29,7 @@ def quick(root, tmp_path_factory):
 
 
 def test_a_quick_run_measures_every_slider_at_every_length(quick):
-    run = read(quick[0])
+    run = read(quick[0], UiRun)
 
     measured = [(one.query_len, one.control) for one in run.interactions]
     assert measured == [(T, name) for T in (8, 64) for name in ("token", "temperature", "head")]
@@ -37,7 +37,7 @@ def test_a_quick_run_measures_every_slider_at_every_length(quick):
 
 
 def test_the_picture_comes_after_its_data_and_not_sooner_than_two_frames(quick):
-    for one in read(quick[0]).interactions:
+    for one in read(quick[0], UiRun).interactions:
         for data_s, paint_s in zip(one.data_s, one.paint_s, strict=True):
             assert 0 < data_s < paint_s
             # Frames are not evenly spaced; what must never pass is no frame or one.
@@ -45,11 +45,11 @@ def test_the_picture_comes_after_its_data_and_not_sooner_than_two_frames(quick):
 
 
 def test_the_pixels_of_every_plot_have_changed_when_a_paint_is_counted(quick):
-    assert all(one.pixels_changed for one in read(quick[0]).interactions)
+    assert all(one.pixels_changed for one in read(quick[0], UiRun).interactions)
 
 
 def test_the_first_picture_comes_after_the_address(quick):
-    run = read(quick[0])
+    run = read(quick[0], UiRun)
 
     assert 0 < run.address_s[0] < run.first_paint_s[0]
     assert list(run.import_s) == ["pass", "import numpy", "import attnpanel"]
@@ -58,4 +58,4 @@ def test_the_first_picture_comes_after_the_address(quick):
 def test_what_is_printed_is_the_table_of_the_file(quick):
     path, printed = quick
 
-    assert printed == ui_table(read(path)) + "\n"
+    assert printed == ui_table(read(path, UiRun)) + "\n"

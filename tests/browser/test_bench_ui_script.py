@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench.ui import SCRIPT
+from bench.sliders import SCRIPT
 
 OPTIONS = {"sources": ["attn:weights"], "plots": ["weights"], "quietMs": 100}
 WANTED = {"source": "attn:weights", "plots": ["weights"]}
@@ -144,3 +144,26 @@ def test_a_lost_focus_is_noticed(stage):
     stage.evaluate("slider.blur()")
 
     assert stage.evaluate("wanted => attnBench.arm(wanted, false)", WANTED) is None
+
+
+def test_a_checkbox_is_pressed_by_the_space_bar(stage):
+    stage.evaluate(
+        """() => {
+          document.body.insertAdjacentHTML("beforeend", "<input type='checkbox'>")
+          document.querySelector("input").focus()
+        }"""
+    )
+
+    assert stage.evaluate("wanted => attnBench.arm(wanted, false)", WANTED) == "Space"
+
+
+def test_the_longest_time_without_a_frame_is_told_to_who_asks(stage, press):
+    busy = "const end = performance.now() + 300; while (performance.now() < end);"
+    assert press("replace(); paint('blue')")["longest_gap_s"] is None
+
+    install = f"installAttnBench({json.dumps({**OPTIONS, 'frames': True})})"
+    stage.evaluate(f"() => {{ {SCRIPT.read_text()}\n{install}; attnBench.watch() }}")
+
+    assert press(f"replace(); paint('green'); {busy}")["longest_gap_s"] > 0.298
+    # A frame takes 17 ms; the rest is for a busy machine.
+    assert press("replace(); paint('blue')")["longest_gap_s"] < 0.298
