@@ -152,13 +152,17 @@ class BrowserExplorer {
     const run = ++this.started;
     const { trace, state } = this;
     const made = await this.prepare(run);
-    if (made === null || run !== this.started || this.left) return;
+    // A frame that was asked for meanwhile draws a newer state, of which `changed` tells.
+    if (made === null || run !== this.started || this.frame !== null || this.left) return;
     const changed = this.changed;
     this.changed = new Set();
     const look = trace.looks[state.dark ? "dark" : "light"];
+    // What lays the page out comes before what is drawn: showing a widget or a sentence paints every plot at
+    // once, as a new height does (see applyDrawings).
+    this.notice(this.problem);
+    this.problem = "";
     if (!(changed.size === 1 && changed.has("pair"))) {
       const selection = select(trace, state, this.cache);
-      // The widgets first: showing or hiding one lays the page out, as a new height does (see applyDrawings).
       this.follow();
       const due = FIRST.filter((name) => DRAWINGS[name].depends.some((one) => changed.has(one)));
       const drawing = (name) => made[name] ?? DRAWINGS[name].draw(trace, state, this.cache);
@@ -175,8 +179,6 @@ class BrowserExplorer {
     if (!this.served) this.drawOverview(changed, look);
     else this.tellLater();
     this.numbersLater();
-    this.notice(this.problem);
-    this.problem = "";
   }
 
   /**
@@ -326,9 +328,9 @@ class BrowserExplorer {
     this.write("attn-token-strip", names.keys === this.named ? { content } : { names, content });
     this.named = names.keys;
     this.address = new URLSearchParams(toAddress(trace, state, selection)).toString();
-    if (!this.served && window.location.hash !== `#${this.address}`) {
-      window.history.replaceState(null, "", `#${this.address}`);
-    }
+    if (this.served) return;
+    const hash = `#${this.address}${this.theme ? `&theme=${this.theme}` : ""}`;
+    if (window.location.hash !== hash) window.history.replaceState(null, "", hash);
   }
 
   /** Tells the notes what they would mark now. */
@@ -406,7 +408,16 @@ class BrowserExplorer {
   // -- what the reader does ---------------------------------------------------------------
 
   openHash() {
+    const theme = new URLSearchParams(window.location.hash.slice(1)).get("theme");
+    if (theme === "dark" || theme === "light") this.choose(theme);
     this.restore(window.location.hash.slice(1));
+  }
+
+  /** Takes the look that the reader chose, whatever the system prefers. */
+  choose(theme) {
+    this.theme = theme;
+    this.write("attn-interaction", { asks_theme: false });
+    this.set({ dark: theme === "dark" });
   }
 
   /** Brings back what an address holds. */
@@ -440,10 +451,10 @@ class BrowserExplorer {
     else if ("restore" in message) this.restore(String(message.restore));
     // The served page's look is Python's: the button stands in Python's header.
     else if (this.served) this.model.send_msg(message);
-    else if (message.theme === "toggle") this.set({ dark: !state.dark });
+    else if (message.theme === "toggle") this.choose(state.dark ? "light" : "dark");
     else if ("prefers_dark" in message) {
       this.write("attn-interaction", { asks_theme: false });
-      this.set({ dark: message.prefers_dark });
+      if (!this.theme) this.set({ dark: message.prefers_dark });
     }
   }
 
@@ -468,6 +479,14 @@ class BrowserExplorer {
   }
 }
 
+/** Says at the top of the page why nothing on it is live. */
+function refuse(model, error) {
+  for (const notice of modelsByClass(model.document).get("attn-notice") ?? []) {
+    notice.data.setv({ text: `This page can't show its data: ${error.message}` }, { sync: false });
+    notice.setv({ visible: true }, { sync: false });
+  }
+}
+
 export function render({ model }) {
   const anchor = document.createElement("span");
   anchor.hidden = true;
@@ -477,8 +496,7 @@ export function render({ model }) {
       explorer = new BrowserExplorer(model);
       explorer.connect();
     } catch (error) {
-      anchor.hidden = false;
-      anchor.textContent = `This page can't show its data: ${error.message}`;
+      refuse(model, error);
     }
   };
   model.on("after_render", () => requestAnimationFrame(start));

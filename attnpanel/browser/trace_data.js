@@ -36,7 +36,10 @@ function openCall(fields, payload, meta) {
   const later = {};
   const supplied = new Promise((resolve, reject) => Object.assign(later, { resolve, reject }));
   const open = async () => {
-    const bytes = typeof packed === "string" ? await inflate(packed) : new Uint8Array(packed);
+    const bytes = typeof packed === "string" ? await inflate(packed).catch(() => null) : new Uint8Array(packed);
+    if (bytes?.length !== sizeOf(fields.arrays)) {
+      throw new Error(`the data of layer ${fields.index} is damaged or cut short: get the file again`);
+    }
     arrays ??= split(bytes, fields.arrays);
   };
   const cache = new Map();
@@ -145,7 +148,7 @@ function split(bytes, layout) {
   let start = 0;
   for (const { name, dtype, shape } of layout) {
     const width = WIDTHS[dtype];
-    const count = shape.reduce((product, size) => product * size, 1);
+    const count = countOf(shape);
     const joined = new Uint8Array(count * width);
     for (let w = 0; w < width; w++) {
       for (let i = 0; i < count; i++) joined[i * width + w] = bytes[start + w * count + i];
@@ -153,8 +156,15 @@ function split(bytes, layout) {
     arrays[name] = { dtype, shape, bytes: joined };
     start += count * width;
   }
-  if (start !== bytes.length) throw new Error(`a layer's data must have ${start} bytes; it has ${bytes.length}`);
   return arrays;
+}
+
+function countOf(shape) {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+function sizeOf(layout) {
+  return layout.reduce((sum, { dtype, shape }) => sum + WIDTHS[dtype] * countOf(shape), 0);
 }
 
 async function inflate(base64) {

@@ -71,13 +71,14 @@ def test_512_tokens_are_shown_cell_by_cell(toy):
     rounding = {"rtol": 1e-6, "atol": np.finfo(np.float32).eps * np.abs(expected.scores).max()}
     np.testing.assert_allclose(matrix(toy, "scores"), expected.scores, **rounding)
     np.testing.assert_allclose(matrix(toy, "weights"), expected.weights, **rounding)
-    np.testing.assert_allclose(matrix(toy, "output"), expected.output, **CLOSE)
+    rounding["atol"] *= np.abs(call.value).max()
+    np.testing.assert_allclose(matrix(toy, "output"), expected.output, **rounding)
     np.testing.assert_allclose(source(toy, "attn:row")["weight"], expected.weights[3], **CLOSE)
     # Only the heaviest tokens have a swatch of their own; the others share one.
     swatches = source(toy, "attn:swatches")
     assert len(swatches["weight"]) == 20
     np.testing.assert_allclose(swatches["weight"].sum(), 1, rtol=1e-5)
-    assert swatches["weight"].max() == expected.weights[3].max()
+    np.testing.assert_allclose(swatches["weight"].max(), expected.weights[3].max(), rtol=1e-6)
     mix = hexadecimal(expected.weights[3].astype(float) @ colours)
     assert source(toy, "attn:mixed")["color"] == [mix]
 
