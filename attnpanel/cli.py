@@ -104,7 +104,12 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     source.add_argument("--prompt", metavar="TEXT", help="a prompt, run through --model")
     report.add_argument("--model", default="minilm", metavar="NAME_OR_FOLDER")
     report.add_argument("--title", help="the page's title")
-    report.add_argument("--notes", type=Path, help="a Markdown file shown below the explorer")
+    report.add_argument(
+        "--notes",
+        type=Path,
+        metavar="FILE.md|FILE.json",
+        help="Markdown shown below the explorer, or notes that a page exported",
+    )
     report.add_argument(
         "--values",
         choices=("auto", "yes", "no"),
@@ -130,12 +135,11 @@ def _report(options: argparse.Namespace) -> int:
         trace = trace_prompt(options.prompt, model=options.model)
     else:
         trace = Trace.load(options.trace)
-    notes = options.notes.read_text(encoding="utf-8") if options.notes else None
     values: Literal["auto"] | bool = "auto" if options.values == "auto" else options.values == "yes"
     given = {"layer": options.layer, "head": options.head, "query_index": options.token}
     choices = {name: index for name, index in given.items() if index is not None}
     path = save_report(
-        trace, options.output, title=options.title, notes=notes, values=values, **choices
+        trace, options.output, title=options.title, notes=options.notes, values=values, **choices
     )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a server or a network")
     return 0

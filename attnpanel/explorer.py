@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 import panel as pn
@@ -14,7 +14,7 @@ from panel.io.notebook import push
 from panel.viewable import Viewer
 
 from attnpanel.analysis import entropy, mean_distance
-from attnpanel.browser import Interaction, SentenceLine, TokenStrip, Words
+from attnpanel.browser import Annotations, Interaction, SentenceLine, TokenStrip, Words, add_marks
 from attnpanel.controls import Controls
 from attnpanel.driver import PythonDriver
 from attnpanel.feed import Feed, fits
@@ -25,8 +25,9 @@ from attnpanel.views.sentence import formula, sentence
 from attnpanel.views.text import shaded_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from attnpanel.annotations import Note
     from attnpanel.trace import Trace
 
 # The overview waits until a drag has paused: all heads cost more than the one that is watched.
@@ -113,6 +114,21 @@ class Explorer(Viewer):
     def __panel__(self) -> Any:
         return self._layout
 
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """The notes on the trace that is shown, those that a reader wrote on the page included.
+
+        Raises
+        ------
+        ValueError
+            If the page sent what is no note on this trace.
+        """
+        return self.annotations.read(self.state.trace)
+
+    @notes.setter
+    def notes(self, notes: Iterable[Note]) -> None:
+        self.annotations.write(notes, self.state.trace)
+
     # -- the page ------------------------------------------------------------------------
 
     def _build(self) -> None:
@@ -132,9 +148,20 @@ class Explorer(Viewer):
         self.tokens = TokenStrip(
             uid=uid, sizing_mode="stretch_width", margin=0, css_classes=["attn-token-strip"]
         )
-        for telling in (self.interaction, self.tokens):
+        self.annotations = Annotations(
+            uid=uid,
+            root_class=f"attn-{uid}",
+            whole_page=self.interaction.whole_page,
+            sizing_mode="stretch_width",
+            margin=0,
+            css_classes=["attn-annotations"],
+        )
+        self.notes = ()
+        add_marks(self.driver.figures)
+        for telling in (self.interaction, self.tokens, self.annotations):
             telling.driver = "browser" if in_page else "python"
-        self.tokens.on_msg(self._on_message)
+        for telling in (self.tokens, self.annotations):
+            telling.on_msg(self._on_message)
         if self.feed is None:
             for name in ("scores", "weights", "output"):
                 self.driver.figures[name].on_event(RangesUpdate, self._on_zoom)
@@ -165,6 +192,7 @@ class Explorer(Viewer):
                 busy,
                 _box(steps, self._sentence, css="attn-card"),
                 _box(words["row"], self.tokens, plots["row"], css="attn-card"),
+                _box(self.annotations, css="attn-card"),
                 css="attn-center",
             ),
             _box(
@@ -209,6 +237,8 @@ class Explorer(Viewer):
             if "dark" in changed:
                 self._layout.css_classes = f"attn-root attn-{self.uid} {self._look()}".split()
                 self.interaction.dark = self.state.dark
+            if "trace" in changed:
+                self.notes = ()
             if self.feed is not None:
                 self._follow_page(self.feed, changed)
             elif changed == {"pair"}:
@@ -335,7 +365,22 @@ class Explorer(Viewer):
         return " · ".join(dict.fromkeys((source, call.layer, lengths, numbers)))
 
     def _write_sentence(self) -> None:
-        self._sentence.pieces = [[piece.kind, piece.text] for piece in sentence(self.state)]
+        """Say what the shown pair is, and tell the notes what they would mark."""
+        state = self.state
+        self._sentence.pieces = [[piece.kind, piece.text] for piece in sentence(state)]
+        query_index, key_index = state.shown_pair
+        self.annotations.place = {
+            "layer": state.layer,
+            "head": None if state.aggregate else state.head,
+            "batch": state.batch,
+            "query_index": query_index,
+            "key_index": key_index,
+            "layers": len(state.trace.calls),
+            "heads": state.call.heads,
+            "query": state.query_tokens[query_index],
+            "key": state.key_tokens[key_index],
+            "address": urlencode(state.to_address()),
+        }
 
     # -- what the reader does on the page ----------------------------------------------------
 
@@ -406,6 +451,13 @@ class Explorer(Viewer):
             self.state.pair = None
             setattr(self.state, name, value)
 
+    def _restore(self, address: Any) -> None:
+        """Bring back what an address holds, as a note's *Go to* asks."""
+        self.state.pair = None
+        problems = self.state.from_address(dict(parse_qsl(str(address)[:2000])))
+        if problems:
+            self.notice.param.update(text=" ".join(problems), visible=True)
+
     def _token(self, index: Any) -> None:
         self._set("query_index", int(index))
 
@@ -421,6 +473,7 @@ class Explorer(Viewer):
         "key": _pick_key,
         "pair": _pair,
         "tap": _tap,
+        "restore": _restore,
         "token": _token,
         "prefers_dark": _prefers_dark,
     }

@@ -22,6 +22,7 @@ from bokeh.resources import Resources
 from markdown_it import MarkdownIt
 from panel.io.state import set_curdoc
 
+from attnpanel.annotations import given_notes, merge_notes
 from attnpanel.browser import ThemeButton, Words
 from attnpanel.browser.browser_driver import BrowserDriver
 from attnpanel.explorer import Explorer
@@ -30,8 +31,10 @@ from attnpanel.payload import make_payload
 from attnpanel.theme import BODY_CSS, stylesheet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Literal
 
+    from attnpanel.annotations import Note
     from attnpanel.payload import Payload, Values
     from attnpanel.trace import Trace
 
@@ -72,7 +75,7 @@ def save_report(
     path: str | os.PathLike[str],
     *,
     title: str | None = None,
-    notes: str | None = None,
+    notes: str | Mapping[str, Any] | os.PathLike[str] | None = None,
     values: Values = "auto",
     dtype: Literal["float16", "float32"] = "float16",
     **choices: Any,
@@ -91,8 +94,10 @@ def save_report(
         complete on disk.
     title : str, optional
         The page's title; by default what the trace is of.
-    notes : str, optional
-        Markdown shown below the explorer. HTML in it is shown as text.
+    notes : str, mapping or path, optional
+        A str is Markdown shown below the explorer; HTML in it is shown as text. A mapping is a
+        document of notes as the page exports it: their marks and words open with the report,
+        beside an explorer's own. A path is that of a file of either; ``.json`` is a document.
     values : "auto" or bool, optional
         Whether values go in; without them there is no mix, and the paint seed is fixed. "auto"
         keeps them while all arrays fit 8 MB.
@@ -110,16 +115,24 @@ def save_report(
     Raises
     ------
     ValueError
-        If the trace holds no call, or a choice does not exist in it.
+        If the trace holds no call, a choice does not exist in it, or the notes are none on it.
     OSError
         If the file can't be written; an older one at the path survives.
     """
+    own: tuple[Note, ...] = ()
     if isinstance(trace, Explorer):
         state = trace.state
         opened = {name: getattr(state, name) for name in _remembered(state)}
-        trace, choices = state.trace, {**opened, **choices}
+        own, trace, choices = trace.notes, state.trace, {**opened, **choices}
+    text, marks = given_notes(notes, trace)
     page = render_report(
-        trace, title=title, notes=notes, values=values, dtype=dtype, choices=choices
+        trace,
+        title=title,
+        notes=text,
+        marks=merge_notes(own, marks),
+        values=values,
+        dtype=dtype,
+        choices=choices,
     )
     return _write(Path(path), page)
 
@@ -128,7 +141,8 @@ def render_report(
     trace: Trace,
     *,
     title: str | None,
-    notes: str | None,
+    notes: str,
+    marks: tuple[Note, ...] = (),
     values: Values,
     dtype: Literal["float16", "float32"],
     choices: dict[str, Any],
@@ -139,7 +153,8 @@ def render_report(
     with set_curdoc(document):
         explorer = Explorer(trace, whole_page=True, **choices)
         explorer.interaction.param.update(driver="browser", writes_address=False)
-        explorer.tokens.driver = "browser"
+        explorer.tokens.driver = explorer.annotations.driver = "browser"
+        explorer.notes = marks
         seed = explorer.state.color_seed
         payload = make_payload(trace, dtype=dtype, values=values, color_seed=seed)
         shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
@@ -166,7 +181,7 @@ def _header(title: str, uid: str) -> Any:
     )
 
 
-def _footer(trace: Trace, payload: Payload, notes: str | None) -> Any:
+def _footer(trace: Trace, payload: Payload, notes: str) -> Any:
     parts: list[Any] = []
     if notes:
         # HTML in the notes becomes text; what remains is cleaned again before it is trusted.

@@ -15,7 +15,7 @@ LAYERS = (
     ("attention", "masks"),
     ("attention_call",),
     ("trace",),
-    ("kernels", "sources", "analysis"),
+    ("kernels", "sources", "analysis", "annotations"),
     ("selection",),
     ("state", "theme"),
     ("views", "browser", "payload"),

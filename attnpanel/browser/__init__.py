@@ -1,5 +1,6 @@
 """What runs in the browser: JavaScript modules and their Python sides."""
 
+from attnpanel.browser.annotations_component import Annotations, add_marks
 from attnpanel.browser.components import (
     CopyLink,
     Interaction,
@@ -11,6 +12,7 @@ from attnpanel.browser.components import (
 )
 
 __all__ = [
+    "Annotations",
     "CopyLink",
     "Interaction",
     "SentenceLine",
@@ -18,4 +20,5 @@ __all__ = [
     "TokenStrip",
     "Upload",
     "Words",
+    "add_marks",
 ]
