@@ -29,7 +29,7 @@ export class Background {
    * @param {object} trace
    * @param {number[]} layers whose arrays are needed
    * @param {object} state
-   * @returns {Promise<?object>} null where a newer question took its place
+   * @returns {Promise<?object>} null where a newer question took its place, undefined without a Worker
    */
   ask(kind, trace, layers, state) {
     const parts = Object.entries(state).filter(([name]) => !ASIDE[kind].has(name));
@@ -49,11 +49,12 @@ export class Background {
     if (!this.waiting[kind]) return;
     this.waiting[kind].resolve(null);
     delete this.waiting[kind];
-    this.worker.postMessage({ kind, id: ++this.asked });
+    this.worker?.postMessage({ kind, id: ++this.asked });
   }
 
   post(message, trace, layers) {
     if (this.worker === null) this.start();
+    if (this.broken) return;
     if (this.trace !== trace) {
       this.trace = trace;
       this.given = new Set();
@@ -68,7 +69,12 @@ export class Background {
   start() {
     // As a plain script: opened from a file, a page may not start a module as a Worker.
     const script = new Blob([this.source.replace(/^export /gm, "")], { type: "text/javascript" });
-    this.worker = new Worker(URL.createObjectURL(script));
+    try {
+      this.worker = new Worker(URL.createObjectURL(script));
+    } catch {
+      this.giveUp();
+      return;
+    }
     this.worker.onmessage = ({ data }) => {
       const question = this.waiting[data.kind];
       if (question?.id !== data.id) return;
@@ -76,13 +82,15 @@ export class Background {
       if (data.error) question.reject(new Error(data.error));
       else question.resolve(data);
     };
-    // A browser that can't start it: the page computes by itself from now on.
-    this.worker.onerror = () => {
-      this.broken = true;
-      const questions = Object.values(this.waiting);
-      this.waiting = {};
-      for (const question of questions) question.resolve(undefined);
-    };
+    this.worker.onerror = () => this.giveUp();
+  }
+
+  /** Gives up: in a browser that starts no Worker the page computes by itself. */
+  giveUp() {
+    this.broken = true;
+    const questions = Object.values(this.waiting);
+    this.waiting = {};
+    for (const question of questions) question.resolve(undefined);
   }
 
   stop() {

@@ -1,0 +1,81 @@
+"""Work too long for the page's thread: done by a Worker, said while it runs, dropped for newer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+from attnpanel.report import save_report
+from attnpanel.selection import select
+from attnpanel.trace import Trace
+from tests.browser.reading import matrix
+from tests.browser.report_page import Opened, open_report
+from tests.hand_made import call, trace_of
+
+LENGTH, HEADS = 640, 16
+
+
+@pytest.fixture(scope="module")
+def long_trace() -> Trace:
+    """Sixteen heads of 640 tokens: their mean takes a page about a second."""
+    return trace_of(call(0, heads=HEADS, query_len=LENGTH))
+
+
+@pytest.fixture
+def opened(browser: Browser, long_trace: Trace, tmp_path) -> Iterator[Opened]:
+    """The report of it, on its first head."""
+    opened = open_report(browser, save_report(long_trace, tmp_path / "long.html"), long_trace)
+    yield opened
+    assert opened.faults() == []
+    opened.page.context.close()
+
+
+def shown(trace: Trace, head: int | None) -> np.ndarray:
+    """The weights of a head, or of the mean, by NumPy, pooled as a page draws them."""
+    weights = select(trace.calls[0], head, 0, mask=None, temperature=1.0, empty_rows="zero").weights
+    blocks = -(-LENGTH // 512)
+    return weights.reshape(LENGTH // blocks, blocks, LENGTH // blocks, blocks).max(axis=(1, 3))
+
+
+def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opened, long_trace):
+    page = opened.page
+
+    page.get_by_role("checkbox", name="Aggregate heads").check()
+
+    status = page.locator(".attn-words.busy")
+    expect(status).to_contain_text(f"the mean of {HEADS} heads")
+    expect(status).to_be_hidden(timeout=60_000)
+    assert len(page.workers) == 1
+    np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
+
+
+def test_a_newer_choice_takes_the_place_of_one_that_is_still_computed(opened, long_trace):
+    page = opened.page
+
+    page.get_by_role("checkbox", name="Aggregate heads").check()
+    page.get_by_role("checkbox", name="Aggregate heads").uncheck()
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+
+    page.wait_for_function("location.hash.includes('head=3')", timeout=60_000)
+    np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, 3), atol=2e-3)
+    expect(page.locator(".attn-words.busy")).to_be_hidden()
+
+
+def test_a_browser_without_workers_computes_in_the_page(browser, long_trace, tmp_path):
+    path = save_report(long_trace, tmp_path / "long.html", head=2)
+    context = browser.new_context(offline=True)
+    context.add_init_script("window.Worker = class { constructor() { throw new Error('no') } }")
+    page = context.new_page()
+    page.goto(path.as_uri())
+
+    page.wait_for_function("location.hash.includes('head=2')", timeout=60_000)
+    page.get_by_role("checkbox", name="Aggregate heads").check()
+    page.wait_for_function("location.hash.includes('mean=1')", timeout=60_000)
+
+    np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
+    context.close()
