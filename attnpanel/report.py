@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import html
-import json
-import os
-import re
-import tempfile
-from contextlib import suppress
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nh3
+import numpy as np
 import panel as pn
 from bokeh.document import Document
-from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
-from bokeh.models import ImportedStyleSheet, InlineStyleSheet
-from bokeh.resources import Resources
 from markdown_it import MarkdownIt
 from panel.io.state import set_curdoc
 
@@ -27,47 +18,19 @@ from attnpanel.browser import ThemeButton, Words
 from attnpanel.browser.browser_driver import BrowserDriver
 from attnpanel.explorer import Explorer
 from attnpanel.feed import settings
+from attnpanel.offline import offline_page, write_whole
 from attnpanel.payload import make_payload
-from attnpanel.theme import BODY_CSS, stylesheet
+from attnpanel.theme import stylesheet
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
     from typing import Literal
 
     from attnpanel.annotations import Note
+    from attnpanel.driver import PythonDriver
     from attnpanel.payload import Payload, Values
     from attnpanel.trace import Trace
-
-# panel.min.js fails to load without Bokeh's widgets and tables.
-BOKEH_PARTS = ["bokeh", "bokeh-widgets", "bokeh-tables"]
-PANEL_DIST = Path(pn.__file__).parent / "dist"
-# Panel loads a component's module by es-module-shims, which it would fetch; every browser that can
-# open the file imports modules by itself.
-MODULE_LOADER = """
-window.importShim = Object.assign((url) => import(url), { addImportMap() {} });
-"""
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="attnpanel {version}">
-<title>{title}</title>
-<style>{css}</style>
-</head>
-<body>
-{root}
-{scripts}
-<script type="application/json" id="attnpanel-document">{document}</script>
-<script>
-Bokeh.set_log_level("error");
-// Parsed here: given a text, Bokeh undoes HTML escapes in it first, and so runs what was escaped.
-Bokeh.embed.embed_items(
-  JSON.parse(document.getElementById("attnpanel-document").textContent), {items});
-</script>
-</body>
-</html>
-"""
 
 
 def save_report(
@@ -124,6 +87,7 @@ def save_report(
         state = trace.state
         opened = {name: getattr(state, name) for name in _remembered(state)}
         own, trace, choices = trace.notes, state.trace, {**opened, **choices}
+    path = _writable(Path(path))
     text, marks = given_notes(notes, trace)
     page = render_report(
         trace,
@@ -134,7 +98,8 @@ def save_report(
         dtype=dtype,
         choices=choices,
     )
-    return _write(Path(path), page)
+    write_whole(path, page)
+    return path
 
 
 def render_report(
@@ -158,16 +123,36 @@ def render_report(
         seed = explorer.state.color_seed
         payload = make_payload(trace, dtype=dtype, values=values, color_seed=seed)
         shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
+        _blank(explorer.driver)
         layout = explorer.__panel__()
         layout.insert(1, _header(shown, explorer.uid))
         layout.append(_footer(trace, payload, notes))
         layout.append(_driver(explorer, payload))
-        return _page(document, layout, shown)
+        return offline_page(document, layout, shown)
+
+
+def _writable(path: Path) -> Path:
+    """Say what is wrong with a path before a report is made for it."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"a report needs a folder that exists; got {path}")
+    if path.is_dir():
+        raise IsADirectoryError(f"a report needs the name of a file; {path} is a folder")
+    return path
 
 
 def _remembered(state: Any) -> list[str]:
     kept = {"trace", "pair", "viewport", "name"}
     return [name for name in state.param if name not in kept]
+
+
+def _blank(driver: PythonDriver) -> None:
+    """Take the pictures out: the page draws its own, and T = 512 would carry 2.6 MB of them."""
+    for plot in driver.figures.values():
+        for renderer in plot.renderers:
+            source = renderer.data_source
+            if "image" in source.data:
+                place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
+                source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
 
 
 def _header(title: str, uid: str) -> Any:
@@ -244,74 +229,3 @@ def _driver(explorer: Explorer, payload: Payload) -> BrowserDriver:
         margin=0,
         **settings(explorer.state),
     )
-
-
-# -- one file --------------------------------------------------------------------------------
-
-
-def _page(document: Document, layout: Any, title: str) -> str:
-    root = layout.get_root(document)
-    document.add_root(root)
-    with document.models.freeze():  # or Bokeh walks the whole document after every change
-        _inline_styles(document)
-    with OutputDocumentFor([root], always_new=False):
-        (docs, (item,)) = standalone_docs_json_and_render_items(
-            [root], suppress_callback_warning=True
-        )
-    ids = list(item.roots.to_json().values()) if hasattr(item.roots, "to_json") else []
-    return PAGE.format(
-        version=version("attnpanel"),
-        title=html.escape(title),
-        css=BODY_CSS,
-        root="\n".join(f'<div id="{element}"></div>' for element in ids),
-        scripts=_scripts(),
-        # Nothing in the data can end the script element it lies in.
-        document=json.dumps(docs).replace("<", "\\u003c"),
-        items=json.dumps([item.to_json()]).replace("<", "\\u003c"),
-    )
-
-
-def _inline_styles(document: Document) -> None:
-    """Give every component its styles as text, each text once in the file."""
-    shared: dict[str, InlineStyleSheet] = {}
-    for model in list(document.models):
-        if not hasattr(model, "stylesheets"):
-            continue
-        texts = [_style_text(sheet) for sheet in model.stylesheets]
-        model.stylesheets = [
-            shared.setdefault(text, InlineStyleSheet(css=text)) for text in texts if text
-        ]
-
-
-def _style_text(sheet: Any) -> str:
-    if isinstance(sheet, ImportedStyleSheet):
-        relative = re.sub(r"^.*?/dist/|\?.*$", "", sheet.url)
-        return (PANEL_DIST / relative).read_text(encoding="utf-8")
-    return sheet.css if isinstance(sheet, InlineStyleSheet) else str(sheet)
-
-
-@cache
-def _scripts() -> str:
-    resources = Resources(mode="inline", components=BOKEH_PARTS)
-    panel = (PANEL_DIST / "panel.min.js").read_text(encoding="utf-8")
-    scripts = [MODULE_LOADER, *resources.js_raw, panel]
-    return "\n".join(f"<script>\n{text}\n</script>" for text in scripts)
-
-
-def _write(path: Path, text: str) -> Path:
-    """Write whole or not at all."""
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"a report needs a folder that exists; got {path}")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".attnpanel-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    return path

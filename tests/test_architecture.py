@@ -19,7 +19,7 @@ LAYERS = (
     ("selection",),
     ("state", "theme"),
     ("views", "browser", "payload"),
-    ("controls", "driver", "feed", "choosers"),
+    ("controls", "driver", "feed", "choosers", "offline"),
     ("explorer",),
     ("report",),
     ("page",),

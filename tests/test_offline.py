@@ -1,0 +1,103 @@
+"""The file a report is: its libraries packed, its licences kept, its data unable to get out."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from pathlib import Path
+
+import bokeh
+import numpy as np
+import panel as pn
+import pytest
+
+from attnpanel.browser.components import join_modules
+from attnpanel.report import save_report
+from attnpanel.sources.toy import toy_trace
+from attnpanel.trace import AttentionCall, Trace
+
+LIBRARY = re.compile(r'data-attnpanel-library="([a-z-]+)">([^<]*)</script>')
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return save_report(toy_trace(), tmp_path_factory.mktemp("toy") / "toy.html")
+
+
+@pytest.fixture(scope="module")
+def text(toy):
+    return toy.read_text(encoding="utf-8")
+
+
+def unpacked(text):
+    return {
+        name: zlib.decompress(base64.b64decode(packed)).decode()
+        for name, packed in LIBRARY.findall(text)
+    }
+
+
+def test_the_toy_fits_its_budget(toy):
+    assert toy.stat().st_size <= 2_900_000
+
+
+def test_pictures_are_not_stored_where_the_page_draws_them(tmp_path):
+    # Zeros pack to nothing: what grows with T would be pictures. One of 512 x 512 takes 1 MB.
+    zeros = np.zeros((1, 1, 512, 8), dtype=np.float16)
+    trace = Trace([AttentionCall("l", 0, query=zeros, key=zeros)], source="capture")
+
+    path = save_report(trace, tmp_path / "a.html")
+
+    assert path.stat().st_size <= 2_000_000
+
+
+def test_the_libraries_are_those_installed_byte_for_byte(text):
+    scripts = Path(bokeh.__file__).parent / "server" / "static" / "js"
+    codes = unpacked(text)
+
+    assert list(codes) == ["bokeh", "bokeh-widgets", "bokeh-tables", "panel"]
+    for name in ("bokeh", "bokeh-widgets", "bokeh-tables"):
+        assert (scripts / f"{name}.min.js").read_text(encoding="utf-8").strip() in codes[name]
+    panel = Path(pn.__file__).parent / "dist" / "panel.min.js"
+    assert codes["panel"] == panel.read_text(encoding="utf-8")
+
+
+def test_the_licences_of_the_libraries_can_be_read(text):
+    (notices,) = re.findall(r"<!--(.*?)-->", text, re.DOTALL)
+
+    for line in (
+        "Copyright (c) Anaconda, Inc., and Bokeh Contributors",
+        "Copyright (c) HoloViz team (holoviz.org)",
+        "Redistributions in binary form must reproduce the above copyright notice",
+        'THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS IS"',
+        "jQuery Foundation",
+        "slickgrid",
+    ):
+        assert line in notices
+
+
+def test_every_notice_of_the_libraries_is_kept(text):
+    (notices,) = re.findall(r"<!--(.*?)-->", text, re.DOTALL)
+
+    for code in unpacked(text).values():
+        for comment in re.findall(r"/\*!.*?\*/", code, re.DOTALL):
+            assert comment.replace("--", "- -") in notices
+
+
+def test_the_projects_own_code_is_readable_and_there_once(text):
+    mine = join_modules("attention")
+
+    assert mine.count("\n") > 100
+    # As JSON writes a text, but with "<" as an escape.
+    written = mine.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    written = "".join(c if c.isascii() else f"\\u{ord(c):04x}" for c in written)
+    assert text.count(written.replace("<", "\\u003c")) == 1
+
+
+def test_a_file_without_scripts_has_words_for_its_reader(text):
+    (words,) = re.findall(r'<p id="attnpanel-opening">(.*?)</p>', text, re.DOTALL)
+
+    assert "allow JavaScript" in words
+    assert "open it in a browser" in words
+    (rule,) = re.findall(r"<noscript><style>(.*?)</style></noscript>", text)
+    assert "visibility: visible" in rule
