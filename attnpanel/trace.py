@@ -7,7 +7,7 @@ of every head: those are computed when asked for, one head at a time.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnpanel.attention_call import AttentionCall, Causal, Kind
 from attnpanel.rules import check_text, check_time
@@ -15,6 +15,9 @@ from attnpanel.rules import check_text, check_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from os import PathLike
+    from pathlib import Path
+
+    from attnpanel.trace_choice import Chosen, Layers, Numbers
 
 __all__ = ["AttentionCall", "Causal", "Kind", "Trace", "TraceFileError"]
 
@@ -64,6 +67,8 @@ class Trace:
         check_text("source", source)
         check_text("model", model)
         self._calls: list[AttentionCall] = []
+        # Set where this trace is a part of another one.
+        self.chosen: Chosen | None = None
         for call in calls:
             self.append(call)
         self.set_tokens(query_tokens, key_tokens)
@@ -86,6 +91,16 @@ class Trace:
         return tuple(call.layer for call in self._calls)
 
     @property
+    def layer_numbers(self) -> tuple[int, ...]:
+        """The number of each call: its place, or where layers were chosen the whole's."""
+        return self.chosen.layers if self.chosen else tuple(range(len(self._calls)))
+
+    def head_numbers(self, call: AttentionCall) -> tuple[int, ...]:
+        """Return the number of each head: its place, or where heads were chosen the whole's."""
+        known = self.chosen.heads if self.chosen else None
+        return tuple(range(call.heads)) if known is None else known
+
+    @property
     def query_tokens(self) -> tuple[tuple[str, ...], ...]:
         """``query_tokens[b][t]``; empty where the tokens are not known."""
         return self._query_tokens
@@ -99,6 +114,8 @@ class Trace:
         """Add a call at the end; capture does so while the model runs."""
         if not isinstance(call, AttentionCall):
             raise ValueError(f"a trace holds AttentionCall; got {type(call).__name__}")  # noqa: TRY004 - one error type for wrong input
+        if self.chosen:
+            raise ValueError("a part of a trace takes no further call; add it to the whole")
         self._calls.append(call)
 
     def set_tokens(
@@ -135,6 +152,51 @@ class Trace:
             query_row if len(query_row) == call.query_len else _positions(call.query_len),
             key_row if len(key_row) == call.key_len else _positions(call.key_len),
         )
+
+    def select(self, layers: Layers | None = None, heads: Numbers | None = None) -> Trace:
+        """Return a part of the trace, in which layers and heads keep their names and numbers.
+
+        Each chosen head keeps the key and value head it reads.
+
+        Parameters
+        ----------
+        layers : int, slice, iterable of int, or str, optional
+            By number, or a pattern that names are matched with (``"*encoder*"``); all by default.
+        heads : int, slice or iterable of int, optional
+            By number, the same ones in every chosen layer; all by default.
+
+        Raises
+        ------
+        ValueError
+            If a layer or head does not exist, or none is chosen.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> arrays = {name: np.zeros((1, 4, 3, 2), np.float32) for name in ("query", "key")}
+        >>> trace = Trace([AttentionCall(f"layer.{i}", i, **arrays) for i in range(6)])
+        >>> part = trace.select(layers=[3, 5], heads=1)
+        >>> part.layers, part.layer_numbers, part.head_numbers(part.calls[0])
+        (('layer.3', 'layer.5'), (3, 5), (1,))
+        """
+        from attnpanel.trace_choice import choose
+
+        return choose(self, layers, heads)
+
+    def report(self, path: str | PathLike[str], **options: Any) -> Path:
+        """Write the explorer of this trace as one offline HTML file.
+
+        The options are those of :func:`attnpanel.save_report`. Needs Panel and HoloViews, which
+        load now.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        from attnpanel.report import save_report
+
+        return save_report(self, path, **options)
 
     def save(self, path: str | PathLike[str], *, tokens: bool = True) -> None:
         """Write the trace as one safetensors file (schema ``attnpanel.trace/1``).

@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from attnpanel.trace import Trace, TraceFileError
+from attnpanel.trace_choice import with_calls
 from attnpanel.trace_header import (
     CALL_FIELDS,
     MAX_FILE_BYTES,
@@ -112,7 +113,7 @@ def _packed(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dic
             names[field] = name
         records.append({field: getattr(call, field) for field in CALL_FIELDS} | {"tensors": names})
     own_keys = trace.key_tokens is not trace.query_tokens
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "source": trace.source,
         "model": trace.model,
@@ -121,6 +122,8 @@ def _packed(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dic
         "key_tokens": trace.key_tokens if tokens and own_keys else None,
         "calls": records,
     }
+    if trace.chosen is not None:
+        document["chosen"] = asdict(trace.chosen)
     return tensors, document
 
 
@@ -149,15 +152,7 @@ def _read(file: BinaryIO, size: int) -> Trace:
                 checked.add((field, name))
         data: dict[str, Any] = {field: arrays[name] for field, name in names.items()}
         calls.append(replace(stand_in, **data))
-    trace = plan.trace
-    return Trace(
-        calls,
-        query_tokens=trace.query_tokens,
-        key_tokens=None if trace.key_tokens is trace.query_tokens else trace.key_tokens,
-        source=trace.source,
-        model=trace.model,
-        created=trace.created,
-    )
+    return with_calls(plan.trace, calls, chosen=plan.trace.chosen)
 
 
 def _read_outline(file: BinaryIO, size: int) -> Outline:

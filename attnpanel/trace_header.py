@@ -17,6 +17,7 @@ import numpy as np
 
 from attnpanel.attention_call import AttentionCall
 from attnpanel.trace import Trace
+from attnpanel.trace_choice import Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,9 @@ def outline(header: bytes, data_bytes: int) -> Outline:
     document = _parsed("trace document", metadata["trace"])
     if document.get("schema") != SCHEMA:
         raise ValueError(f"the schema must be {SCHEMA!r}; got {short(document.get('schema'))}")
-    _check_fields("the trace document", document, _DOCUMENT_FIELDS)
+    # Only a part of a trace says which part.
+    part = ("chosen",) if "chosen" in document else ()
+    _check_fields("the trace document", document, (*_DOCUMENT_FIELDS, *part))
     stand_ins = _stand_ins(entries, data_bytes)
     records = _checked_list("calls", document["calls"], MAX_CALLS)
     calls = [_call(f"calls[{i}]", record, stand_ins) for i, record in enumerate(records)]
@@ -220,7 +223,7 @@ def _trace(document: dict[str, Any], calls: list[AttentionCall]) -> Trace:
     for field in ("query_tokens", "key_tokens"):
         if document[field] is not None:
             _check_tokens(field, document[field], calls)
-    return Trace(
+    trace = Trace(
         calls,
         query_tokens=document["query_tokens"] or (),
         key_tokens=document["key_tokens"],
@@ -228,6 +231,37 @@ def _trace(document: dict[str, Any], calls: list[AttentionCall]) -> Trace:
         model=document["model"],
         created=document["created"],
     )
+    if "chosen" in document:
+        trace.chosen = _chosen(document["chosen"], calls)
+    return trace
+
+
+def _chosen(record: Any, calls: list[AttentionCall]) -> Chosen:
+    _check_fields("chosen", record, ("layers", "heads", "layer_count", "head_count"))
+    layers, heads = record["layers"], record["heads"]
+    _check_numbers("chosen.layers", layers, record["layer_count"], len(calls), MAX_CALLS)
+    if heads is not None:
+        for call in calls:
+            _check_numbers("chosen.heads", heads, record["head_count"], call.heads, MAX_HEADS)
+    elif not _are_counts([record["head_count"]]) or record["head_count"] > MAX_HEADS:
+        raise ValueError(
+            f"chosen.head_count must be 0 to {MAX_HEADS}; got {short(record['head_count'])}"
+        )
+    kept = None if heads is None else tuple(heads)
+    return Chosen(tuple(layers), kept, record["layer_count"], record["head_count"])
+
+
+def _check_numbers(name: str, numbers: object, whole: object, count: int, most: int) -> None:
+    if type(whole) is not int or not 0 <= whole <= most:
+        raise ValueError(f"{name} must be of a whole of at most {most}; got {short(whole)}")
+    if (
+        not _are_counts(numbers)
+        or len(numbers) != count  # type: ignore[arg-type]  # a list, as just seen
+        or sorted({n for n in numbers if n < whole}) != numbers  # type: ignore[attr-defined]
+    ):
+        raise ValueError(
+            f"{name} must be {count} ascending numbers below {whole}; got {short(numbers)}"
+        )
 
 
 def _check_tokens(field: str, rows: object, calls: list[AttentionCall]) -> None:
