@@ -116,10 +116,43 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default="auto",
         help="keep the values, for the mix and every paint seed (default: while the file is small)",
     )
+    report.add_argument(
+        "--dtype",
+        choices=("float16", "float32"),
+        default="float16",
+        help="how queries, keys and values are stored (default float16)",
+    )
+    report.add_argument(
+        "--layers",
+        type=_layers,
+        metavar="0,3,5-7",
+        help="the layers that go in, or a pattern of their names (default: all)",
+    )
+    report.add_argument(
+        "--heads", type=_numbers, metavar="1,4", help="the heads of each that go in (default: all)"
+    )
     for choice, meaning in (("layer", "layer"), ("head", "head"), ("token", "query token")):
         report.add_argument(f"--{choice}", type=int, help=f"the {meaning} it opens on, from 0")
+    report.add_argument("--mask", help="the mask it opens with (default: the model's own)")
+    report.add_argument("--temperature", type=float, help="the temperature it opens at (default 1)")
     report.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html")
     report.set_defaults(run=_report)
+
+
+def _numbers(text: str) -> list[int]:
+    """Read numbers as `0,3,5-7`; the ends of a run are both in it."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or not (last if dash else first).isdecimal():
+            raise argparse.ArgumentTypeError(f"must be numbers as in 0,3,5-7; got {text!r}")
+        numbers += range(int(first), int(last if dash else first) + 1)
+    return numbers
+
+
+def _layers(text: str) -> list[int] | str:
+    """Read numbers, or else a pattern of names."""
+    return _numbers(text) if set(text) <= set("0123456789,- ") else text
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -136,10 +169,24 @@ def _report(options: argparse.Namespace) -> int:
     else:
         trace = Trace.load(options.trace)
     values: Literal["auto"] | bool = "auto" if options.values == "auto" else options.values == "yes"
-    given = {"layer": options.layer, "head": options.head, "query_index": options.token}
-    choices = {name: index for name, index in given.items() if index is not None}
+    given = {
+        "layer": options.layer,
+        "head": options.head,
+        "query_index": options.token,
+        "mask": options.mask,
+        "temperature": options.temperature,
+    }
+    choices = {name: choice for name, choice in given.items() if choice is not None}
     path = save_report(
-        trace, options.output, title=options.title, notes=options.notes, values=values, **choices
+        trace,
+        options.output,
+        title=options.title,
+        notes=options.notes,
+        values=values,
+        dtype=options.dtype,
+        layers=options.layers,
+        heads=options.heads,
+        **choices,
     )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a server or a network")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from attnpanel.feed import settings
 from attnpanel.offline import offline_page, write_whole
 from attnpanel.payload import make_payload
 from attnpanel.theme import stylesheet
+from attnpanel.trace import Trace
+from attnpanel.trace_choice import spans
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +33,12 @@ if TYPE_CHECKING:
     from attnpanel.annotations import Note
     from attnpanel.driver import PythonDriver
     from attnpanel.payload import Payload, Values
-    from attnpanel.trace import Trace
+    from attnpanel.state import ExplorerState
+    from attnpanel.trace_choice import Layers, Numbers
+
+
+# What means nothing once the layer it was chosen in is not there.
+WITHIN = ("layer", "head", "batch", "query_index", "pad_len", "window")
 
 
 def save_report(
@@ -41,6 +49,8 @@ def save_report(
     notes: str | Mapping[str, Any] | os.PathLike[str] | None = None,
     values: Values = "auto",
     dtype: Literal["float16", "float32"] = "float16",
+    layers: Layers | None = None,
+    heads: Numbers | None = None,
     **choices: Any,
 ) -> Path:
     """Write the explorer of a trace as one HTML file that needs no server and no network.
@@ -67,6 +77,11 @@ def save_report(
     dtype : {"float16", "float32"}, optional
         How queries, keys and values are stored: weights recomputed from float16 are within
         2e-3 of the model's.
+    layers : int, slice, iterable of int, or str, optional
+        Which layers go in, by number or by a pattern of names; see :meth:`Trace.select`. They
+        keep their numbers, and the report says what was left out; notes on that are left out, too.
+    heads : int, slice or iterable of int, optional
+        Which heads of each layer go in.
     **choices
         Where the report opens, e.g. ``layer=3, head=1``.
 
@@ -78,22 +93,28 @@ def save_report(
     Raises
     ------
     ValueError
-        If the trace holds no call, a choice does not exist in it, or the notes are none on it.
+        If the trace holds no call, a choice does not exist in what goes in, or the notes are none
+        on it.
     OSError
         If the file can't be written; an older one at the path survives.
     """
+    path = _writable(Path(path))
+    opened: dict[str, Any] = {}
     own: tuple[Note, ...] = ()
     if isinstance(trace, Explorer):
-        state = trace.state
-        opened = {name: getattr(state, name) for name in _remembered(state)}
-        own, trace, choices = trace.notes, state.trace, {**opened, **choices}
-    path = _writable(Path(path))
+        opened, own, trace = _opened(trace.state), trace.notes, trace.state.trace
+    if not isinstance(trace, Trace) or not trace.calls:
+        got = "none" if isinstance(trace, Trace) else type(trace).__name__
+        raise ValueError(f"a report shows a Trace of at least one attention call; got {got}")
     text, marks = given_notes(notes, trace)
+    part = trace.select(layers, heads)
+    marks = _kept_marks(merge_notes(own, marks), trace, part)
+    choices = _places(part, opened, choices)
     page = render_report(
-        trace,
+        part,
         title=title,
         notes=text,
-        marks=merge_notes(own, marks),
+        marks=marks,
         values=values,
         dtype=dtype,
         choices=choices,
@@ -129,6 +150,55 @@ def render_report(
         layout.append(_footer(trace, payload, notes))
         layout.append(_driver(explorer, payload))
         return offline_page(document, layout, shown)
+
+
+def _opened(state: ExplorerState) -> dict[str, Any]:
+    """An explorer's choices, with layer and head by their numbers."""
+    call, trace = state.call, state.trace
+    return {name: getattr(state, name) for name in _remembered(state)} | {
+        "layer": trace.layer_numbers[state.layer],
+        "head": trace.head_numbers(call)[state.head],
+    }
+
+
+def _places(trace: Trace, opened: dict[str, Any], choices: dict[str, Any]) -> dict[str, Any]:
+    """Where a report opens: numbers of layer and head become places in what goes in."""
+    if opened and "layer" not in choices and opened["layer"] not in trace.layer_numbers:
+        # The layer that was looked at stays out: what was chosen within it may not exist elsewhere.
+        opened = {name: opened[name] for name in opened if name not in WITHIN}
+    places = {**opened, **choices}
+    if "layer" in places:
+        places["layer"] = _place("layer", places["layer"], trace.layer_numbers)
+    numbers = trace.head_numbers(trace.calls[places.get("layer", 0)])
+    if "head" not in choices and places.get("head") not in numbers:
+        places.pop("head", None)
+    if "head" in places:
+        places["head"] = _place("head", places["head"], numbers)
+    return places
+
+
+def _kept_marks(marks: tuple[Note, ...], whole: Trace, part: Trace) -> tuple[Note, ...]:
+    """The notes on what goes in, at their places there; a mean over fewer heads is another one."""
+    kept = []
+    for mark in marks:
+        number = whole.layer_numbers[mark.layer]
+        if number not in part.layer_numbers:
+            continue
+        layer, head = part.layer_numbers.index(number), mark.head
+        numbers = part.head_numbers(part.calls[layer])
+        if mark.head is not None:
+            its = whole.head_numbers(whole.calls[mark.layer])[mark.head]
+            head = numbers.index(its) if its in numbers else None
+        same = len(numbers) == whole.calls[mark.layer].heads
+        if head is not None or (mark.head is None and same):
+            kept.append(replace(mark, layer=layer, head=head))
+    return tuple(kept)
+
+
+def _place(name: str, number: Any, numbers: tuple[int, ...]) -> int:
+    if number not in numbers:
+        raise ValueError(f"{name} must be among {spans(numbers)}; got {number!r}")
+    return numbers.index(number)
 
 
 def _writable(path: Path) -> Path:
@@ -216,7 +286,24 @@ def provenance(trace: Trace, payload: Payload) -> list[str]:
         line += " Values were left out to keep the file small: no mix, and one paint seed."
     if not all(call["live"] for call in calls):
         line += " Some layers hold recorded weights only: mask and temperature can't be live there."
-    return [*lines, line]
+    return [*lines, line, *_left_out(trace)]
+
+
+def _left_out(trace: Trace) -> list[str]:
+    """Which layers and heads are not in the file, in a sentence."""
+    if trace.chosen is None:
+        return []
+    parts = [
+        f"{name} {spans(sorted(set(range(count)) - set(kept)))} of {count}"
+        for name, kept, count in (
+            ("layers", trace.chosen.layers, trace.chosen.layer_count),
+            ("heads", trace.chosen.heads, trace.chosen.head_count),
+        )
+        if kept is not None and len(kept) < count
+    ]
+    if not parts:
+        return []
+    return [f"Left out, as the one who made this report chose: {'; '.join(parts)}."]
 
 
 def _driver(explorer: Explorer, payload: Payload) -> BrowserDriver:

@@ -40,6 +40,8 @@ class Chosen:
 
 def choose(trace: Trace, layers: Layers | None, heads: Numbers | None) -> Trace:
     """Return a part of a trace; see :meth:`attnpanel.Trace.select`."""
+    if layers is None and heads is None:
+        return trace
     numbers = trace.layer_numbers
     kept = numbers if layers is None else _layers(layers, trace)
     calls = [trace.calls[numbers.index(number)] for number in kept]
