@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test bench-ui bench-report pictures check format clean
+.PHONY: help install serve test bench-ui bench-report report pictures check format clean
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -49,6 +49,9 @@ bench-ui: install ## Time slider to picture, start and import; writes bench/resu
 bench-report: install ## Measure the offline report and its peers; writes bench/results (12 minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench report $(ARGS)
+
+report: install ## Build the ready-made reports into dist/reports (ARGS= names some of them)
+	@$(BIN)/python -m reports -o dist/reports $(ARGS)
 
 pictures: install ## Take the README's screenshots anew into docs/pictures
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \

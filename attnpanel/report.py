@@ -241,6 +241,9 @@ def _footer(trace: Trace, payload: Payload, notes: str) -> Any:
     if notes:
         # HTML in the notes becomes text; what remains is cleaned again before it is trusted.
         safe = nh3.clean(MarkdownIt("commonmark", {"html": False}).render(notes))
+        # The space, which browsers ignore, keeps Panel from looking for an element of that name: a
+        # link such as #head=2 restores a state.
+        safe = safe.replace('href="#', 'href=" #')
         parts.append(
             pn.pane.HTML(
                 safe,

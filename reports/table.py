@@ -1,0 +1,57 @@
+"""The table of ready-made reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reports import real_prompt, toy_lesson, two_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Report:
+    """One ready-made report.
+
+    Attributes
+    ----------
+    name : str
+        What one asks for, and the file's name without its ending.
+    title : str
+        The page's title.
+    purpose : str
+        A sentence: what a reader gets.
+    build : callable
+        Writes the report to a path, with the title.
+    """
+
+    name: str
+    title: str
+    purpose: str
+    build: Callable[[Path, str], Path]
+
+
+REPORTS: tuple[Report, ...] = (
+    Report(
+        "toy_lesson",
+        "Attention in eight tokens",
+        "A lesson: what score, softmax and mix do, with experiments to click and questions.",
+        toy_lesson.build,
+    ),
+    Report(
+        "real_prompt",
+        "What “it” looks at",
+        "One sentence through MiniLM, opened at a head in which “it” finds what it stands for.",
+        real_prompt.build,
+    ),
+    Report(
+        "two_prompts",
+        "One word changed",
+        "Two sentences that differ in one word, and the heads in which that changes what “it” "
+        "looks at.",
+        two_prompts.build,
+    ),
+)

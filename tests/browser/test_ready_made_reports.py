@@ -1,0 +1,59 @@
+"""The ready-made reports in a browser: offline, silent, and the lesson's experiments work."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from reports.table import REPORTS
+
+SAYS = "([name, text]) => new URLSearchParams(location.hash.slice(1)).get(name) === text"
+NEEDS_MODEL = {"real_prompt", "two_prompts"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Build a ready-made report once."""
+    folder, paths = tmp_path_factory.mktemp("reports"), {}
+
+    def build(name):
+        if name not in paths:
+            report = next(one for one in REPORTS if one.name == name)
+            paths[name] = report.build(folder / f"{name}.html", report.title)
+        return paths[name].as_uri()
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(report.name, marks=[pytest.mark.model] if report.name in NEEDS_MODEL else [])
+        for report in REPORTS
+    ],
+)
+def test_it_opens_offline_and_silent(open_page, built, name):
+    page = open_page(offline=True)
+    page.goto(built(name))
+
+    title = next(report.title for report in REPORTS if report.name == name)
+    expect(page).to_have_title(title)
+    expect(page.get_by_text("· entropy")).to_be_visible()
+    expect(page.locator(".attn-notes h2").first).to_be_visible()
+
+
+def test_every_experiment_of_the_lesson_goes_where_it_says(open_page, built):
+    page = open_page(offline=True)
+    page.goto(built("toy_lesson"))
+    expect(page.get_by_text("· entropy")).to_be_visible()
+
+    links = page.locator(".attn-notes a")
+    for index in range(links.count()):
+        asked = links.nth(index).get_attribute("href").strip().removeprefix("#")
+        wanted = dict(part.split("=") for part in asked.split("&"))
+        links.nth(index).click()
+        # The address keeps every choice that matters there.
+        for name in ("head", "token", "temperature", "mask"):
+            if name in wanted:
+                page.wait_for_function(SAYS, arg=[name, wanted[name]])
+    assert links.count() >= 7
