@@ -6,6 +6,8 @@ of the sources it names, which costs a few milliseconds where a new plot costs h
 
 from __future__ import annotations
 
+from base64 import b64encode
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -14,10 +16,10 @@ from bokeh.models import (
     ColorMapper,
     ColumnDataSource,
     CrosshairTool,
+    CustomAction,
     CustomJS,
     CustomJSHover,
     HoverTool,
-    SaveTool,
     Span,
 )
 
@@ -54,6 +56,12 @@ if (Number.isNaN(cell)) return "masked"
 const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? " (largest here)" : ""
 return cell.toFixed(format === "score" ? 2 : 4) + pooled
 """
+SAVE = Path(__file__).parent / "browser" / "save_picture.js"
+BUTTON = 31  # pixels of the toolbar's width, its part of the lines between groups included
+# A button that says what it saves; grey enough for both looks.
+ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><text x="12" y="16" \
+font-family="sans-serif" font-size="10" font-weight="bold" text-anchor="middle" \
+fill="#7d8899">{}</text></svg>"""
 
 
 class PythonDriver:
@@ -66,8 +74,8 @@ class PythonDriver:
         Names the pointer events of this explorer on the page.
     """
 
-    # The pictures one can zoom into and save.
-    TOOLED = ("scores", "weights", "output", "row", "grid")
+    # The pictures one can zoom into; all can be saved.
+    ZOOMED = ("scores", "weights", "output", "row", "grid")
 
     def __init__(self, state: ExplorerState, uid: str) -> None:
         self.state = state
@@ -152,15 +160,20 @@ class PythonDriver:
         self.figures["row"].add_tools(
             HoverTool(tooltips=[("token", "@token"), ("weight", "@weight{0.0000}")])
         )
-        for name in self.TOOLED:
-            plot = self.figures[name]
-            save = SaveTool(filename=f"attnpanel-{name}")
-            plot.add_tools("box_zoom", "pan", "reset", save)
+        saving = CustomJS(code=SAVE.read_text(encoding="utf-8"))
+        for name, plot in self.figures.items():
+            if name in self.ZOOMED:
+                plot.add_tools("box_zoom", "pan", "reset")
+            plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg")))
             for tool in plot.tools:
                 # Crosshair and tooltips are always on; a button for each would hide the title.
                 tool.visible = not isinstance(tool, (CrosshairTool, HoverTool))
             plot.toolbar_location = "above"
             plot.toolbar.autohide = True
+            # The buttons may stand over a title's last words; the toolbar is as wide as the plot.
+            width = BUTTON * sum(tool.visible for tool in plot.tools)
+            ground = f"linear-gradient(to left, var(--attn-card) {width}px, #0000 {width}px)"
+            plot.toolbar.styles = {"background": ground}
             plot.toolbar.active_drag = plot.toolbar.active_scroll = None
 
     def _write(self, view: View, drawing: Drawing) -> None:
@@ -172,6 +185,17 @@ class PythonDriver:
         self._spans[view.name] = spans
         if view.name in self._mappers:
             colour(self._mappers[view.name], drawing)
+
+
+def _saver(kind: str, saving: CustomJS) -> CustomAction:
+    label = kind.upper()
+    icon = b64encode(ICON.format(label).encode()).decode("ascii")
+    return CustomAction(
+        name=kind,
+        description=f"Save as {label}",
+        icon=f"data:image/svg+xml;base64,{icon}",
+        callback=saving,
+    )
 
 
 def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 OVERVIEW_WAIT_MS = 180
 TITLED = ("scores", "weights", "output", "row", "grid", "swatches")
 # The pictures that stand right below their title, whose line their tools then share.
-TITLE_ABOVE = ("scores", "weights", "output", "grid")
+TITLE_ABOVE = ("scores", "weights", "output", "grid", "swatches")
 # What the keyboard moves.
 STEPPED = ("query_index", "head", "layer")
 

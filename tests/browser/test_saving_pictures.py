@@ -1,0 +1,127 @@
+"""Every picture can be saved from its toolbar as SVG and PNG, named after what it shows."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+from playwright.sync_api import expect
+
+from attnpanel.report import save_report
+from attnpanel.sources.toy import toy_trace
+from tests.browser.opened import open_explorer
+
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = ["<script>x</script>", 'a&b"', "]]>", "\x1b[0m\x00", "</text>", "'", "é", "<!--"]
+# As they stand on the page.
+VIEWS = ("scores", "weights", "output", "row", "grid", "swatches")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A report whose tokens are no friends of XML."""
+    trace = toy_trace()
+    trace.set_tokens([HOSTILE])
+    path = tmp_path_factory.mktemp("report") / "a.html"
+    return save_report(trace, path, head=2, mask="causal").as_uri()
+
+
+@pytest.fixture
+def opened(open_page, report):
+    page = open_page(offline=True)
+    page.goto(report)
+    expect(page.get_by_text("layer 0, head 2 · entropy")).to_be_visible()
+    return page
+
+
+def save(page, view, kind, folder):
+    """Press a picture's button and return the file."""
+    plot = page.locator(".attn-plot .bk-Figure").nth(VIEWS.index(view))
+    plot.hover()
+    button = plot.locator(f"[title='Save as {kind}']")
+    expect(plot.locator("[title='Reset'], [title='Save as PNG']").first).to_be_visible()
+    if button.count() == 0:
+        plot.locator(".bk-tool-overflow").click()  # no room for all buttons
+        button = page.locator(f".bk-vertical [title='Save as {kind}']")
+    with page.expect_download() as download:
+        button.click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_svg_is_named_after_what_it_shows_and_can_be_parsed(opened, tmp_path, view):
+    path = save(opened, view, "SVG", tmp_path)
+
+    assert path.name == f"attnpanel-{view}-layer-0-head-2.svg"
+    root = ET.parse(path).getroot()
+    assert root.tag == f"{SVG}svg"
+    assert root.find(f"{SVG}title").text == f"{view}, layer 0, head 2"
+    assert len(list(root.iter())) > 10
+
+
+@pytest.mark.parametrize("view", ["weights", "row", "swatches"])
+def test_hostile_tokens_are_text_in_an_svg(opened, tmp_path, view):
+    root = ET.parse(save(opened, view, "SVG", tmp_path)).getroot()
+
+    texts = {element.text for element in root.iter(f"{SVG}text")}
+    for token in ('a&b"', "]]>", "·[0m·", "</text>", "<!--"):
+        assert token in texts
+    names = {element.tag.removeprefix(SVG) for element in root.iter()}
+    assert not names & {"script", "foreignObject", "a", "animate", "set", "use"}
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            assert not name.startswith("on")
+            if name.endswith("href"):
+                assert value.startswith("data:image/png;base64,")
+
+
+def test_masked_cells_are_hatched_and_cells_are_squares_in_an_svg(opened, tmp_path):
+    root = ET.parse(save(opened, "weights", "SVG", tmp_path)).getroot()
+
+    assert list(root.iter(f"{SVG}pattern"))
+    images = list(root.iter(f"{SVG}image"))
+    assert images
+    assert all("pixelated" in image.get("style") for image in images)
+
+
+def test_a_picture_has_the_cards_ground_in_the_dark(open_page, report, tmp_path):
+    page = open_page(offline=True, color_scheme="dark")
+    page.goto(report)
+    expect(page.locator("html.attn-dark-page")).to_be_visible()
+
+    root = ET.parse(save(page, "row", "SVG", tmp_path)).getroot()
+
+    assert root.find(f"{SVG}rect").get("fill") == "#181c25"
+
+
+def test_a_png_is_as_large_as_the_plot(opened, tmp_path):
+    path = save(opened, "row", "PNG", tmp_path)
+
+    data = path.read_bytes()
+    assert path.name == "attnpanel-row-layer-0-head-2.png"
+    assert data.startswith(b"\x89PNG")
+    assert int.from_bytes(data[16:20], "big") > 400
+
+
+def test_the_name_follows_what_is_shown(opened, tmp_path):
+    opened.keyboard.press("ArrowRight")
+    expect(opened.get_by_text("layer 0, head 3 · entropy")).to_be_visible()
+
+    assert save(opened, "grid", "SVG", tmp_path).name == "attnpanel-grid-layer-0-head-3.svg"
+
+    opened.get_by_label("Aggregate heads").check()
+    expect(opened.get_by_text("mean of 4 heads · entropy")).to_be_visible()
+    name = save(opened, "weights", "SVG", tmp_path).name
+    assert name == "attnpanel-weights-layer-0-mean-of-4-heads.svg"
+
+
+def test_the_served_page_saves_as_well(page, served, tmp_path):
+    open_explorer(page, f"{served}?head=1")
+
+    path = save(page, "weights", "SVG", tmp_path)
+
+    assert path.name == "attnpanel-weights-layer-0-head-1.svg"
+    ET.parse(path)
+    assert save(page, "swatches", "PNG", tmp_path).name == "attnpanel-swatches-layer-0-head-1.png"
