@@ -21,6 +21,7 @@ from attnpanel.feed import Feed, fits
 from attnpanel.state import SELECTION, ExplorerState
 from attnpanel.theme import look_variables, stylesheet
 from attnpanel.views.heatmaps import MOST_CELLS
+from attnpanel.views.live import LiveViews
 from attnpanel.views.sentence import formula, sentence
 from attnpanel.views.text import shaded_tokens
 
@@ -75,6 +76,7 @@ class Explorer(Viewer):
         pn.extension(inline=True)
         super().__init__()
         self.state = state = ExplorerState(trace, **choices)
+        self.views = LiveViews(state)
         self.uid = uuid.uuid4().hex
         self.address: dict[str, str] = {}
         self._in_page = in_page
