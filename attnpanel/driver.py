@@ -119,7 +119,8 @@ class PythonDriver:
         return None if shown == (*across, *down) else shown
 
     def _render(self, view: View, uid: str) -> None:
-        plot = hv.render(view.element(self.state), backend="bokeh")
+        drawing = view.draw(self.state)
+        plot = hv.render(view.element_of(drawing), backend="bokeh")
         plot.name = f"attn:plot:{view.name}"
         for renderer in plot.renderers:
             source = renderer.data_source
@@ -131,7 +132,6 @@ class PythonDriver:
         for kind, event in (("tap", "tap"), ("move", "mousemove"), ("leave", "mouseleave")):
             arguments = {"uid": uid, "view": view.name, "kind": kind}
             plot.js_on_event(event, CustomJS(args=arguments, code=TELL))
-        drawing = view.draw(self.state)
         self._spans[view.name] = (drawing.x, drawing.y)
         self.figures[view.name] = plot
 

@@ -23,6 +23,8 @@ from bokeh.resources import Resources
 from attnpanel.theme import BODY_CSS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from bokeh.document import Document
 
 START = Path(__file__).parent / "browser" / "start_report.js"
@@ -59,15 +61,20 @@ PAGE = """<!DOCTYPE html>
 {start}</script>
 {libraries}
 <script type="application/json" id="attnpanel-roots">{items}</script>
-<script type="application/json" id="attnpanel-document">{document}</script>
+<script type="application/json" id="attnpanel-document">"""
+END = """</script>
 <script type="text/plain" id="attnpanel-end"></script>
 </body>
 </html>
 """
 
 
-def offline_page(document: Document, layout: Any, title: str) -> str:
+def offline_page(
+    document: Document, layout: Any, title: str, texts: Mapping[str, str] | None = None
+) -> list[str]:
     """Return the HTML of a layout: scripts, styles and data inside, nothing to fetch.
+
+    In pieces, which one writes one after another: the data may be large.
 
     Parameters
     ----------
@@ -76,10 +83,13 @@ def offline_page(document: Document, layout: Any, title: str) -> str:
     layout : Panel object
     title : str
         The page's title.
+    texts : mapping of str to str, optional
+        Large base64 texts by the placeholders that stand for them in the layout, in their order
+        there: JSON of 100 MB would be copied several times on its way into the file.
 
     Returns
     -------
-    str
+    list of str
     """
     root = layout.get_root(document)
     document.add_root(root)
@@ -90,7 +100,7 @@ def offline_page(document: Document, layout: Any, title: str) -> str:
             [root], suppress_callback_warning=True
         )
     notices, libraries = _libraries()
-    return PAGE.format(
+    page = PAGE.format(
         version=version("attnpanel"),
         title=html.escape(title),
         css=BODY_CSS + OPENING_CSS,
@@ -100,13 +110,22 @@ def offline_page(document: Document, layout: Any, title: str) -> str:
         start=START.read_text(encoding="utf-8"),
         libraries=libraries,
         items=_json([item.to_json()]),
-        document=_json(docs),
     )
+    return [page, *_filled(_json(docs), texts or {}), END]
 
 
 def _json(data: Any) -> str:
     """JSON in which nothing can end the script element it lies in."""
     return json.dumps(data).replace("<", "\\u003c")
+
+
+def _filled(text: str, texts: Mapping[str, str]) -> list[str]:
+    """Cut a text at its placeholders and put in what they stand for."""
+    pieces = []
+    for placeholder, large in texts.items():
+        before, _, text = text.partition(placeholder)
+        pieces += [before, large]
+    return [*pieces, text]
 
 
 def _inline_styles(document: Document) -> None:
@@ -162,8 +181,8 @@ def _notices(codes: dict[str, str]) -> str:
     return f"<!--\n{text.replace('--', '- -')}\n-->"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all; an older one at the path survives a failure.
+def write_whole(path: Path, pieces: Iterable[str]) -> None:
+    """Write a text file whole or not at all; an older one at the path survives a failure.
 
     Raises
     ------
@@ -173,7 +192,8 @@ def write_whole(path: Path, text: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".attnpanel-", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -132,8 +133,8 @@ def render_report(
     values: Values,
     dtype: Literal["float16", "float32"],
     choices: dict[str, Any],
-) -> str:
-    """Return the report's HTML; parameters as in :func:`save_report`."""
+) -> list[str]:
+    """Return the report's HTML in pieces; parameters as in :func:`save_report`."""
     document = Document()
     # A document of its own: made while a page is served, it would share that page's styles.
     with set_curdoc(document):
@@ -148,8 +149,9 @@ def render_report(
         layout = explorer.__panel__()
         layout.insert(1, _header(shown, explorer.uid))
         layout.append(_footer(trace, payload, notes))
-        layout.append(_driver(explorer, payload))
-        return offline_page(document, layout, shown)
+        texts = {uuid.uuid4().hex: text for text in payload.calls}
+        layout.append(_driver(explorer, replace(payload, calls=list(texts))))
+        return offline_page(document, layout, shown, texts)
 
 
 def _opened(state: ExplorerState) -> dict[str, Any]:

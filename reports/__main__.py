@@ -70,7 +70,7 @@ def build(names: Sequence[str], folder: Path) -> None:
             path = report.build(folder / f"{report.name}.html", report.title)
             print(f"{path}: {_size(path)}")
     index = folder / "index.html"
-    write_whole(index, INDEX.format(rows=_rows(folder)))
+    write_whole(index, [INDEX.format(rows=_rows(folder))])
     print(f"{index}: {_size(index)}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import panel as pn
 import pytest
 
 from attnpanel.browser.components import join_modules
+from attnpanel.offline import _filled
 from attnpanel.report import save_report
 from attnpanel.sources.toy import toy_trace
 from attnpanel.trace import AttentionCall, Trace
+from tests.hand_made import recorded, trace_of
 
 LIBRARY = re.compile(r'data-attnpanel-library="([a-z-]+)">([^<]*)</script>')
 
@@ -101,3 +105,49 @@ def test_a_file_without_scripts_has_words_for_its_reader(text):
     assert "open it in a browser" in words
     (rule,) = re.findall(r"<noscript><style>(.*?)</style></noscript>", text)
     assert "visibility: visible" in rule
+
+
+# A real limit of the system on how large a file may grow: the write fails half-way.
+FILLS_UP = """
+import resource, sys
+from pathlib import Path
+from attnpanel.offline import write_whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write_whole(Path(sys.argv[1]), ["x" * 60_000] * 3)
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_a_disk_that_really_fills_up_leaves_the_older_file_and_no_other(root, tmp_path):
+    older = tmp_path / "report.html"
+    older.write_text("the older report")
+
+    ran = subprocess.run(
+        [sys.executable, "-c", FILLS_UP, older],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "File too large" in ran.stdout
+    assert older.read_text() == "the older report"
+    assert list(tmp_path.iterdir()) == [older]
+
+
+def test_large_texts_stand_where_their_placeholders_were():
+    pieces = _filled('{"a": ["one", "two"], "b": "<"}', {"one": "1" * 9, "two": "2"})
+
+    assert "".join(pieces) == '{"a": ["111111111", "2"], "b": "<"}'
+
+
+@pytest.mark.parametrize("query_len", [1, 2])
+def test_recorded_weights_and_a_single_token_are_saved(tmp_path, query_len):
+    trace = trace_of(recorded(0, query_len=query_len))
+
+    text = trace.report(tmp_path / "a.html").read_text(encoding="utf-8")
+
+    assert "recorded weights only: mask and temperature can't be live there" in text

@@ -54,9 +54,13 @@ class View:
 
     def element(self, state: ExplorerState) -> Any:
         """Return the picture as a HoloViews element, from the state as it is now."""
+        return self.element_of(self.draw(state))
+
+    def element_of(self, drawing: Drawing) -> Any:
+        """Return a drawing of this view as a HoloViews element."""
         if "bokeh" not in hv.Store.renderers:
             hv.extension("bokeh", logo=False)
-        return self.compose(self.draw(state))
+        return self.compose(drawing)
 
 
 def _row_element(drawing: Drawing) -> Any:
