@@ -70,11 +70,15 @@ def _numbered(count: int) -> list[str]:
 
 
 def _layers(state: ExplorerState) -> list[str]:
-    return _numbered(len(state.trace.calls))
+    numbers, chosen = state.trace.layer_numbers, state.trace.chosen
+    count = chosen.layer_count if chosen else len(numbers)
+    return [f"{number} of {count}" for number in numbers]
 
 
 def _heads(state: ExplorerState) -> list[str]:
-    return _numbered(state.call.heads)
+    numbers, chosen = state.trace.head_numbers(state.call), state.trace.chosen
+    count = chosen.head_count if chosen and chosen.heads else len(numbers)
+    return [f"{number} of {count}" for number in numbers]
 
 
 def _batches(state: ExplorerState) -> list[str]:

@@ -346,8 +346,10 @@ class Explorer(Viewer):
 
     def _place(self) -> str:
         state = self.state
-        which = f"mean of {state.call.heads} heads" if state.aggregate else f"head {state.head}"
-        return f"layer {state.layer}, {which}"
+        layer = state.trace.layer_numbers[state.layer]
+        head = state.trace.head_numbers(state.call)[state.head]
+        which = f"mean of {state.call.heads} heads" if state.aggregate else f"head {head}"
+        return f"layer {layer}, {which}"
 
     def _write_numbers(self) -> None:
         weights = np.nan_to_num(self.state.selection.weights)

@@ -115,7 +115,12 @@ def _meta(
         "queryTokens": [list(row) for row in trace.query_tokens],
         "keyTokens": [list(row) for row in trace.key_tokens],
         "labels": [_labels(trace, call) for call in trace.calls],
-        "calls": calls,
+        "calls": [
+            fields | {"number": number, "headNumbers": list(trace.head_numbers(call))}
+            for fields, number, call in zip(calls, trace.layer_numbers, trace.calls, strict=True)
+        ],
+        "layerCount": trace.chosen.layer_count if trace.chosen else len(calls),
+        "headCount": trace.chosen.head_count if trace.chosen and trace.chosen.heads else None,
         "projections": projections,
         "colorSeed": color_seed,
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},

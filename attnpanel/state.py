@@ -281,7 +281,7 @@ class ExplorerState(param.Parameterized):
         """Return the choices that matter now as short texts, for a link that restores them."""
         texts, idle = {}, self.unavailable()
         for short, name in ADDRESS.items():
-            value = getattr(self, name)
+            value = self._numbered(name)
             if name in idle or (name in UNSAID and value == self.param[name].default):
                 continue
             texts[short] = f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -311,7 +311,7 @@ class ExplorerState(param.Parameterized):
                 if isinstance(parameter, param.Boolean):
                     value: object = {"0": False, "1": True}[text]
                 elif isinstance(parameter, param.Integer):
-                    value = int(text)
+                    value = self._place(name, int(text))
                 elif isinstance(parameter, param.Number):
                     value = float(text)
                 else:
@@ -320,6 +320,18 @@ class ExplorerState(param.Parameterized):
             except (KeyError, ValueError):
                 problems.append(f"{parameter.label}: “{text[:40]}” does not apply here.")
         return problems
+
+    def _numbered(self, name: str) -> Any:
+        """A choice as people are told it: layers and heads by their numbers in the whole trace."""
+        value = getattr(self, name)
+        return self._numbers(name)[value] if name in ("layer", "head") else value
+
+    def _place(self, name: str, number: int) -> int:
+        return self._numbers(name).index(number) if name in ("layer", "head") else number
+
+    def _numbers(self, name: str) -> tuple[int, ...]:
+        trace = self.trace
+        return trace.layer_numbers if name == "layer" else trace.head_numbers(self.call)
 
     # -- keeping the choices inside the trace --------------------------------------------
 

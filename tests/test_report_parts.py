@@ -138,3 +138,37 @@ def test_a_layer_that_does_not_exist_is_one_line(six, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert (out, err) == ("", "attnpanel: layers must be among 0–5; got 9\n")
     assert Trace.load(tmp_path / "six.safetensors").layer_numbers == tuple(range(6))
+
+
+# -- the numbers on the page -----------------------------------------------------------------
+
+
+def test_a_part_is_shown_with_the_numbers_of_the_whole(six):
+    explorer = ap.Explorer(six.select([1, 4], [0, 3]), layer=1, head=1)
+
+    assert explorer._place() == "layer 4, head 3"
+    formats = {name: explorer.controls.widgets[name].format for name in ("layer", "head")}
+    assert formats["layer"].args["words"] == ["1 of 6", "4 of 6"]
+    assert formats["head"].args["words"] == ["0 of 5", "3 of 5"]
+    assert explorer.state.to_address().items() >= {"layer": "4", "head": "3"}.items()
+
+
+def test_a_link_names_layers_and_heads_by_the_numbers_of_the_whole(six):
+    state = ap.Explorer(six.select([1, 4], [0, 3])).state
+
+    assert state.from_address({"layer": "4", "head": "3"}) == []
+    assert (state.layer, state.head) == (1, 1)
+    assert state.from_address({"layer": "0", "head": "1"}) == [
+        "Layer: “0” does not apply here.",
+        "Head: “1” does not apply here.",
+    ]
+
+
+def test_the_page_is_told_the_numbers(six):
+    meta = make_payload(six.select([1, 4], [0, 3])).meta
+
+    assert [one["number"] for one in meta["calls"]] == [1, 4]
+    assert [one["headNumbers"] for one in meta["calls"]] == [[0, 3]] * 2
+    assert (meta["layerCount"], meta["headCount"]) == (6, 5)
+    whole = make_payload(six).meta
+    assert (whole["layerCount"], whole["headCount"]) == (6, None)

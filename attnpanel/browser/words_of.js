@@ -327,11 +327,20 @@ export function unavailable(trace, state, selection) {
 export function sliderWords(trace, state) {
   const call = trace.calls[state.layer];
   return {
-    layer: numbered(trace.calls.length),
-    head: numbered(call.H),
+    layer: layerNumbers(trace).map((number) => `${number} of ${trace.layerCount ?? trace.calls.length}`),
+    head: headNumbers(call).map((number) => `${number} of ${trace.headCount ?? call.H}`),
     batch: numbered(call.B),
     query_index: tokenWords(trace.tokensOf(call, state.batch).queries),
   };
+}
+
+/** The number of each layer: its place, or where layers were chosen that in the whole trace. */
+function layerNumbers(trace) {
+  return trace.calls.map((call, index) => call.number ?? index);
+}
+
+function headNumbers(call) {
+  return call.headNumbers ?? Array.from({ length: call.H }, (_, index) => index);
 }
 
 function numbered(count) {
@@ -362,6 +371,8 @@ export function toAddress(trace, state, selection) {
     if (name in idle || (UNSAID.has(name) && value === START[name])) continue;
     texts[short] = name === "temperature" ? general(value, 6) : String(value);
     if (name === "aggregate") texts[short] = value ? "1" : "0";
+    if (name === "layer") texts[short] = String(layerNumbers(trace)[value]);
+    if (name === "head") texts[short] = String(headNumbers(trace.calls[state.layer])[value]);
   }
   return texts;
 }
@@ -399,7 +410,9 @@ function choiceOf(trace, state, name, text) {
   if (name in choices && !choices[name].includes(text)) return null;
   if (name === "aggregate") return text === "1";
   if (name in choices) return text;
-  const value = name === "temperature" ? readFloat(text) : readInteger(text);
+  let value = name === "temperature" ? readFloat(text) : readInteger(text);
+  if (name === "layer") value = layerNumbers(trace).indexOf(value);
+  if (name === "head") value = headNumbers(trace.calls[state.layer]).indexOf(value);
   const [low, high] = bounds(trace, state)[name];
   return value >= low && value <= high ? value : null;
 }
@@ -575,8 +588,8 @@ function paintWords(trace, call, state) {
 }
 
 function place(call, state) {
-  const which = state.aggregate ? `mean of ${call.H} heads` : `head ${state.head}`;
-  return `layer ${state.layer}, ${which}`;
+  const which = state.aggregate ? `mean of ${call.H} heads` : `head ${headNumbers(call)[state.head]}`;
+  return `layer ${call.number ?? state.layer}, ${which}`;
 }
 
 function provenance(trace, call) {

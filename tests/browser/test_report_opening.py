@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 
 from attnpanel.report import save_report
 from attnpanel.sources.toy import toy_trace
+from tests.hand_made import call, trace_of
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,19 @@ def test_a_damaged_library_says_so(open_page, damaged):
     page.goto(damaged(lambda text: re.sub(r'(library="bokeh">.{5000}).{400}', r"\1", text)))
 
     expect(page.get_by_text("its file may be damaged")).to_be_visible()
+
+
+def test_a_part_of_a_trace_is_shown_with_the_numbers_of_the_whole(open_page, tmp_path):
+    trace = trace_of(*(call(index, heads=5) for index in range(6)))
+    path = save_report(trace, tmp_path / "part.html", layers=[1, 4], heads=[0, 3], layer=4)
+    page = open_page(offline=True)
+    page.goto(path.as_uri())
+    expect(page.get_by_text("layer 4, head 0 · entropy")).to_be_visible()
+    expect(page.get_by_text("layers 0, 2, 3, 5 of 6; heads 1, 2, 4 of 5")).to_be_visible()
+
+    page.keyboard.press("ArrowRight")
+
+    expect(page.get_by_text("layer 4, head 3 · entropy")).to_be_visible()
+    page.wait_for_function("location.hash.includes('layer=4&head=3')")
+    page.goto(f"{path.as_uri()}#layer=1&head=0")
+    expect(page.get_by_text("layer 1, head 0 · entropy")).to_be_visible()
