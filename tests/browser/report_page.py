@@ -89,12 +89,18 @@ class Opened:
         return [*seen, *self.elsewhere(), *([f"ran: {pwned!r}"] if pwned is not None else [])]
 
 
-def open_file(browser: Browser, path: Path, trace: Trace, fragment: str = "", **options) -> Opened:
-    """Open a file in a context of its own, with the network switched off, and watch it."""
+def open_file(
+    browser: Browser, path: Path, trace: Trace, fragment: str = "", script: str = "", **options
+) -> Opened:
+    """Open a file in a context of its own, with the network switched off, and watch it.
+
+    A `script` runs in the page before anything else of it.
+    """
     context = browser.new_context(
         **{"viewport": {"width": 1440, "height": 900}, "offline": True, **options}
     )
     context.add_init_script(WATCH)
+    context.add_init_script(script)
     opened = Opened(context.new_page(), trace, path, Problems(), watch_requests(context))
     opened.problems.watch(context)
     notes = opened.problems.seen.append

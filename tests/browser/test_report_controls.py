@@ -12,7 +12,7 @@ from tests.browser.acting import (
     title,
 )
 from tests.browser.reading import notice, settle
-from tests.browser.report_page import fragment, go
+from tests.browser.report_page import fragment, go, open_report
 from tests.browser.report_pictures import assert_shows
 from tests.browser.report_traces import stored
 
@@ -55,6 +55,16 @@ def test_a_control_shows_what_python_draws(toy_report, moves, means):
     assert_shows(toy_report.page, ExplorerState(stored(toy_report.trace), **STATE | means))
 
 
+@pytest.mark.parametrize("seed", [20, 1234])
+def test_a_paint_seed_that_the_report_lacks_is_not_shown_as_grey(toy_report, seed):
+    choose(toy_report.page, Paint_seed=seed)
+
+    shown = int(fragment(toy_report.page).get("paint", 0))
+    assert_shows(
+        toy_report.page, ExplorerState(stored(toy_report.trace), **STATE, color_seed=shown)
+    )
+
+
 def test_the_button_turns_the_page_dark_and_back(toy_report):
     button = toy_report.page.get_by_role("button", name="Light or dark")
     looks = [toy_report.page.evaluate("getComputedStyle(document.body).backgroundColor")]
@@ -65,6 +75,17 @@ def test_the_button_turns_the_page_dark_and_back(toy_report):
         assert_shows(toy_report.page, ExplorerState(stored(toy_report.trace), dark=dark, **STATE))
 
     assert looks[0] == looks[2] != looks[1]
+
+
+def test_a_reader_who_prefers_dark_gets_a_dark_page(browser, reports):
+    path, trace = reports("toy")
+    opened = open_report(browser, path, trace, color_scheme="dark")
+    opened.page.wait_for_function("document.documentElement.style.colorScheme === 'dark'")
+    settle(opened.page)
+
+    assert_shows(opened.page, ExplorerState(stored(trace), dark=True))
+    assert opened.faults() == []
+    opened.page.context.close()
 
 
 def test_sliders_say_their_value_in_words(toy_report):
@@ -100,6 +121,15 @@ def test_a_control_that_does_nothing_is_disabled_until_it_does(toy_report):
     assert is_dimmed(toy_report.page, "Head")
 
 
+def test_the_tooltip_of_a_control_says_why_it_is_idle_only_while_it_is(toy_report):
+    pad = control(toy_report.page, "Pad length")
+    assert "padding masks only" in (pad.get_attribute("title") or "")
+
+    choose(toy_report.page, Mask="padding")
+
+    assert "padding masks only" not in (pad.get_attribute("title") or "")
+
+
 @pytest.mark.parametrize(
     ("nonsense", "named"),
     [
@@ -116,6 +146,15 @@ def test_nonsense_in_the_address_is_a_readable_notice(toy_report, nonsense, name
 
     assert named in notice(toy_report.page)
     assert toy_report.page.evaluate("window.pwned") is None
+
+
+def test_the_notice_goes_with_the_next_choice(toy_report):
+    go(toy_report.page, "head=99")
+    assert notice(toy_report.page) != ""
+
+    choose(toy_report.page, Head=1)
+
+    assert notice(toy_report.page) == ""
 
 
 def test_names_that_mean_nothing_in_the_address_are_left_alone(toy_report):

@@ -41,7 +41,7 @@ NOTES = f"""# Notes <img src=x onerror={RUN}>
 
 $$\\mathrm{{math}}$$ and `<b>code</b>` and **bold** &lt;img src=x onerror={RUN}&gt;
 """
-TITLE = f"{HOSTILE[0]} {HOSTILE[1]} & {HOSTILE[4]}"
+TITLE = f"</title>{HOSTILE[0]} {HOSTILE[1]} & {HOSTILE[4]}"
 
 
 @pytest.fixture(scope="module")

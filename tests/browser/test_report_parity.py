@@ -48,6 +48,13 @@ def test_a_report_shows_what_python_draws(on_screen, name, dtype):
     check_states(on_screen(name, dtype=dtype), dtype, STEPS)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_report_of_any_kind_of_attention_shows_what_python_draws(on_screen, dtype):
+    opened = on_screen("kinds", dtype=dtype)
+    for layer in range(len(opened.trace.calls)):
+        check_states(opened, dtype, STEPS // 4, [layer])
+
+
 @pytest.mark.parametrize(
     ("dtype", "within"),
     # Of float16, both factors of q·k are off in their 11th bit: 1.6e-3 was measured.
