@@ -7,9 +7,10 @@ import re
 import pytest
 
 import attnpanel as ap
+from attnpanel.annotations import Note
 from attnpanel.cli import main
 from attnpanel.payload import make_payload
-from attnpanel.report import provenance, save_report
+from attnpanel.report import _kept_marks, provenance, save_report
 from attnpanel.trace import Trace
 from tests.hand_made import call, trace_of
 
@@ -172,3 +173,18 @@ def test_the_page_is_told_the_numbers(six):
     assert (meta["layerCount"], meta["headCount"]) == (6, 5)
     whole = make_payload(six).meta
     assert (whole["layerCount"], whole["headCount"]) == (6, None)
+
+
+def test_notes_go_where_their_layer_and_head_went_and_stay_out_with_them(six):
+    def note(layer, head):
+        return Note("head", layer, head, 0, "", "2026-01-02T03:04:05+00:00")
+
+    marks = (note(1, 3), note(4, 0), note(4, 2), note(2, 3), note(4, None))
+
+    def kept(*part):
+        return [(mark.layer, mark.head) for mark in _kept_marks(marks, six, six.select(*part))]
+
+    assert kept([1, 4], [0, 3]) == [(0, 1), (1, 0)]
+    # The mean is over the same heads: a note on it still holds.
+    assert kept(4) == [(0, 0), (0, 2), (0, None)]
+    assert kept() == [(mark.layer, mark.head) for mark in marks]
