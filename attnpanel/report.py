@@ -242,7 +242,9 @@ def _footer(trace: Trace, payload: Payload, notes: str) -> Any:
     parts: list[Any] = []
     if notes:
         # HTML in the notes becomes text; what remains is cleaned again before it is trusted.
-        safe = nh3.clean(MarkdownIt("commonmark", {"html": False}).render(notes))
+        # A picture would be fetched when the file is opened: its Markdown stays text.
+        markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
+        safe = nh3.clean(markdown.render(notes), tags=nh3.ALLOWED_TAGS - {"img"})
         # The space, which browsers ignore, keeps Panel from looking for an element of that name: a
         # link such as #head=2 restores a state.
         safe = safe.replace('href="#', 'href=" #')

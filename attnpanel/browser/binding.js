@@ -139,6 +139,7 @@ class BrowserExplorer {
   }
 
   zoom() {
+    if (this.left) return;
     const { x_range: x, y_range: y } = this.plots.scores.figure;
     const call = this.trace.calls[this.state.layer];
     if (Math.max(call.T, call.S) <= 512) return;
@@ -496,6 +497,7 @@ export function render({ model }) {
       explorer = new BrowserExplorer(model);
       explorer.connect();
     } catch (error) {
+      explorer?.leave();
       refuse(model, error);
     }
   };

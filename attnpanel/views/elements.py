@@ -11,6 +11,7 @@ from bokeh.models import (
     BoxAnnotation,
     ColumnDataSource,
     CustomJSTickFormatter,
+    Grid,
     Quad,
     Text,
 )
@@ -108,7 +109,7 @@ def _quieten(plot: figure, drawing: Drawing) -> None:
         plot.frame_height = FRAME_HEIGHT
     plot.title = None
     plot.sizing_mode = "stretch_width"
-    plot.xgrid.grid_line_color = plot.ygrid.grid_line_color = None
+    plot.center = [part for part in plot.center if not isinstance(part, Grid)]
     for axis, given in ((plot.xaxis[0], drawing.x_labels), (plot.yaxis[0], drawing.y_labels)):
         axis.visible = given is not None
         axis.axis_label = None

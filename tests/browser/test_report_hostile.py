@@ -137,3 +137,20 @@ def test_the_document_in_the_file_is_json_that_ends_no_script(reports):
     inside = text.partition('id="attnpanel-document">')[2].partition("</script>")[0]
     assert "<" not in inside
     assert json.loads(inside)
+
+
+def test_pictures_in_notes_are_not_asked_for(browser, reports, tmp_path):
+    trace = reports("one token")[1]
+    notes = """Before
+
+![a picture](http://attnpanel.invalid/1.png) ![another](//attnpanel.invalid/2.png)
+![of a file](file:///etc/hostname) ![x]: http://attnpanel.invalid/3.png
+
+<img src=http://attnpanel.invalid/4.png> <link rel=stylesheet href=http://attnpanel.invalid/5.css>
+
+after"""
+    opened = open_report(browser, save_report(trace, tmp_path / "a.html", notes=notes), trace)
+
+    opened.page.locator(".attn-notes").get_by_text("after").wait_for()
+    assert opened.faults() == []
+    opened.page.context.close()
