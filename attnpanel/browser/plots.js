@@ -59,6 +59,12 @@ export function applyDrawings(pairs, look) {
 
 function applyDrawing(plot, drawing, look) {
   const { figure, mapper } = plot;
+  // Silently, and before the numbers: each would have the whole picture mapped to colours once more.
+  if (mapper && drawing.colours) {
+    const { low, high, palette } = drawing.colours;
+    mapper.setv({ low, high, ...(plot.palette === palette ? {} : { palette }) }, { silent: true });
+    plot.palette = palette;
+  }
   for (const [name, columns] of Object.entries(drawing.sources)) writeSource(plot.sources[name], columns);
   const span = JSON.stringify([drawing.x, drawing.y]);
   if (span !== plot.span) {
@@ -71,12 +77,6 @@ function applyDrawing(plot, drawing, look) {
   }
   relabel(figure.below[0], drawing.xLabels, drawing.x, drawing.height === null ? NARROW : WIDE);
   relabel(figure.left[0], drawing.yLabels, drawing.y, 0);
-  if (mapper && drawing.colours) {
-    const { low, high, palette } = drawing.colours;
-    setIfOther(mapper, { low, high });
-    if (plot.palette !== palette) mapper.setv({ palette }, UNTOLD);
-    plot.palette = palette;
-  }
   if (drawing.outline) moveOutline(plot, drawing.outline);
   if (plot.outline) setIfOther(plot.outline, { line_color: look.accent });
   if (plot.ground) {
