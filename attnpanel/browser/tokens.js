@@ -21,6 +21,11 @@ export function render({ model }) {
   root.className = "attn-tokens";
   queries.className = keys.className = "attn-chips";
   root.append(queries, keys);
+  // A chip's tooltip is written when the pointer comes: hundreds of them change with every step.
+  keys.addEventListener("pointerover", ({ target }) => {
+    const index = [...keys.children].indexOf(target);
+    if (index >= 0) target.title = `${index} · weight ${model.content.weights[index]}`;
+  });
 
   const draw = () => {
     const { keys: names = [], queries: others = [] } = model.names;
@@ -40,11 +45,17 @@ export function render({ model }) {
       const chip = seen[i];
       const text = readable(names[i]);
       if (chip.textContent !== text) chip.textContent = text;
-      chip.style.background = shades[i];
-      chip.style.color = inks[i];
-      chip.classList.toggle("selected", !crossed && i === selected);
-      chip.setAttribute("aria-pressed", String(!crossed && i === selected));
-      chip.title = `${i} · weight ${weights[i]}`;
+      // Of hundreds of tokens most keep their shade: what isn't written need not be styled anew.
+      if (chip.shade !== shades[i]) {
+        chip.shade = shades[i];
+        chip.style.backgroundColor = shades[i];
+        chip.style.color = inks[i];
+      }
+      const pressed = String(!crossed && i === selected);
+      if (chip.ariaPressed !== pressed) {
+        chip.ariaPressed = pressed;
+        chip.classList.toggle("selected", pressed === "true");
+      }
     }
     // Keep the chosen token in sight inside its box, without moving the page.
     const box = crossed ? queries : keys;
