@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from attnpanel.report import save_report
 from attnpanel.sources.toy import toy_trace
-from tests.browser.opened import open_explorer
+from tests.browser.reading import open_explorer
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ["<script>x</script>", 'a&b"', "]]>", "\x1b[0m\x00", "</text>", "'", "é", "<!--"]

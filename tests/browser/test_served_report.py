@@ -2,7 +2,7 @@
 
 from playwright.sync_api import expect
 
-from tests.browser.opened import open_explorer
+from tests.browser.reading import open_explorer
 
 
 def test_the_downloaded_report_opens_offline_where_the_page_was(page, open_page, served, tmp_path):
