@@ -26,6 +26,7 @@ const STEPPED = ["query_index", "head", "layer"];
 const FIRST = ["scores", "weights", "output", "row", "swatches"];
 const OVERVIEW_WAIT_MS = 120;
 const TELL_WAIT_MS = 60;
+const ASK_AGAIN_MS = 3000;
 // Multiply-adds that the page's own thread may take at once: about 50 ms.
 const MOST_WORK = 5e7;
 // Multiply-adds that a cell's entropy and distance take.
@@ -380,6 +381,11 @@ class BrowserExplorer {
   askLayer(layer) {
     if (this.asked === layer) return;
     this.asked = layer;
+    clearTimeout(this.again);
+    this.again = setTimeout(() => {
+      this.asked = null; // of two answers at once the page may have heard the last only
+      if (!this.left && !this.trace.calls[this.state.layer].opened) this.drawSoon();
+    }, ASK_AGAIN_MS);
     this.model.send_msg({ need: { trace: this.trace.meta.trace, layer } });
   }
 

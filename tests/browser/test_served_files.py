@@ -43,7 +43,7 @@ def bad_files(good: bytes) -> dict[str, bytes]:
 
 
 def upload(page, name: str, content: bytes) -> None:
-    page.locator("input[type=file]").set_input_files(
+    page.locator("input[accept='.safetensors']").set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
     settle(page)
@@ -83,7 +83,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(toy, tmp_path):
     with path.open("wb") as file:
         file.truncate(65_000_000)
 
-    toy.locator("input[type=file]").set_input_files(path)
+    toy.locator("input[accept='.safetensors']").set_input_files(path)
     settle(toy)
 
     assert "64 MB" in notice(toy)

@@ -103,7 +103,7 @@ def test_every_control_is_reached_by_tab(toy):
     leave_focus(toy)
     toy.evaluate("getSelection().removeAllRanges(); scrollTo(0, 0)")
     reached = set()
-    for _ in range(50):
+    for _ in range(90):
         toy.keyboard.press("Tab")
         reached.add(
             toy.evaluate(
@@ -138,7 +138,7 @@ def test_copy_link_copies_the_address(served, open_page):
 def test_a_picture_is_saved_as_png(toy):
     toy.once("dialog", lambda dialog: dialog.accept("weights"))  # it may ask for a name
     with toy.expect_download() as waiting:
-        use_tool(toy, "weights", "Save")
+        use_tool(toy, "weights", "Save as PNG")
 
     path = waiting.value.path()
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
