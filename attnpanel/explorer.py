@@ -136,7 +136,7 @@ class Explorer(Viewer):
     def _build(self) -> None:
         """Make everything anew for whoever drives: Python, or the page by :class:`Feed`."""
         state, uid = self.state, self.uid
-        in_page = self._in_page and fits(state.trace)
+        in_page = self._page_can_draw()
         self.feed = (
             Feed(state, uid, told=self._on_told, failed=self._on_failed) if in_page else None
         )
@@ -173,6 +173,9 @@ class Explorer(Viewer):
         self._write_words()
         self._write_numbers()
         self._body[:] = self._cards()
+
+    def _page_can_draw(self) -> bool:
+        return self._in_page and fits(self.state.trace)
 
     def _cards(self) -> list[Any]:
         plots = {name: self._plot(name) for name in self.driver.figures}
@@ -229,9 +232,7 @@ class Explorer(Viewer):
 
     def _on_change(self, *events: Any) -> None:
         changed = {event.name for event in events}
-        if "trace" in changed and (self.feed is not None) != (
-            self._in_page and fits(self.state.trace)
-        ):
+        if "trace" in changed and (self.feed is not None) != self._page_can_draw():
             self.controls.close()
             self._build()
             return

@@ -171,7 +171,7 @@ def _held(call: AttentionCall) -> dict[str, NDArray[Any]]:
     if call.mask is not None:
         arrays["mask"] = call.mask
     if call.bias is not None:
-        arrays["bias"] = call.bias.astype(np.float32)
+        arrays["bias"] = call.bias.astype(np.float32, copy=False)
     return arrays
 
 

@@ -19,7 +19,7 @@ from attnpanel.annotations import given_notes, merge_notes
 from attnpanel.browser import ThemeButton, Words
 from attnpanel.browser.browser_driver import BrowserDriver
 from attnpanel.explorer import Explorer
-from attnpanel.feed import settings
+from attnpanel.feed import choices_of, settings
 from attnpanel.offline import offline_page, write_whole
 from attnpanel.payload import make_payload
 from attnpanel.theme import stylesheet
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from attnpanel.trace_choice import Layers, Numbers
 
 
+# What the pointer and a zoom show is of the moment.
+PASSING = ("pair", "viewport")
 # What means nothing once the layer it was chosen in is not there.
 WITHIN = ("layer", "head", "batch", "query_index", "pad_len", "window")
 
@@ -157,7 +159,8 @@ def render_report(
 def _opened(state: ExplorerState) -> dict[str, Any]:
     """An explorer's choices, with layer and head by their numbers."""
     call, trace = state.call, state.trace
-    return {name: getattr(state, name) for name in _remembered(state)} | {
+    lasting = {name: choice for name, choice in choices_of(state).items() if name not in PASSING}
+    return lasting | {
         "layer": trace.layer_numbers[state.layer],
         "head": trace.head_numbers(call)[state.head],
     }
@@ -210,11 +213,6 @@ def _writable(path: Path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"a report needs the name of a file; {path} is a folder")
     return path
-
-
-def _remembered(state: Any) -> list[str]:
-    kept = {"trace", "pair", "viewport", "name"}
-    return [name for name in state.param if name not in kept]
 
 
 def _blank(driver: PythonDriver) -> None:

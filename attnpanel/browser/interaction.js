@@ -111,8 +111,7 @@ export function render({ model }) {
 
   document.addEventListener("keydown", onKey);
   document.addEventListener(`attn:${model.uid}`, onPlot);
-  // Again a little later: a slider that was enabled is made anew, and loses what its handle is called.
-  model.on("tips", () => [0, 150].forEach((wait) => setTimeout(describe, wait)));
+  model.on("tips", () => setTimeout(describe, 0));
   model.on(["address", "writes_address"], writeAddress);
   model.on(["dark", "asks_theme"], look);
   model.on("after_render", () => setTimeout(describe, 0));

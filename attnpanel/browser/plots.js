@@ -37,11 +37,10 @@ export function findPlots(document) {
   return plots;
 }
 
-/** Sets those properties that differ; true where any did. */
+/** Sets those properties that differ. */
 export function setIfOther(model, target) {
   const differs = Object.entries(target).filter(([name, value]) => model[name] !== value);
   if (differs.length) model.setv(Object.fromEntries(differs), UNTOLD);
-  return differs.length > 0;
 }
 
 /**
