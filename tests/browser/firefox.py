@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,14 @@ class Firefox:
         presses = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]
         source = {"type": "key", "id": "keyboard", "actions": presses}
         self.ask("input.performActions", context=self._page, actions=[source])
+
+    def wait_until_told(self, told: Callable[[], bool]) -> None:
+        """Wait until events that are still on their way make something true."""
+        end = time.monotonic() + LIMIT_S
+        while not told():
+            if time.monotonic() > end:
+                raise TimeoutError(f"not told within {LIMIT_S} s; the events so far: {self.events}")
+            self.evaluate("new Promise((resolve) => setTimeout(resolve, 50))")
 
     def problems(self) -> list[str]:
         """Return what the console said beyond information, exceptions included."""

@@ -48,7 +48,8 @@ def test_a_report_is_live_in_firefox(firefox, reports):
 
 
 def test_what_is_watched_in_firefox_is_seen(firefox):
+    firefox.open("about:blank")
     firefox.evaluate("fetch('http://attnpanel.invalid/').catch(() => console.warn('seen'))")
 
-    assert "http://attnpanel.invalid/" in firefox.requests()
-    assert "warn: seen" in firefox.problems()
+    firefox.wait_until_told(lambda: "http://attnpanel.invalid/" in firefox.requests())
+    firefox.wait_until_told(lambda: "warn: seen" in firefox.problems())
