@@ -7,14 +7,14 @@ Correctness is defined here. Everything else that computes attention is measured
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from attnpanel.rules import EmptyRows
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-EmptyRows = Literal["zero", "uniform", "nan"]
 
 
 @dataclass(frozen=True, eq=False)

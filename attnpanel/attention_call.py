@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 
-from attnpanel.attention import Attention, EmptyRows, attend
+from attnpanel.attention import Attention, attend
 from attnpanel.rules import (
     BOOLS,
     FLOATS,
+    EmptyRows,
     check_array,
     check_choice,
     check_count,

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from reprlib import repr as short
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 FLOATS: tuple[np.dtype[Any], ...] = (np.dtype(np.float16), np.dtype(np.float32))
 BOOLS: tuple[np.dtype[Any], ...] = (np.dtype(np.bool_),)
+# The weights of a query that may see no key: none anywhere, 1/S on all S keys, or nan.
+EmptyRows = Literal["zero", "uniform", "nan"]
 MAX_COUNT = 2**31 - 1  # far above any position, far below where NumPy overflows
 
 

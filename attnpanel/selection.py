@@ -16,7 +16,7 @@ from attnpanel.sources.toy import rgb_from_values
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from attnpanel.attention import EmptyRows
+    from attnpanel.rules import EmptyRows
     from attnpanel.trace import AttentionCall
 
 # The overview reads at most this many query rows a head. A softmax row needs all its keys, but

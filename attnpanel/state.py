@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from attnpanel.attention import EmptyRows
     from attnpanel.masks import Align, MaskName
+    from attnpanel.rules import EmptyRows
 
 # What an address bar carries, in reading order: its name there and the parameter behind it.
 ADDRESS = {

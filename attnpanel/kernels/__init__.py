@@ -1,1 +1,26 @@
 """Implementations of attention, one a file, to be measured against the reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attnpanel.kernels.implementation import Implementation
+
+# Every implementation there is, in the order tables show them; each file here has its row.
+IMPLEMENTATIONS: tuple[Implementation, ...] = ()
+
+
+def find_implementation(name: str) -> Implementation:
+    """Return the implementation of this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the names there are.
+    """
+    for implementation in IMPLEMENTATIONS:
+        if implementation.name == name:
+            return implementation
+    names = ", ".join(implementation.name for implementation in IMPLEMENTATIONS)
+    raise ValueError(f"an implementation must be one of {names}; got {name!r}")
