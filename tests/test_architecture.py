@@ -35,8 +35,9 @@ REPORTS_MAY_IMPORT = {"bench.results", "bench.plots"}
 BENCH_MAY_IMPORT = {"attention", "masks", "kernels", "report", "sources", "trace", "views"}
 # Stricter than the rows: an oracle shared with what it judges is no oracle.
 NEVER = {"kernels": {"attnpanel.attention"}, "state": {"panel", "holoviews", "bokeh"}}
-# 2.5 s to import: only functions import these, so that the app starts without them.
-LAZY = {"torch", "transformers"}
+# Seconds to import, and not in the wheel: only functions import these, so that the app starts
+# without them.
+LAZY = {"torch", "transformers", "jax", "onnx", "onnxruntime", "threadpoolctl", "distributed"}
 # Against the direction, and only where a function needs it: what a call hands itself on to.
 LATE = {"trace": {"report"}}
 # The chain from `import attnpanel` to a Trace works with NumPy and nothing else.
