@@ -159,6 +159,9 @@ class BenchRun:
     agreements : tuple of Agreement
     timings : tuple of Timing
     limits : tuple of Limits
+    machine : dict of str to str
+        What else bears on the numbers, in words: BLAS library and architecture, GPU, driver,
+        clocks and power limit as they were found, never changed.
     finished : bool
         False where it was interrupted; `--resume` goes on.
     """
@@ -171,4 +174,5 @@ class BenchRun:
     agreements: tuple[Agreement, ...]
     timings: tuple[Timing, ...]
     limits: tuple[Limits, ...]
+    machine: dict[str, str]
     finished: bool
