@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attnpanel.kernels.numpy_naive import NAIVE
+from attnpanel.kernels.numpy_online import ONLINE
+from attnpanel.kernels.numpy_row_blocked import ROW_BLOCKED
+
 if TYPE_CHECKING:
     from attnpanel.kernels.implementation import Implementation
 
 # Every implementation there is, in the order tables show them; each file here has its row.
-IMPLEMENTATIONS: tuple[Implementation, ...] = ()
+IMPLEMENTATIONS: tuple[Implementation, ...] = (NAIVE, ROW_BLOCKED, ONLINE)
 
 
 def find_implementation(name: str) -> Implementation:

@@ -1,0 +1,184 @@
+"""Attention in NumPy, a block of query rows at a time: the fast one.
+
+A block's scores are the only matrix there is, in one buffer that is written over in place, so the
+memory above inputs and results is O(block · S). What a block of queries can't see is not computed.
+
+A softmax subtracts the row's maximum so that no exp overflows. Where the lengths of the vectors
+alone prove that no score can (|q·k| <= |q| |k|), that takes two passes over the scores for
+nothing, and both are left out: a sixth of the time at T = 1024, D = 64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from attnpanel.kernels.implementation import Implementation, RawResult
+from attnpanel.kernels.numpy_call import NUMPY_DTYPES, Head, NumpyCall
+from attnpanel.kernels.numpy_threads import blas_threads, share_out
+from attnpanel.kernels.query_blocks import QueryBlock, query_blocks
+from attnpanel.kernels.reasons import unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from attnpanel.kernels.request import Inputs, Request
+
+NAME = "numpy-row-blocked"
+# Large blocks pack the keys fewer times for BLAS, small ones follow the edge of a mask closer;
+# measured at T = 512 to 4096 with D = 64.
+BLOCK_LEN, MASKED_BLOCK_LEN = 256, 128
+# Scores up to this size need no shift: exp is between 4e-11 and 3e10, and a float32 has room on
+# both sides for the values and for sums over any number of keys.
+SAFE_SCORE = 24.0
+SAFE_VALUE = 1e20
+
+
+class Piece(NamedTuple):
+    """One block of queries of one head, and a bound on the |scores| of that head's keys."""
+
+    head: Head
+    block: QueryBlock
+    longest_key: float
+
+
+class RowBlocks:
+    """Computes one block after another in buffers of its own: one for each thread."""
+
+    def __init__(
+        self, call: NumpyCall, output: NDArray[np.floating], logsumexp: NDArray[np.floating]
+    ) -> None:
+        self._output, self._logsumexp = output, logsumexp
+        working = call.query.dtype
+        rows, key_len = min(_block_len(call), call.query.shape[2]), call.key.shape[2]
+        self._scores = np.empty(rows * key_len, working)
+        self._query = np.empty((rows, call.query.shape[3]), working)
+        self._ones = np.ones(key_len, working)
+        # Without a bias the temperature divides the few numbers of the query, not all scores.
+        folded = call.scale if call.bias is not None else call.scale / call.temperature
+        self._factor, self._divisor = folded, call.temperature if call.bias is not None else 1.0
+
+    def __call__(self, piece: Piece) -> None:
+        """Write output and logsumexp of a block.
+
+        References
+        ----------
+        Vaswani et al., "Attention Is All You Need", 2017, eq. 1, one block of queries at a time.
+        """
+        head, block, longest_key = piece
+        output = self._output[head.index][block.queries]
+        query = self._query[: len(output)]
+        np.multiply(head.query[block.queries], self._factor, out=query)
+        key = head.key[block.keys]
+        scores = self._scores[: len(query) * len(key)].reshape(len(query), len(key))
+        np.matmul(query, key.T, out=scores)
+        if head.bias is not None:
+            scores += head.bias[block.queries, block.keys]
+        _hide(scores, head.mask, block)
+        shift = self._shift(scores, query, longest_key)
+        np.exp(scores, out=scores)
+        # A product with ones: three times as fast as a sum over rows.
+        total = (scores @ self._ones[: len(key)])[:, None]
+        with np.errstate(divide="ignore"):
+            logsumexp = np.log(total) + shift / self._divisor
+        self._logsumexp[head.index][block.queries] = logsumexp[:, 0]
+        np.matmul(scores, head.value[block.keys], out=output)
+        # A query that sees no key has a total of 0 and an output of zeros.
+        output /= np.where(total == 0, 1, total)
+
+    def _shift(
+        self, scores: NDArray[np.floating], query: NDArray[np.floating], longest_key: float
+    ) -> NDArray[np.floating] | float:
+        """Make scores ready for exp, in place; returns what each row was shifted by."""
+        if _longest(query) * longest_key <= SAFE_SCORE:
+            return 0.0
+        peak: NDArray[np.floating] = scores.max(axis=1, keepdims=True, initial=-np.inf)
+        # -inf - -inf is nan: a row that sees no key is shifted by 0, and each exp of it is 0.
+        peak[np.isneginf(peak)] = 0
+        scores -= peak
+        if self._divisor != 1:
+            scores /= self._divisor
+        return peak
+
+
+def _block_len(call: NumpyCall) -> int:
+    return BLOCK_LEN if call.mask is None else MASKED_BLOCK_LEN
+
+
+def _hide(scores: NDArray[np.floating], mask: NDArray[np.bool_] | None, block: QueryBlock) -> None:
+    if mask is None:
+        return
+    for run in block.partly:
+        within = slice(run.start - block.keys.start, run.stop - block.keys.start)
+        np.copyto(scores[:, within], -np.inf, where=~mask[block.queries, run])
+
+
+def _longest(vectors: NDArray[np.floating]) -> float:
+    """The largest length of vectors (N, D); inf where it can't be told."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        longest = math.sqrt(np.einsum("nd,nd->n", vectors, vectors).max())
+    return longest if longest == longest else math.inf
+
+
+def _longest_key(head: Head) -> float:
+    """A bound for the keys of a head, or inf where its scores have to be shifted."""
+    if head.bias is not None or max(head.value.max(), -head.value.min()) > SAFE_VALUE:
+        return math.inf
+    return _longest(head.key)
+
+
+def unsupported(request: Request) -> list[str]:
+    """Reasons why it can't run this request here; see :class:`Implementation`."""
+    packages = ("threadpoolctl",)
+    return unmet(NAME, request, devices=("cpu",), dtypes=NUMPY_DTYPES, packages=packages)
+
+
+def prepare(inputs: Inputs, request: Request, *, threads: int = 1) -> Callable[[], RawResult]:
+    """Convert the inputs and cut the queries into blocks; see :class:`Implementation`.
+
+    `threads` take blocks of queries, with BLAS at one thread.
+    """
+    call = NumpyCall.of(inputs, request)
+    heads = list(call.heads())
+    sizes = (call.query.shape[2], call.key.shape[2], _block_len(call))
+    masks = {head.mask_index: head.mask for head in heads}
+    blocks = {index: query_blocks(mask, *sizes) for index, mask in masks.items()}
+    limited = blas_threads(1)
+
+    def run() -> RawResult:
+        output, logsumexp = call.new_results()
+        pieces = [
+            Piece(head, block, longest)
+            for head in heads
+            for longest in [_longest_key(head)]
+            for block in blocks[head.mask_index]
+        ]
+        with limited():
+            share_out(pieces, threads, lambda: RowBlocks(call, output, logsumexp))
+        return RawResult(output.astype(call.stored, copy=False), logsumexp=logsumexp)
+
+    return run
+
+
+ROW_BLOCKED = Implementation(
+    name=NAME,
+    framework="numpy",
+    source="Vaswani et al., “Attention Is All You Need”, 2017, eq. 1, a block of rows at a time",
+    devices=("cpu",),
+    dtypes=NUMPY_DTYPES,
+    returns=frozenset({"output", "logsumexp"}),
+    empty_rows="zero",
+    causal_align=None,
+    scores_dtype="float32",
+    compiles=False,
+    limits=(
+        "CPU only; no bfloat16, which NumPy lacks; float16 is computed in float32. Mask: True may "
+        "attend; keys that a whole block of queries can't see are left out, found once for a mask."
+    ),
+    unsupported=unsupported,
+    prepare=prepare,
+)

@@ -1,0 +1,43 @@
+"""Why an implementation can't run a request here: the reasons that many of them share, in words."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attnpanel.kernels.request import Request
+
+
+def unmet(
+    name: str,
+    request: Request,
+    *,
+    devices: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    packages: tuple[str, ...] = (),
+) -> list[str]:
+    """Device, dtype and packages that a request needs and an implementation lacks.
+
+    Parameters
+    ----------
+    name : str
+        Of the implementation; each reason begins with it, so that it stands alone.
+    request : Request
+    devices, dtypes : tuple of str
+        Those the implementation can run.
+    packages : tuple of str
+        Names that must be importable; nothing is imported.
+
+    Returns
+    -------
+    list of str
+        Empty where nothing is in the way.
+    """
+    reasons = []
+    if request.device not in devices:
+        reasons.append(f"{name} runs on {' and '.join(devices)}; got device {request.device}")
+    if request.dtype not in dtypes:
+        reasons.append(f"{name} computes {', '.join(dtypes)}; got {request.dtype}")
+    missing = [package for package in packages if find_spec(package) is None]
+    return reasons + [f"{name} needs the package {one}, which is not installed" for one in missing]
