@@ -38,9 +38,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 serve: install ## Serve the dashboard and print its address (PORT=, ADDRESS=, ARGS=)
 	@$(BIN)/attnpanel serve --port $(PORT) --address $(ADDRESS) $(ARGS)
 
+# Half of it waits for a browser: one process a core, up to four, a file of tests at a time.
 test: install ## Run the whole test suite, in a real browser too (ARGS=)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
-	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest $(ARGS)
+	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \

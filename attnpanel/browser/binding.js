@@ -1,6 +1,6 @@
 import { Background } from "./background.js";
 import { DRAWINGS, keepSelection, overviewJob, overviewWork, select, selectionWork, shadedTokens, tilesOf } from "./drawings.js";
-import { applyDrawings, findPlots, modelsByClass, moveOutline, setIfOther } from "./plots.js";
+import { applyDrawings, findPlots, modelsByClass, setIfOther } from "./plots.js";
 import { openTrace } from "./trace_data.js";
 import {
   bounds,
@@ -168,11 +168,14 @@ class BrowserExplorer {
       this.follow();
       const due = FIRST.filter((name) => DRAWINGS[name].depends.some((one) => changed.has(one)));
       const drawing = (name) => made[name] ?? DRAWINGS[name].draw(trace, state, this.cache);
-      applyDrawings(due.map((name) => [this.plots[name], drawing(name)]), look);
-      for (const name of FIRST) {
-        const { moves, outline } = DRAWINGS[name];
-        if (!due.includes(name) && moves?.some((one) => changed.has(one))) moveOutline(this.plots[name], outline(trace, state));
-      }
+      const moved = [...FIRST, ...(this.served ? [] : ["grid"])].filter(
+        (name) => !due.includes(name) && DRAWINGS[name].moves?.some((one) => changed.has(one)),
+      );
+      await applyDrawings(
+        due.map((name) => [this.plots[name], drawing(name)]),
+        moved.map((name) => [this.plots[name], DRAWINGS[name].outline(trace, state)]),
+        look,
+      );
       this.say(selection);
     }
     if (changed.has("dark") && !this.served) this.paintPage();
@@ -219,11 +222,9 @@ class BrowserExplorer {
     else this.waits = setTimeout(() => this.write("attn-busy", { text }), BUSY_WAIT_MS);
   }
 
-  /** Moves the outline now; draws all heads when the reader pauses. */
+  /** Draws all heads when the reader pauses. */
   drawOverview(changed, look) {
-    const row = DRAWINGS.grid;
-    if (row.moves.some((one) => changed.has(one))) moveOutline(this.plots.grid, row.outline(this.trace, this.state));
-    this.stale ||= row.depends.some((one) => changed.has(one));
+    this.stale ||= DRAWINGS.grid.depends.some((one) => changed.has(one));
     if (!this.stale) return;
     clearTimeout(this.overview);
     this.overview = setTimeout(() => this.tiles(look).catch((error) => this.fail(error)), OVERVIEW_WAIT_MS);
@@ -247,7 +248,7 @@ class BrowserExplorer {
       if (run !== this.tiling) return;
       since = performance.now();
     }
-    applyDrawings([[this.plots.grid, DRAWINGS.grid.draw(trace, state, cache)]], look);
+    await applyDrawings([[this.plots.grid, DRAWINGS.grid.draw(trace, state, cache)]], [], look);
     this.stale = false;
   }
 
@@ -270,6 +271,8 @@ class BrowserExplorer {
       this.numbers = { selection, text: answer?.text ?? numbersLine(trace, state, selection) };
     }
     this.write("attn-words-numbers", { text: this.numbers.text });
+    // Some 2 ms, and browsers let a page do it 200 times in half a minute.
+    if (!this.served) this.writeAddress();
     this.rest(true);
   }
 
@@ -330,7 +333,10 @@ class BrowserExplorer {
     this.write("attn-token-strip", names.keys === this.named ? { content } : { names, content });
     this.named = names.keys;
     this.address = new URLSearchParams(toAddress(trace, state, selection)).toString();
-    if (this.served) return;
+  }
+
+  /** Brings the file's address up to date; the served page's is written by Python. */
+  writeAddress() {
     const hash = `#${this.address}${this.theme ? `&theme=${this.theme}` : ""}`;
     if (window.location.hash !== hash) window.history.replaceState(null, "", hash);
   }

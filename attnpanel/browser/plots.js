@@ -6,6 +6,10 @@ const UNTOLD = { sync: false };
 // Pixels that a matrix and a row of bars surely have in width.
 const NARROW = 220;
 const WIDE = 640;
+// Microtasks in which Bokeh has surely taken in a source: it awaits each of a renderer's six glyphs a few times.
+const TAKEN_IN = 200;
+// Bokeh reads a colour's text twice for each of a renderer's six glyphs: for 512 bars some 5 ms a step.
+const MANY_COLOURS = 64;
 
 /** Every Bokeh model of the page that carries a CSS class, looked up once. */
 export function modelsByClass(document) {
@@ -19,8 +23,22 @@ export function modelsByClass(document) {
   return found;
 }
 
+/**
+ * Has Bokeh leave a style sheet alone that already holds what it writes. At every paint it writes where each
+ * renderer is, and reads colours between: the page's styles would be worked out anew a dozen times a step.
+ */
+function keepSameStyles() {
+  const { prototype } = globalThis.Bokeh.require("core/dom").InlineStyleSheet;
+  const { _update: write } = prototype;
+  if (write.name === "writeOther") return;
+  prototype._update = function writeOther(css) {
+    if (this.el.textContent !== css) write.call(this, css);
+  };
+}
+
 /** The plots of the explorer: their figures, mapper, boxes and sources by name. */
 export function findPlots(document) {
+  keepSameStyles();
   const plots = {};
   for (const name of Object.keys(DRAWINGS)) {
     const figure = document.get_model_by_name(`attn:plot:${name}`);
@@ -47,13 +65,31 @@ export function setIfOther(model, target) {
  * Writes drawings into the plots that show them; each paints once, whatever changed.
  *
  * @param {Array<[object, object]>} pairs a plot of findPlots and its drawing
+ * @param {Array<[object, Array<?number>]>} moves a plot that stays as it is, and where its outline goes
  * @param {object} look the colours of the page
+ * @returns {Promise<void>} when they are painted, in the frame that called
  */
-export function applyDrawings(pairs, look) {
+export async function applyDrawings(pairs, moves, look) {
   // All heights first: a new one lays the page out and paints every plot at once, which a plot whose sources
   // are half taken in does not survive.
   for (const [{ figure }, { height }] of pairs) if (height !== null) setIfOther(figure, { height });
-  for (const [plot, drawing] of pairs) applyDrawing(plot, drawing, look);
+  // Bokeh would ask for another frame, and with it for a second layout of the page.
+  const views = [...pairs, ...moves].map(([plot]) => shownView(plot)).filter((view) => view !== null);
+  for (const view of views) view.pause();
+  try {
+    for (const [plot, drawing] of pairs) applyDrawing(plot, drawing, look);
+    for (const [plot, outline] of moves) moveOutline(plot, outline);
+    for (let tick = 0; tick < TAKEN_IN; tick++) await null;
+  } finally {
+    for (const view of views) view.unpause(true);
+  }
+  for (const view of views) view.repaint();
+}
+
+/** The view that shows a plot; null where it is not on the page, or was never painted. */
+function shownView(plot) {
+  if (!plot.view || plot.view.is_destroyed) plot.view = globalThis.Bokeh.index.find_one(plot.figure);
+  return plot.view?.is_displayed && plot.view.has_finished() ? plot.view : null;
 }
 
 function applyDrawing(plot, drawing, look) {
@@ -84,12 +120,19 @@ function applyDrawing(plot, drawing, look) {
   }
 }
 
+/** Colours "#rrggbb" as one number each, which Bokeh takes as they are. */
+function packed(colours) {
+  const { Uint32NDArray } = globalThis.Bokeh.require("core/util/ndarray");
+  const opaque = (colour) => Number.parseInt(colour.slice(1), 16) * 256 + 255;
+  return new Uint32NDArray(Uint32Array.from(colours, opaque), [colours.length]);
+}
+
 /** Puts columns into a source in place: nothing is sent anywhere, one repaint follows. */
 function writeSource(source, columns) {
   const { rows, columns: wide, ...data } = columns;
   for (const [name, values] of Object.entries(data)) {
     if (name !== "image" && name !== "exact") {
-      source.data[name] = values;
+      source.data[name] = name === "color" && values.length > MANY_COLOURS ? packed(values) : values;
       continue;
     }
     const old = source.data[name]?.[0] ?? source.data.image[0];
@@ -112,7 +155,7 @@ function relabel(axis, labels, [start, end], room) {
   axis.ticker.setv({ desired_num_ticks: length <= 24 ? 24 : 14 }, UNTOLD);
 }
 
-export function moveOutline(plot, [left, right, first, last]) {
+function moveOutline(plot, [left, right, first, last]) {
   if (!plot.outline) return;
   const sides = { top: last, bottom: first };
   if (left !== null) Object.assign(sides, { left, right });

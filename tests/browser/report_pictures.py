@@ -28,8 +28,12 @@ PICTURES = """
     shape: cells.shape,
     dtype: cells.dtype,
   })
-  const column = (name, values) =>
-    name === "image" || name === "exact" ? matrix(values) : Array.from(values)
+  // Many colours are one number each, red green blue and opaque.
+  const colour = (number) => "#" + number.toString(16).padStart(8, "0").slice(0, 6)
+  const column = (name, values) => {
+    if (name === "image" || name === "exact") return matrix(values)
+    return values.dtype === "uint32" ? Array.from(values, colour) : Array.from(values)
+  }
   const plot = (name) => {
     const {renderers} = Bokeh.documents[0].get_model_by_name(`attn:plot:${name}`)
     const mapper = renderers[0].glyph.color_mapper
