@@ -7,12 +7,31 @@ from typing import TYPE_CHECKING
 from attnpanel.kernels.numpy_naive import NAIVE
 from attnpanel.kernels.numpy_online import ONLINE
 from attnpanel.kernels.numpy_row_blocked import ROW_BLOCKED
+from attnpanel.kernels.torch_compiled_eager import COMPILED_EAGER
+from attnpanel.kernels.torch_eager import EAGER
+from attnpanel.kernels.torch_flex import FLEX, FLEX_COMPILED
+from attnpanel.kernels.torch_multihead import MULTIHEAD
+from attnpanel.kernels.torch_sdpa import SDPA, SDPA_CUDNN, SDPA_EFFICIENT, SDPA_FLASH, SDPA_MATH
 
 if TYPE_CHECKING:
     from attnpanel.kernels.implementation import Implementation
 
 # Every implementation there is, in the order tables show them; each file here has its row.
-IMPLEMENTATIONS: tuple[Implementation, ...] = (NAIVE, ROW_BLOCKED, ONLINE)
+IMPLEMENTATIONS: tuple[Implementation, ...] = (
+    NAIVE,
+    ROW_BLOCKED,
+    ONLINE,
+    EAGER,
+    COMPILED_EAGER,
+    MULTIHEAD,
+    SDPA,
+    SDPA_MATH,
+    SDPA_FLASH,
+    SDPA_EFFICIENT,
+    SDPA_CUDNN,
+    FLEX,
+    FLEX_COMPILED,
+)
 
 
 def find_implementation(name: str) -> Implementation:

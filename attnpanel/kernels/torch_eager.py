@@ -6,11 +6,19 @@ function that needs it is called.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
+from attnpanel.kernels.implementation import Implementation, RawResult
+from attnpanel.kernels.torch_inputs import DEVICES, DTYPES, cannot_run, repeat_heads, torch_inputs
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+
+    from attnpanel.kernels.request import Inputs, Request
 
 
 def scaled_dot_product_attention(
@@ -18,6 +26,10 @@ def scaled_dot_product_attention(
     K: torch.Tensor,  # noqa: N803
     V: torch.Tensor,  # noqa: N803
     mask: torch.Tensor | None = None,
+    *,
+    bias: torch.Tensor | None = None,
+    scale: float | None = None,
+    temperature: float = 1.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention output and weights, ``softmax(Q @ K.T / sqrt(D)) @ V``.
 
@@ -33,6 +45,12 @@ def scaled_dot_product_attention(
         Their numbers are not inspected: nan and inf go through.
     mask : bool tensor broadcastable to (…, T, S), optional
         True where a query may attend to a key.
+    bias : tensor broadcastable to (…, T, S), optional
+        Added to the scores.
+    scale : float, optional
+        Multiplies ``Q @ K.T``, dimensionless. Defaults to ``1 / sqrt(D)``.
+    temperature : float, optional
+        Divides scores and bias inside the softmax; positive.
 
     Returns
     -------
@@ -62,7 +80,12 @@ def scaled_dot_product_attention(
     tensor([[6.]])
     """
     _check_shapes(Q, K, V)
-    scores = Q @ K.transpose(-2, -1) / math.sqrt(Q.shape[-1])
+    products = Q @ K.transpose(-2, -1)
+    scores = products / math.sqrt(Q.shape[-1]) if scale is None else products * scale
+    if bias is not None:
+        scores = scores + bias
+    if temperature != 1:
+        scores = scores / temperature
     if mask is not None:
         _check_mask(mask, scores)
         scores = scores.masked_fill(~mask, -math.inf)
@@ -156,3 +179,46 @@ def _check_mask(mask: torch.Tensor, scores: torch.Tensor) -> None:
         raise ValueError(
             f"mask must broadcast to (…, T, S) = {tuple(scores.shape)}; got {got}"
         ) from None
+
+
+def _prepare(
+    inputs: Inputs,
+    request: Request,
+    *,
+    threads: int = 1,  # noqa: ARG001 - torch's threads are its process', which the caller sets
+) -> Callable[[], RawResult]:
+    tensors = torch_inputs(inputs, request)
+
+    def run() -> RawResult:
+        output, weights = scaled_dot_product_attention(
+            tensors.query,
+            repeat_heads(tensors.key, request.heads),
+            repeat_heads(tensors.value, request.heads),
+            tensors.mask,
+            bias=tensors.bias,
+            scale=request.scale,
+            temperature=request.temperature,
+        )
+        return RawResult(output, weights)
+
+    return run
+
+
+EAGER = Implementation(
+    name="torch-eager",
+    framework="torch",
+    source="the notebook's scaled_dot_product_attention; Vaswani et al., 2017, eq. 1",
+    devices=DEVICES,
+    dtypes=DTYPES,
+    returns=frozenset({"output", "weights"}),
+    empty_rows="nan",
+    causal_align=None,
+    scores_dtype="storage",
+    compiles=False,
+    limits=(
+        "Boolean mask, True where a query may attend, filled with -inf. Holds all T × S weights; "
+        "16-bit inputs keep their scores in 16 bits, which overflow beyond 65504 in float16."
+    ),
+    unsupported=functools.partial(cannot_run, "torch-eager"),
+    prepare=_prepare,
+)

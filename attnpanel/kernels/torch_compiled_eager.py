@@ -1,0 +1,84 @@
+"""The eager formula through torch.compile: what Inductor makes of the notebook's attention.
+
+Only the output comes back: where Inductor recognises the formula it calls a fused kernel, and
+asking for the weights would keep it from doing so.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from attnpanel.kernels.implementation import Implementation, RawResult
+from attnpanel.kernels.torch_eager import scaled_dot_product_attention
+from attnpanel.kernels.torch_inputs import (
+    DEVICES,
+    DTYPES,
+    cannot_compile,
+    compiled,
+    repeat_heads,
+    torch_inputs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from attnpanel.kernels.request import Inputs, Request
+
+
+def _prepare(
+    inputs: Inputs,
+    request: Request,
+    *,
+    threads: int = 1,  # noqa: ARG001 - torch's threads are its process', which the caller sets
+) -> Callable[[], RawResult]:
+    tensors = torch_inputs(inputs, request)
+
+    def formula(
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        bias: torch.Tensor | None,
+    ) -> torch.Tensor:
+        output, _ = scaled_dot_product_attention(
+            query,
+            repeat_heads(key, request.heads),
+            repeat_heads(value, request.heads),
+            mask,
+            bias=bias,
+            scale=request.scale,
+            temperature=request.temperature,
+        )
+        return output
+
+    attention = compiled(formula)
+
+    def run() -> RawResult:
+        return RawResult(
+            attention(tensors.query, tensors.key, tensors.value, tensors.mask, tensors.bias)
+        )
+
+    return run
+
+
+COMPILED_EAGER = Implementation(
+    name="torch-compiled-eager",
+    framework="torch",
+    source="torch.compile(torch-eager, fullgraph=True, dynamic=False)",
+    devices=DEVICES,
+    dtypes=DTYPES,
+    returns=frozenset({"output"}),
+    empty_rows="nan",
+    causal_align=None,
+    scores_dtype="storage",
+    compiles=True,
+    limits=(
+        "Boolean mask, True where a query may attend. Compiled anew for every shape, by a C++ "
+        "compiler on a CPU and Triton on a GPU."
+    ),
+    unsupported=functools.partial(cannot_compile, "torch-compiled-eager"),
+    prepare=_prepare,
+)

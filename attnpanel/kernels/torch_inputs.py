@@ -1,0 +1,179 @@
+"""What PyTorch implementations share: inputs as tensors, compiling, why a request can't run."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from attnpanel.kernels.reasons import unmet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from numpy.typing import NDArray
+
+    from attnpanel.kernels.request import DType, Inputs, Request
+
+# Any device that torch's accelerator API names; only the SDPA backends are CUDA's own.
+DEVICES: Final = ("cpu", "cuda", "xpu", "mps")
+DTYPES: Final[tuple[DType, ...]] = ("float64", "float32", "float16", "bfloat16")
+SIXTEEN_BITS: Final = frozenset({"float16", "bfloat16"})
+
+
+@dataclass(frozen=True, eq=False)
+class TorchInputs:
+    """The inputs of one call, copied to the request's device in its dtype.
+
+    Attributes
+    ----------
+    query : tensor of shape (B, H, T, D)
+    key : tensor of shape (B, Hkv, S, D)
+    value : tensor of shape (B, Hkv, S, Dv)
+    mask : bool tensor of four axes, broadcastable to (B, H, T, S), or None
+    bias : tensor of shape (1, H, T, S), or None
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: torch.Tensor | None
+    bias: torch.Tensor | None
+
+
+def torch_inputs(inputs: Inputs, request: Request) -> TorchInputs:
+    """Copy NumPy inputs to the request's device.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Left as they are: nothing is shared with the tensors.
+    request : Request
+        Its dtype and device decide.
+    """
+    import torch
+
+    device = torch_device(request)
+    dtype = getattr(torch, request.dtype)
+
+    def moved(array: NDArray[np.floating]) -> torch.Tensor:
+        return torch.tensor(array, dtype=dtype, device=device)
+
+    mask = inputs.mask
+    if mask is not None:
+        mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+    return TorchInputs(
+        query=moved(inputs.query),
+        key=moved(inputs.key),
+        value=moved(inputs.value),
+        mask=None if mask is None else torch.tensor(mask, device=device),
+        bias=None if inputs.bias is None else moved(inputs.bias[None]),
+    )
+
+
+def torch_device(request: Request) -> torch.device:
+    """Return the device that tensors of this request live on: the current one of its type."""
+    import torch
+
+    if request.device == "cpu":
+        return torch.device("cpu")
+    # With its number: FakeTensorMode, which needs no device, can't look the current one up.
+    there = torch.accelerator.is_available()
+    return torch.device(request.device, torch.accelerator.current_device_index() if there else 0)
+
+
+def repeat_heads(kv: torch.Tensor, heads: int) -> torch.Tensor:
+    """Each key or value head once for every query head that reads it: (B, H, S, D).
+
+    Query head `h` reads head ``h // (heads / kv_heads)``, as in grouped-query attention.
+    """
+    group = heads // kv.shape[1]
+    return kv if group == 1 else kv.repeat_interleave(group, dim=1)
+
+
+def additive_mask(
+    tensors: TorchInputs, temperature: float, dtype: torch.dtype
+) -> torch.Tensor | None:
+    """The bias over the temperature, with -inf where a query may not attend; None without either.
+
+    Always -inf: with a large finite number instead, SDPA gives an empty row the *unmasked*
+    softmax (float64 with -1e9, float16 with its own minimum).
+    """
+    if tensors.bias is None:
+        if tensors.mask is None:
+            return None
+        zeros = tensors.query.new_zeros(tensors.mask.shape, dtype=dtype)
+        return zeros.masked_fill(~tensors.mask, -math.inf)
+    added = tensors.bias.to(dtype) / temperature
+    return added if tensors.mask is None else added.masked_fill(~tensors.mask, -math.inf)
+
+
+def mask_is_the_requests(inputs: Inputs, request: Request) -> bool:
+    """Whether the mask handed over is the one that the request's words describe.
+
+    Only then may an implementation use its own causal option or mask function instead.
+    """
+    visible = request.visible()
+    if visible is None or inputs.mask is None:
+        return visible is None and inputs.mask is None
+    return np.array_equal(inputs.mask, visible)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function through torch.compile, compiled by its first call, for that shape."""
+    import torch
+
+    # torch's own annotations leave isolate_recompiles out. Without it every prepared call of one
+    # implementation counts towards one limit of eight compilations.
+    compile_apart: Any = torch.compile
+    apart: Callable[..., Any] = compile_apart(
+        function, fullgraph=True, dynamic=False, isolate_recompiles=True
+    )
+    return apart
+
+
+def cannot_run(
+    name: str,
+    request: Request,
+    *,
+    devices: tuple[str, ...] = DEVICES,
+    dtypes: tuple[str, ...] = DTYPES,
+) -> list[str]:
+    """Why no tensor of this request can be computed with here, in words; empty if one can."""
+    reasons = unmet(name, request, devices=devices, dtypes=dtypes, packages=("torch",))
+    if find_spec("torch") is not None and request.device in devices and not _is_here(request):
+        reasons.append(f"no {request.device.upper()} device here")
+    if request.device == "mps" and request.dtype == "float64":
+        reasons.append("MPS devices have no float64")
+    return reasons
+
+
+def cannot_compile(
+    name: str,
+    request: Request,
+    *,
+    devices: tuple[str, ...] = DEVICES,
+    dtypes: tuple[str, ...] = DTYPES,
+) -> list[str]:
+    """Why torch.compile can't make this request's kernel here, in words; empty if it can."""
+    reasons = cannot_run(name, request, devices=devices, dtypes=dtypes)
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if request.device == "cpu" and shutil.which(compiler) is None:
+        reasons.append(f"torch.compile needs a C++ compiler for a CPU; {compiler} is not here")
+    return reasons
+
+
+def _is_here(request: Request) -> bool:
+    import torch
+
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return request.device == "cpu" or (
+        accelerator is not None and accelerator.type == request.device
+    )
