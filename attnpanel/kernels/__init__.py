@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attnpanel.kernels.jax_attention import JAX_NN
+from attnpanel.kernels.jax_formula import JAX_FORMULA
 from attnpanel.kernels.numpy_naive import NAIVE
 from attnpanel.kernels.numpy_online import ONLINE
 from attnpanel.kernels.numpy_row_blocked import ROW_BLOCKED
+from attnpanel.kernels.onnxruntime_attention import ONNX_ATTENTION
 from attnpanel.kernels.torch_compiled_eager import COMPILED_EAGER
 from attnpanel.kernels.torch_eager import EAGER
 from attnpanel.kernels.torch_flex import FLEX, FLEX_COMPILED
@@ -31,6 +34,9 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     SDPA_CUDNN,
     FLEX,
     FLEX_COMPILED,
+    ONNX_ATTENTION,
+    JAX_NN,
+    JAX_FORMULA,
 )
 
 

@@ -1,16 +1,21 @@
-"""Kernels against the formula in float64, written here pair by pair; no kernel's code is reused."""
+"""Kernels against the formula in float64; those that compile have a file of their own."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
-from attnpanel.kernels.arrays import describe, to_float64
+from attnpanel.kernels.arrays import to_float64
 from attnpanel.kernels.request import Inputs, Request
+from tests.kernels.formula import assert_formula, draw, formula
 
-KERNELS = ["numpy-naive", "numpy-row-blocked", "numpy-online"]
+KERNELS = [
+    "numpy-naive",
+    "numpy-row-blocked",
+    "numpy-online",
+    "onnxruntime-attention",
+]
 # Distinct primes where the rules allow, so that a swapped axis cannot hide: B2 H6/2 T5 S7 D11 Dv13.
 SMALL = Request(2, 6, 2, 5, 7, 11, 13)
 REQUESTS = {
@@ -58,70 +63,6 @@ REQUESTS = {
 }
 
 
-def draw(request, seed=0):
-    draws = np.random.default_rng(seed)
-    r = request
-    shapes = [
-        (r.batch, r.heads, r.query_len, r.head_dim),
-        (r.batch, r.kv_heads, r.key_len, r.head_dim),
-        (r.batch, r.kv_heads, r.key_len, r.value_dim),
-        (r.heads, r.query_len, r.key_len),
-    ]
-    *arrays, bias = [draws.standard_normal(shape).astype(r.dtype) for shape in shapes]
-    return Inputs(*arrays, mask=r.visible(), bias=bias if r.bias else None)
-
-
-def formula(inputs, request, empty_rows):
-    """Output, weights, logsumexp and a bound on rounding, query by query, in float64.
-
-    The bound is 8 units: rounding of scores grows with sum |q||k|, that of the output with
-    sum p |v|, and sums over S keys add log2 S.
-    """
-    q, k, v = (array.astype(np.float64) for array in (inputs.query, inputs.key, inputs.value))
-    batch, heads, query_len, dim = q.shape
-    key_len, groups = k.shape[2], heads // k.shape[1]
-    full = (batch, heads, query_len, key_len)
-    mask = np.broadcast_to(True if inputs.mask is None else inputs.mask, full)
-    bias = np.zeros(full[1:]) if inputs.bias is None else inputs.bias.astype(np.float64)
-    scale = dim**-0.5 if request.scale is None else request.scale
-    output = np.zeros((*full[:3], v.shape[3]))
-    weights, logsumexp = np.zeros(full), np.full(full[:3], -np.inf)
-    output_unit, weight_unit = np.zeros_like(output), np.zeros_like(weights)
-    logsumexp_unit = np.zeros_like(logsumexp)
-    rounding = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-24}[request.dtype]
-    for b, h, i in np.ndindex(full[:3]):
-        kv, seen = h // groups, np.flatnonzero(mask[b, h, i])
-        if len(seen) == 0:
-            share = {"zero": 0.0, "uniform": 1 / key_len}[empty_rows]
-            weights[b, h, i] = share
-            output[b, h, i] = share * v[b, kv].sum(axis=0)
-            weight_unit[b, h, i] = share * rounding
-            output_unit[b, h, i] = 4 * rounding * share * np.abs(v[b, kv]).sum(axis=0)
-            continue
-        keys, values = k[b, kv, seen], v[b, kv, seen]
-        scores = (keys @ q[b, h, i] * scale + bias[h, i, seen]) / request.temperature
-        exps = np.exp(scores - scores.max())
-        p = exps / exps.sum()
-        weights[b, h, i, seen] = p
-        output[b, h, i] = p @ values
-        logsumexp[b, h, i] = scores.max() + math.log(exps.sum())
-        products = (
-            abs(scale) * (np.abs(keys) @ np.abs(q[b, h, i])) + np.abs(bias[h, i, seen])
-        ).max()
-        unit = rounding * (products / request.temperature + math.log2(len(seen)) + 4)
-        weight_unit[b, h, i, seen] = unit * p
-        output_unit[b, h, i] = unit * (p @ np.abs(values))
-        logsumexp_unit[b, h, i] = unit + rounding * abs(logsumexp[b, h, i])
-    if request.dtype == "float16":
-        # Results are stored in 11 bits.
-        output_unit += 2.0**-11 * np.abs(output)
-        weight_unit += 2.0**-11 * weights
-    smallest = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24}[request.dtype]
-    output_unit += smallest
-    weight_unit += smallest
-    return (output, weights, logsumexp), (output_unit, weight_unit, logsumexp_unit)
-
-
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
 def test_a_kernel_gives_the_formulas_numbers(name, request_):
@@ -129,25 +70,7 @@ def test_a_kernel_gives_the_formulas_numbers(name, request_):
     reasons = kernel.unsupported(request_)
     if reasons:
         pytest.skip("; ".join(reasons))
-    inputs = draw(request_)
-    expected, units = formula(inputs, request_, kernel.empty_rows)
-
-    result = kernel.prepare(inputs, request_)()
-
-    results = (result.output, result.weights, result.logsumexp)
-    names = ("output", "weights", "logsumexp")
-    assert {n for n, r in zip(names, results, strict=True) if r is not None} == kernel.returns
-    assert describe(result.output).dtype == request_.dtype
-    for found, right, unit in zip(results, expected, units, strict=True):
-        if found is None:
-            continue
-        assert describe(found).shape == right.shape
-        numbers = to_float64(found)
-        np.testing.assert_array_equal(np.isneginf(numbers), np.isneginf(right))
-        finite = np.isfinite(right)
-        error = np.abs(numbers[finite] - right[finite])
-        assert np.isfinite(error).all()
-        np.testing.assert_array_less(error, 8 * unit[finite])
+    assert_formula(kernel, draw(request_), request_)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -164,7 +87,7 @@ def test_a_mask_of_each_head_and_minus_infinity_in_the_bias_hide_keys(name):
     expected, units = formula(
         replace(inputs, mask=mask & ~np.isneginf(bias), bias=np.where(np.isneginf(bias), 0, bias)),
         request,
-        "zero",
+        kernel,
     )
 
     output = to_float64(kernel.prepare(replace(inputs, mask=mask, bias=bias), request)().output)
@@ -191,6 +114,19 @@ def test_two_keys_share_weight_as_the_scores_say(name):
         np.testing.assert_allclose(to_float64(result.weights)[0, 0, 0], [0.25, 0.75], rtol=3e-7)
     if result.logsumexp is not None:
         np.testing.assert_allclose(to_float64(result.logsumexp)[0, 0, 0], np.log(4.0), rtol=3e-7)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_mask_other_than_the_one_the_request_names_is_the_one_that_counts(name):
+    # Whoever has a causal option of its own must not use it here.
+    request = replace(SMALL, mask="causal")
+    kernel = find_implementation(name)
+    if kernel.unsupported(request):
+        pytest.skip("; ".join(kernel.unsupported(request)))
+    mask = np.ones((5, 7), dtype=bool)
+    mask[0, 3:] = mask[2, 1] = False
+
+    assert_formula(kernel, replace(draw(request), mask=mask), request)
 
 
 @pytest.mark.parametrize("name", KERNELS)
