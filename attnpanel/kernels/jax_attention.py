@@ -137,7 +137,8 @@ JAX_NN = Implementation(
     limits=(
         "CPU here, where XLA lacks its float16; no float64, its softmax is in float32; values as "
         "wide as keys. Mask: True may attend; masked scores become a large negative number; its "
-        "own causal mask where that begins at the top left. The number of threads is set when JAX starts in a process."
+        "own causal mask where that begins at the top left. The number of threads is set when JAX "
+        "starts in a process."
     ),
     unsupported=unsupported,
     prepare=prepare,

@@ -121,33 +121,49 @@ def test_an_error_in_a_thread_reaches_the_caller():
         share_out(range(5), 2, lambda: fail)
 
 
-@pytest.mark.parametrize("third_key", [1.0, 50.0])
-def test_with_and_without_a_shift_row_blocked_numbers_are_the_same(third_key):
-    # Scores are 0 and ln 3; the third key is hidden, but at a length of 50 its score leaves no
-    # doubt that rows must be shifted by their maximum.
-    query = np.ones((1, 1, 1, 1), np.float32)
-    key = np.array([[[[0.0], [np.log(3.0)], [third_key]]]], np.float32)
+@pytest.mark.parametrize("size", [1.0, -1.0, 50.0, -50.0])
+def test_rows_with_and_without_a_shift_are_right_side_by_side(size):
+    # The first query's scores are 0 and ln 3; the second's are size and size + ln 3, which beyond
+    # 20 is shifted by its maximum. The third key is hidden and much too large for exp.
+    query = np.array([[[[1.0, 0.0], [1.0, size]]]], np.float32)
+    key = np.array([[[[0.0, 1.0], [np.log(3.0), 1.0], [1000.0, 0.0]]]], np.float32)
     value = np.array([[[[8.0], [4.0], [9e9]]]], np.float32)
     mask = np.array([[True, True, False]])
-    request = one_head(1, 3, 1, scale=1.0)
+    request = one_head(2, 3, 2, value_dim=1, scale=1.0)
 
     result = ROW_BLOCKED.prepare(Inputs(query, key, value, mask, None), request)()
 
-    # Weights 1/4 and 3/4 by hand; a few roundings of float32.
-    np.testing.assert_allclose(result.output[0, 0, 0], [5.0], rtol=3e-7)
-    np.testing.assert_allclose(result.logsumexp[0, 0], [np.log(4.0)], rtol=3e-7)
+    # Weights 1/4 and 3/4 by hand; roundings of float32, of scores of 50 for the second.
+    np.testing.assert_allclose(result.output[0, 0], [[5.0], [5.0]], rtol=5e-6)
+    np.testing.assert_allclose(result.logsumexp[0, 0], [np.log(4.0), np.log(4.0) + size], rtol=5e-6)
 
 
-def test_values_near_the_end_of_float32_do_not_overflow():
-    # Every score is 23 < 24, whose exp is 1e10: times 1e35 it would leave float32.
-    query = np.full((1, 1, 2, 1), 23, np.float32)
+@EVERY
+def test_a_hidden_key_changes_no_bit_of_a_query_that_may_not_see_it(kernel):
+    # The last key and query are so long that their scores must be shifted; only the last sees it.
+    request = one_head(300, 300, 8, mask="causal")
+    inputs = draw(request)
+    plain = kernel.prepare(inputs, request)().output
+    inputs.query[..., -1, :] *= 100
+    inputs.key[..., -1, :] *= 100
+    inputs.value[..., -1, :] *= 100
+
+    longer = kernel.prepare(inputs, request)().output
+
+    np.testing.assert_array_equal(longer[..., :-1, :], plain[..., :-1, :])
+
+
+def test_values_far_from_1_do_not_overflow():
+    # Every score is 19 < 20, whose exp is 2e8.
+    query = np.full((1, 1, 2, 1), 19, np.float32)
     key = np.ones((1, 1, 3, 1), np.float32)
-    value = np.full((1, 1, 3, 1), 1e35, np.float32)
     request = one_head(2, 3, 1, scale=1.0)
 
     for kernel in (NAIVE, ROW_BLOCKED, ONLINE):
-        output = kernel.prepare(Inputs(query, key, value, None, None), request)().output
-        np.testing.assert_allclose(output, np.full((1, 1, 2, 1), 1e35), rtol=3e-7)
+        for size in (1e-25, 1e25):
+            value = np.full((1, 1, 3, 1), size, np.float32)
+            output = kernel.prepare(Inputs(query, key, value, None, None), request)().output
+            np.testing.assert_allclose(output, np.full((1, 1, 2, 1), size), rtol=5e-7)
 
 
 def test_scores_of_400_do_not_overflow():
