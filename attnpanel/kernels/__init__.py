@@ -14,6 +14,7 @@ from attnpanel.kernels.torch_compiled_eager import COMPILED_EAGER
 from attnpanel.kernels.torch_eager import EAGER
 from attnpanel.kernels.torch_flex import FLEX, FLEX_COMPILED
 from attnpanel.kernels.torch_multihead import MULTIHEAD
+from attnpanel.kernels.torch_ring import RING
 from attnpanel.kernels.torch_sdpa import SDPA, SDPA_CUDNN, SDPA_EFFICIENT, SDPA_FLASH, SDPA_MATH
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     SDPA_CUDNN,
     FLEX,
     FLEX_COMPILED,
+    RING,
     ONNX_ATTENTION,
     JAX_NN,
     JAX_FORMULA,

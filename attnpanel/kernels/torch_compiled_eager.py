@@ -28,6 +28,28 @@ if TYPE_CHECKING:
     from attnpanel.kernels.request import Inputs, Request
 
 
+def _formula(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    scale: float | None,
+    temperature: float,
+) -> torch.Tensor:
+    heads = query.shape[1]
+    output, _ = scaled_dot_product_attention(
+        query,
+        repeat_heads(key, heads),
+        repeat_heads(value, heads),
+        mask,
+        bias=bias,
+        scale=scale,
+        temperature=temperature,
+    )
+    return output
+
+
 def _prepare(
     inputs: Inputs,
     request: Request,
@@ -35,31 +57,19 @@ def _prepare(
     threads: int = 1,  # noqa: ARG001 - torch's threads are its process', which the caller sets
 ) -> Callable[[], RawResult]:
     tensors = torch_inputs(inputs, request)
-
-    def formula(
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None,
-        bias: torch.Tensor | None,
-    ) -> torch.Tensor:
-        output, _ = scaled_dot_product_attention(
-            query,
-            repeat_heads(key, request.heads),
-            repeat_heads(value, request.heads),
-            mask,
-            bias=bias,
-            scale=request.scale,
-            temperature=request.temperature,
-        )
-        return output
-
-    attention = compiled(formula)
+    attention = compiled(_formula, request)
 
     def run() -> RawResult:
-        return RawResult(
-            attention(tensors.query, tensors.key, tensors.value, tensors.mask, tensors.bias)
+        output = attention(
+            tensors.query,
+            tensors.key,
+            tensors.value,
+            tensors.mask,
+            tensors.bias,
+            request.scale,
+            request.temperature,
         )
+        return RawResult(output)
 
     return run
 

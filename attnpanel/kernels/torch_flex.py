@@ -18,6 +18,7 @@ from attnpanel.kernels.torch_inputs import (
     cannot_run,
     compiled,
     mask_is_the_requests,
+    mask_rule,
     torch_inputs,
 )
 
@@ -27,33 +28,14 @@ if TYPE_CHECKING:
     import torch
 
     from attnpanel.kernels.request import DType, Inputs, Request
-    from attnpanel.kernels.torch_inputs import TorchInputs
+    from attnpanel.kernels.torch_inputs import PositionRule, TorchInputs
 
-    # Of batch, head, query and key index, each a tensor without axes; a score comes before them.
-    Rule = Callable[..., torch.Tensor]
 
 COMPILED_DEVICES = ("cpu", "cuda", "xpu")
 COMPILED_DTYPES: tuple[DType, ...] = ("float32", "float16", "bfloat16")
 
 
-def _mask_rule(request: Request, device: torch.device) -> Rule:
-    """The request's mask as a rule about positions; :func:`attnpanel.masks.make_mask` in torch."""
-    import torch
-
-    first = request.key_len - request.query_len if request.align == "bottom_right" else 0
-    window = request.window
-    real = torch.tensor(request.pad_lens or (), dtype=torch.int64, device=device)
-
-    rules: dict[str, Rule] = {
-        "causal": lambda _b, _h, i, j: j <= i + first,
-        "window": lambda _b, _h, i, j: (i + first - j).abs() < window,
-        "key_padding": lambda b, _h, _i, j: j < real[b],
-        "padding": lambda b, _h, i, j: (i < real[b]) & (j < real[b]),
-    }
-    return rules[request.mask]
-
-
-def _looked_up(mask: torch.Tensor) -> Rule:
+def _looked_up(mask: torch.Tensor) -> PositionRule:
     batches, heads, queries, keys = mask.shape
 
     def rule(b: Any, h: Any, i: Any, j: Any) -> torch.Tensor:
@@ -67,7 +49,7 @@ def _looked_up(mask: torch.Tensor) -> Rule:
     return rule
 
 
-def _score_rule(tensors: TorchInputs, request: Request) -> Rule | None:
+def _score_rule(tensors: TorchInputs, request: Request) -> PositionRule | None:
     import torch
 
     if tensors.bias is None:
@@ -88,7 +70,7 @@ def _arguments(inputs: Inputs, request: Request) -> dict[str, Any]:
         device = tensors.query.device
         own = mask_is_the_requests(inputs, request)
         block_mask = create_block_mask(
-            _mask_rule(request, device) if own else _looked_up(tensors.mask),
+            mask_rule(request, device) if own else _looked_up(tensors.mask),
             B=request.batch if tensors.mask.shape[0] > 1 else None,
             H=request.heads if tensors.mask.shape[1] > 1 else None,
             Q_LEN=request.query_len,
@@ -135,7 +117,7 @@ def _prepare_compiled(
     from torch.nn.attention.flex_attention import flex_attention
 
     arguments = _arguments(inputs, request)
-    attention = compiled(flex_attention)
+    attention = compiled(flex_attention, request)
     return lambda: RawResult(attention(**arguments))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import shutil
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnpanel.kernels.request import DType, Inputs, Request
+
+    # Of batch, head, query and key index, as tensors; a score, where there is one, before them.
+    PositionRule = Callable[..., torch.Tensor]
 
 # Any device that torch's accelerator API names; only the SDPA backends are CUDA's own.
 DEVICES: Final = ("cpu", "cuda", "xpu", "mps")
@@ -126,12 +130,33 @@ def mask_is_the_requests(inputs: Inputs, request: Request) -> bool:
     return np.array_equal(inputs.mask, visible)
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function through torch.compile, compiled by its first call, for that shape."""
+def mask_rule(request: Request, device: torch.device) -> PositionRule:
+    """The request's mask, other than none, as a rule about positions: make_mask's, in torch."""
     import torch
 
-    # torch's own annotations leave isolate_recompiles out. Without it every prepared call of one
-    # implementation counts towards one limit of eight compilations.
+    first = request.key_len - request.query_len if request.align == "bottom_right" else 0
+    window = request.window
+    real = torch.tensor(request.pad_lens or (), dtype=torch.int64, device=device)
+
+    rules: dict[str, PositionRule] = {
+        "causal": lambda _b, _h, i, j: j <= i + first,
+        "window": lambda _b, _h, i, j: (i + first - j).abs() < window,
+        "key_padding": lambda b, _h, _i, j: j < real[b],
+        "padding": lambda b, _h, i, j: (i < real[b]) & (j < real[b]),
+    }
+    return rules[request.mask]
+
+
+@functools.lru_cache(maxsize=32)
+def compiled(
+    function: Callable[..., Any],
+    request: Request,  # noqa: ARG001 - the cache's key: one compilation a request
+) -> Callable[..., Any]:
+    """Return the function through torch.compile: compiled by its first call, once a request."""
+    import torch
+
+    # torch's own annotations leave isolate_recompiles out. Without it all requests count towards
+    # one limit of eight compilations of a function.
     compile_apart: Any = torch.compile
     apart: Callable[..., Any] = compile_apart(
         function, fullgraph=True, dynamic=False, isolate_recompiles=True

@@ -25,6 +25,7 @@ UNCOMPILED = [
     "torch-sdpa-math",
     "torch-sdpa-flash",
     "torch-flex",
+    "torch-ring",
 ]
 ALL = [*UNCOMPILED, "torch-compiled-eager", "torch-flex-compiled"]
 EMPTY = {"nan": np.nan, "zero": 0.0}
