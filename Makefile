@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test bench-ui bench-report report pictures check format clean
+.PHONY: help install serve test bench bench-ui bench-report report pictures check format clean
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -42,6 +42,9 @@ serve: install ## Serve the dashboard and print its address (PORT=, ADDRESS=, AR
 test: install ## Run the whole test suite, in a real browser too (ARGS=)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
+	@$(BIN)/python -m bench run $(ARGS)
 
 bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \

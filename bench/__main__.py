@@ -1,4 +1,4 @@
-"""The command line of the bench: `python -m bench ui | report`; arguments only, no logic."""
+"""The command line of the bench, `python -m bench`; arguments only, no logic."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ from bench.report.measure import measure as measure_report
 from bench.report.results import ReportRun
 from bench.report.table import report_table
 from bench.results import UiRun, read, write
+from bench.run_commands import (
+    Interrupted,
+    compare_arguments,
+    compare_command,
+    list_arguments,
+    list_command,
+    run_arguments,
+    run_command,
+    show_arguments,
+    show_command,
+)
 from bench.tables import ui_table
 from bench.ui import FULL, QUICK
 from bench.ui import measure as measure_ui
@@ -49,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MeasurementError, ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except Interrupted as stopped:
+        print(f"bench: {stopped}", file=sys.stderr)
+        return 130
     except KeyboardInterrupt:
         return 130
     return 0
@@ -111,6 +125,10 @@ def _keep(run: UiRun | ReportRun, output: Path | None, name: str) -> None:
 
 
 COMMANDS: tuple[Command, ...] = (
+    Command("run", "certify and time implementations of attention", run_arguments, run_command),
+    Command("list", "the implementations and the presets", list_arguments, list_command),
+    Command("show", "a run as tables", show_arguments, show_command),
+    Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
     Command("ui", "slider to picture, start and import", _arguments("ui"), _ui),
     Command("report", "the offline report and its peers", _report_arguments, _report),
 )

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from bench.environment import ROOT, THREAD_VARIABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.bench_run import Status
 
 # Not `-m bench.worker`: what it sends would then be of classes of its `__main__`.
@@ -54,8 +56,8 @@ class Child:
         What the arithmetic in it may use: set before the process begins.
     memory_limit_bytes : int
         Further allocations fail beyond it.
-    cancelled : threading.Event
-        When set, :meth:`ask` ends the process and raises Cancelled.
+    stopped : function
+        Once it says True, :meth:`ask` ends the process and raises Cancelled.
 
     Raises
     ------
@@ -69,9 +71,9 @@ class Child:
         *,
         threads: int,
         memory_limit_bytes: int,
-        cancelled: threading.Event,
+        stopped: Callable[[], bool],
     ) -> None:
-        self._cancelled = cancelled
+        self._stopped = stopped
         self._said: deque[str] = deque(maxlen=16)
         self._connection, theirs = Pipe()
         try:
@@ -119,7 +121,7 @@ class Child:
     def _answer(self, limit_s: float) -> Any:
         deadline = time.monotonic() + limit_s
         while not self._connection.poll(max(0.0, min(HEARD_EVERY_S, deadline - time.monotonic()))):
-            if self._cancelled.is_set():
+            if self._stopped():
                 self.close()
                 raise Cancelled
             # Not told by the connection's end alone: what the child started may hold it open.

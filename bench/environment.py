@@ -86,7 +86,7 @@ def describe(browser: str | None = None) -> Environment:
         commit=commit,
         dirty=None if changes is None else bool(changes),
         cpu_model=_cpu_model(),
-        cores=_cores(),
+        cores=available_cores(),
         memory_bytes=_memory_bytes(),
         os=platform.platform(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -138,7 +138,8 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def available_cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -62,6 +62,26 @@ def _give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def means_no_memory(words: str) -> bool:
+    """Whether this is how an allocation that failed is told.
+
+    torch's (CUDA and CPU), XLA's and ONNX Runtime's exceptions are told by their words alone.
+    """
+    lower = words.lower()
+    return any(
+        told in lower
+        for told in (
+            "memoryerror",
+            "out of memory",
+            "unable to allocate",
+            "can't allocate memory",
+            "resource_exhausted",
+            "bad_alloc",
+            "failed to allocate",
+        )
+    )
+
+
 def available_bytes() -> int:
     """Return how much memory processes can still get without swapping."""
     import psutil  # type: ignore[import-untyped]

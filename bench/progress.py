@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Kind = Literal["limits", "certify", "prepare", "sample"]
 # What a step takes beside its arithmetic, in the arithmetic that takes as long.
 STEP_FLOPS = 2e8
+# Fewer say nothing about the others.
+LEAST_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Progress:
         The step that is taken now, in words.
     remaining_s : float or None
         What the steps still to take will need, judged by those taken so far; None before
-        there is anything to judge by.
+        there are enough to judge by.
     """
 
     done: int
@@ -53,10 +55,18 @@ class Pace:
     """The steps still to take, and how fast those taken went.
 
     A step is expected to take what steps of its kind took for its implementation, per unit of
-    arithmetic; where that one has none yet, what they took for all.
+    arithmetic; where that one has none yet, what they took for all; and before any step of the
+    kind was taken, what all steps took.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+    at_once : int, optional
+        How many certificates are made at once.
     """
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Iterable[Step], at_once: int = 1) -> None:
+        self._at_once = {"certify": at_once}
         self._left = list(steps)
         self._total = len(self._left)
         self._seconds: dict[tuple[str, str], float] = defaultdict(float)
@@ -67,9 +77,9 @@ class Pace:
         for step in self._left:
             if (step.kind, step.implementation, step.case) == (kind, implementation, case):
                 self._left.remove(step)
-                for who in (implementation, ""):
-                    self._seconds[kind, who] += seconds
-                    self._weights[kind, who] += step.weight
+                for key in ((kind, implementation), (kind, ""), ("", "")):
+                    self._seconds[key] += seconds
+                    self._weights[key] += step.weight
                 return
 
     def drop(self, implementation: str, case: str) -> None:
@@ -82,15 +92,14 @@ class Pace:
         return Progress(self._total - len(self._left), self._total, what, self._remaining_s())
 
     def _remaining_s(self) -> float | None:
-        # Neither is a row's preparation judged by certificates, nor the other way round: before a
-        # kind of step was taken once, nothing honest can be said about it.
-        if any((step.kind, "") not in self._seconds for step in self._left):
+        if self._total - len(self._left) < LEAST_STEPS or not self._weights:
             return None
-        return sum(self._expected(step) for step in self._left)
+        return sum(self._expected(step) / self._at_once.get(step.kind, 1) for step in self._left)
 
     def _expected(self, step: Step) -> float:
-        who = step.implementation if (step.kind, step.implementation) in self._seconds else ""
-        return step.weight * self._seconds[step.kind, who] / self._weights[step.kind, who]
+        keys = ((step.kind, step.implementation), (step.kind, ""), ("", ""))
+        key = next(key for key in keys if self._weights.get(key))
+        return step.weight * self._seconds[key] / self._weights[key]
 
 
 def weight_of(case: Case) -> float:

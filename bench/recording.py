@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.bench_run import Agreement, Limits, Timing
+    from bench.environment import Environment
     from bench.planning import Plan
 
 # Writing may take this part of a run at most: a file of thousands of rows takes its time.
@@ -32,6 +33,8 @@ class Record:
         Where it is kept; None keeps it nowhere.
     resume : bool
         Whether to go on from the file at `output`, where there is one.
+    environment, machine : optional
+        Where it is measured, if not in this process.
 
     Raises
     ------
@@ -43,15 +46,23 @@ class Record:
         If it can't be read or written: told before anything is measured.
     """
 
-    def __init__(self, plan: Plan, output: Path | None, *, resume: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        output: Path | None,
+        *,
+        resume: bool,
+        environment: Environment | None = None,
+        machine: dict[str, str] | None = None,
+    ) -> None:
         self._plan = plan
         self._output = output
         self._written_at = self._writing_s = 0.0
         self.agreements: dict[tuple[str, str], Agreement] = {}
         self.timings: dict[tuple[str, str], Timing] = {}
         self.limits: dict[tuple[str, str], Limits] = {}
-        self.environment = describe()
-        self.machine = describe_machine()
+        self.environment = environment or describe()
+        self.machine = machine or describe_machine()
         if output is not None and output.exists():
             if not resume:
                 raise FileExistsError(

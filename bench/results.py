@@ -142,10 +142,10 @@ def read(path: Path, kind: type[Run]) -> Run:
     try:
         content = json.loads(path.read_bytes())
         _check_schema(content, kind)
-        run = _build(kind, content, "run")
+        run = build(kind, content, "run")
     except (ValueError, RecursionError, OverflowError) as error:
         raise ResultFileError(f"{path} is not a result of the bench: {error}") from None
-    assert isinstance(run, kind)  # noqa: S101 - for mypy: _build makes what it was asked for
+    assert isinstance(run, kind)  # noqa: S101 - for mypy: build makes what it was asked for
     return run
 
 
@@ -162,13 +162,13 @@ def check_seconds(name: str, seconds: Samples) -> None:
         raise ValueError(f"{name} must hold finite seconds, 0 or more, at least one; got {seconds}")
 
 
-def _build(kind: Any, content: Any, where: str) -> Any:
-    """Make a value of the annotated type from JSON, or say where it does not fit."""
+def build(kind: Any, content: Any, where: str) -> Any:
+    """Make a value of the annotated type from JSON; a ValueError says where it does not fit."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         if content is None:
             return None
-        return _build(next(one for one in inner if one is not type(None)), content, where)
+        return build(next(one for one in inner if one is not type(None)), content, where)
     if origin is Literal:
         return _expect(content in inner, f"one of {', '.join(inner)}", content, where)
     if is_dataclass(kind):
@@ -178,10 +178,10 @@ def _build(kind: Any, content: Any, where: str) -> Any:
         items = inner[:1] * len(content) if inner[-1] is ... else inner
         _expect(len(content) == len(items), f"{len(items)} values", content, where)
         pairs = enumerate(zip(items, content, strict=True))
-        return tuple(_build(item, value, f"{where}[{index}]") for index, (item, value) in pairs)
+        return tuple(build(item, value, f"{where}[{index}]") for index, (item, value) in pairs)
     if origin is dict:
         _expect(isinstance(content, dict), "an object", content, where)
-        return {key: _build(inner[1], value, f"{where}[{key!r}]") for key, value in content.items()}
+        return {key: build(inner[1], value, f"{where}[{key!r}]") for key, value in content.items()}
     if kind is float:
         # JSON has one kind of number, so 4 is a time too; it has no NaN, but Python reads one.
         number = isinstance(content, (int, float)) and not isinstance(content, bool)
@@ -198,7 +198,7 @@ def _build_dataclass(kind: Any, content: Any, where: str) -> Any:
         missing, extra = sorted(set(names) - set(content)), sorted(set(content) - set(names))
         raise ValueError(f"{where} must hold its fields; missing {missing}, unknown {extra}")
     hints = get_type_hints(kind)
-    values = {name: _build(hints[name], content[name], f"{where}.{name}") for name in names}
+    values = {name: build(hints[name], content[name], f"{where}.{name}") for name in names}
     try:
         return kind(**values)
     except ValueError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ITEM_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 # Far above the last-level cache of a CPU; each copy reads and writes it once.
 COPY_BYTES = 2**27
+MOST_QUERIES = 2**26
 SAMPLES = 5
 SAMPLE_S = 0.05
 # What the makers state for dense tensor-core products and for memory, by a part of the name.
@@ -36,13 +37,33 @@ def flops(request: Request) -> int:
 
     ``2·D`` and ``2·Dv`` for each query and key that sees it; the softmax is not counted.
     """
-    request_mask = request.visible()
-    if request_mask is None:
-        pairs = request.batch * request.query_len * request.key_len
-    else:
-        entries = request_mask.shape[0] if request_mask.ndim == 4 else 1
-        pairs = int(request_mask.sum()) * (request.batch // entries)
+    pairs = sum(seen_pairs(request, entry) for entry in range(request.batch))
     return 2 * pairs * request.heads * (request.head_dim + request.value_dim)
+
+
+def seen_pairs(request: Request, entry: int) -> int:
+    """Return how many pairs of query and key one batch entry sees, without making the mask.
+
+    Raises
+    ------
+    ValueError
+        For more queries than any machine attends from: requests are also read from files.
+    """
+    queries, keys = request.query_len, request.key_len
+    pad_len = request.pad_lens[entry] if request.pad_lens is not None else 0
+    if request.mask == "none":
+        return queries * keys
+    if request.mask == "padding":
+        return min(queries, pad_len) * min(keys, pad_len)
+    if request.mask == "key_padding":
+        return queries * min(keys, pad_len)
+    if queries > MOST_QUERIES:
+        raise ValueError(f"query_len must be at most {MOST_QUERIES}; got {queries}")
+    at = np.arange(queries) + (keys - queries if request.align == "bottom_right" else 0)
+    first = 0 if request.window is None else at - request.window + 1
+    last = at if request.window is None else at + request.window - 1
+    seen = np.minimum(last, keys - 1) - np.maximum(first, 0) + 1
+    return int(np.maximum(seen, 0).sum())
 
 
 def minimal_bytes(request: Request) -> int:

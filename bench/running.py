@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from bench.bench_run import Agreement, Timing
-from bench.child import Cancelled, Child, ChildFailure
-from bench.memory import available_bytes
+from bench.bench_run import Timing
+from bench.certifying import certificate, certify_all
+from bench.child import Cancelled, ChildFailure
+from bench.children import Children
+from bench.environment import available_cores
+from bench.memory import means_no_memory
 from bench.planning import Plan
 from bench.progress import Pace, Progress, Step, weight_of
 from bench.recording import Record
@@ -19,15 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bench.bench_run import BenchRun, Status
+    from bench.bench_run import Agreement, BenchRun, Status
     from bench.cases import Case
     from bench.progress import Kind
 
 __all__ = ["Plan", "Progress", "run"]
 
-# An implementation whose process was lost this often in a row is not tried on the next cases:
-# each hang costs the whole time limit.
-MOST_LOSSES = 3
+# More certificates at once than this win little: what they share is memory's bandwidth.
+MOST_AT_ONCE = 4
 LIMITS = "the machine's limits"
 STATUSES: Final[tuple[Status, ...]] = ("crashed", "out of memory", "timed out", "error")
 
@@ -86,7 +89,7 @@ def run(
 
 
 class _Runner:
-    """One run: its children by implementation, and its record."""
+    """One run: its children, the threads that wait for them, and its record."""
 
     def __init__(
         self,
@@ -99,17 +102,19 @@ class _Runner:
         self._record = record
         self._progress = progress
         self._cancelled = cancelled
-        self._children: dict[str, Child] = {}
-        self._losses: dict[tuple[str, str], int] = {}
-        self._pace = Pace(self._steps())
-        self._memory = plan.memory_limit_bytes or available_bytes() * 4 // 5
+        self._ended = False
+        self._children = Children(plan, self._stopped)
+        self._at_once = _at_once(plan)
+        self._pool = ThreadPoolExecutor(self._at_once)
+        self._pace = Pace(self._steps(), self._at_once)
 
     def __enter__(self) -> _Runner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in self._children.values():
-            child.close()
+        self._ended = True
+        self._pool.shutdown(cancel_futures=True)
+        self._children.close()
 
     def measure_limits(self) -> None:
         """Measure what the machine can do, once for each device and dtype that is timed."""
@@ -117,30 +122,46 @@ class _Runner:
             key = f"{device} {dtype}"
             with self._step("limits", LIMITS, key, f"{LIMITS}: {key}"):
                 try:
-                    self._record.limits[device, dtype] = self._ask(LIMITS, "limits", device, dtype)
+                    limits = self._children.ask(LIMITS, "limits", device, dtype)
+                    self._record.limits[device, dtype] = limits
                 except ChildFailure as failure:
                     self._record.machine[f"limits of {key}"] = str(failure)
-        self._end(LIMITS)
+        self._children.end(LIMITS)
 
     def certify(self) -> None:
-        """Certify every row that has no certificate yet, one implementation after the other."""
-        for name in self._plan.implementations:
-            for case in self._plan.cases:
-                if (name, case.name) not in self._record.agreements:
-                    with self._step("certify", name, case.name, f"certify {name}: {case.name}"):
-                        self._record.agreements[name, case.name] = self._certificate(name, case)
+        """Certify every row that has no certificate yet."""
+        rows = [
+            (name, case)
+            for name in self._plan.implementations
+            for case in self._plan.cases
+            if (name, case.name) not in self._record.agreements
+        ]
+        if rows:
+            self._tell(f"certify {rows[0][0]}: {rows[0][1].name}")
+        cases = {case.name: case for _, case in rows}
+        alone = []
+        for found in certify_all(rows, self._children, self._pool, self._stopped):
+            agreement = found.agreement
+            if self._at_once > 1 and _lacked_memory(agreement):
+                alone.append((agreement.implementation, cases[agreement.case]))
+            else:
+                self._keep(agreement, found.seconds)
+        # With the memory of the whole machine: those beside it may have taken what it lacked.
+        for name, case in alone:
+            with self._step("certify", name, case.name, f"certify {name}: {case.name}"):
+                self._keep(certificate(name, case, self._children), 0.0)
 
     def time(self) -> None:
         """Time what is certified, one case after the other."""
         for case in self._plan.timed:
             self._time_case(case)
 
-    def _certificate(self, name: str, case: Case) -> Agreement:
-        try:
-            answer: Agreement = self._ask(name, "certify", case)
-        except ChildFailure as failure:
-            return Agreement(name, case.name, "error", "computed", (str(failure),), ())
-        return answer
+    def _keep(self, agreement: Agreement, seconds: float) -> None:
+        row = agreement.implementation, agreement.case
+        self._record.agreements[row] = agreement
+        self._pace.took("certify", *row, seconds)
+        self._record.keep_if_due()
+        self._tell(f"certified {row[0]}: {row[1]}")
 
     def _time_case(self, case: Case) -> None:
         ready = [name for name in self._plan.implementations if self._prepare(name, case)]
@@ -165,7 +186,7 @@ class _Runner:
             return False
         with self._step("prepare", name, case.name, f"warm up {name}: {case.name}"):
             try:
-                prepared = self._ask(name, "prepare", case, self._plan.row_budget_s)
+                prepared = self._children.ask(name, "prepare", case, self._plan.row_budget_s)
             except ChildFailure as failure:
                 self._give_up(self._untimed(name, case, failure.status, (failure.reason,)))
                 return False
@@ -185,7 +206,7 @@ class _Runner:
     def _visit(self, name: str, case: Case) -> None:
         timing = self._record.timings[name, case.name]
         try:
-            wall, cpu = self._ask(name, "sample", self._plan.samples_per_round)
+            wall, cpu = self._children.ask(name, "sample", self._plan.samples_per_round)
         except ChildFailure as failure:
             self._give_up(
                 replace(
@@ -207,8 +228,8 @@ class _Runner:
         if timing.status != "timed":
             return
         try:
-            peak = self._ask(name, "memory", case.request.device)
-            self._ask(name, "forget")
+            peak = self._children.ask(name, "memory", case.request.device)
+            self._children.ask(name, "forget")
         except ChildFailure as failure:
             self._give_up(self._untimed(name, case, failure.status, (failure.reason,)))
             return
@@ -223,6 +244,8 @@ class _Runner:
         if agreement.verdict == "error":
             words = agreement.reasons[0] if agreement.reasons else ""
             status = next((one for one in STATUSES if words.startswith(f"{one}:")), "error")
+            if _lacked_memory(agreement):
+                status = "out of memory"
         return self._untimed(name, case, status, agreement.reasons)
 
     def _untimed(self, name: str, case: Case, status: Status, reasons: tuple[str, ...]) -> Timing:
@@ -232,41 +255,18 @@ class _Runner:
         self._record.timings[timing.implementation, timing.case] = timing
         self._pace.drop(timing.implementation, timing.case)
 
-    def _ask(self, name: str, order: str, *arguments: Any) -> Any:
-        """Ask an implementation's child, started where there is none."""
-        if self._losses.get((name, order), 0) >= MOST_LOSSES:
-            raise ChildFailure(
-                "error", f"not tried: its process was lost {MOST_LOSSES} times in a row at this"
-            )
-        try:
-            child = self._children.get(name)
-            if child is None or not child.alive:
-                child = self._children[name] = Child(
-                    name,
-                    threads=self._plan.threads,
-                    memory_limit_bytes=self._memory,
-                    cancelled=self._cancelled,
-                )
-            answer = child.ask(order, *arguments, limit_s=self._plan.time_limit_s)
-        except ChildFailure:
-            child = self._children.get(name)
-            if child is None or not child.alive:
-                self._losses[name, order] = self._losses.get((name, order), 0) + 1
-            raise
-        self._losses[name, order] = 0
-        return answer
+    def _stopped(self) -> bool:
+        return self._ended or self._cancelled.is_set()
 
-    def _end(self, name: str) -> None:
-        child = self._children.pop(name, None)
-        if child is not None:
-            child.close()
+    def _tell(self, what: str) -> None:
+        self._progress(self._pace.at(what))
 
     @contextmanager
     def _step(self, kind: Kind, name: str, case: str, what: str) -> Iterator[None]:
         """Take one step: told before, its time noted and the record kept after."""
-        if self._cancelled.is_set():
+        if self._stopped():
             raise Cancelled
-        self._progress(self._pace.at(what))
+        self._tell(what)
         before = time.monotonic()
         yield
         self._pace.took(kind, name, case, time.monotonic() - before)
@@ -291,3 +291,14 @@ class _Runner:
                     yield Step("prepare", name, case.name, weight_of(case))
                     for _ in range(self._plan.rounds):
                         yield Step("sample", name, case.name, weight_of(case))
+
+
+def _at_once(plan: Plan) -> int:
+    """Return how many certificates are made at once; on a device, one."""
+    if any(case.request.device != "cpu" for case in plan.cases):
+        return 1
+    return max(1, min(available_cores() // plan.threads, MOST_AT_ONCE))
+
+
+def _lacked_memory(agreement: Agreement) -> bool:
+    return agreement.verdict == "error" and means_no_memory(" ".join(agreement.reasons))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clocks import clock_for
-from bench.memory import peak_bytes_of
+from bench.memory import means_no_memory, peak_bytes_of
 from bench.roofline import measure_limits
 from bench.timing import warm_up
 
@@ -67,8 +67,9 @@ class Worker:
 
     def certify(self, case: Case) -> Agreement:
         """Judge the implementation on the case; without its device, by shapes alone."""
-        certify = importlib.import_module("bench.agreement").certify
-        judged: Agreement = certify(self._implementation(), case, threads=self._threads)
+        from bench.agreement import certify
+
+        judged = certify(self._implementation(), case, threads=self._threads)
         return replace(judged, implementation=self._name, case=case.name)
 
     def prepare(self, case: Case, warmup_limit_s: float) -> Prepared:
@@ -146,17 +147,8 @@ def answer(worker: Worker, order: str, values: tuple[Any, ...]) -> tuple[str, An
 
 def status_of(error: BaseException) -> Status:
     """Return what an exception makes of a row: ``"out of memory"`` or ``"error"``."""
-    words = str(error).lower()
-    no_memory = (
-        isinstance(error, MemoryError)
-        # torch's (CUDA and CPU), XLA's and ONNX Runtime's are told by their words alone.
-        or "out of memory" in words
-        or "can't allocate memory" in words
-        or "resource_exhausted" in words
-        or "bad_alloc" in words
-        or "failed to allocate" in words
-    )
-    return "out of memory" if no_memory else "error"
+    lacked = isinstance(error, MemoryError) or means_no_memory(f"{type(error).__name__}: {error}")
+    return "out of memory" if lacked else "error"
 
 
 def limit_data(most_bytes: int) -> None:

@@ -1,0 +1,107 @@
+"""Arithmetic, bytes, limits and growth, by counts made on paper and by laws."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnpanel.kernels.request import Request
+from bench.bench_run import Limits
+from bench.roofline import (
+    flops,
+    growth_exponent,
+    least_seconds,
+    measure_limits,
+    minimal_bytes,
+    seen_pairs,
+)
+
+
+def test_the_arithmetic_is_that_of_both_products():
+    # B2 H3 T5 S7: 210 pairs, each 2 * 11 for its score and 2 * 13 for its part of the output.
+    assert flops(Request(2, 3, 1, 5, 7, 11, 13)) == 2 * 3 * 5 * 7 * 2 * (11 + 13)
+
+
+def test_a_causal_mask_halves_it_but_for_the_diagonal():
+    # 1 + 2 + … + 5 = 15 pairs.
+    assert flops(Request(1, 1, 1, 5, 5, 2, 2, mask="causal")) == 15 * 8
+
+
+MASKED = [
+    {"mask": "none"},
+    {"mask": "causal"},
+    {"mask": "causal", "align": "bottom_right"},
+    {"mask": "window", "window": 2},
+    {"mask": "window", "window": 30},
+    {"mask": "window", "window": 3, "align": "bottom_right"},
+    {"mask": "padding", "pad_lens": (3,)},
+    {"mask": "padding", "pad_lens": (0,)},
+    {"mask": "key_padding", "pad_lens": (4,)},
+]
+
+
+@pytest.mark.parametrize("lengths", [(5, 5), (5, 11), (11, 5), (1, 7)])
+@pytest.mark.parametrize("mask", MASKED, ids=str)
+def test_the_pairs_are_those_of_the_mask(lengths, mask):
+    queries, keys = lengths
+    request = Request(1, 1, 1, queries, keys, 2, 2, **mask)
+    visible = request.visible()
+
+    expected = queries * keys if visible is None else int(visible.sum())
+    assert seen_pairs(request, 0) == expected
+
+
+def test_each_entry_of_a_batch_has_its_own_padding():
+    request = Request(2, 1, 1, 5, 7, 2, 2, mask="key_padding", pad_lens=(3, 7))
+
+    assert [seen_pairs(request, entry) for entry in (0, 1)] == [15, 35]
+
+
+def test_a_length_that_no_machine_has_is_refused():
+    with pytest.raises(ValueError, match="query_len must be at most 67108864; got 10000000000"):
+        flops(Request(1, 1, 1, 10**10, 10**10, 2, 2, mask="causal"))
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float64", 8), ("float32", 4), ("bfloat16", 2)])
+def test_the_bytes_are_each_array_once(dtype, size):
+    # Q 2·3·5·11, K 2·1·7·11, V 2·1·7·13, output 2·3·5·13.
+    elements = 330 + 154 + 182 + 390
+
+    assert minimal_bytes(Request(2, 3, 1, 5, 7, 11, 13, dtype)) == size * elements
+
+
+def test_a_bias_is_read_once():
+    without = minimal_bytes(Request(2, 3, 1, 5, 7, 11, 13))
+
+    assert minimal_bytes(Request(2, 3, 1, 5, 7, 11, 13, bias=True)) == without + 4 * 3 * 5 * 7
+
+
+def test_the_limit_is_arithmetic_or_memory_whichever_takes_longer():
+    request = Request(1, 1, 1, 5, 5, 2, 2)  # 200 operations, 160 bytes
+    slow_memory = Limits("cpu", "float32", 1, (100.0, 200.0), (8.0, 16.0))
+    slow_products = Limits("cpu", "float32", 1, (10.0, 20.0), (8000.0, 16000.0))
+
+    assert least_seconds(request, slow_memory) == 10.0
+    assert least_seconds(request, slow_products) == 10.0
+
+
+def test_growth_is_the_power_of_the_length():
+    lengths = [64, 128, 256]
+
+    assert growth_exponent(lengths, [3 * n**2 for n in lengths]) == pytest.approx(2, rel=1e-12)
+    assert growth_exponent(lengths, [0.5, 0.5, 0.5]) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "values"), [([64, 128], [1.0, 2.0]), ([64] * 3, [1.0] * 3), ([1, 2, 3], [0, 1, 2])]
+)
+def test_too_little_to_fit_is_no_growth(lengths, values):
+    assert growth_exponent(lengths, values) is None
+
+
+def test_the_limits_of_half_precision_are_no_lower_than_what_converting_would_give():
+    # This is true of any machine: an implementation may always convert to float32.
+    limits = measure_limits("cpu", "bfloat16", threads=1)
+
+    assert (limits.dtype, limits.threads, limits.datasheet) == ("bfloat16", 1, None)
+    assert len(limits.gemm_flops_per_s) == len(limits.copy_bytes_per_s) == 5
+    assert min(*limits.gemm_flops_per_s, *limits.copy_bytes_per_s) > 0
