@@ -95,6 +95,14 @@ def _arguments(name: str) -> Callable[[argparse.ArgumentParser], None]:
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
     _arguments("report")(parser)
     parser.add_argument(
+        "runs",
+        nargs="*",
+        type=Path,
+        metavar="RUN.json",
+        help="measure nothing: write the pictures of this result of `run` as one offline HTML file "
+        "(-o, by default beside it); further results are its history",
+    )
+    parser.add_argument(
         "--skip-peers", action="store_true", help="the report alone: installs nothing, no network"
     )
 
@@ -109,6 +117,9 @@ def _ui(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
+    if options.runs:
+        _run_report(options.runs, options.output)
+        return
     if options.table is not None:
         print(report_table(read(options.table, ReportRun)))
         return
@@ -116,6 +127,16 @@ def _report(options: argparse.Namespace) -> None:
     run = measure_report(preset, peers=not options.skip_peers)
     _keep(run, options.output, "report")
     print(report_table(run))
+
+
+def _run_report(paths: Sequence[Path], output: Path | None) -> None:
+    # Panel and HoloViews take seconds that no other command needs.
+    from bench.page.report import save_run_report
+    from bench.page.runs import load_run
+
+    run, *history = map(load_run, paths)
+    path = save_run_report(run, output or paths[0].with_suffix(".html"), history=history)
+    print(f"bench: wrote {path}", file=sys.stderr)
 
 
 def _keep(run: UiRun | ReportRun, output: Path | None, name: str) -> None:
@@ -130,7 +151,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("show", "a run as tables", show_arguments, show_command),
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
     Command("ui", "slider to picture, start and import", _arguments("ui"), _ui),
-    Command("report", "the offline report and its peers", _report_arguments, _report),
+    Command(
+        "report",
+        "a run as one HTML file; or measure the explorer's report and its peers",
+        _report_arguments,
+        _report,
+    ),
 )
 
 if __name__ == "__main__":

@@ -32,7 +32,11 @@ SAME_PART = {"trace_file": "trace", "trace_header": "trace", "trace_choice": "tr
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 # Of the bench, reports take what was measured and how it is drawn.
 REPORTS_MAY_IMPORT = {"bench.results", "bench.plots"}
-BENCH_MAY_IMPORT = {"attention", "masks", "kernels", "report", "sources", "trace", "views"}
+BENCH_MAY_IMPORT = {
+    *("attention", "masks", "kernels", "report", "sources", "trace", "views"),
+    # Its page looks and behaves as the explorer's does, and is written as the explorer's report is.
+    *("theme", "browser", "offline"),
+}
 # Stricter than the rows: an oracle shared with what it judges is no oracle.
 NEVER = {"kernels": {"attnpanel.attention"}, "state": {"panel", "holoviews", "bokeh"}}
 # Seconds to import, and not in the wheel: only functions import these, so that the app starts

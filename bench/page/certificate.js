@@ -1,0 +1,56 @@
+// One certificate in words: that of the cell tapped in the matrix, or reached by the arrow keys.
+// A result file may hold anything: every text is set as text.
+
+const STEPS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+
+export function render({ model }) {
+  const box = document.createElement("div");
+  box.className = "bench-certificate";
+  box.tabIndex = 0;
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", "One certificate; arrow keys go to another cell of the matrix");
+  const words = document.createElement("div");
+  words.setAttribute("role", "status");
+  const hint = document.createElement("p");
+  hint.className = "attn-words muted";
+  hint.textContent = "Tap a cell, or focus this box and use the arrow keys.";
+  box.append(words, hint);
+
+  const make = (tag, css, text) => {
+    const one = document.createElement(tag);
+    one.className = css;
+    one.textContent = text;
+    return one;
+  };
+  const draw = () => {
+    const [row, column] = model.at;
+    const cell = model.cells.find((one) => one.row === row && one.column === column);
+    const where = `${model.rows[row] ?? ""} · ${model.columns[column] ?? ""}`;
+    const lines = cell?.lines ?? [["none", "This run holds no certificate for this cell."]];
+    const list = make("ul", "bench-checks", "");
+    list.append(...lines.slice(1).map(([verdict, text]) => make("li", verdict, text)));
+    words.replaceChildren(make("strong", "", where), make("p", `bench-verdict ${lines[0][0]}`, lines[0][1]), list);
+    const outline = model.document.get_model_by_name("bench:cell");
+    outline?.setv(
+      { left: column - 0.5, right: column + 0.5, top: row + 0.5, bottom: row - 0.5, visible: true },
+      { sync: false },
+    );
+  };
+  const go = (row, column) => {
+    if (row < 0 || row >= model.rows.length || column < 0 || column >= model.columns.length) return;
+    model.at = [row, column];
+  };
+  const onTap = (event) => go(event.detail.row, event.detail.column);
+  box.addEventListener("keydown", (event) => {
+    const step = STEPS[event.key];
+    if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    go(model.at[0] + step[0], model.at[1] + step[1]);
+  });
+  document.addEventListener("bench:cell", onTap);
+  model.on("at", draw);
+  model.on("after_render", draw);
+  model.on("remove", () => document.removeEventListener("bench:cell", onTap));
+  draw();
+  return box;
+}

@@ -1,0 +1,287 @@
+"""The agreement matrix: implementation × case, with verdict and ratio in every cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log10
+from typing import TYPE_CHECKING, Any, Final
+
+import holoviews as hv
+from bokeh.core.properties import field
+from bokeh.models import BoxAnnotation, CustomJS, CustomJSTickFormatter, FixedTicker, Text
+
+from attnpanel.theme import DARK, LIGHT, ramp
+from bench.plots.chart import CUT
+from bench.plots.words import bounded, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bokeh.plotting import figure
+
+    from attnpanel.theme import Theme
+    from bench.bench_run import Agreement, BenchRun
+    from bench.cases import Case
+
+MOST_ROWS, MOST_COLUMNS = 40, 120
+# White text on it has a contrast of 5.7, and nothing else on the page has its colour.
+FAILED: Final = "#b83b0a"
+PASSES: Final = 8.0
+ROW = 25  # pixels
+# As wide as the ratios need where there are few cases, as narrow as one digit where many.
+WIDEST, NARROWEST, WIDTH = 34, 17, 1150
+MOST_LETTERS = 26
+TAP = """
+document.dispatchEvent(new CustomEvent("bench:cell", {
+  detail: {column: Math.round(cb_obj.x), row: Math.round(cb_obj.y)},
+}))
+"""
+WORDS = "const i = Math.round(tick); return i === tick && i in words ? words[i] : ''"
+SHORT = {
+    "float64": "f64",
+    "float32": "",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "bottom_right": "↘",
+    "top_left": "",
+    "key_padding": "key pad",
+    "padding": "pad",
+    "none": "",
+}
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What the picture shows.
+
+    Attributes
+    ----------
+    implementations : tuple of str
+        The rows, from the top.
+    cases : tuple of Case
+        The columns that hold a certificate.
+    labels : tuple of str
+        What stands below each column: what tells its case from the others.
+    cells : dict of (row, column) to Agreement
+    left_out : int
+        Certificates beyond what one picture shows.
+    """
+
+    implementations: tuple[str, ...]
+    cases: tuple[Case, ...]
+    labels: tuple[str, ...]
+    cells: dict[tuple[int, int], Agreement]
+    left_out: int
+
+
+def matrix_of(run: BenchRun) -> Matrix:
+    """Return the certificates of a run by row and column."""
+    named = {agreement.case for agreement in run.agreements}
+    cases = tuple(case for case in run.cases if case.name in named)[:MOST_COLUMNS]
+    known = {agreement.implementation for agreement in run.agreements}
+    names = tuple(name for name in run.implementations if name in known)[:MOST_ROWS]
+    column = {case.name: place for place, case in enumerate(cases)}
+    row = {name: place for place, name in enumerate(names)}
+    cells = {
+        (row[one.implementation], column[one.case]): one
+        for one in run.agreements
+        if one.implementation in row and one.case in column
+    }
+    left_out = sum(
+        one.implementation not in row or one.case not in column for one in run.agreements
+    )
+    return Matrix(names, cases, _labels(cases), cells, left_out)
+
+
+def matrix_columns(matrix: Matrix) -> dict[str, list[Any]]:
+    """Return the cells as columns; those with a ``@`` hold one look's colours."""
+    columns: dict[str, list[Any]] = {
+        name: []
+        for name in (
+            *("x", "y", "left", "bottom", "right", "top", "text", "implementation", "case"),
+            *("told", "fill@light", "fill@dark", "color@light", "color@dark"),
+        )
+    }
+    narrow = _column_width(matrix) < WIDEST - 8
+    for (row, column), agreement in matrix.cells.items():
+        columns["x"].append(float(column))
+        columns["y"].append(float(row))
+        columns["left"].append(column - 0.47)
+        columns["right"].append(column + 0.47)
+        columns["bottom"].append(row - 0.46)
+        columns["top"].append(row + 0.46)
+        columns["text"].append(cell_text(agreement, narrow=narrow))
+        columns["implementation"].append(bounded(agreement.implementation, 60))
+        columns["case"].append(bounded(agreement.case, 160))
+        columns["told"].append(_told(agreement))
+        for name, look in (("light", LIGHT), ("dark", DARK)):
+            fill, ink = _colours(agreement, look)
+            columns[f"fill@{name}"].append(fill)
+            columns[f"color@{name}"].append(ink)
+    return columns
+
+
+def cell_text(agreement: Agreement, *, narrow: bool) -> str:
+    """What a cell says: a verdict is never told by colour alone."""
+    known = agreement.max_ratio
+    if agreement.verdict == "unsupported":
+        return "◇" if agreement.checks else "–"
+    if agreement.verdict == "error":
+        return "!" if narrow else "err"
+    if agreement.verdict == "fail":
+        return "✕" if narrow or known is None or known <= PASSES else f"✕{ratio(known)}"
+    if known is None:
+        return "✓"
+    return f"{known:.0f}" if narrow else ratio(known)
+
+
+def _column_width(matrix: Matrix) -> int:
+    return min(WIDEST, max(NARROWEST, WIDTH // max(1, len(matrix.cases))))
+
+
+def matrix_element(matrix: Matrix, *, dark: bool) -> Any:
+    """Return the matrix as a HoloViews overlay: filled cells, and their texts."""
+    if "bokeh" not in hv.Store.renderers:
+        hv.extension("bokeh", logo=False)
+    columns = matrix_columns(matrix)
+    look = "dark" if dark else "light"
+    for name in ("fill", "color"):
+        columns[name] = columns[f"{name}@{look}"]
+    cells = hv.Rectangles([(0, 0, 1, 1)]).opts(
+        default_tools=[], tools=["hover"], hooks=[_cells_hook(columns)]
+    )
+    texts = hv.Labels([(0.0, 0.0, "", "")], ["x", "y"], ["text", "color"])
+    texts = texts.opts(text_color="color", default_tools=[], hooks=[_texts_hook(columns)])
+    return (cells * texts).opts(hooks=[_furnish_hook(matrix)])
+
+
+def _cells_hook(columns: dict[str, list[Any]]) -> Any:
+    def finish(plot: Any, _element: Any) -> None:
+        source = plot.handles["cds"]
+        source.name = "bench:matrix:cells"
+        source.data = columns
+        plot.handles["glyph"].update(fill_color=field("fill"), line_color=None)
+        hover = plot.handles["hover"]
+        hover.tooltips = [("", "@implementation"), ("", "@case"), ("", "@told")]
+
+    return finish
+
+
+def _texts_hook(columns: dict[str, list[Any]]) -> Any:
+    def finish(plot: Any, _element: Any) -> None:
+        source, glyph = plot.handles["cds"], plot.handles["glyph"]
+        source.name = "bench:matrix:texts"
+        source.data = {
+            name: columns[name] for name in ("x", "y", "text", "color", "color@light", "color@dark")
+        }
+        if isinstance(glyph, Text):
+            glyph.update(text_color=field("color"), text_font_size="10.5px")
+        # Nothing is selected; theirs ask for columns that HoloViews names in its own way.
+        plot.handles["glyph_renderer"].update(
+            selection_glyph=None, nonselection_glyph=None, muted_glyph=None
+        )
+
+    return finish
+
+
+def _furnish_hook(matrix: Matrix) -> Any:
+    def finish(plot: Any, _element: Any) -> None:
+        _furnish(plot.state, matrix)
+
+    return finish
+
+
+def _furnish(plot: figure, matrix: Matrix) -> None:
+    plot.name = "bench:plot:matrix"
+    plot.output_backend = "canvas"
+    plot.toolbar_location = None
+    plot.title = None
+    plot.outline_line_color = None
+    plot.border_fill_color = plot.background_fill_color = None
+    plot.min_border = 2
+    plot.styles = CUT
+    rows, columns = len(matrix.implementations), len(matrix.cases)
+    plot.sizing_mode, plot.width, plot.height = None, None, None
+    plot.frame_width, plot.frame_height = _column_width(matrix) * columns, ROW * rows
+    plot.x_range.update(start=-0.5, end=columns - 0.5)
+    plot.y_range.update(start=rows - 0.5, end=-0.5)
+    names = [bounded(name, MOST_LETTERS) for name in matrix.implementations]
+    for axis, words in ((plot.xaxis[0], list(matrix.labels)), (plot.yaxis[0], names)):
+        axis.axis_label = None
+        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
+        axis.major_tick_in = axis.major_tick_out = 0
+        axis.major_label_standoff = 4
+        axis.major_label_text_font_size = "11px"
+        axis.ticker = FixedTicker(ticks=list(range(len(words))), minor_ticks=[])
+        axis.formatter = CustomJSTickFormatter(args={"words": words}, code=WORDS)
+    plot.xaxis[0].major_label_orientation = 1.1
+    for grid in plot.grid:
+        grid.visible = False
+    plot.add_layout(
+        BoxAnnotation(
+            name="bench:cell", fill_color=None, line_color="#5c7cfa", line_width=2.5, visible=False,
+            level="overlay",
+        )
+    )  # fmt: skip
+    plot.js_on_event("tap", CustomJS(code=TAP))
+
+
+def _colours(agreement: Agreement, look: Theme) -> tuple[str, str]:
+    """Fill and ink of a cell."""
+    if agreement.verdict == "fail":
+        return FAILED, "#ffffff"
+    if agreement.verdict == "error":
+        return look.ink, look.card
+    if agreement.verdict == "unsupported":
+        return look.masked, look.muted
+    if agreement.max_ratio is None:
+        return look.soft, look.ink
+    # The lighter third of the ramp: the text on it stays readable.
+    share = log10(1 + 9 * min(max(agreement.max_ratio / PASSES, 0.0), 1.0))
+    return ramp(look.sequential)[round(8 + share * 72)], look.ink
+
+
+def _told(agreement: Agreement) -> str:
+    if agreement.verdict == "pass" and agreement.max_ratio is not None:
+        return f"passed: at most {ratio(agreement.max_ratio)} of {PASSES:g} units"
+    why = agreement.reasons[0] if agreement.reasons else ""
+    kind = "shape, dtype and device only" if agreement.basis == "fake" else agreement.verdict
+    return bounded(f"{kind}: {why}" if why else kind, 200)
+
+
+def _labels(cases: Sequence[Case]) -> tuple[str, ...]:
+    """What tells a case from the others, short; its number where that is not enough."""
+    shapes = [_shape(case) for case in cases]
+    usual = max(set(shapes), key=shapes.count, default="")
+    labels = []
+    for case, shape in zip(cases, shapes, strict=True):
+        request = case.request
+        parts = [
+            SHORT.get(request.mask, request.mask),
+            SHORT.get(request.align, request.align) if request.mask in ("causal", "window") else "",
+            "bias" if request.bias else "",
+            SHORT[request.dtype],
+            case.kind if case.kind != "randn" else "",
+            f"τ {request.temperature:g}" if request.temperature != 1 else "",
+            f"scale {request.scale:g}" if request.scale is not None else "",
+            request.device if request.device != "cpu" else "",
+            shape if shape != usual else "",
+        ]
+        labels.append(bounded(" ".join(part for part in parts if part) or "plain", 34))
+    return tuple(
+        label if labels.count(label) == 1 else bounded(f"{label} #{place}", 38)
+        for place, label in enumerate(labels)
+    )
+
+
+def _shape(case: Case) -> str:
+    request = case.request
+    parts = [
+        f"B{request.batch}" if request.batch != 1 else "",
+        f"H{request.heads}/{request.kv_heads}" if request.heads != request.kv_heads else "",
+        f"T{request.query_len}",
+        f"S{request.key_len}" if request.key_len != request.query_len else "",
+        f"D{request.head_dim}",
+        f"Dv{request.value_dim}" if request.value_dim != request.head_dim else "",
+    ]
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from attnpanel.kernels.request import Request
+from bench.bench_run import Limits
+from bench.cases import Case
+from bench.plots.families import curves, families, limits_of, missing
+from tests.bench.hand_made_runs import SPEEDS, UNTIMED, made_run, request, timing
+
+
+def test_a_family_differs_in_its_length_only_and_rises():
+    found = families(made_run())
+
+    assert [family.name for family in found] == [
+        "no mask · B1 H8 D64 · float32 · 1 thread",
+        "causal · B1 H8 D64 · float32 · 1 thread",
+    ]
+    assert [case.request.query_len for case in found[1].cases] == [256, 512, 1024, 2048]
+
+
+def test_what_differs_in_more_than_its_length_is_another_family():
+    run = made_run()
+    others = [
+        Case(request(512, head_dim=32, value_dim=32)),
+        Case(request(512, key_len=7)),
+        Case(request(512), "peaked"),
+        Case(request(512, dtype="float64")),
+    ]
+    more = tuple(timing("numpy-naive", case) for case in others)
+    threads = replace(timing("numpy-naive", run.cases[-1]), threads=2)
+    run = replace(run, cases=run.cases + tuple(others), timings=(*run.timings, *more, threads))
+
+    assert len(families(run)) == 2 + len(others) + 1
+
+
+def test_a_curve_holds_median_and_quartiles_of_its_own_samples():
+    run = made_run()
+    (naive, *_) = curves(run, families(run)[0])
+
+    # Samples are 0.9, 1 and 1.1 times the power law, which is 0.142 s at T = 1024.
+    assert naive.implementation == "numpy-naive"
+    assert naive.median_s[2] == 0.142
+    assert abs(naive.low_s[2] - 0.95 * 0.142) < 1e-12
+    assert abs(naive.high_s[2] - 1.05 * 0.142) < 1e-12
+
+
+def test_who_was_not_timed_is_named_with_the_reason():
+    run = made_run()
+
+    assert missing(run, families(run)[0]) == (f"{UNTIMED} — unsupported: no CUDA device here",)
+    assert {curve.implementation for curve in curves(run, families(run)[0])} == set(SPEEDS)
+
+
+def test_limits_are_those_of_the_same_dtype_and_threads():
+    run = made_run()
+    family = families(run)[0]
+
+    assert limits_of(run, family) is run.limits[0]
+    assert limits_of(run, replace(family, threads=2)) is None
+    assert (
+        limits_of(replace(run, limits=(Limits("cpu", "float32", 1, (0.0,), (1e9,)),)), family)
+        is None
+    )
+
+
+def test_times_that_no_axis_can_show_and_calls_that_no_memory_can_hold_are_left_out():
+    run = made_run()
+    huge = Case(Request(1, 1, 1, 2**40, 2**40, 8, 8, mask="causal"))
+    odd = [(0.0,), (1e-300,), (1e300,), ()]
+    timings = [replace(timing("numpy-naive", run.cases[-1]), wall_s=wall) for wall in odd]
+    timings.append(replace(timing("numpy-naive", run.cases[-1]), case=huge.name))
+
+    assert families(replace(run, cases=(*run.cases, huge), timings=tuple(timings))) == ()
