@@ -15,6 +15,7 @@ from bench.cases import make_inputs
 from bench.reference import reference
 from bench.rounding import SIXTEEN_BIT
 from bench.trial import Trial, check, returned
+from bench.units import weight_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +36,16 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
     - **output, weights, logsumexp**: against a reference in float64 on the same rounded inputs
       (longdouble where float64 is judged), for the rows that see a key. Errors are counted in
       units of what rounding explains. Per output element, with u the unit roundoff, P the
-      weights and ``κ_i = max_j (|scale| Σ_d |q_id| |k_jd| + |bias_ij|) / temperature``::
+      weights and κ_i what rounding does to the scores of row i::
 
-          unit = (exp(u (κ_i + log2 S + 4)) - 1) (P |V|) + smallest (1 + Σ_j |V_j|)
+          unit = u (κ_i + log2 S + 4) (P |V|) + smallest (1 + Σ_j |V_j|)
+          κ_i = max_j (|scale| e_ij + |bias_ij|) / temperature
+          e_ij = (sqrt(D Σ_d x_d^2) + sqrt(D / 3) |Σ_d x_d|) / 2,    x_d = q_id k_jd
 
-      and for 16-bit inputs with float32 scores ``4 u + exp(2^-24 (κ_i + log2 S)) - 1`` in place
-      of the first bracket. Up to 8 units pass. Tolerances that are numbers fail both ways: 1e-5
-      fails correct code at temperature 0.01, 1e-3 passes scores rounded to float16.
+      and for 16-bit inputs ``4 u + 2^-24 (κ_i + log2 S)`` in place of ``u (…)``; see
+      :mod:`bench.units` for large errors, and for scores that are kept in 16 bits. Up to 8 units
+      pass; correct code has up to 4. Tolerances that are numbers fail both ways: 1e-5 fails
+      correct code at temperature 0.01, 1e-3 passes scores rounded to float16.
     - **masked keys, key order, shift, identity value**: laws of attention, each tried on inputs
       made for it; see :mod:`bench.structure`.
     - **empty rows**: rows that see no key, against the policy the implementation declares.
@@ -64,9 +68,9 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
 
     References
     ----------
-    Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, 2002, chapter 3: dot
-    products. Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax
-    functions", 2021.
+    Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019: sums.
+    Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax functions",
+    2021.
 
     Examples
     --------
@@ -90,8 +94,9 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
         return replace(blank, verdict="error", reasons=(_in_words(error),))
     if checks[0].verdict != "pass":
         return _concluded(blank, checks)
+    unit = weight_error(implementation, request, inputs)
     right = reference(request, inputs)
-    trial = Trial(implementation, case, threads, inputs, call, raw, results, right)
+    trial = Trial(implementation, case, threads, inputs, call, raw, results, right, unit)
     for name, make in CHECKS:
         checks += _made(name, make, trial)
     errors = values.errors(trial)

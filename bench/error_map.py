@@ -139,14 +139,14 @@ def truth(setting: Setting) -> Truth:
     right = reference(request, inputs)
     weights = reference_weights(request, inputs, 0, 0)
     fine, coarse = _classes()
-    relative = weight_error(request, fine, right.condition)
-    coarser = weight_error(request, coarse, right.condition) / relative
+    relative = weight_error(fine, request, inputs)
+    coarser = weight_error(coarse, request, inputs) / relative
     smallest = SMALLEST[request.dtype]
     mask = request.visible()
     visible = np.ones((SIZE, SIZE), bool) if mask is None else mask.reshape(SIZE, SIZE)
     return Truth(
         _double(right.output[0, 0]),
-        _double(output_unit(request, fine, right)[0, 0]),
+        _double(output_unit(request, relative, right)[0, 0]),
         _double(weights),
         _double(relative[0, 0, :, None] * weights + 2 * smallest),
         _double(np.maximum(coarser[0, 0], 1)),

@@ -1,4 +1,4 @@
-"""What is right: attention in a wider type on the same rounded inputs, and how hard each row is."""
+"""What is right: attention in a wider type on the same rounded inputs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,6 @@ class Reference:
         ``weights @ |value|``: relative errors of the weights move the output by that much.
     value_sum : float array of shape (B, H, T, Dv)
         ``|value|`` summed over the visible keys: what a flushed weight can be multiplied with.
-    condition : float array of shape (B, H, T)
-        See :func:`condition`.
     empty : bool array of shape (B, H, T)
         Whether the query may see no key.
     """
@@ -43,7 +41,6 @@ class Reference:
     logsumexp: NDArray[np.floating]
     magnitude: NDArray[np.floating]
     value_sum: NDArray[np.floating]
-    condition: NDArray[np.floating]
     empty: NDArray[np.bool_]
 
 
@@ -64,11 +61,11 @@ def reference(request: Request, inputs: Inputs) -> Reference:
     Reference
     """
     shape = (request.batch, request.heads, request.query_len)
-    wide = _wide(request)
+    wide = wide_type(request)
     output, magnitude, value_sum = (np.empty((*shape, request.value_dim), wide) for _ in range(3))
     logsumexp = np.empty(shape, wide)
     empty = np.empty(shape, bool)
-    for part in _parts(request, inputs):
+    for part in parts(request, inputs):
         result = attend(
             part.query,
             part.key,
@@ -83,7 +80,7 @@ def reference(request: Request, inputs: Inputs) -> Reference:
         magnitude[part.at] = result.weights @ np.abs(part.value)
         value_sum[part.at] = part.visible @ np.abs(part.value)
         empty[part.at] = ~part.visible.any(axis=-1)
-    return Reference(output, logsumexp, magnitude, value_sum, condition(request, inputs), empty)
+    return Reference(output, logsumexp, magnitude, value_sum, empty)
 
 
 def reference_weights(
@@ -100,40 +97,9 @@ def reference_weights(
             scale=request.score_scale,
             temperature=request.temperature,
         ).weights
-        for part in _parts(request, inputs, only=(batch, head))
+        for part in parts(request, inputs, only=(batch, head))
     ]
     return np.concatenate(blocks)
-
-
-def condition(request: Request, inputs: Inputs) -> NDArray[np.floating]:
-    """How far, in units of roundoff, rounding moves a score of each row, of shape (B, H, T).
-
-    ``κ_i = max_j (|scale| e_ij + |bias_ij|) / temperature`` over the keys that query i may see,
-    dimensionless; 0 on empty rows. With ``x_d = q_id k_jd``, ::
-
-        e_ij = (sqrt(D) sqrt(Σ_d x_d^2) + sqrt(D / 3) |Σ_d x_d|) / 2
-
-    is what summing x_1 … x_D one after the other costs when roundings are of random sign: the
-    root of the sum of the squared partial sums, which have a fluctuating part (the first term)
-    and a trend towards the score (the second). Measured over 4 to 256 channels, random, of one
-    sign, with outlier channels and with near ties, correct code errs by 0.1 to 4.2 of it; by
-    ``Σ_d |x_d|``, the worst case's yardstick without its factor D, up to 26, so that a bound of
-    8 of those would fail it.
-
-    References
-    ----------
-    Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019.
-    """
-    channels = request.head_dim
-    found = np.empty((request.batch, request.heads, request.query_len), _wide(request))
-    for part in _parts(request, inputs):
-        fluctuation = np.sqrt(channels * (part.query**2 @ part.key.T**2))
-        trend = np.sqrt(channels / 3) * np.abs(part.query @ part.key.T)
-        size = abs(request.score_scale) * (fluctuation + trend) / 2
-        if part.bias is not None:
-            size = size + np.abs(part.bias)
-        found[part.at] = np.where(part.visible, size, 0).max(axis=-1) / request.temperature
-    return found
 
 
 def visible_keys(request: Request, inputs: Inputs) -> NDArray[np.bool_]:
@@ -145,8 +111,19 @@ def visible_keys(request: Request, inputs: Inputs) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """Some queries of one head, in the wide type."""
+class Part:
+    """Some queries of one head and its keys, in the wide type.
+
+    Attributes
+    ----------
+    at : (int, int, slice)
+        Batch entry, head and queries: where its results go.
+    query : float array of shape (n, D)
+    key : float array of shape (S, D)
+    value : float array of shape (S, Dv)
+    visible : bool array of shape (n, S)
+    bias : float array of shape (n, S), or None
+    """
 
     at: tuple[int, int, slice]
     query: NDArray[np.floating]
@@ -156,10 +133,17 @@ class _Part:
     bias: NDArray[np.floating] | None
 
 
-def _parts(
-    request: Request, inputs: Inputs, only: tuple[int, int] | None = None
-) -> Iterator[_Part]:
-    wide = _wide(request)
+def parts(request: Request, inputs: Inputs, only: tuple[int, int] | None = None) -> Iterator[Part]:
+    """Cut a call into blocks of queries of one head, so that its matrices stay small.
+
+    Parameters
+    ----------
+    request : Request
+    inputs : Inputs
+    only : tuple of int, optional
+        The one batch entry and head that is wanted.
+    """
+    wide = wide_type(request)
     mask = visible_keys(request, inputs)
     mask = np.broadcast_to(mask, (request.batch, request.heads, *mask.shape[2:]))
     group = request.heads // request.kv_heads
@@ -170,8 +154,9 @@ def _parts(
             rows = slice(start, start + ROWS_AT_ONCE)
             query = inputs.query[b, h, rows].astype(wide)
             bias = None if inputs.bias is None else inputs.bias[h, rows].astype(wide)
-            yield _Part((b, h, rows), query, key, value, mask[b, h, rows], bias)
+            yield Part((b, h, rows), query, key, value, mask[b, h, rows], bias)
 
 
-def _wide(request: Request) -> type[np.floating]:
+def wide_type(request: Request) -> type[np.floating]:
+    """The type that a request is judged in."""
     return np.longdouble if request.dtype == "float64" else np.float64

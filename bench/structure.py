@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from bench.reference import condition, reference, visible_keys
+from bench.reference import reference, visible_keys
 from bench.rounding import SMALLEST, round_to
 from bench.trial import beyond_rounding, check, first_largest
 from bench.units import output_unit, weight_error
@@ -72,7 +72,7 @@ def key_order(trial: Trial) -> Check | None:
         value=inputs.value[:, :, order],
         bias=None if inputs.bias is None else inputs.bias[..., order],
     )
-    unit = output_unit(request, trial.implementation, trial.reference)
+    unit = output_unit(request, trial.weight_error, trial.reference)
     found = beyond_rounding(trial.run(permuted), trial.reference.output, unit, same)
     return check("key order", found and f"keys in another order: {found}")
 
@@ -87,7 +87,7 @@ def shift(trial: Trial) -> Check:
     on_grid = replace(inputs, key=round_to(key, request.dtype))
     moved = replace(inputs, key=round_to(key + 32 * step * signs, request.dtype))
     right = reference(request, on_grid)
-    unit = output_unit(request, trial.implementation, right, condition(request, moved))
+    unit = output_unit(request, weight_error(trial.implementation, request, moved), right)
     found = beyond_rounding(trial.run(moved), right.output, unit, trial.seeing)
     return check("shift", found and f"every score of a row moved alike: {found}")
 
@@ -96,19 +96,18 @@ def identity_value(trial: Trial) -> Check:
     """With V = identity the output is the weights: their support is the mask, their sum 1."""
     request, inputs = trial.request, trial.inputs
     sums = trial.run(replace(inputs, value=round_to(np.ones_like(inputs.value), request.dtype)))
-    relative = weight_error(request, trial.implementation, trial.reference.condition)
-    unit = relative[..., None] + SMALLEST[request.dtype] * (1 + request.key_len)
+    unit = trial.weight_error[..., None] + SMALLEST[request.dtype] * (1 + request.key_len)
     found = beyond_rounding(sums, np.ones(1), unit, trial.seeing)
     if found:
         return check("identity value", f"weights must sum to 1: {found}")
-    for first_key in _column_starts(trial):
-        columns = min(request.value_dim, request.key_len - first_key)
+    keys, got = [], []
+    for first in _column_starts(trial):
+        some = np.arange(first, min(first + request.value_dim, request.key_len))
         value = np.zeros_like(inputs.value)
-        value[:, :, first_key + np.arange(columns), np.arange(columns)] = 1
-        got = trial.run(replace(inputs, value=value))[..., :columns]
-        found = weights_wrong(trial, got, first_key)
-        if found:
-            break
+        value[:, :, some, some - first] = 1
+        keys.append(some)
+        got.append(trial.run(replace(inputs, value=value))[..., : some.size])
+    found = weights_wrong(trial, np.concatenate(got, axis=-1), np.concatenate(keys))
     return check("identity value", found)
 
 

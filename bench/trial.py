@@ -40,6 +40,8 @@ class Trial:
     results : dict of str to float64 array
         Those numbers by name: ``"output"``, and ``"weights"`` and ``"logsumexp"`` where returned.
     reference : Reference
+    weight_error : float array of shape (B, H, T)
+        What counts as one unit of error; see :mod:`bench.units`.
     """
 
     implementation: Implementation
@@ -50,6 +52,7 @@ class Trial:
     raw: RawResult
     results: dict[str, NDArray[np.float64]]
     reference: Reference
+    weight_error: NDArray[np.floating]
 
     @property
     def request(self) -> Request:

@@ -10,7 +10,7 @@ from attnpanel.kernels.arrays import describe
 from bench.reference import reference_weights, visible_keys
 from bench.rounding import SMALLEST, UNIT_ROUNDOFF
 from bench.trial import beyond_rounding, check, first_largest
-from bench.units import output_unit, weight_error
+from bench.units import output_unit, unit_of_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def errors(trial: Trial) -> Errors | None:
         return None
     right = trial.reference.output
     error = np.where(judged, trial.output - right, 0)
-    ratio = np.abs(error) / output_unit(trial.request, trial.implementation, trial.reference)
+    ratio = np.abs(error) / output_unit(trial.request, trial.weight_error, trial.reference)
     size = np.linalg.norm(right[judged].astype(np.float64))
     mismatches = int(seeing.sum() - judged.sum())
     return Errors(
@@ -59,7 +59,7 @@ def errors(trial: Trial) -> Errors | None:
 
 def output(trial: Trial) -> Check:
     """The output is right, as far as rounding goes."""
-    unit = output_unit(trial.request, trial.implementation, trial.reference)
+    unit = output_unit(trial.request, trial.weight_error, trial.reference)
     found = beyond_rounding(trial.output, trial.reference.output, unit, trial.seeing)
     return check("output", found)
 
@@ -68,7 +68,9 @@ def weights(trial: Trial) -> Check | None:
     """Each weight is right in proportion to itself, and exactly 0 where the key is hidden."""
     if "weights" not in trial.results:
         return None
-    return check("weights", weights_wrong(trial, trial.results["weights"], 0))
+    return check(
+        "weights", weights_wrong(trial, trial.results["weights"], np.arange(trial.request.key_len))
+    )
 
 
 def logsumexp(trial: Trial) -> Check | None:
@@ -78,8 +80,9 @@ def logsumexp(trial: Trial) -> Check | None:
     right = trial.reference.logsumexp
     stored: DType = describe(trial.raw.logsumexp).dtype  # type: ignore[assignment] # checked before
     # A relative error of the sum is an absolute one of its log; then the log is rounded.
-    unit = weight_error(trial.request, trial.implementation, trial.reference.condition)
-    unit = unit + UNIT_ROUNDOFF[stored] * np.abs(np.where(np.isfinite(right), right, 0))
+    unit = trial.weight_error + UNIT_ROUNDOFF[stored] * np.abs(
+        np.where(np.isfinite(right), right, 0)
+    )
     got = trial.results["logsumexp"]
     return check("logsumexp", beyond_rounding(got, right, unit, ~trial.reference.empty))
 
@@ -98,32 +101,30 @@ def empty_rows(trial: Trial) -> Check | None:
     return check("empty rows", "; ".join(filter(None, found)))
 
 
-def weights_wrong(trial: Trial, got: NDArray[np.float64], first_key: int) -> str:
+def weights_wrong(trial: Trial, got: NDArray[np.float64], keys: NDArray[np.intp]) -> str:
     """What is wrong with weights, in words; empty if nothing.
 
     Parameters
     ----------
     trial : Trial
     got : float array of shape (B, H, T, n)
-        Weights of the n keys from `first_key`.
-    first_key : int
+        The weights of n keys.
+    keys : int array of shape (n,)
+        Which keys.
     """
     request = trial.request
-    keys = slice(first_key, first_key + got.shape[-1])
-    relative = weight_error(request, trial.implementation, trial.reference.condition)
     visible = visible_keys(request, trial.inputs)[..., keys]
-    hidden = np.broadcast_to(~visible & trial.seeing, got.shape)
-    leaked = hidden & (got != 0)
+    leaked = np.broadcast_to(~visible & trial.seeing, got.shape) & (got != 0)
     if leaked.any():
         at = first_largest(leaked)
-        where = (*at[:-1], at[-1] + first_key)
+        where = (*at[:-1], int(keys[at[-1]]))
         return f"a hidden key must weigh exactly 0; got {got[at]:.9g} at {where}"
     for b, h in np.ndindex(request.batch, request.heads):
         right = reference_weights(request, trial.inputs, b, h)[:, keys]
-        unit = relative[b, h, :, None] * right + 2 * SMALLEST[request.dtype]
+        unit = trial.weight_error[b, h, :, None] * right + 2 * SMALLEST[request.dtype]
         found = beyond_rounding(got[b, h], right, unit, trial.seeing[b, h])
         if found:
-            return f"weights of batch {b}, head {h}, keys from {first_key}: {found}"
+            return f"weights of batch {b}, head {h}: {found}"
     return ""
 
 
@@ -145,7 +146,7 @@ def _not_the_policy(trial: Trial, name: str, policy: str, empty: NDArray[np.bool
 def _not_uniform(trial: Trial, name: str, rule: str) -> str:
     request, inputs = trial.request, trial.inputs
     got, wide = trial.results[name], trial.reference.output.dtype
-    alike = weight_error(request, trial.implementation, np.zeros_like(trial.reference.condition))
+    alike = unit_of_weights(trial.implementation, request, np.zeros_like(trial.weight_error))
     right = np.full(got.shape, 1 / request.key_len, wide)
     size, floor = right, 2 * SMALLEST[request.dtype]
     if name == "output":

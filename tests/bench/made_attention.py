@@ -52,7 +52,8 @@ def made(
         with np.errstate(divide="ignore"):
             logsumexp = (np.log(total) + np.where(np.isneginf(peak), 0, peak)).squeeze(-1)
         arrays = {"output": weights @ value, "weights": weights, "logsumexp": logsumexp}
-        kept = {name: x.astype(request.dtype) for name, x in arrays.items() if name in returns}
+        arrays["output"] = arrays["output"].astype(request.dtype)
+        kept = {name: array for name, array in arrays.items() if name in returns}
         return RawResult(**kept)
 
     return Implementation(

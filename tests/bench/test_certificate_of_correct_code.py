@@ -1,0 +1,45 @@
+"""The certificate never fails correct code: over a thousand cases that hypothesis makes up."""
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from attnpanel.kernels import find_implementation
+from bench import certify
+from tests.bench.made_attention import made
+from tests.bench.made_cases import cases
+
+# 180 each: 1,080 in all. Kernels of unlike design, each held to the formula by tests of its own.
+CORRECT = {
+    "made": made(),
+    "numpy-naive": find_implementation("numpy-naive"),
+    "numpy-online": find_implementation("numpy-online"),
+    "torch-eager": find_implementation("torch-eager"),
+    "torch-sdpa-math": find_implementation("torch-sdpa-math"),
+    "torch-sdpa-flash": find_implementation("torch-sdpa-flash"),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    # Two threads spend more on meeting than these small products take.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", CORRECT)
+@settings(max_examples=180, deadline=None)
+@given(data=st.data())
+def test_correct_code_is_never_failed(name, data):
+    implementation = CORRECT[name]
+    case = data.draw(cases(implementation.dtypes))
+    assume(not implementation.unsupported(case.request))
+
+    agreement = certify(implementation, case)
+
+    assert agreement.reasons == ()
+    assert agreement.verdict == "pass"
