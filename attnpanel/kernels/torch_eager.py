@@ -88,7 +88,7 @@ def scaled_dot_product_attention(
         scores = scores / temperature
     if mask is not None:
         _check_mask(mask, scores)
-        scores = scores.masked_fill(~mask, -math.inf)
+        scores = scores.masked_fill(mask.logical_not(), -math.inf)
     weights = scores.softmax(dim=-1)
     return weights @ V, weights
 

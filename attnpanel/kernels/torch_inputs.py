@@ -114,9 +114,11 @@ def additive_mask(
         if tensors.mask is None:
             return None
         zeros = tensors.query.new_zeros(tensors.mask.shape, dtype=dtype)
-        return zeros.masked_fill(~tensors.mask, -math.inf)
+        return zeros.masked_fill(tensors.mask.logical_not(), -math.inf)
     added = tensors.bias.to(dtype) / temperature
-    return added if tensors.mask is None else added.masked_fill(~tensors.mask, -math.inf)
+    return (
+        added if tensors.mask is None else added.masked_fill(tensors.mask.logical_not(), -math.inf)
+    )
 
 
 def mask_is_the_requests(inputs: Inputs, request: Request) -> bool:

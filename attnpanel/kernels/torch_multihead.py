@@ -56,7 +56,7 @@ def _forbidden(tensors: TorchInputs, request: Request) -> torch.Tensor | None:
     if tensors.bias is not None:
         mask = additive_mask(tensors, request.temperature, tensors.query.dtype)
     else:
-        mask = None if tensors.mask is None else ~tensors.mask
+        mask = None if tensors.mask is None else tensors.mask.logical_not()
     if mask is None:
         return None
     shape = (request.batch, request.heads, request.query_len, request.key_len)

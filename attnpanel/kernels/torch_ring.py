@@ -170,12 +170,12 @@ def _pass_on(
 def _products(query: torch.Tensor, key: torch.Tensor, work: torch.dtype) -> torch.Tensor:
     """Every query's product with every key, (B, H, t, s); a key head serves a group of heads."""
     grouped = _in_groups(query.to(work), key.shape[1])
-    return (grouped @ key.to(work).mT[:, :, None]).flatten(1, 2)
+    return (grouped @ key.to(work).mT.unsqueeze(2)).flatten(1, 2)
 
 
 def _mix(weights: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     grouped = _in_groups(weights, value.shape[1])
-    return (grouped @ value.to(weights.dtype)[:, :, None]).flatten(1, 2)
+    return (grouped @ value.to(weights.dtype).unsqueeze(2)).flatten(1, 2)
 
 
 def _in_groups(x: torch.Tensor, kv_heads: int) -> torch.Tensor:
@@ -192,36 +192,40 @@ def request_rule(request: Request, tensors: TorchInputs, *, own_mask: bool) -> R
     tensors : TorchInputs
         Its bias and mask, of all positions.
     own_mask : bool
-        Whether the mask is the request's own: then it is made from positions, block by block.
+        Whether the mask is the request's own: a causal one or a window is then made from
+        positions, block by block.
     """
     import torch
 
-    by_position = mask_rule(request, tensors.query.device) if own_mask else None
+    by_position = own_mask and request.mask in {"causal", "window"}
+    place = mask_rule(request, tensors.query.device) if by_position else None
 
     def seen(queries: range, keys: range) -> torch.Tensor | None:
-        if by_position is not None:
+        if place is not None:
             device = tensors.query.device
-            b = torch.arange(request.batch, device=device)[:, None, None, None]
-            i = torch.arange(queries.start, queries.stop, device=device)[:, None]
+            i = torch.arange(queries.start, queries.stop, device=device).unsqueeze(1)
             j = torch.arange(keys.start, keys.stop, device=device)
-            return by_position(b, 0, i, j)
+            return place(None, None, i, j)
         if tensors.mask is None:
             return None
         shape = (*tensors.mask.shape[:2], request.query_len, request.key_len)
-        whole = tensors.mask.expand(shape)
-        return whole[:, :, queries.start : queries.stop, keys.start : keys.stop]
+        return _block(tensors.mask.expand(shape), queries, keys)
 
     def rule(scores: torch.Tensor, queries: range, keys: range) -> torch.Tensor | None:
         if own_mask and _all_in_the_future(request, queries, keys):
             return None
         if tensors.bias is not None:
-            part = tensors.bias[:, :, queries.start : queries.stop, keys.start : keys.stop]
-            scores = scores + part
+            scores = scores + _block(tensors.bias, queries, keys)
         scores = scores / request.temperature
         visible = seen(queries, keys)
-        return scores if visible is None else scores.masked_fill(~visible, -math.inf)
+        return scores if visible is None else scores.masked_fill(visible.logical_not(), -math.inf)
 
     return rule
+
+
+def _block(whole: torch.Tensor, queries: range, keys: range) -> torch.Tensor:
+    rows = whole.narrow(2, queries.start, len(queries))
+    return rows.narrow(3, keys.start, len(keys))
 
 
 def _all_in_the_future(request: Request, queries: range, keys: range) -> bool:
@@ -259,8 +263,8 @@ def _prepare(
     rank, size = _place(None)
     queries = share(request.query_len, rank, size)
     keys = share(request.key_len, rank, size)
-    query = tensors.query[:, :, queries.start : queries.stop]
-    key, value = (x[:, :, keys.start : keys.stop] for x in (tensors.key, tensors.value))
+    query = tensors.query.narrow(2, queries.start, len(queries))
+    key, value = (x.narrow(2, keys.start, len(keys)) for x in (tensors.key, tensors.value))
 
     def run() -> RawResult:
         output, logsumexp = ring_attention(
