@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attnpanel.kernels.javascript_node import JAVASCRIPT_NODE
 from attnpanel.kernels.jax_attention import JAX_NN
 from attnpanel.kernels.jax_formula import JAX_FORMULA
 from attnpanel.kernels.numpy_naive import NAIVE
@@ -36,6 +37,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     FLEX,
     FLEX_COMPILED,
     RING,
+    JAVASCRIPT_NODE,
     ONNX_ATTENTION,
     JAX_NN,
     JAX_FORMULA,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
+from attnpanel.kernels import find_implementation
 from attnpanel.kernels.arrays import to_float64
 from attnpanel.kernels.request import Inputs, Request
 from tests.kernels.formula import assert_formula, draw, formula
@@ -14,6 +14,7 @@ KERNELS = [
     "numpy-naive",
     "numpy-row-blocked",
     "numpy-online",
+    "javascript-node",
     "onnxruntime-attention",
 ]
 # Distinct primes where the rules allow, so that a swapped axis cannot hide: B2 H6/2 T5 S7 D11 Dv13.
@@ -136,8 +137,3 @@ def test_what_a_kernel_cannot_run_it_says_in_words(name):
     assert kernel.unsupported(replace(SMALL, dtype="bfloat16"))[0].startswith(f"{name} computes ")
     (reason,) = kernel.unsupported(replace(SMALL, device="cuda"))
     assert reason == f"{name} runs on cpu; got device cuda"
-
-
-def test_the_names_are_unique():
-    names = [implementation.name for implementation in IMPLEMENTATIONS]
-    assert len(set(names)) == len(names)
