@@ -121,6 +121,20 @@ class Timing:
     calls_per_sample: int = 1
     peak_bytes: int | None = None
 
+    def __post_init__(self) -> None:
+        lengths = {"wall_s": len(self.wall_s), "cpu_s": len(self.cpu_s), "rounds": len(self.rounds)}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"wall_s, cpu_s and rounds must be of one length; got {lengths}")
+        if bool(self.wall_s) > (self.status == "timed"):
+            raise ValueError(f"samples go with the status timed; got {self.status!r} with some")
+        if any(second <= 0 for second in self.wall_s) or any(second < 0 for second in self.cpu_s):
+            raise ValueError("wall_s must be above 0 and cpu_s at least 0")
+        if self.calls_per_sample < 1 or (self.peak_bytes or 0) < 0:
+            raise ValueError(
+                "calls_per_sample must be at least 1, peak_bytes at least 0; "
+                f"got {self.calls_per_sample} and {self.peak_bytes}"
+            )
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -144,6 +158,12 @@ class Limits:
     gemm_flops_per_s: tuple[float, ...]
     copy_bytes_per_s: tuple[float, ...]
     datasheet: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("gemm_flops_per_s", "copy_bytes_per_s"):
+            rates = getattr(self, name)
+            if not rates or min(rates) <= 0:
+                raise ValueError(f"{name} must hold rates above 0, at least one; got {rates}")
 
 
 @dataclass(frozen=True)
@@ -176,3 +196,22 @@ class BenchRun:
     limits: tuple[Limits, ...]
     machine: dict[str, str]
     finished: bool
+
+    def __post_init__(self) -> None:
+        cases = [case.name for case in self.cases]
+        for what, names in (
+            ("cases", cases),
+            ("implementations", list(self.implementations)),
+            ("agreements", [(one.implementation, one.case) for one in self.agreements]),
+            ("timings", [(one.implementation, one.case, one.threads) for one in self.timings]),
+        ):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{what} must be there once each; got some twice")
+        rows = {(one.implementation, one.case) for one in self.agreements}
+        rows |= {(one.implementation, one.case) for one in self.timings}
+        for name, case in sorted(rows):
+            if name not in self.implementations or case not in cases:
+                raise ValueError(
+                    "rows must be of the run's own implementations and cases; "
+                    f"got {name[:60]!r} on {case[:60]!r}"
+                )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bench.tables import markdown
+from bench.tables import markdown, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def compare_table(before: BenchRun, after: BenchRun) -> str:
     rows = [
         [
             one.verdict + (" (noisy)" if one.noisy else ""),
-            one.implementation,
+            plain(one.implementation),
             one.case,
             f"{one.before_s * 1e3:.3f}",
             f"{one.after_s * 1e3:.3f}",
@@ -127,7 +127,7 @@ def compare_table(before: BenchRun, after: BenchRun) -> str:
         counts += f"; the median ratio of all rows is {usual:.3f}"
     parts = [markdown(head, rows)] if rows else []
     return "\n\n".join(
-        [*parts, counts, *(["\n".join(f"- {note}" for note in notes)] * bool(notes))]
+        [*parts, counts, *(["\n".join(f"- {plain(note)}" for note in notes)] * bool(notes))]
     )
 
 

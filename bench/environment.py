@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("numpy", "panel", "holoviews", "bokeh", "param", "torch")
+PACKAGES = ("numpy", "panel", "holoviews", "bokeh", "param", "torch", "onnxruntime", "jax")
 # Each of these changes how many threads NumPy's or torch's arithmetic takes.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",

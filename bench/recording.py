@@ -75,6 +75,7 @@ class Record:
         """Return what was found so far, rows in the order of the plan."""
         plan = self._plan
         rows = [(name, case.name) for case in plan.cases for name in plan.implementations]
+        timings = [self.timings.get(row) for row in rows]
         return BenchRun(
             schema=RUN_SCHEMA,
             preset=plan.preset,
@@ -82,7 +83,7 @@ class Record:
             cases=plan.cases,
             implementations=plan.implementations,
             agreements=tuple(self.agreements[row] for row in rows if row in self.agreements),
-            timings=tuple(self.timings[row] for row in rows if row in self.timings),
+            timings=tuple(timing for timing in timings if timing is not None and _told(timing)),
             limits=tuple(self.limits.values()),
             machine=self.machine,
             finished=finished,
@@ -164,6 +165,11 @@ class Record:
                     f"{output} can only be resumed as it was begun: its {what} is "
                     f"{_short(there)}; got {_short(now)}"
                 )
+
+
+def _told(timing: Timing) -> bool:
+    """Whether a row says anything yet: one that is only warm does not."""
+    return timing.status != "timed" or bool(timing.wall_s)
 
 
 def _short(value: object) -> str:

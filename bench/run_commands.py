@@ -107,7 +107,7 @@ def run_command(options: argparse.Namespace) -> None:
             )
     if not found.finished:
         raise Interrupted(f"stopped; what is done is in {output}: go on with --resume -o {output}")
-    print(run_table(found))
+    _show(run_table(found))
     _say(f"wrote {output}")
 
 
@@ -139,7 +139,7 @@ def list_command(_: argparse.Namespace) -> None:
 
 def show_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `bench show`."""
-    parser.add_argument("run", type=Path, metavar="RUN.json")
+    parser.add_argument("file", type=Path, metavar="RUN.json")
     parser.add_argument(
         "--markdown", action="store_true", help="the short table, as the README has it"
     )
@@ -150,8 +150,8 @@ def show_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show_command(options: argparse.Namespace) -> None:
     """Print a run."""
-    found = read(options.run, BenchRun)
-    print(readme_table(found, options.T) if options.markdown else run_table(found))
+    found = read(options.file, BenchRun)
+    _show(readme_table(found, options.T) if options.markdown else run_table(found))
 
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +166,7 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 def compare_command(options: argparse.Namespace) -> None:
     """Print how run B differs from run A."""
     before, after = (read(path, BenchRun) for path in (options.before, options.after))
-    print(compare_table(before, after))
+    _show(compare_table(before, after))
     slower = [one for one in compare(before, after)[0] if one.verdict == "SLOWER"]
     if options.fail_if_slower and slower:
         raise ValueError(f"{len(slower)} rows are SLOWER")
@@ -223,6 +223,11 @@ def _bar() -> Iterator[_Teller]:
     form = "{percentage:3.0f}% {bar:20} {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
     with tqdm(total=1, bar_format=form, disable=None, leave=False) as bar:
         yield _Teller(bar)
+
+
+def _show(text: str) -> None:
+    """Print what a file may have said, without what a terminal would take for a command."""
+    print("".join(letter for letter in text if letter.isprintable() or letter == "\n"))
 
 
 def _say(words: str) -> None:

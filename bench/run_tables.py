@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.roofline import flops, growth_exponent, least_seconds
-from bench.tables import environment_lines, markdown
+from bench.tables import environment_lines, markdown, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ YARDSTICK = "torch-sdpa-flash"
 README_LENGTH = 1024
 LESS_THAN_ALL = 0.9
 LOW_CPU_SHARE = 0.9
-MOST_REASON = 110
 
 
 def run_table(run: BenchRun) -> str:
@@ -33,7 +32,7 @@ def run_table(run: BenchRun) -> str:
     if growth:
         parts += ["Growth: p in time ~ T^p and memory ~ T^p", growth]
     limits = [_limits_line(one) for one in run.limits]
-    machine = [f"- {name}: {words}" for name, words in run.machine.items()]
+    machine = [f"- {plain(name)}: {plain(words)}" for name, words in run.machine.items()]
     parts.append("\n".join([*limits, *machine, environment_lines(run.environment)]))
     if not run.finished:
         parts.append("**Not finished**: this run was stopped; `--resume` goes on with it.")
@@ -56,7 +55,7 @@ def certificates(run: BenchRun) -> str:
         wrong = next((one for one in mine if one.verdict in {"fail", "error"}), None)
         why = "" if wrong is None else f"{wrong.case}: {'; '.join(wrong.reasons)}"
         worst = f"{max(ratios):.2f}" if ratios else ""
-        rows.append([name, *counts, worst, _short(why)])
+        rows.append([plain(name), *counts, worst, plain(why)])
     head = ["implementation", "pass", "fail", "error", "unsupported", "worst, in units", "first"]
     return markdown(head, rows)
 
@@ -73,7 +72,7 @@ def timing_table(run: BenchRun, case: Case) -> str:
         rate = flops(case.request) / taken
         rows.append(
             [
-                one.implementation,
+                plain(one.implementation),
                 f"{taken * 1e3:.3f}",
                 f"{quartiles[0]:.3f}–{quartiles[1]:.3f}",
                 f"{taken / median_s(timed[0]):.2f}",
@@ -85,12 +84,14 @@ def timing_table(run: BenchRun, case: Case) -> str:
                 _doubt(one),
             ]
         )
-    for one in mine:
-        if not one.wall_s:
-            words = _short("; ".join((one.status, *one.reasons)))
-            rows.append([one.implementation, *[""] * 8, words])
     head = ["implementation", "median ms", "quartiles", "× fastest", "GFLOP/s", "of limit"]
-    return markdown([*head, "extra MB", "compile s", "n", ""], rows)
+    table = markdown([*head, "extra MB", "compile s", "n", ""], rows) if rows else ""
+    others = [
+        f"- {plain(one.implementation)}: {plain('; '.join((one.status, *one.reasons)))}"
+        for one in mine
+        if not one.wall_s
+    ]
+    return "\n\n".join(part for part in (table, "\n".join(others)) if part)
 
 
 def growth_table(run: BenchRun) -> str:
@@ -105,7 +106,7 @@ def growth_table(run: BenchRun) -> str:
         for name in run.implementations:
             times, bytes_ = (_fit(run, name, cases, what) for what in ("time", "memory"))
             if times or bytes_:
-                rows.append([name, family, times, bytes_])
+                rows.append([plain(name), family, times, bytes_])
     return markdown(["implementation", "cases", "time", "memory"], rows) if rows else ""
 
 
@@ -135,7 +136,7 @@ def readme_table(run: BenchRun, length: int = README_LENGTH) -> str:
         cells = [f"{passed} of {len(tried)}", f"{max(ratios):.2f}" if ratios else ""]
         for case in cases:
             cells += _cells(run, case, by_row, name)
-        rows.append([f"`{name}`", *cells])
+        rows.append([f"`{plain(name)}`", *cells])
     limits = "\n".join(_limits_line(one) for one in run.limits)
     threads = sorted({one.threads for one in run.timings})
     shape = cases[0].request
@@ -215,9 +216,3 @@ def _doubt(timing: Timing) -> str:
 
 def _megabytes(count: int | None) -> str:
     return "" if count is None else f"{count / 1e6:.1f}"
-
-
-def _short(words: str) -> str:
-    """Return one bounded line that is no table of its own."""
-    line = " ".join(words.split()).replace("|", "\\|")
-    return line if len(line) <= MOST_REASON else f"{line[:MOST_REASON]}…"

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+# Of a name or a reason in a table's cell.
+MOST_LETTERS = 200
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -89,6 +92,12 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         "| " + " | ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) + " |"
         for line in [lines[0], rule, *lines[1:]]
     )
+
+
+def plain(words: str) -> str:
+    """Return one bounded line that is no table of its own: names and reasons may hold anything."""
+    line = " ".join(words.split()).replace("|", "\\|")
+    return line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]}…"
 
 
 def environment_lines(environment: Environment) -> str:

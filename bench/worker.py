@@ -68,8 +68,13 @@ class Worker:
     def certify(self, case: Case) -> Agreement:
         """Judge the implementation on the case; without its device, by shapes alone."""
         from bench.agreement import certify
+        from bench.fake import certify_fake
 
-        judged = certify(self._implementation(), case, threads=self._threads)
+        found = self._implementation()
+        if device_is_here(case.request.device):
+            judged = certify(found, case, threads=self._threads)
+        else:
+            judged = certify_fake(found, case)
         return replace(judged, implementation=self._name, case=case.name)
 
     def prepare(self, case: Case, warmup_limit_s: float) -> Prepared:
@@ -143,6 +148,18 @@ def answer(worker: Worker, order: str, values: tuple[Any, ...]) -> tuple[str, An
         return "ok", getattr(worker, order)(*values)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a kernel raises is its row's status
         return status_of(error), f"{type(error).__name__}: {error}"[:MOST_REASON]
+
+
+def device_is_here(device: str) -> bool:
+    """Whether there is a device of this type, in torch's words, on this machine."""
+    if device == "cpu":
+        return True
+    try:
+        import torch
+    except ImportError:
+        return False
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator is not None and accelerator.type == device
 
 
 def status_of(error: BaseException) -> Status:

@@ -7,16 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.kernels.request import Request
 from bench.bench_run import BenchRun, Timing
+from bench.cases import Case
 from bench.compare import change, compare, compare_table
 from bench.environment import Environment
+
+CASE = Case(Request(2, 3, 3, 5, 7, 11, 13))
 
 
 def timing(seconds, name="a", *, cpu_share=1.0, rounds=None, clock="cpu") -> Timing:
     seconds = tuple(map(float, seconds))
     return Timing(
         implementation=name,
-        case="none B1",
+        case=CASE.name,
         threads=1,
         status="timed",
         clock=clock,
@@ -127,7 +131,7 @@ def run(*timings: Timing, **environment) -> BenchRun:
         schema="attnpanel.bench-run/1",
         preset="made",
         environment=Environment(**{**quiet, **environment}),
-        cases=(),
+        cases=(CASE,),
         implementations=tuple(one.implementation for one in timings),
         agreements=(),
         timings=timings,
@@ -138,7 +142,7 @@ def run(*timings: Timing, **environment) -> BenchRun:
 
 
 def test_rows_that_only_one_run_timed_are_named_and_not_compared():
-    lost = Timing("b", "none B1", 1, "crashed", ("ended by signal 6",))
+    lost = Timing("b", CASE.name, 1, "crashed", ("ended by signal 6",))
 
     changes, notes = compare(
         run(timing([1.0] * 5), timing([1.0] * 5, "b")),
@@ -147,8 +151,8 @@ def test_rows_that_only_one_run_timed_are_named_and_not_compared():
 
     assert [one.implementation for one in changes] == ["a"]
     assert notes == [
-        "b: none B1 (threads 1): timed before, crashed after",
-        "c: none B1 (threads 1): absent before, timed after",
+        f"b: {CASE.name} (threads 1): timed before, crashed after",
+        f"c: {CASE.name} (threads 1): absent before, timed after",
     ]
 
 

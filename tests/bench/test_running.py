@@ -181,6 +181,20 @@ def test_progress_counts_up_to_its_total_and_names_a_time_when_it_can(without_li
     assert told[-1].remaining_s > 0
 
 
+def test_without_its_device_a_row_has_a_certificate_of_its_shape_and_no_time(without_limits):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    case = replace(CASE, request=replace(CASE.request, device="cuda"))
+
+    found = run(plan("RIGHT", timed=(case,), implementations=("torch-eager",)))
+
+    (agreement,), (row,) = found.agreements, found.timings
+    assert (agreement.verdict, agreement.basis) == ("pass", "fake")
+    assert (row.status, row.reasons) == ("unsupported", ("no CUDA device here",))
+
+
 def left_behind() -> list[psutil.Process]:
     return [
         one
@@ -280,7 +294,7 @@ def test_a_run_is_not_written_over(tmp_path, without_limits):
 def test_a_run_of_another_plan_is_not_resumed(tmp_path, change, words, without_limits):
     output = tmp_path / "run.json"
     found = run(plan("REFUSING", timed=(), certified=(CASE,)), output=output)
-    write(replace(found, **change), output)
+    write(replace(found, agreements=(), **change), output)
     before = output.read_bytes()
 
     with pytest.raises(ValueError, match=words):
