@@ -23,7 +23,7 @@ from bokeh.models import (
     Span,
 )
 
-from attnpanel.views import VIEWS, Drawing, View
+from attnpanel.views import EMPTY_VIEWS, VIEWS, Drawing, View
 from attnpanel.views.elements import colour, furnish, move_outline
 
 if TYPE_CHECKING:
@@ -72,20 +72,25 @@ class PythonDriver:
     state : ExplorerState
     uid : str
         Names the pointer events of this explorer on the page.
+    empty : bool, optional
+        Whether the plots are for a page that draws them itself: their matrices stay out, which
+        would be 2.6 MB at T = 512, and the overview of all heads is not computed.
     """
 
     # The pictures one can zoom into; all can be saved.
     ZOOMED = ("scores", "weights", "output", "row", "grid")
 
-    def __init__(self, state: ExplorerState, uid: str) -> None:
+    def __init__(self, state: ExplorerState, uid: str, *, empty: bool = False) -> None:
         self.state = state
         self.figures: dict[str, figure] = {}
         self._sources: dict[str, ColumnDataSource] = {}
         self._mappers: dict[str, ColorMapper] = {}
         self._spans: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {}
-        for view in VIEWS:
+        for view in EMPTY_VIEWS if empty else VIEWS:
             self._render(view, uid)
         self._link()
+        if empty:
+            self._take_matrices_out()
 
     def update(self, changed: Iterable[str], *, only: Iterable[str] | None = None) -> None:
         """Bring the pictures that depend on the changed parameters up to date.
@@ -134,6 +139,12 @@ class PythonDriver:
             plot.js_on_event(event, CustomJS(args=arguments, code=TELL))
         self._spans[view.name] = (drawing.x, drawing.y)
         self.figures[view.name] = plot
+
+    def _take_matrices_out(self) -> None:
+        for source in self._sources.values():
+            if "image" in source.data:
+                place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
+                source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
 
     def _link(self) -> None:
         """One crosshair, one zoom and one tooltip over the linked pictures."""

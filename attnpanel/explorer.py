@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
@@ -38,6 +38,7 @@ TITLED = ("scores", "weights", "output", "row", "grid", "swatches")
 TITLE_ABOVE = ("scores", "weights", "output", "grid", "swatches")
 # What the keyboard moves.
 STEPPED = ("query_index", "head", "layer")
+DrawnBy = Literal["python", "page", "file"]
 
 
 class Explorer(Viewer):
@@ -50,10 +51,11 @@ class Explorer(Viewer):
     whole_page : bool, optional
         Whether the explorer has its page to itself: it then listens to the keyboard
         everywhere and keeps the address bar up to date.
-    in_page : bool, optional
-        Whether the page itself computes and draws wherever the trace is small enough for it:
-        what a served page does, so that nothing goes to Python and back between a slider and its
-        picture. A notebook cell is drawn by Python.
+    drawn_by : {"python", "page", "file"}, optional
+        Who computes and draws. ``"python"``, as in a notebook cell. ``"page"``: a served page,
+        wherever the trace is small enough for it, so that nothing goes to Python and back between
+        a slider and its picture. ``"file"``: a report, which draws all by itself; here are only
+        the empty plots it draws into.
     **choices
         Starting values of :class:`attnpanel.state.ExplorerState`, e.g. ``layer=3, head=1``.
 
@@ -70,7 +72,12 @@ class Explorer(Viewer):
     """
 
     def __init__(
-        self, trace: Trace, *, whole_page: bool = False, in_page: bool = False, **choices: Any
+        self,
+        trace: Trace,
+        *,
+        whole_page: bool = False,
+        drawn_by: DrawnBy = "python",
+        **choices: Any,
     ) -> None:
         # Inline: a notebook must not ask a CDN for what the package brings.
         pn.extension(inline=True)
@@ -79,14 +86,14 @@ class Explorer(Viewer):
         self.views = LiveViews(state)
         self.uid = uuid.uuid4().hex
         self.address: dict[str, str] = {}
-        self._in_page = in_page
+        self._drawn_by = drawn_by
         self._overview_job: Any = None
         self._overview_due: set[str] = set()
         self.interaction = Interaction(
             uid=self.uid,
             root_class=f"attn-{self.uid}",
             whole_page=whole_page,
-            writes_address=whole_page,
+            writes_address=whole_page and drawn_by != "file",
             asks_theme=whole_page,
             width=0,
             height=0,
@@ -141,7 +148,7 @@ class Explorer(Viewer):
             Feed(state, uid, told=self._on_told, failed=self._on_failed) if in_page else None
         )
         self.controls = Controls(state, in_page=in_page)
-        self.driver = PythonDriver(state, uid)
+        self.driver = PythonDriver(state, uid, empty=self._drawn_by == "file")
         self._words = {name: _words(name, heading=True) for name in TITLED}
         self._words |= {name: _words(name, tone="muted") for name in ("numbers", "provenance")}
         self._sentence = SentenceLine(
@@ -161,7 +168,7 @@ class Explorer(Viewer):
         self.notes = ()
         add_marks(self.driver.figures)
         for telling in (self.interaction, self.tokens, self.annotations):
-            telling.driver = "browser" if in_page else "python"
+            telling.driver = "browser" if in_page or self._drawn_by == "file" else "python"
         for telling in (self.tokens, self.annotations):
             telling.on_msg(self._on_message)
         if self.feed is None:
@@ -175,7 +182,7 @@ class Explorer(Viewer):
         self._body[:] = self._cards()
 
     def _page_can_draw(self) -> bool:
-        return self._in_page and fits(self.state.trace)
+        return self._drawn_by == "page" and fits(self.state.trace)
 
     def _cards(self) -> list[Any]:
         plots = {name: self._plot(name) for name in self.driver.figures}

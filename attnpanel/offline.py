@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from bokeh.document import Document
 
-START = Path(__file__).parent / "browser" / "start_report.js"
+BROWSER = Path(__file__).parent / "browser"
+START = (BROWSER / "share_styles.js", BROWSER / "start_report.js")
 # panel.min.js fails to load without Bokeh's widgets and tables.
 BOKEH_PARTS = ["bokeh", "bokeh-widgets", "bokeh-tables"]
 PANEL_DIST = Path(pn.__file__).parent / "dist"
@@ -116,7 +117,7 @@ def offline_page(
         opening=OPENING,
         notices=notices,
         roots="\n".join(f'<div id="{element}"></div>' for element in item.roots.to_json().values()),
-        start=START.read_text(encoding="utf-8"),
+        start="".join(path.read_text(encoding="utf-8") for path in START),
         libraries=libraries,
         items=_json([item.to_json()]),
     )

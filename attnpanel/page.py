@@ -41,7 +41,7 @@ class Page:
         self._link = dict(link)
         self._problems: list[str] = []
         self._notice = Words(visible=False, margin=0, sizing_mode="stretch_width")
-        self.explorer = Explorer(toy_trace(), whole_page=True, in_page=True)
+        self.explorer = Explorer(toy_trace(), whole_page=True, drawn_by="page")
         self._prompt = PromptChooser(self._show, self._say, settings)
         self._choosers: dict[str, ToyChooser | PromptChooser | FileChooser] = {
             "Toy": ToyChooser(self._show, self._say),

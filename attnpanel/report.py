@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nh3
-import numpy as np
 import panel as pn
 from bokeh.document import Document
 from markdown_it import MarkdownIt
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from attnpanel.annotations import Note
-    from attnpanel.driver import PythonDriver
     from attnpanel.payload import Payload, Values
     from attnpanel.state import ExplorerState
     from attnpanel.trace_choice import Layers, Numbers
@@ -140,14 +138,11 @@ def render_report(
     document = Document()
     # A document of its own: made while a page is served, it would share that page's styles.
     with set_curdoc(document):
-        explorer = Explorer(trace, whole_page=True, **choices)
-        explorer.interaction.param.update(driver="browser", writes_address=False)
-        explorer.tokens.driver = explorer.annotations.driver = "browser"
+        explorer = Explorer(trace, whole_page=True, drawn_by="file", **choices)
         explorer.notes = marks
         seed = explorer.state.color_seed
         payload = make_payload(trace, dtype=dtype, values=values, color_seed=seed)
         shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
-        _blank(explorer.driver)
         layout = explorer.__panel__()
         layout.insert(1, _header(shown, explorer.uid))
         layout.append(_footer(trace, payload, notes))
@@ -213,16 +208,6 @@ def _writable(path: Path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"a report needs the name of a file; {path} is a folder")
     return path
-
-
-def _blank(driver: PythonDriver) -> None:
-    """Take the pictures out: the page draws its own, and T = 512 would carry 2.6 MB of them."""
-    for plot in driver.figures.values():
-        for renderer in plot.renderers:
-            source = renderer.data_source
-            if "image" in source.data:
-                place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
-                source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
 
 
 def _header(title: str, uid: str) -> Any:

@@ -330,3 +330,12 @@ def test_an_empty_trace_file_is_one_line(tmp_path, capsys):
     assert main(["report", str(path), "-o", str(tmp_path / "a.html")]) == 1
 
     assert "at least one attention call" in one_line(capsys)
+
+
+def test_a_report_does_not_compute_the_overview_that_its_page_computes(toy, tmp_path, monkeypatch):
+    def refuse(*_args, **_options):
+        raise AssertionError("a tile was computed")
+
+    monkeypatch.setattr("attnpanel.state.overview_tile", refuse)
+
+    save_report(toy, tmp_path / "toy.html")

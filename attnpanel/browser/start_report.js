@@ -45,6 +45,8 @@
     // open the file imports modules by itself.
     window.importShim = Object.assign((url) => import(url), { addImportMap() {} });
     sources.forEach(run);
+
+    shareStyles(Bokeh);
     Bokeh.set_log_level("error");
     // Parsed here: given a text, Bokeh undoes HTML escapes in it first, and so runs what was escaped.
     await Bokeh.embed.embed_items(read("attnpanel-document"), read("attnpanel-roots"));

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from attnpanel.views.drawing import Colours, Drawing
-from attnpanel.views.table import VIEWS, View
+from attnpanel.views.table import EMPTY_VIEWS, VIEWS, View
 
-__all__ = ["VIEWS", "Colours", "Drawing", "View"]
+__all__ = ["EMPTY_VIEWS", "VIEWS", "Colours", "Drawing", "View"]
