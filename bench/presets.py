@@ -158,6 +158,7 @@ def make_plan(
     dtypes: Sequence[DType] = (),
     threads: int | None = None,
     certify_only: bool = False,
+    cuda_graphs: bool = False,
 ) -> Plan:
     """Return the plan of a preset; what is given takes the place of what the preset says.
 
@@ -175,6 +176,8 @@ def make_plan(
     threads : int, optional
     certify_only : bool
         Time nothing; what would be timed is still certified.
+    cuda_graphs : bool
+        As in :class:`~bench.planning.Plan`.
 
     Raises
     ------
@@ -205,6 +208,7 @@ def make_plan(
         samples_per_round=preset.samples_per_round,
         row_budget_s=preset.row_budget_s,
         time_limit_s=preset.time_limit_s,
+        cuda_graphs=cuda_graphs,
     )
 
 

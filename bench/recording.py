@@ -63,6 +63,8 @@ class Record:
         self.limits: dict[tuple[str, str], Limits] = {}
         self.environment = environment or describe()
         self.machine = machine or describe_machine()
+        if plan.cuda_graphs:
+            self.machine["cuda graphs"] = "calls on a CUDA device are captured once and replayed"
         if output is not None and output.exists():
             if not resume:
                 raise FileExistsError(

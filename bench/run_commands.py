@@ -57,6 +57,9 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", nargs="+", choices=get_args(MaskName), default=[])
     parser.add_argument("--dtype", nargs="+", choices=get_args(DType), default=[])
     parser.add_argument("--threads", type=int, metavar="N", help="for each implementation")
+    parser.add_argument(
+        "--cuda-graphs", action="store_true", help="capture calls on a CUDA device, and replay them"
+    )
     parser.add_argument("--certify-only", action="store_true", help="time nothing")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the file of -o, where there is one"
@@ -90,6 +93,7 @@ def run_command(options: argparse.Namespace) -> None:
         dtypes=options.dtype,
         threads=options.threads,
         certify_only=options.certify_only,
+        cuda_graphs=options.cuda_graphs,
     )
     output = options.output or RESULTS / f"run-{plan.preset}-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
     if not options.implementations and left_out(preset):

@@ -15,7 +15,7 @@ from bench.child import Cancelled, ChildFailure
 from bench.children import Children
 from bench.environment import available_cores
 from bench.memory import means_no_memory
-from bench.planning import Plan
+from bench.planning import LEAST_ROUNDS, Plan
 from bench.progress import Pace, Progress, Step, weight_of
 from bench.recording import Record
 
@@ -205,7 +205,9 @@ class _Runner:
             return False
         with self._step("prepare", name, case.name, f"warm up {name}: {case.name}"):
             try:
-                prepared = self._children.ask(name, "prepare", case, self._plan.row_budget_s)
+                prepared = self._children.ask(
+                    name, "prepare", case, self._plan.row_budget_s, self._plan.cuda_graphs
+                )
             except ChildFailure as failure:
                 self._give_up(self._untimed(name, case, failure.status, (failure.reason,)))
                 return False
@@ -225,7 +227,7 @@ class _Runner:
     def _visit(self, name: str, case: Case) -> None:
         timing = self._record.timings[name, case.name]
         try:
-            wall, cpu = self._children.ask(name, "sample", self._plan.samples_per_round)
+            wall, cpu = self._children.ask(name, "sample", self._samples_of(timing))
         except ChildFailure as failure:
             self._give_up(
                 replace(
@@ -242,6 +244,15 @@ class _Runner:
             cpu_s=timing.cpu_s + cpu,
             rounds=timing.rounds + (number,) * len(wall),
         )
+
+    def _samples_of(self, timing: Timing) -> int:
+        """Return how many samples a round takes: fewer where three rounds would overdraw."""
+        round_s = self._plan.row_budget_s / LEAST_ROUNDS
+        sample_s = sum(timing.warmup_s[-1:]) * timing.calls_per_sample
+        count = self._plan.samples_per_round
+        while count > 1 and count * sample_s > round_s:
+            count -= 1
+        return count
 
     def _measure_memory(self, name: str, case: Case) -> None:
         timing = self._record.timings[name, case.name]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clocks import clock_for
+from bench.cuda_graphs import as_graph
 from bench.memory import means_no_memory, peak_bytes_of
 from bench.roofline import measure_limits
 from bench.timing import warm_up
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bench.clocks import Clock, Samples
 
 MOST_REASON = 500
+LONG_CALL_S = 0.25
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -64,6 +66,7 @@ class Worker:
         self._call: Callable[[], Any] | None = None
         self._clock: Clock | None = None
         self._calls = 1
+        self._warm_s = 0.0
 
     def certify(self, case: Case) -> Agreement:
         """Judge the implementation on the case; without its device, by shapes alone."""
@@ -77,7 +80,7 @@ class Worker:
             judged = certify_fake(found, case)
         return replace(judged, implementation=self._name, case=case.name)
 
-    def prepare(self, case: Case, warmup_limit_s: float) -> Prepared:
+    def prepare(self, case: Case, warmup_limit_s: float, cuda_graphs: bool) -> Prepared:  # noqa: FBT001 - sent by position
         """Make the inputs, hand them to the implementation, and call it until it is warm."""
         from bench.cases import make_inputs
 
@@ -85,8 +88,11 @@ class Worker:
         self.forget()
         self._clock = clock_for(case.request.device)
         self._call = found.prepare(make_inputs(case), case.request, threads=self._threads)
+        if cuda_graphs and case.request.device == "cuda":
+            self._call = as_graph(self._call)
         warm = warm_up(self._call, self._clock, limit_s=warmup_limit_s)
         self._calls = warm.calls_per_sample
+        self._warm_s = warm.warmup_s[-1]
         first = () if found.compiles else (warm.first_s,)
         return Prepared(
             clock=self._clock.name,
@@ -96,10 +102,14 @@ class Worker:
         )
 
     def sample(self, count: int) -> Samples:
-        """Return `count` samples, after one call that brings caches and threads back."""
+        """Return `count` samples, after one call that brings caches and threads back.
+
+        A long call brings them back by itself.
+        """
         assert self._call is not None  # noqa: S101 - the parent prepares first
         assert self._clock is not None  # noqa: S101
-        self._call()
+        if self._warm_s < LONG_CALL_S:
+            self._call()
         return self._clock.samples(self._call, count, self._calls)
 
     def memory(self, device: str) -> int | None:

@@ -37,7 +37,7 @@ def plan(*names: str, **changes) -> Plan:
         implementations=tuple(HERE + name for name in names),
         rounds=3,
         samples_per_round=2,
-        row_budget_s=0.2,
+        row_budget_s=5.0,
         time_limit_s=20,
     )
     return replace(standard, **changes)
@@ -165,7 +165,8 @@ def test_rounds_visit_everyone_in_turn(without_limits):
 def test_a_slow_row_stops_when_its_time_is_used_up_but_not_before_three_rounds(without_limits):
     found = run(plan("SLOW", rounds=50, row_budget_s=0.01))
 
-    assert timing(found, "SLOW").rounds == (0, 0, 1, 1, 2, 2)
+    # One sample a round: two of 30 ms would overdraw a third of 10 ms even more.
+    assert timing(found, "SLOW").rounds == (0, 1, 2)
 
 
 def test_progress_counts_up_to_its_total_and_names_a_time_when_it_can(without_limits):

@@ -26,7 +26,7 @@ PLAN = Plan(
     implementations=(HERE + "RIGHT", HERE + "SLOW", HERE + "ABORTING"),
     rounds=3,
     samples_per_round=2,
-    row_budget_s=0.5,
+    row_budget_s=5.0,
 )
 
 
