@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.kernels import find_implementation
 from attnpanel.kernels.implementation import RawResult
 from attnpanel.kernels.request import Request
 from bench import certify
@@ -148,6 +149,105 @@ def unshifted(inputs):
         weights = np.exp(12 * inputs.query @ inputs.key.swapaxes(-1, -2))
         output = weights / weights.sum(axis=-1, keepdims=True) @ inputs.value
     return RawResult(output)
+
+
+def test_values_alone_do_not_tell_a_mask_from_a_penalty():
+    agreement = certify(made(fill=-20.0), Case(CAUSAL))
+
+    assert "output" not in failed(agreement)
+    # e^-20 is far below the output's rounding, and moves with the scores of the keys that count.
+    assert failed(agreement) == {"masked keys", "shift", "identity value", "weights"}
+
+
+def test_what_an_implementation_declines_is_unsupported_in_its_words():
+    agreement = certify(made(), Case(replace(NONE, dtype="bfloat16")))
+
+    assert (agreement.verdict, agreement.reasons) == ("unsupported", ("NumPy has no bfloat16",))
+    assert agreement.checks == ()
+    assert agreement.max_ratio is None
+
+
+def test_what_an_implementation_raises_is_an_error_in_its_words():
+    def prepare(inputs, request, *, threads):
+        raise MemoryError("3 GB at once")
+
+    agreement = certify(replace(made(), prepare=prepare), Case(NONE))
+
+    assert (agreement.verdict, agreement.reasons) == ("error", ("MemoryError: 3 GB at once",))
+
+
+def test_what_is_raised_for_the_inputs_of_one_check_is_that_checks_error():
+    def shape(raw, inputs):
+        if (inputs.value == 1).all():
+            raise FloatingPointError("all alike")
+        return raw
+
+    agreement = certify(made(result=shape), Case(NONE))
+
+    assert (agreement.verdict, agreement.reasons) == (
+        "error",
+        ("identity value: FloatingPointError: all alike",),
+    )
+
+
+def test_a_failed_shape_ends_the_certificate():
+    agreement = certify(DEFECTS["output of the wrong shape"][0], Case(NONE))
+
+    assert [check.name for check in agreement.checks] == ["shape", "dtype", "device"]
+    assert agreement.reasons == ("shape: output must have shape (2, 3, 5, 13); got (2, 5, 3, 13)",)
+
+
+def test_the_errors_of_an_output_are_told_with_their_place():
+    # One element is wrong by 2, all others by rounding.
+    def off(output, _):
+        output = output.copy()
+        output[1, 2, 3, 4] += 2
+        return output
+
+    agreement = certify(made(result=with_output(off)), Case(NONE))
+
+    assert agreement.worst == (1, 2, 3, 4)
+    assert agreement.max_ratio > 1e5
+    assert agreement.median_ratio < 1
+    # To float32's rounding; the mean is over all 2 · 3 · 5 · 13 elements.
+    np.testing.assert_allclose(agreement.max_abs_error, 2, rtol=1e-6)
+    np.testing.assert_allclose(agreement.mean_signed_error, 2 / 390, rtol=1e-4)
+    assert agreement.nonfinite_mismatches == 0
+
+
+def test_a_nan_is_counted_and_no_ratio_is_told_beside_it():
+    def off(output, _):
+        output = output.copy()
+        output[0, 1, 2, :3] = np.nan
+        return output
+
+    agreement = certify(made(result=with_output(off)), Case(NONE))
+
+    assert agreement.verdict == "fail"
+    assert agreement.nonfinite_mismatches == 3
+    assert agreement.max_ratio is None
+    assert agreement.worst is None
+    assert np.isfinite(agreement.max_abs_error)
+
+
+def test_where_every_row_is_empty_only_the_policy_is_judged():
+    case = Case(replace(NONE, mask="key_padding", pad_lens=(0, 0)))
+
+    agreement = certify(made(), case)
+
+    assert agreement.verdict == "pass"
+    assert agreement.max_ratio is None
+
+
+def test_on_a_device_that_is_not_here_shapes_are_certified_without_it():
+    eager = find_implementation("torch-eager")
+    request = replace(NONE, device="cuda")
+    if not eager.unsupported(request):
+        pytest.skip("there is a CUDA device here")
+
+    agreement = certify(eager, Case(request))
+
+    assert agreement.basis == "fake"
 
 
 @pytest.mark.parametrize("name", DEFECTS)
