@@ -37,6 +37,8 @@ class Plan:
     memory_limit_bytes : int or None
         The most memory one implementation's process may hold; None is four fifths of what is
         available when it starts.
+    limits : bool
+        Whether the machine's limits are measured beside what is timed.
     cuda_graphs : bool
         Whether calls on a CUDA device are captured once and replayed.
     """
@@ -51,6 +53,7 @@ class Plan:
     row_budget_s: float = 5.0
     time_limit_s: float = 120.0
     memory_limit_bytes: int | None = None
+    limits: bool = True
     cuda_graphs: bool = False
 
     def __post_init__(self) -> None:

@@ -310,7 +310,7 @@ class _Runner:
         return [kind for kind in self._kinds() if kind not in self._record.limits]
 
     def _kinds(self) -> list[tuple[str, str]]:
-        requests = [case.request for case in self._plan.timed]
+        requests = [case.request for case in self._plan.timed if self._plan.limits]
         return list(dict.fromkeys((request.device, request.dtype) for request in requests))
 
     def _steps(self) -> Iterator[Step]:

@@ -97,6 +97,8 @@ def run_part(part: Plan, stop: str) -> BenchRun:
 def parts_of(plan: Plan, record: Record) -> list[Plan]:
     """Return what is still to do, in parts that a worker does alone."""
     parts = []
+    # Once for each device and dtype: the workers are alike.
+    measured = set(record.limits)
     for name in plan.implementations:
         cases = tuple(one for one in plan.certified if (name, one.name) not in record.agreements)
         if cases:
@@ -104,7 +106,10 @@ def parts_of(plan: Plan, record: Record) -> list[Plan]:
     for case in plan.timed:
         names = tuple(one for one in plan.implementations if not record.complete(one, case.name))
         if names:
-            parts.append(replace(plan, certified=(), timed=(case,), implementations=names))
+            timed = replace(plan, certified=(), timed=(case,), implementations=names)
+            kind = case.request.device, case.request.dtype
+            parts.append(replace(timed, limits=plan.limits and kind not in measured))
+            measured.add(kind)
     return parts
 
 

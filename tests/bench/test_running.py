@@ -39,6 +39,7 @@ def plan(*names: str, **changes) -> Plan:
         samples_per_round=2,
         row_budget_s=5.0,
         time_limit_s=20,
+        limits=False,  # each measurement loads PyTorch, which takes seconds
     )
     return replace(standard, **changes)
 
@@ -50,18 +51,12 @@ def timing(found: BenchRun, name: str, case: Case = CASE):
     return row
 
 
-@pytest.fixture
-def without_limits(monkeypatch):
-    """Seconds less for each run: the machine's limits are another process that loads PyTorch."""
-    monkeypatch.setattr("bench.running._Runner._kinds_of_limits", lambda _: [])
-
-
 @pytest.fixture(scope="module")
 def misbehaved() -> BenchRun:
     """One run with a right implementation before, between and after those that misbehave."""
     names = ["RIGHT", "WRONG", "REFUSING", "RAISING", "EXITING", "QUITTING", "ABORTING", "KILLED"]
     names += ["GREEDY", "TALKING", "NOT_THERE", "COMPILING"]
-    return run(plan(*names, memory_limit_bytes=2**33))
+    return run(plan(*names, memory_limit_bytes=2**33, limits=True))
 
 
 def test_a_right_row_has_all_its_samples(misbehaved):
@@ -118,7 +113,7 @@ def test_the_limits_are_of_the_same_threads(misbehaved):
     assert min(limits.copy_bytes_per_s) > 0
 
 
-def test_a_hang_ends_at_the_time_limit_and_is_not_tried_for_ever(without_limits):
+def test_a_hang_ends_at_the_time_limit_and_is_not_tried_for_ever():
     # Four cases, and three losses in a row are enough.
     cases = tuple(replace(CASE, seed=seed) for seed in range(4))
 
@@ -137,7 +132,7 @@ def test_a_hang_ends_at_the_time_limit_and_is_not_tried_for_ever(without_limits)
     ],
 )
 def test_what_goes_wrong_between_its_samples_ends_one_row_only(
-    tmp_path, monkeypatch, without_limits, name, variable, status
+    tmp_path, monkeypatch, name, variable, status
 ):
     flag = tmp_path / "now"
     monkeypatch.setenv(variable, str(flag))
@@ -153,7 +148,7 @@ def test_what_goes_wrong_between_its_samples_ends_one_row_only(
     assert len(timing(found, "RIGHT").wall_s) == 6
 
 
-def test_rounds_visit_everyone_in_turn(without_limits):
+def test_rounds_visit_everyone_in_turn():
     said = []
 
     run(plan("RIGHT", "ALSO_RIGHT"), progress=lambda progress: said.append(progress.what))
@@ -162,14 +157,14 @@ def test_rounds_visit_everyone_in_turn(without_limits):
     assert visits == ["RIGHT", "ALSO_RIGHT"] * 3
 
 
-def test_a_slow_row_stops_when_its_time_is_used_up_but_not_before_three_rounds(without_limits):
+def test_a_slow_row_stops_when_its_time_is_used_up_but_not_before_three_rounds():
     found = run(plan("SLOW", rounds=50, row_budget_s=0.01))
 
     # One sample a round: two of 30 ms would overdraw a third of 10 ms even more.
     assert timing(found, "SLOW").rounds == (0, 1, 2)
 
 
-def test_progress_counts_up_to_its_total_and_names_a_time_when_it_can(without_limits):
+def test_progress_counts_up_to_its_total_and_names_a_time_when_it_can():
     told = []
 
     run(plan("RIGHT", "WRONG"), progress=told.append)
@@ -182,7 +177,7 @@ def test_progress_counts_up_to_its_total_and_names_a_time_when_it_can(without_li
     assert told[-1].remaining_s > 0
 
 
-def test_without_its_device_a_row_has_a_certificate_of_its_shape_and_no_time(without_limits):
+def test_without_its_device_a_row_has_a_certificate_of_its_shape_and_no_time():
     import torch
 
     if torch.cuda.is_available():
@@ -204,7 +199,7 @@ def left_behind() -> list[psutil.Process]:
     ]
 
 
-def test_cancelling_is_heard_while_an_implementation_hangs_and_leaves_no_process(without_limits):
+def test_cancelling_is_heard_while_an_implementation_hangs_and_leaves_no_process():
     cancelled = threading.Event()
     threading.Timer(1.0, cancelled.set).start()
     before = time.monotonic()
@@ -216,7 +211,7 @@ def test_cancelling_is_heard_while_an_implementation_hangs_and_leaves_no_process
     assert left_behind() == []
 
 
-def test_an_exception_of_the_progress_keeps_what_was_done(tmp_path, without_limits):
+def test_an_exception_of_the_progress_keeps_what_was_done(tmp_path):
     output = tmp_path / "run.json"
 
     def stop(progress):
@@ -230,9 +225,7 @@ def test_an_exception_of_the_progress_keeps_what_was_done(tmp_path, without_limi
     assert left_behind() == []
 
 
-def test_a_run_cancelled_at_any_step_is_resumed_without_doing_anything_twice(
-    tmp_path, without_limits
-):
+def test_a_run_cancelled_at_any_step_is_resumed_without_doing_anything_twice(tmp_path):
     output = tmp_path / "run.json"
     all_of_it = plan("RIGHT", "WRONG", timed=(CASE, CAUSAL))
     seen: list[str] = []
@@ -262,7 +255,7 @@ def test_a_run_cancelled_at_any_step_is_resumed_without_doing_anything_twice(
     assert len(certified) == len(set(certified)) == 4
 
 
-def test_a_finished_run_resumed_measures_nothing(tmp_path, without_limits):
+def test_a_finished_run_resumed_measures_nothing(tmp_path):
     output = tmp_path / "run.json"
     first = run(plan("RIGHT"), output=output)
     told = []
@@ -274,7 +267,7 @@ def test_a_finished_run_resumed_measures_nothing(tmp_path, without_limits):
     assert again.environment.date_utc == first.environment.date_utc
 
 
-def test_a_run_is_not_written_over(tmp_path, without_limits):
+def test_a_run_is_not_written_over(tmp_path):
     output = tmp_path / "run.json"
     output.write_text("mine")
 
@@ -292,7 +285,7 @@ def test_a_run_is_not_written_over(tmp_path, without_limits):
         ({"cases": ()}, "its cases is"),
     ],
 )
-def test_a_run_of_another_plan_is_not_resumed(tmp_path, change, words, without_limits):
+def test_a_run_of_another_plan_is_not_resumed(tmp_path, change, words):
     output = tmp_path / "run.json"
     found = run(plan("REFUSING", timed=(), certified=(CASE,)), output=output)
     write(replace(found, agreements=(), **change), output)
@@ -307,7 +300,7 @@ def test_a_run_of_another_plan_is_not_resumed(tmp_path, change, words, without_l
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"\x00" * 99, b'{"schema": "attnpanel.bench-run/0"}']
 )
-def test_a_damaged_or_old_file_is_one_error_and_stays_as_it_is(tmp_path, content, without_limits):
+def test_a_damaged_or_old_file_is_one_error_and_stays_as_it_is(tmp_path, content):
     output = tmp_path / "run.json"
     output.write_bytes(content)
 
@@ -317,9 +310,7 @@ def test_a_damaged_or_old_file_is_one_error_and_stays_as_it_is(tmp_path, content
     assert output.read_bytes() == content
 
 
-def test_a_full_disk_is_one_error_and_the_file_keeps_what_it_had(
-    tmp_path, monkeypatch, without_limits
-):
+def test_a_full_disk_is_one_error_and_the_file_keeps_what_it_had(tmp_path, monkeypatch):
     output = tmp_path / "run.json"
     real, written = bench.recording.write, []
 
@@ -339,7 +330,7 @@ def test_a_full_disk_is_one_error_and_the_file_keeps_what_it_had(
     assert left_behind() == []
 
 
-def test_where_nothing_can_be_written_nothing_is_measured(tmp_path, without_limits):
+def test_where_nothing_can_be_written_nothing_is_measured(tmp_path):
     (tmp_path / "file").touch()
     told = []
 
@@ -384,7 +375,7 @@ def test_a_killed_parent_leaves_its_file_and_no_process(tmp_path, name):
     assert not found.finished
 
 
-def test_the_file_is_json_with_its_schema(tmp_path, without_limits):
+def test_the_file_is_json_with_its_schema(tmp_path):
     output = tmp_path / "run.json"
     run(plan("REFUSING", timed=(), certified=(CASE,)), output=output)
 

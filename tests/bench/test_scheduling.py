@@ -27,6 +27,7 @@ PLAN = Plan(
     rounds=3,
     samples_per_round=2,
     row_budget_s=5.0,
+    limits=False,  # each measurement loads PyTorch, which takes seconds
 )
 
 
