@@ -11,7 +11,6 @@ a sixth of the time at T = 1024, D = 64.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -41,11 +40,11 @@ MARGIN = 1.01
 
 
 class Piece(NamedTuple):
-    """One block of queries of one head, and the length of that head's longest key."""
+    """One block of queries of one head, and whether no score of that head can need a shift."""
 
     head: Head
     block: QueryBlock
-    longest_key: float
+    safe: bool
 
 
 class RowBlocks:
@@ -71,7 +70,7 @@ class RowBlocks:
         ----------
         Vaswani et al., "Attention Is All You Need", 2017, eq. 1, one block of queries at a time.
         """
-        head, block, longest_key = piece
+        head, block, safe = piece
         output = self._output[head.index][block.queries]
         query = self._query[: len(output)]
         np.multiply(head.query[block.queries], self._factor, out=query)
@@ -81,9 +80,7 @@ class RowBlocks:
         if head.bias is not None:
             scores += head.bias[block.queries, block.keys]
         _hide(scores, head.mask, block)
-        shift: NDArray[np.floating] | float = 0.0
-        if head.bias is not None or not _longest(query) * longest_key * MARGIN < SAFE_PEAK:
-            shift = self._shift(scores)
+        shift = 0.0 if safe else self._shift(scores)
         np.exp(scores, out=scores)
         # A product with ones: three times as fast as a sum over rows.
         total = (scores @ self._ones[: len(key)])[:, None]
@@ -123,10 +120,22 @@ def _hide(scores: NDArray[np.floating], mask: NDArray[np.bool_] | None, block: Q
         np.copyto(scores[:, within], -np.inf, where=~mask[block.queries, run])
 
 
-def _longest(vectors: NDArray[np.floating]) -> float:
-    """The largest length of vectors (N, D), or nan."""
+def _safe(call: NumpyCall) -> NDArray[np.bool_]:
+    """For each head (B, H), whether lengths alone prove that its scores need no shift."""
+    if call.bias is not None:
+        return np.zeros(call.query.shape[:2], bool)
     with np.errstate(over="ignore", invalid="ignore"):
-        return math.sqrt(np.einsum("nd,nd->n", vectors, vectors).max())
+        query, key = (_longest(vectors) for vectors in (call.query, call.key))
+        bound = query * np.repeat(key, call.groups, axis=1) * abs(call.scale / call.temperature)
+        return bound * MARGIN < SAFE_PEAK  # not so where it is nan
+
+
+def _longest(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The largest length of each head's vectors: (B, H) of (B, H, N, D)."""
+    lengths: NDArray[np.floating] = np.sqrt(
+        np.einsum("bhnd,bhnd->bhn", vectors, vectors).max(axis=2)
+    )
+    return lengths
 
 
 def unsupported(request: Request) -> list[str]:
@@ -149,10 +158,10 @@ def prepare(inputs: Inputs, request: Request, *, threads: int = 1) -> Callable[[
 
     def run() -> RawResult:
         output, logsumexp = call.new_results()
+        safe = _safe(call)
         pieces = [
-            Piece(head, block, longest_key)
+            Piece(head, block, bool(safe[head.index]))
             for head in heads
-            for longest_key in [_longest(head.key)]
             for block in blocks[head.mask_index]
         ]
         with limited():
