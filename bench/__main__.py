@@ -15,6 +15,7 @@ from bench.report.measure import measure as measure_report
 from bench.report.results import ReportRun
 from bench.report.table import report_table
 from bench.results import UiRun, read, write
+from bench.ring import ring_arguments, ring_command
 from bench.run_commands import (
     Interrupted,
     compare_arguments,
@@ -150,6 +151,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("list", "the implementations and the presets", list_arguments, list_command),
     Command("show", "a run as tables", show_arguments, show_command),
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
+    Command("ring", "ring attention over torchrun's processes", ring_arguments, ring_command),
     Command("ui", "slider to picture, start and import", _arguments("ui"), _ui),
     Command(
         "report",

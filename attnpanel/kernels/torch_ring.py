@@ -3,14 +3,14 @@
 Every process keeps its own share of the queries; shares of keys and values go round the ring, one
 neighbour at a time, while the share at hand is computed with. What a query has seen of the keys
 so far is its largest score, the sum of exponentials and the weighted values; two such are merged
-exactly, so no process ever holds more than a T/n × S/n block of scores.
+exactly, so no process ever holds more scores than those of one tile.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
 
 from attnpanel.kernels.implementation import Implementation, RawResult
 from attnpanel.kernels.torch_inputs import (
@@ -18,9 +18,10 @@ from attnpanel.kernels.torch_inputs import (
     DTYPES,
     cannot_run,
     mask_is_the_requests,
-    mask_rule,
     torch_inputs,
 )
+from attnpanel.kernels.torch_ring_rule import BlockRule
+from attnpanel.kernels.torch_seen import SeenKeys, products
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +30,10 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup, Work
 
     from attnpanel.kernels.request import Inputs, Request
-    from attnpanel.kernels.torch_inputs import TorchInputs
 
-    # Scores (B, H, t, s) of these query and key positions -> what the softmax takes, or None
-    # where none of the pairs may attend.
-    Rule = Callable[[torch.Tensor, range, range], torch.Tensor | None]
+# As in the NumPy kernel: scores of a tile and of all heads stay in the caches.
+TILE_ROWS: Final = 128
+TILE_KEYS: Final = 512
 
 
 def share(length: int, rank: int, size: int) -> range:
@@ -57,7 +57,7 @@ def ring_attention(
     query_len: int,
     key_len: int,
     scale: float,
-    rule: Rule | None = None,
+    rule: BlockRule | None = None,
     group: ProcessGroup | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention of this process' queries over the keys of all processes.
@@ -76,9 +76,8 @@ def ring_attention(
         T and S of the whole.
     scale : float
         Multiplies ``query @ key.T``, dimensionless.
-    rule : function of scores (B, H, t, s), query positions and key positions, optional
-        Returns the scores that the softmax takes, -inf where a query may not attend; None where
-        that is so for all of them, and their block is then skipped.
+    rule : BlockRule, optional
+        The mask, the bias and the temperature; tiles that a causal mask hides are skipped.
     group : ProcessGroup, optional
         Defaults to all processes.
 
@@ -94,38 +93,45 @@ def ring_attention(
     Liu, Zaharia and Abbeel, "Ring Attention with Blockwise Transformers for Near-Infinite
     Context", 2023; Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018.
     """
-    import torch
-
     rank, size = _place(group)
-    work = torch.promote_types(query.dtype, torch.float32)
     queries = share(query_len, rank, size)
-    rows = (query.shape[0], query.shape[1], query.shape[2], 1)
-    top = query.new_full(rows, -math.inf, dtype=work)
-    total = query.new_zeros(rows, dtype=work)
-    mixed = query.new_zeros((*rows[:3], value.shape[-1]), dtype=work)
-
+    seen = SeenKeys.nothing(query, value.shape[-1])
     held = (key.contiguous(), value.contiguous())
     for step in range(size):
         owner = (rank - step) % size
         coming, works = _pass_on(held, key_len, owner, rank, size, group)
         keys = share(key_len, owner, size)
-        scores = _products(query, held[0], work) * scale if keys and queries else None
-        if scores is not None and rule is not None:
-            scores = rule(scores, queries, keys)
-        if scores is not None:
-            highest = torch.maximum(top, scores.amax(-1, keepdim=True))
-            # -inf - -inf is nan: a row that has seen nothing yet is shifted by 0.
-            shift = highest.masked_fill(highest == -math.inf, 0.0)
-            weights = (scores - shift).exp()
-            shrunk = (top - shift).exp()
-            total = total * shrunk + weights.sum(-1, keepdim=True)
-            mixed = mixed * shrunk + _mix(weights, held[1])
-            top = highest
+        for rows, columns in product(_tiles(queries, TILE_ROWS), _tiles(keys, TILE_KEYS)):
+            _see(seen, query, held, (queries, keys), (rows, columns), scale, rule)
         for one in works:
             one.wait()
         held = coming
-    output = mixed / total.masked_fill(total == 0, 1.0)
-    return output.to(query.dtype), (top + total.log()).squeeze(-1)
+    return seen.output().to(query.dtype), seen.logsumexp()
+
+
+def _see(
+    seen: SeenKeys,
+    query: torch.Tensor,
+    held: tuple[torch.Tensor, torch.Tensor],
+    shares: tuple[range, range],
+    tile: tuple[range, range],
+    scale: float,
+    rule: BlockRule | None,
+) -> None:
+    """Let the queries of one tile see its keys."""
+    if rule is not None and rule.hides_all(*tile):
+        return
+    (first_row, rows), (first_key, keys) = (
+        (part.start - whole.start, len(part)) for whole, part in zip(shares, tile, strict=True)
+    )
+    key, value = (x.narrow(2, first_key, keys) for x in held)
+    scores = products(query.narrow(2, first_row, rows), key, seen.top.dtype).mul_(scale)
+    ruled = scores if rule is None else rule.applied(scores, *tile)
+    seen.rows(first_row, rows).add(ruled, value)
+
+
+def _tiles(positions: range, size: int) -> list[range]:
+    return [positions[start : start + size] for start in range(0, len(positions), size)]
 
 
 def _place(group: ProcessGroup | None) -> tuple[int, int]:
@@ -167,72 +173,6 @@ def _pass_on(
     return (key, value), works
 
 
-def _products(query: torch.Tensor, key: torch.Tensor, work: torch.dtype) -> torch.Tensor:
-    """Every query's product with every key, (B, H, t, s); a key head serves a group of heads."""
-    grouped = _in_groups(query.to(work), key.shape[1])
-    return (grouped @ key.to(work).mT.unsqueeze(2)).flatten(1, 2)
-
-
-def _mix(weights: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    grouped = _in_groups(weights, value.shape[1])
-    return (grouped @ value.to(weights.dtype).unsqueeze(2)).flatten(1, 2)
-
-
-def _in_groups(x: torch.Tensor, kv_heads: int) -> torch.Tensor:
-    """Heads (B, H, …) by the key head that they read: (B, Hkv, H / Hkv, …)."""
-    return x.reshape(x.shape[0], kv_heads, -1, *x.shape[2:])
-
-
-def request_rule(request: Request, tensors: TorchInputs, *, own_mask: bool) -> Rule:
-    """The request's bias, temperature and mask, for the block of scores at hand.
-
-    Parameters
-    ----------
-    request : Request
-    tensors : TorchInputs
-        Its bias and mask, of all positions.
-    own_mask : bool
-        Whether the mask is the request's own: a causal one or a window is then made from
-        positions, block by block.
-    """
-    import torch
-
-    by_position = own_mask and request.mask in {"causal", "window"}
-    place = mask_rule(request, tensors.query.device) if by_position else None
-
-    def seen(queries: range, keys: range) -> torch.Tensor | None:
-        if place is not None:
-            device = tensors.query.device
-            i = torch.arange(queries.start, queries.stop, device=device).unsqueeze(1)
-            j = torch.arange(keys.start, keys.stop, device=device)
-            return place(None, None, i, j)
-        if tensors.mask is None:
-            return None
-        shape = (*tensors.mask.shape[:2], request.query_len, request.key_len)
-        return _block(tensors.mask.expand(shape), queries, keys)
-
-    def rule(scores: torch.Tensor, queries: range, keys: range) -> torch.Tensor | None:
-        if own_mask and _all_in_the_future(request, queries, keys):
-            return None
-        if tensors.bias is not None:
-            scores = scores + _block(tensors.bias, queries, keys)
-        scores = scores / request.temperature
-        visible = seen(queries, keys)
-        return scores if visible is None else scores.masked_fill(visible.logical_not(), -math.inf)
-
-    return rule
-
-
-def _block(whole: torch.Tensor, queries: range, keys: range) -> torch.Tensor:
-    rows = whole.narrow(2, queries.start, len(queries))
-    return rows.narrow(3, keys.start, len(keys))
-
-
-def _all_in_the_future(request: Request, queries: range, keys: range) -> bool:
-    first = request.key_len - request.query_len if request.align == "bottom_right" else 0
-    return request.mask == "causal" and keys.start > queries.stop - 1 + first
-
-
 def _gathered(local: torch.Tensor, length: int, group: ProcessGroup | None = None) -> Any:
     """Put the shares of all processes together along the third axis, in every process."""
     import torch
@@ -259,7 +199,7 @@ def _prepare(
 ) -> Callable[[], RawResult]:
     tensors = torch_inputs(inputs, request)
     own_mask = request.mask != "none" and mask_is_the_requests(inputs, request)
-    rule = request_rule(request, tensors, own_mask=own_mask)
+    rule = BlockRule(request, tensors, own_mask=own_mask)
     rank, size = _place(None)
     queries = share(request.query_len, rank, size)
     keys = share(request.key_len, rank, size)
@@ -297,7 +237,7 @@ RING = Implementation(
     compiles=False,
     limits=(
         "Sequences are shared by the processes of torch.distributed (gloo, NCCL; torchrun -m "
-        "bench ring); one process alone is a ring of one, and holds all T × S weights. Causal "
+        "bench ring); one process alone is a ring of one. Causal "
         "shares are not balanced: the last process computes most. Its time has the gathering of "
         "the output by every process in it."
     ),

@@ -25,6 +25,8 @@ PARTS = {
     "reasons",
     "request",
     "torch_inputs",
+    "torch_ring_rule",
+    "torch_seen",
 }
 EVERY = pytest.mark.parametrize("kernel", IMPLEMENTATIONS, ids=lambda kernel: kernel.name)
 
