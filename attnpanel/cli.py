@@ -75,7 +75,23 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="HOST[:PORT]",
         help="a further name this server is reached by, as behind a proxy; repeat for several",
     )
+    serve.add_argument(
+        "--page",
+        action="append",
+        dest="pages",
+        default=[],
+        type=_page,
+        metavar="NAME=FILE.py",
+        help="a further Panel app, served and linked as /NAME; repeat for several",
+    )
     serve.set_defaults(run=_serve)
+
+
+def _page(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must be NAME=FILE.py; got {text!r}")
+    return name, Path(path)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -93,6 +109,7 @@ def _serve(options: argparse.Namespace) -> int:
         max_tokens=options.max_tokens,
         max_upload_bytes=options.max_upload_mb * 1_000_000,
         origins=tuple(options.allow_origin),
+        pages=dict(options.pages),
     )
 
 

@@ -19,7 +19,7 @@ from attnpanel.sources.toy import toy_trace
 from attnpanel.theme import BODY_CSS, stylesheet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from attnpanel.trace import Trace
 
@@ -71,7 +71,7 @@ class Page:
             sizing_mode="stretch_width",
             margin=0,
         )
-        self.view = self._lay_out()
+        self.view = self._lay_out(settings.pages)
         if link.get("theme") in ("dark", "light"):
             self.explorer.set_dark(link["theme"] == "dark")
         # The address keeps what it asked for until something is shown.
@@ -79,9 +79,14 @@ class Page:
         self._open_link(settings)
         self._tabs.param.watch(lambda _event: self._open_source(), "value")
 
-    def _lay_out(self) -> Any:
+    def _lay_out(self, pages: Sequence[str]) -> Any:
+        # The operator's own names, checked by the server that serves them.
+        links = "".join(f"<a href='./{name}'>{name.capitalize()}</a>" for name in pages)
         brand = pn.pane.HTML(
-            "<h1>attnpanel</h1>", css_classes=["attn-brand"], stylesheets=[stylesheet()], margin=0
+            f"<h1>attnpanel</h1>{links}",
+            css_classes=["attn-brand"],
+            stylesheets=[stylesheet()],
+            margin=0,
         )
         header = pn.Column(
             brand,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from attnpanel.page import page
 from attnpanel.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+PAGE_NAME = re.compile("[a-z][a-z0-9-]*")
 
 
 def serve(
@@ -26,6 +29,7 @@ def serve(
     max_tokens: int = 512,
     max_upload_bytes: int = 64_000_000,
     origins: tuple[str, ...] = (),
+    pages: Mapping[str, Path] | None = None,
 ) -> int:
     """Serve the dashboard until interrupted; the first line printed is its address.
 
@@ -41,6 +45,8 @@ def serve(
         As in :class:`attnpanel.choosers.Settings`.
     origins : tuple of str
         Further ``HOST[:PORT]`` names that browsers may reach this server by.
+    pages : mapping of str to path, optional
+        Further Panel apps by the name they are served and linked under: ``{"bench": app.py}``.
 
     Returns
     -------
@@ -52,7 +58,7 @@ def serve(
     OSError
         If the port is taken or the address is not this machine's.
     ValueError
-        If a file is not a trace that can be shown.
+        If a file is not a trace that can be shown, or a page has no name or file of its own.
     """
     offered = {}
     for path in traces:
@@ -60,15 +66,20 @@ def serve(
         if not trace.calls:
             raise ValueError(f"{path}: a trace must hold at least one attention call; got none")
         offered[path.name if path.name not in offered else str(path)] = trace
+    beside = _check_pages(pages or {})
     settings = Settings(
-        models=models, traces=offered, max_tokens=max_tokens, max_upload_bytes=max_upload_bytes
+        models=models,
+        traces=offered,
+        max_tokens=max_tokens,
+        max_upload_bytes=max_upload_bytes,
+        pages=tuple(beside),
     )
     port = _free_port(address, port)
     name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound
     reached_by = {f"{host}:{port}" for host in ("localhost", "127.0.0.1", address)}
     pn.extension()
     server = pn.serve(
-        {"/": lambda: page(settings)},
+        {"/": lambda: page(settings), **beside},
         port=port,
         address=address,
         websocket_origin=sorted({*reached_by, *origins}),
@@ -81,6 +92,16 @@ def serve(
     with contextlib.suppress(KeyboardInterrupt):
         server.run_until_shutdown()
     return 0
+
+
+def _check_pages(pages: Mapping[str, Path]) -> dict[str, str]:
+    """Return what Panel serves the pages by, or say what is wrong with one."""
+    for name, path in pages.items():
+        if not PAGE_NAME.fullmatch(name):
+            raise ValueError(f"a page's name must be a word of a-z, 0-9 and -; got {name!r}")
+        if path.suffix != ".py" or not path.is_file():
+            raise ValueError(f"a page must be a Python file that exists; got {path}")
+    return {name: str(path) for name, path in pages.items()}
 
 
 def _free_port(address: str, port: int) -> int:

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -99,13 +100,14 @@ def test_serve_listens_on_this_machine_alone_unless_told_otherwise(served):
         "max_tokens": 512,
         "max_upload_bytes": 64_000_000,
         "origins": (),
+        "pages": {},
     }
 
 
 def test_every_option_of_serve_arrives(served):
     options = ["--port", "0", "--address", "0.0.0.0", "--model", "a", "--model", "b"]  # noqa: S104 - not bound
     caps = ["--max-tokens", "7", "--max-upload-mb", "3"]
-    origins = ["--allow-origin", "x.org", "--allow-origin", "y.org:80"]
+    origins = ["--allow-origin", "x.org", "--allow-origin", "y.org:80", "--page", "more=a=b.py"]
 
     assert main(["serve", "one.safetensors", "two.safetensors", *options, *caps, *origins]) == 0
 
@@ -117,7 +119,15 @@ def test_every_option_of_serve_arrives(served):
         "max_tokens": 7,
         "max_upload_bytes": 3_000_000,
         "origins": ("x.org", "y.org:80"),
+        "pages": {"more": Path("a=b.py")},
     }
+
+
+def test_a_page_without_a_name_is_one_line_and_exit_status_2(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["serve", "--page", "app.py"])
+
+    assert "must be NAME=FILE.py; got 'app.py'" in capsys.readouterr().err
 
 
 def test_a_missing_trace_is_one_line_and_exit_status_1(capsys, tmp_path):

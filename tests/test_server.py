@@ -107,3 +107,32 @@ def test_an_interrupted_server_ends_well(monkeypatch, panel):
     monkeypatch.setattr("panel.serve", interrupted)
 
     assert serve(port=0) == 0
+
+
+def test_a_page_beside_is_served_and_linked_under_its_name(panel, pages, tmp_path):
+    app = tmp_path / "app.py"
+    app.write_text("")
+
+    serve(port=0, pages={"bench": app})
+
+    assert panel.pages["bench"] == str(app)
+    panel.pages["/"]()
+    assert pages[0].pages == ("bench",)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "rule"),
+    [
+        ("<b>", "app.py", "a page's name must be a word"),
+        ("", "app.py", "a page's name must be a word"),
+        ("bench", "gone.py", "must be a Python file that exists"),
+        ("bench", "app.html", "must be a Python file that exists"),
+    ],
+)
+def test_a_page_that_is_none_is_refused_before_serving(panel, tmp_path, name, file, rule):
+    for one in ("app.py", "app.html"):
+        (tmp_path / one).write_text("")
+
+    with pytest.raises(ValueError, match=rule):
+        serve(port=0, pages={name: tmp_path / file})
+    assert panel.pages is None

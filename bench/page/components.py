@@ -73,7 +73,9 @@ class ErrorChoices(_Part):
     mask = param.String(default="none", doc="By its name.")
     temperature = param.String(default="1", doc="Divides the scores; dimensionless, as a text.")
     size = param.Integer(default=32, bounds=(1, None), doc="T, S and Dv.")
-    answer = param.Dict(default={}, doc="{output, weights, visible} in rows, or {problem}.")
+    answer = param.Dict(
+        default={}, doc="{asked, output, weights, visible} in rows, or {asked, problem}."
+    )
     recorded = param.Dict(default={}, doc="{settings}: every answer of a page without a server.")
 
     _esm = HERE / "error_choices.js"

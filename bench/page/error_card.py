@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bench.error_map import Difference, Side, Truth
 
 FIRST: Final = "numpy-row-blocked"
+CHOICES: Final = ("first", "second", "dtype", "mask", "temperature")
 # What a file carries: 4 kB for each implementation in each setting.
 KEPT_DTYPES: Final[tuple[DType, ...]] = ("float32", "float16")
 KEPT_MASKS: Final[tuple[MaskName, ...]] = ("none", "causal", "padding")
@@ -60,11 +61,11 @@ def live_error_card(*, dark: bool) -> Any:
         number += 1
         mine, document = number, pn.state.curdoc
         chosen = component.first, component.second, *_chosen_setting(component)
-        component.answer = {}
+        asked = {name: getattr(component, name) for name in CHOICES}
 
         def show(answer: dict[str, Any]) -> None:
             if mine == number:  # else the reader has chosen something else meanwhile
-                component.answer = answer
+                component.answer = {"asked": asked, **answer}
 
         def work() -> None:
             answer = answers.answer(*chosen)
@@ -73,7 +74,7 @@ def live_error_card(*, dark: bool) -> Any:
         # What compiles takes seconds: the page lives on meanwhile.
         threading.Thread(target=work, name="attnpanel-error-map", daemon=True).start()
 
-    component.param.watch(ask, ["first", "second", "dtype", "mask", "temperature"])
+    component.param.watch(ask, list(CHOICES))
     ask()
     return _card(component, "computed when you choose", dark=dark)
 

@@ -112,7 +112,7 @@ export function render({ model }) {
     });
     model.on(name, () => {
       select.value = model[name];
-      if (model.recorded.settings) draw(recall({ ...model.recorded, size: model.size }, chosen()));
+      answer();
     });
     label.append(words, select);
     choices.append(label);
@@ -147,9 +147,17 @@ export function render({ model }) {
     );
     for (const kind of ["output", "weights"]) write(kind, answer[kind], answer.visible, worst[kind]);
   };
-  const first = () => draw(model.recorded.settings ? recall({ ...model.recorded, size: model.size }, chosen()) : model.answer);
-  model.on("answer", () => draw(model.answer));
-  model.on("after_render", first);
-  first();
+  const answer = () => {
+    const now = chosen();
+    if (model.recorded.settings) draw(recall({ ...model.recorded, size: model.size }, now));
+    else {
+      // An answer to what was asked before would stand under the wrong words.
+      const { asked = {} } = model.answer;
+      draw(Object.keys(now).every((name) => asked[name] === now[name]) ? model.answer : {});
+    }
+  };
+  model.on("answer", answer);
+  model.on("after_render", answer);
+  answer();
   return box;
 }

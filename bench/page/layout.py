@@ -42,7 +42,7 @@ class BenchLayout:
         way = "<a href='./'>Attention</a>" if link else ""
         brand = pn.pane.HTML(
             f"<h1>attnpanel bench</h1>{way}",
-            css_classes=["attn-brand", "bench-brand"],
+            css_classes=["attn-brand"],
             stylesheets=styles(),
             margin=0,
         )

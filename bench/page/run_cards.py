@@ -158,9 +158,12 @@ def _lines(agreement: Agreement) -> list[list[str]]:
     reasons = [[agreement.verdict, reason] for reason in agreement.reasons]
     checks = [
         [check.verdict, f"{check.name}: {check.detail or check.verdict}"]
-        for check in sorted(agreement.checks, key=lambda check: check.verdict == "pass")
-        if check.detail not in agreement.reasons or not check.detail
+        for check in agreement.checks
+        if check.verdict != "pass" and check.detail not in agreement.reasons
     ]
+    passed = ", ".join(check.name for check in agreement.checks if check.verdict == "pass")
+    if passed:
+        checks.append(["pass", f"Passed: {passed}"])
     lines = [[agreement.verdict, head], *reasons, *checks]
     return [[kind, bounded(text, 300)] for kind, text in lines[:MOST_LINES]]
 

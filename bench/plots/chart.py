@@ -192,7 +192,7 @@ def furnish(plot: figure, name: str, chart: Chart) -> None:
         axis.ticker = FixedTicker(ticks=ticks, minor_ticks=[])
         axis.formatter = CustomJSTickFormatter(args={"places": ticks, "words": words}, code=WORDS)
     for grid in plot.grid:
-        grid.update(grid_line_color=GRID, grid_line_alpha=0.25, minor_grid_line_color=None)
+        grid.update(grid_line_color=GRID, grid_line_alpha=0.18, minor_grid_line_color=None)
     if len(plot.grid) < 2:
         plot.xgrid.visible = plot.ygrid.visible = True
 

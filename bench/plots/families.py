@@ -137,12 +137,12 @@ def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
     for timing in run.timings:
         here = timing.case in names and timing.threads == family.threads
         if here and timing.implementation not in shown:
-            why = timing.reasons[0] if timing.reasons else ""
-            words = f"{timing.status}: {why}" if why else timing.status
-            reasons.setdefault(timing.implementation, bounded(words, 160))
-    return tuple(
-        f"{bounded(name, 40)} — {why}" for name, why in list(reasons.items())[:MOST_CURVES]
-    )
+            why = timing.reasons[0] if timing.reasons else timing.status
+            # A reason in words begins with the name; an exception's doesn't.
+            named = why.startswith(timing.implementation)
+            words = why if named else f"{bounded(timing.implementation, 40)}: {why}"
+            reasons.setdefault(timing.implementation, bounded(words.rstrip("."), 200))
+    return tuple(reasons.values())[:MOST_CURVES]
 
 
 def _curve(name: str, timings: Sequence[tuple[Case, Timing]]) -> Curve:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log10
+from math import log10, sin
 from typing import TYPE_CHECKING, Any, Final
 
 import holoviews as hv
@@ -31,6 +31,8 @@ ROW = 25  # pixels
 # As wide as the ratios need where there are few cases, as narrow as one digit where many.
 WIDEST, NARROWEST, WIDTH = 34, 17, 1150
 MOST_LETTERS = 26
+LETTER, MARGIN = 5.9, 14  # pixels of a label's letter, and around the picture
+SLANT = 1.1
 TAP = """
 document.dispatchEvent(new CustomEvent("bench:cell", {
   detail: {column: Math.round(cb_obj.x), row: Math.round(cb_obj.y)},
@@ -201,11 +203,16 @@ def _furnish(plot: figure, matrix: Matrix) -> None:
     plot.min_border = 2
     plot.styles = CUT
     rows, columns = len(matrix.implementations), len(matrix.cases)
-    plot.sizing_mode, plot.width, plot.height = None, None, None
-    plot.frame_width, plot.frame_height = _column_width(matrix) * columns, ROW * rows
+    width, height = _column_width(matrix) * columns, ROW * rows
+    plot.frame_width, plot.frame_height = width, height
+    # Given in full, or the page would squeeze it on a phone, where it scrolls instead.
+    names = [bounded(name, MOST_LETTERS) for name in matrix.implementations]
+    beside, below = (LETTER * max(map(len, words), default=0) for words in (names, matrix.labels))
+    plot.sizing_mode = "fixed"
+    plot.width = round(width + beside + MARGIN)
+    plot.height = round(height + below * sin(SLANT) + MARGIN)
     plot.x_range.update(start=-0.5, end=columns - 0.5)
     plot.y_range.update(start=rows - 0.5, end=-0.5)
-    names = [bounded(name, MOST_LETTERS) for name in matrix.implementations]
     for axis, words in ((plot.xaxis[0], list(matrix.labels)), (plot.yaxis[0], names)):
         axis.axis_label = None
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
@@ -214,7 +221,7 @@ def _furnish(plot: figure, matrix: Matrix) -> None:
         axis.major_label_text_font_size = "11px"
         axis.ticker = FixedTicker(ticks=list(range(len(words))), minor_ticks=[])
         axis.formatter = CustomJSTickFormatter(args={"words": words}, code=WORDS)
-    plot.xaxis[0].major_label_orientation = 1.1
+    plot.xaxis[0].major_label_orientation = SLANT
     for grid in plot.grid:
         grid.visible = False
     plot.add_layout(

@@ -89,6 +89,7 @@ def test_a_file_of_thousands_of_cases_is_cut_and_says_so(matrix):
         run,
         cases=tuple(many),
         agreements=tuple(replace(agreement, case=one.name) for one in many),
+        timings=(),
     )
 
     assert len(matrix_of(run).cases) == MOST_COLUMNS

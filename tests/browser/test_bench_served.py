@@ -1,0 +1,91 @@
+"""The bench beside the dashboard: linked, live, and starting and stopping a run of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bench.error_map import Setting, difference, side, truth
+from bench.results import write
+from tests.bench.hand_made_runs import made_run
+from tests.browser.conftest import free_port, wait_for_address
+
+READY = "() => window.Bokeh?.documents?.[0]?.is_idle"
+IMAGE = "(name) => [...Bokeh.documents[0].get_model_by_name(name).data.image[0]]"
+
+
+@pytest.fixture(scope="module")
+def dashboard(root, tmp_path_factory):
+    """The address of a server with the bench beside, as `make serve` starts it."""
+    folder = tmp_path_factory.mktemp("results")
+    write(made_run(), folder / "run-made.json")
+    log = folder / "server.log"
+    command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench=bench/app.py"]
+    command += ["--port", str(free_port())]
+    environment = {**os.environ, "ATTNPANEL_BENCH_RESULTS": str(folder), "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as file:
+        server = subprocess.Popen(command, cwd=root, stdout=file, stderr=file, env=environment)
+    try:
+        yield wait_for_address(server, log)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def test_the_dashboard_leads_to_the_bench_and_back(dashboard, page):
+    page.goto(dashboard)
+    page.get_by_role("link", name="Bench").click()
+    page.wait_for_url("**/bench")
+    page.locator(".bench-certificate").wait_for()
+    page.get_by_role("link", name="Attention").click()
+
+    page.get_by_text("Softmax", exact=True).wait_for()
+
+
+def test_the_error_map_answers_what_is_chosen(dashboard, page):
+    page.goto(f"{dashboard}bench")
+    words = page.locator(".bench-error-choices .attn-sentence")
+    page.locator(".bench-error-choices strong").first.wait_for()
+    for label, value in (("mask", "window"), ("τ", "0.1"), ("Compare", "numpy-online")):
+        page.get_by_label(label, exact=True).select_option(value)
+    page.get_by_label("with", exact=True).select_option("numpy-naive")
+    words.get_by_text("numpy-online − numpy-naive").wait_for()
+    setting = Setting(mask="window", temperature=0.1)
+    right = truth(setting)
+    sides = [side(name, setting, right) for name in ("numpy-online", "numpy-naive")]
+    expected = difference(*sides, right)
+
+    got = np.array(page.evaluate(IMAGE, "bench:error:output"), dtype=float).reshape(32, 32)
+    weights = np.array(page.evaluate(IMAGE, "bench:error:weights"), dtype=float).reshape(32, 32)
+
+    # The picture holds float32.
+    np.testing.assert_allclose(got, expected.output, rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(weights), ~right.visible)
+
+
+def test_what_cannot_be_computed_is_said(dashboard, page):
+    page.goto(f"{dashboard}bench")
+    page.locator(".bench-error-choices strong").first.wait_for()
+
+    page.get_by_label("dtype", exact=True).select_option("bfloat16")
+
+    page.get_by_text("numpy-row-blocked computes").wait_for()
+
+
+def test_a_run_is_started_from_the_page_and_cancelled(dashboard, page):
+    page.goto(f"{dashboard}bench")
+    page.wait_for_function(READY)
+    page.get_by_role("button", name="Start a run").click()
+    progress = page.locator(".bench-progress")
+    progress.get_by_text(" of ").wait_for(timeout=60_000)
+    assert page.get_by_role("button", name="Start a run").is_disabled()
+
+    page.get_by_role("button", name="Cancel").click()
+
+    progress.get_by_text("Cancelled; what was done is shown.").wait_for(timeout=60_000)
+    assert "just now" in page.locator(".bench-runs select").input_value()
+    assert page.get_by_role("button", name="Cancel").is_hidden()
