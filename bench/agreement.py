@@ -43,8 +43,9 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
           e_ij = (sqrt(D Σ_d x_d^2) + sqrt(D / 3) |Σ_d x_d|) / 2,    x_d = q_id k_jd
 
       and for 16-bit inputs ``4 u + 2^-24 (κ_i + log2 S)`` in place of ``u (…)``; see
-      :mod:`bench.units` for large errors, and for scores that are kept in 16 bits. Up to 8 units
-      pass; correct code has up to 4. Tolerances that are numbers fail both ways: 1e-5 fails
+      :mod:`bench.units` for large errors, and for scores that are kept in 16 bits, whose typical
+      error must also be within twice that of plain 16-bit attention (:mod:`bench.plain`). Up to 8
+      units pass; correct code has up to 4. Tolerances that are numbers fail both ways: 1e-5 fails
       correct code at temperature 0.01, 1e-3 passes scores rounded to float16.
     - **masked keys, key order, shift, identity value**: laws of attention, each tried on inputs
       made for it; see :mod:`bench.structure`.

@@ -10,6 +10,7 @@ from attnpanel.kernels.implementation import RawResult
 from attnpanel.kernels.request import Request
 from bench import certify
 from bench.cases import CERTIFICATE_CASES, Case
+from bench.rounding import round_to
 from tests.bench.made_attention import made, with_output
 
 # B, H, Hkv, T, S, D, Dv: distinct primes, as far as heads allow.
@@ -134,6 +135,15 @@ DEFECTS = {
         made(result=lambda raw, inputs: [raw, inputs.bias.fill(0)][0]),
         replace(NONE, bias=True),
         {"determinism"},
+    ),
+    # Within the units of its class, and eight times what that class costs anyone.
+    "float16 scores rounded to bfloat16": (
+        replace(
+            made(scores=lambda scores: round_to(scores, "bfloat16"), returns=("output",)),
+            scores_dtype="storage",
+        ),
+        replace(LONG, dtype="float16"),
+        {"output"},
     ),
     "the place of a key matters": (
         made(scores=lambda scores: scores + np.float32(1e-3) * np.arange(scores.shape[-1])),
