@@ -40,12 +40,23 @@ export function render({ model }) {
     if (row < 0 || row >= model.rows.length || column < 0 || column >= model.columns.length) return;
     model.at = [row, column];
   };
+  /** Scrolls the matrix, where it is wider than its card, until the cell is on screen. */
+  const reveal = () => {
+    const wide = box.getRootNode().host?.getRootNode().querySelector?.(".bench-wide");
+    const figure = model.document.get_model_by_name("bench:plot:matrix");
+    if (!wide || !figure) return;
+    const cell = figure.frame_width / model.columns.length;
+    const left = figure.width - figure.frame_width + cell * model.at[1];
+    if (left < wide.scrollLeft) wide.scrollLeft = model.at[1] ? left : 0;
+    else if (left + cell > wide.scrollLeft + wide.clientWidth) wide.scrollLeft = left + cell - wide.clientWidth;
+  };
   const onTap = (event) => go(event.detail.row, event.detail.column);
   box.addEventListener("keydown", (event) => {
     const step = STEPS[event.key];
     if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     go(model.at[0] + step[0], model.at[1] + step[1]);
+    reveal();
   });
   document.addEventListener("bench:cell", onTap);
   model.on("at", draw);

@@ -18,7 +18,7 @@ from bench.plots.growth import (
     roofline_chart,
     speed_chart,
 )
-from bench.plots.matrix import matrix_element, matrix_of
+from bench.plots.matrix import matrix_element, matrix_of, shape_only
 from bench.plots.words import bounded, ratio, size
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def words(text: str, aside: str = "", *, css: str = "", **options: Any) -> Any:
         sizing_mode="stretch_width",
         margin=0,
         css_classes=css.split(),
+        stylesheets=styles(),
         **options,
     )
 
@@ -181,15 +182,17 @@ def _first_to_tell(matrix: Matrix) -> list[int]:
 
 
 def _verdicts(run: BenchRun) -> str:
-    counts = {
-        name: sum(one.verdict == verdict for one in run.agreements)
-        for verdict, name in (
-            ("pass", "passed"),
-            ("fail", "failed"),
-            ("unsupported", "not supported"),
-            ("error", "with an error"),
-        )
+    named = {
+        "pass": "passed",
+        "fail": "failed",
+        "unsupported": "not supported",
+        "error": "with an error",
     }
+    found = [
+        "shape only" if shape_only(one) and one.verdict != "fail" else named[one.verdict]
+        for one in run.agreements
+    ]
+    counts = {name: found.count(name) for name in (*named.values(), "shape only")}
     said = [f"{count} {name}" for name, count in counts.items() if count]
     return " · ".join(["implementation × case, against the float64 reference", *said])
 

@@ -29,7 +29,7 @@ FAILED: Final = "#b83b0a"
 PASSES: Final = 8.0
 ROW = 25  # pixels
 # As wide as the ratios need where there are few cases, as narrow as one digit where many.
-WIDEST, NARROWEST, WIDTH = 34, 17, 1150
+WIDEST, NARROWEST, WIDTH = 34, 16, 1150
 MOST_LETTERS = 26
 LETTER, MARGIN = 5.9, 14  # pixels of a label's letter, and around the picture
 SLANT = 1.1
@@ -126,8 +126,10 @@ def matrix_columns(matrix: Matrix) -> dict[str, list[Any]]:
 def cell_text(agreement: Agreement, *, narrow: bool) -> str:
     """What a cell says: a verdict is never told by colour alone."""
     known = agreement.max_ratio
+    if agreement.verdict in ("pass", "unsupported") and shape_only(agreement):
+        return "◇"
     if agreement.verdict == "unsupported":
-        return "◇" if agreement.checks else "–"
+        return "–"
     if agreement.verdict == "error":
         return "!" if narrow else "err"
     if agreement.verdict == "fail":
@@ -135,6 +137,12 @@ def cell_text(agreement: Agreement, *, narrow: bool) -> str:
     if known is None:
         return "✓"
     return f"{known:.0f}" if narrow else ratio(known)
+
+
+def shape_only(agreement: Agreement) -> bool:
+    """Whether shape, dtype and device were found right without the device, and no number was."""
+    checks = agreement.checks
+    return agreement.basis == "fake" and bool(checks) and all(c.verdict == "pass" for c in checks)
 
 
 def _column_width(matrix: Matrix) -> int:

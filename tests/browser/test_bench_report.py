@@ -24,6 +24,22 @@ SOURCE = """
   return column === "image" ? [...data.image[0]] : data[column]
 }
 """
+# Where a cell of the matrix lies on screen.
+CELL = """
+([row, column]) => {
+  const page = Bokeh.documents[0]
+  const view = page.views_manager.get_one(page.get_model_by_name("bench:plot:matrix"))
+  const {left, top} = view.el.getBoundingClientRect()
+  const {x_scale, y_scale} = view.frame
+  return [left + x_scale.compute(column), top + y_scale.compute(row)]
+}
+"""
+OUTLINE = """
+() => {
+  const {left, right, bottom, top, visible} = Bokeh.documents[0].get_model_by_name("bench:cell")
+  return [left, right, bottom, top, visible]
+}
+"""
 FIGURE = """
 (name) => {
   const {x_range, y_range, right, visible} = Bokeh.documents[0].get_model_by_name(name)
@@ -153,6 +169,15 @@ def test_the_worst_certificate_is_told_first_and_arrow_keys_go_on(usual):
     assert "Passed" in box.inner_text()
 
 
+def test_a_tapped_cell_is_told_and_outlined(usual):
+    usual.page.mouse.click(*usual.page.evaluate(CELL, [10, 6]))
+
+    box = usual.page.locator(".bench-certificate")
+    box.get_by_text("RuntimeError: the device said no").wait_for()
+    assert "jax-attention · none B1 H3 T5 S7 D11 Dv13 float32 randn bias" in box.inner_text()
+    assert usual.page.evaluate(OUTLINE) == [5.5, 6.5, 9.5, 10.5, True]
+
+
 def test_other_calls_replace_lines_names_and_ranges(usual):
     page = usual.page
     before = read(page, "bench:speed:points", "y"), page.evaluate(FIGURE, "bench:plot:speed")
@@ -222,4 +247,12 @@ def test_a_phone_scrolls_the_matrix_and_nothing_else(opened, reports):
     )
 
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+    wide = phone.page.locator(".bench-wide")
+    assert wide.evaluate("(one) => one.scrollWidth") > 390
+    # Keys bring the cell they go to on screen.
+    phone.page.locator(".bench-certificate").focus()
+    for _ in range(4):
+        phone.page.keyboard.press("ArrowRight")
+    left, _ = phone.page.evaluate(CELL, [8, 15])
+    assert 0 < left < 390
     assert phone.faults() == []

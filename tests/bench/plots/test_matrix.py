@@ -42,7 +42,10 @@ def test_a_verdict_is_told_by_more_than_colour(matrix):
     assert cell_text(worst["fail"], narrow=False) == "✕106"
     assert cell_text(worst["fail"], narrow=True) == "✕"
     assert cell_text(worst["error"], narrow=False) == "err"
-    assert cell_text(worst["unsupported"], narrow=False) == "◇"  # checked without its device
+    fake = next(one for one in agreements if one.basis == "fake")
+    assert cell_text(fake, narrow=False) == "◇"  # checked without its device
+    assert cell_text(replace(fake, verdict="pass"), narrow=True) == "◇"
+    assert cell_text(replace(fake, checks=()), narrow=False) == "–"
     assert cell_text(replace(worst["pass"], max_ratio=3.14), narrow=False) == "3.1"
     assert cell_text(replace(worst["pass"], max_ratio=3.14), narrow=True) == "3"
 
