@@ -121,8 +121,13 @@ def _hide(scores: NDArray[np.floating], mask: NDArray[np.bool_] | None, block: Q
 
 
 def _safe(call: NumpyCall) -> NDArray[np.bool_]:
-    """For each head (B, H), whether lengths alone prove that its scores need no shift."""
-    if call.bias is not None:
+    """For each head (B, H), whether lengths alone prove that its scores need no shift.
+
+    It decides on time alone: a row that is not looked at here is found small by its maximum.
+    """
+    query_len, head_dim = call.query.shape[2:]
+    # The lengths take D steps a key, the maxima T: with few queries they are found sooner.
+    if call.bias is not None or query_len < head_dim:
         return np.zeros(call.query.shape[:2], bool)
     with np.errstate(over="ignore", invalid="ignore"):
         query, key = (_longest(vectors) for vectors in (call.query, call.key))

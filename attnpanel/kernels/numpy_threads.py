@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
 Work = TypeVar("Work")
@@ -29,7 +29,7 @@ def blas_threads(threads: int) -> Callable[[], AbstractContextManager[Any]]:
 
 
 def share_out(
-    work: Iterable[Work], threads: int, make_worker: Callable[[], Callable[[Work], None]]
+    work: Sequence[Work], threads: int, make_worker: Callable[[], Callable[[Work], None]]
 ) -> None:
     """Do every piece of work, `threads` at a time, each thread with a worker of its own.
 
@@ -38,13 +38,14 @@ def share_out(
 
     Parameters
     ----------
-    work : iterable
+    work : sequence
         Pieces that can be done in any order.
     threads : int
-        1 starts no thread.
+        1 starts no thread; no more are started than there are pieces.
     make_worker : function without arguments
         Called once a thread; what it returns does one piece and may keep buffers between two.
     """
+    threads = min(threads, len(work))
     if threads == 1:
         worker = make_worker()
         for piece in work:

@@ -123,7 +123,8 @@ ONNX_ATTENTION = Implementation(
     limits=(
         "CPU only; no bfloat16, and float64 only with a float32 scale, so not here; a scale above "
         "0; float16 keeps its scores in float16. Mask: True may attend; with a bias, both become "
-        "one matrix with −inf; its own causal mask where that begins at the top left."
+        "one matrix with −inf; its own causal mask where that begins at the top left. Its memory "
+        "is its own arena's, which keeps what the first call took: of later calls nothing is seen."
     ),
     unsupported=unsupported,
     prepare=prepare,

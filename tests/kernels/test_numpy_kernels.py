@@ -100,17 +100,18 @@ def test_the_inputs_are_left_alone_and_results_are_new(kernel):
     np.testing.assert_array_equal(first.output, second.output)
 
 
-def test_every_piece_of_work_is_done_once_by_as_many_workers_as_asked():
+@pytest.mark.parametrize(("pieces", "workers"), [(101, 3), (2, 2), (1, 1)])
+def test_every_piece_of_work_is_done_once_by_as_many_workers_as_can_help(pieces, workers):
     made, done = [], []
 
     def make_worker():
         made.append(1)
         return done.append
 
-    share_out(range(101), 3, make_worker)
+    share_out(range(pieces), 3, make_worker)
 
-    assert len(made) == 3
-    assert sorted(done) == list(range(101))
+    assert len(made) == workers
+    assert sorted(done) == list(range(pieces))
 
 
 def test_an_error_in_a_thread_reaches_the_caller():
