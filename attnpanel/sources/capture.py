@@ -30,11 +30,12 @@ def capture(
     """Record the attention of a model while it runs, without changing what it computes.
 
     Seen are Hugging Face models with any ``attn_implementation``,
-    ``F.scaled_dot_product_attention`` in any module, and ``nn.MultiheadAttention`` with
-    everything built on it. Recorded are queries, keys and masks; the trace computes weights
-    from them when asked, as they are before dropout. Where the model gives weights of its own
-    (eager attention), the recomputed ones are compared with them on some rows, and if they
-    differ, as with soft-capped scores or attention sinks, the model's own are stored.
+    ``F.scaled_dot_product_attention`` in any module, ``nn.MultiheadAttention`` with everything
+    built on it, and attention that a model writes out by ``@``, ``matmul``, ``bmm``, ``baddbmm``
+    or ``einsum`` around a softmax or its exponentials. Recorded are queries, keys and masks; the
+    trace computes weights from them when asked, as they are before dropout. Where the model
+    gives weights of its own, the recomputed ones are compared with them on some rows, and if
+    they differ, as with attention sinks, the model's own are stored.
 
     Only calls of this thread and of modules of `model` are recorded. Captures may be nested;
     each sees the calls inside it. Nothing stays patched when the block ends, however it ends.
@@ -86,7 +87,7 @@ def capture(
     from attnpanel.sources.capture_huggingface import attention_interface
     from attnpanel.sources.capture_recorder import Recorder
     from attnpanel.sources.capture_session import recording
-    from attnpanel.sources.capture_torch import fused_modules, see
+    from attnpanel.sources.capture_torch import fused_modules, make_watcher
 
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")  # noqa: TRY004 - one error type for wrong input
@@ -101,7 +102,7 @@ def capture(
     with ExitStack() as stack:
         for patch in (*fused_modules(), *attention_interface()):
             stack.enter_context(patch.installed())
-        stack.enter_context(recording(recorder, see))
+        stack.enter_context(recording(recorder, make_watcher()))
         yield recorder.trace
     for message in _warnings(recorder):
         warnings.warn(message, UserWarning, stacklevel=3)
@@ -133,7 +134,7 @@ def _warnings(recorder: Recorder) -> Iterator[str]:
         return
     yield (
         f"no attention of {recorder.trace.model} was captured. Run the model inside the with "
-        "block, in the same thread. Attention written by hand, compiled, or computed by "
-        "flash-attn or xformers is not seen: load a Hugging Face model with "
-        "attn_implementation='sdpa', or call F.scaled_dot_product_attention"
+        "block, in the same thread. Attention that is compiled, or computed by flash-attn or "
+        "xformers, is not seen: load a Hugging Face model with attn_implementation='sdpa', or "
+        "call F.scaled_dot_product_attention"
     )

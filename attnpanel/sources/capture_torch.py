@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.sources.capture_by_hand import ByHand
 from attnpanel.sources.capture_seen import SeenCall, running_modules
 from attnpanel.sources.capture_session import (
     Patch,
@@ -24,20 +25,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attnpanel.attention_call import Kind
+    from attnpanel.sources.capture_session import Handler
 
 
-def see(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run one torch function; report it if it computes attention."""
-    from torch.nn import functional
+def make_watcher() -> Handler:
+    """Make what runs a torch function, and reports it if it computes attention."""
+    by_hand = ByHand()
 
-    if not recorders():
-        return func(*args, **kwargs)
-    if func is functional.multi_head_attention_forward:
-        return _multi_head_attention(args, kwargs)
-    result = func(*args, **kwargs)
-    if func is functional.scaled_dot_product_attention:
-        report(lambda: _sdpa(*args, **kwargs))
-    return result
+    def see(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from torch.nn import functional
+
+        if not recorders():
+            return func(*args, **kwargs)
+        if func is functional.multi_head_attention_forward:
+            return _multi_head_attention(args, kwargs)
+        result = func(*args, **kwargs)
+        if func is functional.scaled_dot_product_attention:
+            report(lambda: _sdpa(*args, **kwargs))
+        else:
+            written = by_hand.see(func, args, kwargs, result)
+            if written is not None:
+                report(written)
+        return result
+
+    return see
 
 
 def _sdpa(

@@ -14,11 +14,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from bench.browser import ARGUMENTS, WHAT_TO_DO, find_browser
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# However busy the machine: Playwright's own 5 s are too few where other tests run beside this one.
+expect.set_options(timeout=30_000)
 START_LIMIT_S = 120  # a cold start on a busy machine takes some seconds; a hang is no start
 
 

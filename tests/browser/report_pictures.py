@@ -13,7 +13,7 @@ from attnpanel.views import VIEWS, Drawing
 from tests.browser.reading import settle
 
 # A picture that is still being made is asked for again; one that is wrong stays wrong.
-PATIENCE_S = 5
+PATIENCE_S = 30
 # Columns that are no matrix may be arrays of any type, or lists.
 PICTURES = """
 (names) => {

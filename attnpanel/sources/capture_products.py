@@ -1,0 +1,143 @@
+"""Products of tensors in torch's spellings, and what their sides are in attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A batched matrix product ``left @ right``, or an einsum of two operands.
+
+    Attributes
+    ----------
+    left, right : tensors
+        As they were given.
+    equation : (str, str, str) or None
+        The letters of an einsum: left, right, result.
+    scale : float
+        What the product is multiplied by at once.
+    """
+
+    left: Tensor
+    right: Tensor
+    equation: tuple[str, str, str] | None = None
+    scale: float = 1.0
+
+    @property
+    def activations(self) -> bool:
+        """Whether both sides are numbers of this run: a parameter's product is a linear layer."""
+        from torch.nn import Parameter
+
+        return not isinstance(self.right, Parameter)
+
+    def query_and_key(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return (…, T, D) and (…, S, D), or None twice where this can't be their scores."""
+        if self.equation is None:
+            if min(self.left.dim(), self.right.dim()) < 2:
+                return None, None
+            return self.left, self.right.transpose(-2, -1)
+        one, other, made = self.equation
+        if len(made) < 2:
+            return None, None
+        rows, columns = made[-2], made[-1]
+        operands = {one: self.left, other: self.right}
+        sides = {letter: [x for x in operands if letter in x] for letter in (rows, columns)}
+        if any(len(found) != 1 for found in sides.values()) or sides[rows] == sides[columns]:
+            return None, None
+        lead = made[:-2]
+        query = _arranged(operands[sides[rows][0]], sides[rows][0], lead, rows)
+        key = _arranged(operands[sides[columns][0]], sides[columns][0], lead, columns)
+        return query, key
+
+    def value(self) -> Tensor:
+        """Return (…, S, Dv), where the left side holds weights (…, T, S)."""
+        if self.equation is None:
+            return self.right
+        weights, value, _ = self.equation
+        return _arranged(self.right, value, weights[:-2], weights[-1])
+
+
+def _arranged(tensor: Tensor, letters: str, lead: str, kept: str) -> Tensor:
+    """Bring an operand's axes into the order lead, kept, all others together as one."""
+    others = [letter for letter in letters if letter not in lead and letter != kept]
+    shared = [letter for letter in lead if letter in letters]
+    moved = tensor.permute([letters.index(letter) for letter in (*shared, kept, *others)])
+    whole = moved.flatten(len(shared) + 1) if others else moved.unsqueeze(-1)
+    for at, letter in enumerate(lead):
+        if letter not in letters:
+            whole = whole.unsqueeze(at)
+    return whole
+
+
+def product_of(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Product | None:
+    """Read a call of a torch function as a product of two tensors; None if it is none."""
+    kind = _spellings().get(func)
+    if kind is None:
+        return None
+    try:
+        return kind(*args, **kwargs)
+    except TypeError:
+        # A spelling that is not known: not followed.
+        return None
+
+
+@cache
+def _spellings() -> dict[Any, Callable[..., Product | None]]:
+    import torch
+
+    tensor = torch.Tensor
+    found: dict[Any, Callable[..., Product | None]] = dict.fromkeys(
+        (torch.matmul, tensor.matmul, tensor.__matmul__), _matmul
+    )
+    found |= dict.fromkeys((torch.bmm, tensor.bmm), _bmm)
+    found |= dict.fromkeys((torch.baddbmm, tensor.baddbmm), _baddbmm)
+    found[torch.einsum] = _einsum
+    return found
+
+
+def _matmul(input: Tensor, other: Tensor, **_: Any) -> Product:  # noqa: A002 - torch's signature
+    return Product(input, other)
+
+
+def _bmm(input: Tensor, mat2: Tensor, **_: Any) -> Product:  # noqa: A002 - torch's signature
+    return Product(input, mat2)
+
+
+def _baddbmm(
+    input: Tensor,  # noqa: A002, ARG001 - torch's signature; what is added is found at the softmax
+    batch1: Tensor,
+    batch2: Tensor,
+    *,
+    alpha: float = 1.0,
+    **_: Any,
+) -> Product:
+    return Product(batch1, batch2, scale=float(alpha))
+
+
+def _einsum(equation: Any, *operands: Any) -> Product | None:
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    if not isinstance(equation, str) or len(operands) != 2 or "->" not in equation:
+        return None
+    inputs, made = equation.replace(" ", "").split("->")
+    one, _, other = inputs.partition(",")
+    if "..." in equation:
+        # The same leading axes on all: they get letters that no equation uses.
+        extra = operands[0].dim() - (len(one) - 3)
+        if "..." not in one or "..." not in other or operands[1].dim() - (len(other) - 3) != extra:
+            return None
+        letters = "".join(chr(0x3B1 + at) for at in range(extra))
+        one, other, made = (part.replace("...", letters) for part in (one, other, made))
+    if len(set(one)) != len(one) or len(set(other)) != len(other):
+        return None
+    return Product(operands[0], operands[1], (one, other, made))

@@ -1,0 +1,235 @@
+"""Attention that a model writes out itself: whatever the spelling, its own weights come back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402, N812
+
+from attnpanel import capture  # noqa: E402
+
+# Sums of a few float32 products in another order than the model's; the issue's own limit.
+ATOL = 1e-5
+B, H, T, D = 2, 3, 5, 7
+CAUSAL = torch.ones(T, T, dtype=torch.bool).tril()
+PADDED = torch.ones(B, 1, 1, T, dtype=torch.bool)
+PADDED[1, :, :, 3:] = False
+
+
+def matmul(q, k, v):
+    weights = ((q @ k.transpose(-2, -1)) / math.sqrt(D)).softmax(-1)
+    return weights @ v, weights
+
+
+def scaled_before(q, k, v):
+    weights = torch.softmax(torch.matmul(q * D**-0.5, k.transpose(-1, -2)), dim=-1)
+    return torch.matmul(weights, v), weights
+
+
+def folded_bmm(q, k, v):
+    q, k, v = (x.reshape(B * H, T, D) for x in (q, k, v))
+    weights = F.softmax(torch.bmm(q, k.transpose(1, 2)) * D**-0.5, dim=2)
+    return torch.bmm(weights, v).view(B, H, T, D), weights.view(B, H, T, T)
+
+
+def folded_baddbmm(q, k, v):
+    q, k, v = (x.reshape(B * H, T, D) for x in (q, k, v))
+    bias = torch.linspace(-1, 1, T).expand(B * H, T, T)
+    scores = torch.baddbmm(bias, q, k.transpose(1, 2), beta=1.0, alpha=0.4)
+    weights = scores.view(B, H, T, T).softmax(-1)
+    return torch.bmm(weights.view(B * H, T, T), v).view(B, H, T, D), weights
+
+
+def einsum(q, k, v):
+    scores = torch.einsum("bhid,bhjd->bhij", q, k) * D**-0.5
+    weights = scores.softmax(dim=-1)
+    return torch.einsum("bhij,bhjd->bhid", weights, v), weights
+
+
+def einsum_tokens_first(q, k, v):
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, T, H, D)
+    weights = torch.einsum("bqhd,bkhd->bhqk", q, k).div(math.sqrt(D)).softmax(-1)
+    return torch.einsum("bhqk,bkhd->bqhd", weights, v).transpose(1, 2), weights
+
+
+def einsum_dots(q, k, v):
+    weights = torch.einsum("... i d, ... j d -> ... i j", q, k).softmax(-1)
+    return torch.einsum("... i j, ... j d -> ... i d", weights, v), weights
+
+
+def causal_filled(q, k, v):
+    scores = (q @ k.mT / math.sqrt(D)).masked_fill(~CAUSAL, float("-inf"))
+    weights = F.softmax(scores, dim=-1, dtype=torch.float32).to(q.dtype)
+    return F.dropout(weights, 0.1, training=False) @ v, weights
+
+
+def padding_added(q, k, v):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(D)
+    scores = scores + torch.where(PADDED, 0.0, torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
+    return weights @ v, weights
+
+
+def padding_where(q, k, v):
+    scores = torch.where(PADDED, q @ k.transpose(-2, -1), torch.tensor(-1e9)) * 0.25
+    weights = scores.softmax(-1)
+    return weights @ v, weights
+
+
+def in_place(q, k, v):
+    scores = q @ k.transpose(-2, -1)
+    scores /= math.sqrt(D)
+    scores.masked_fill_(~CAUSAL, -torch.inf)
+    weights = scores.softmax(-1)
+    return weights @ v, weights
+
+
+def position_bias(q, k, v):
+    bias = (
+        -(torch.arange(T)[:, None] - torch.arange(T)).abs()
+        * torch.tensor([0.5, 0.1, 2.0])[:, None, None]
+    )
+    weights = (q @ k.transpose(-2, -1) * D**-0.5 + bias).softmax(-1)
+    return weights @ v, weights
+
+
+def learned_scale(q, k, v):
+    tau = torch.tensor([0.5, 1.0, 3.0])[:, None, None]
+    weights = ((F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-2, -1)) * tau).softmax(
+        -1
+    )
+    return weights @ v, weights
+
+
+def by_exponentials(q, k, v):
+    scores = q @ k.transpose(-2, -1) / math.sqrt(D)
+    powers = torch.exp(scores - scores.amax(-1, keepdim=True))
+    weights = powers / powers.sum(dim=-1, keepdim=True)
+    return weights @ v, weights
+
+
+SPELLINGS = (
+    matmul,
+    scaled_before,
+    folded_bmm,
+    folded_baddbmm,
+    einsum,
+    einsum_tokens_first,
+    einsum_dots,
+    causal_filled,
+    padding_added,
+    padding_where,
+    in_place,
+    position_bias,
+    learned_scale,
+    by_exponentials,
+)
+
+
+class Written(nn.Module):
+    """One layer of attention in some spelling, between linear layers."""
+
+    def __init__(self, spelling):
+        super().__init__()
+        torch.manual_seed(3)
+        self.inputs, self.outputs = nn.Linear(H * D, 3 * H * D), nn.Linear(H * D, H * D)
+        self.spelling = spelling
+
+    def forward(self, x):
+        parts = self.inputs(x).chunk(3, -1)
+        q, k, v = (part.view(B, T, H, D).transpose(1, 2) for part in parts)
+        mixed, self.weights = self.spelling(q, k, v)
+        return self.outputs(mixed.transpose(1, 2).reshape(B, T, H * D))
+
+
+def ran(spelling, **options):
+    model = Written(spelling).eval()
+    x = torch.randn(B, T, H * D, generator=torch.Generator().manual_seed(5))
+    plain = model(x)
+    with capture(model, **options) as trace:
+        during = model(x)
+    assert torch.equal(plain, during)
+    return trace, model.weights.detach().reshape(-1, T, T).numpy()
+
+
+def weights_of(call, **options):
+    return np.stack(
+        [
+            call.weights(head, batch, **options)
+            for batch in range(call.batch)
+            for head in range(call.heads)
+        ]
+    )
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_attention_in_any_spelling_gives_its_own_weights(spelling):
+    trace, own = ran(spelling)
+
+    (call,) = trace.calls
+    assert call.layer == "Written"
+    assert call.kind == "self"
+    # Recomputed from query and key, not a copy of the model's weights.
+    assert call.recorded_weights is None
+    np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=ATOL)
+
+
+def test_what_was_masked_is_known_as_the_mask(subtests):
+    for spelling, causal, mask in [
+        (matmul, "none", None),
+        (causal_filled, "top_left", None),
+        (in_place, "top_left", None),
+        (padding_added, "none", PADDED),
+        (padding_where, "none", PADDED),
+    ]:
+        with subtests.test(spelling.__name__):
+            (call,) = ran(spelling)[0].calls
+            assert call.causal == causal
+            assert call.bias is None
+            if mask is None:
+                assert call.mask is None
+            else:
+                np.testing.assert_array_equal(call.mask, mask.numpy())
+
+
+def test_the_values_are_those_that_were_mixed():
+    (call,) = ran(einsum_tokens_first)[0].calls
+
+    model = Written(einsum_tokens_first)
+    x = torch.randn(B, T, H * D, generator=torch.Generator().manual_seed(5))
+    value = model.inputs(x).chunk(3, -1)[2].view(B, T, H, D).transpose(1, 2).detach().numpy()
+    np.testing.assert_allclose(call.value, value, rtol=0, atol=1e-6)
+
+
+def test_capped_scores_are_stored_as_the_models_own_weights():
+    def capped(q, k, v):
+        weights = (torch.tanh(q @ k.transpose(-2, -1) / 2) * 2).softmax(-1)
+        return weights @ v, weights
+
+    trace, own = ran(capped)
+
+    (call,) = trace.calls
+    np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=ATOL)
+
+
+def test_a_classifier_or_a_gate_is_no_attention():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = nn.Parameter(torch.randn(H * D, 4))
+            self.experts = nn.Parameter(torch.randn(4, H * D))
+
+        def forward(self, x):
+            return (x @ self.gate).softmax(-1) @ self.experts
+
+    model = Gated()
+    with pytest.warns(UserWarning, match="no attention"), capture(model) as trace:
+        model(torch.randn(B, T, H * D))
+
+    assert trace.calls == ()
