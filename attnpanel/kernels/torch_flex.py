@@ -154,7 +154,7 @@ FLEX = Implementation(
         "The mask is a rule about positions, True where a query may attend. Not compiled, it holds "
         "all T × S weights."
     ),
-    unsupported=functools.partial(cannot_run, "torch-flex"),
+    unsupported=functools.partial(cannot_run, "torch-flex", since=(2, 9)),
     prepare=_prepare_eager,
 )
 FLEX_COMPILED = Implementation(

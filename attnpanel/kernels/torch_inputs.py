@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -172,9 +173,16 @@ def cannot_run(
     *,
     devices: tuple[str, ...] = DEVICES,
     dtypes: tuple[str, ...] = DTYPES,
+    since: tuple[int, int] = (2, 6),
 ) -> list[str]:
-    """Why no tensor of this request can be computed with here, in words; empty if one can."""
+    """Why no tensor of this request can be computed with here, in words; empty if one can.
+
+    `since` is the first version of PyTorch that has what is called.
+    """
     reasons = unmet(name, request, devices=devices, dtypes=dtypes, packages=("torch",))
+    if find_spec("torch") is not None and _torch_version() < since:
+        needed, here = (".".join(map(str, one)) for one in (since, _torch_version()))
+        reasons.append(f"{name} needs PyTorch {needed} or newer; here is {here}")
     if find_spec("torch") is not None and request.device in devices and not _is_here(request):
         reasons.append(f"no {request.device.upper()} device here")
     if request.device == "mps" and request.dtype == "float64":
@@ -190,11 +198,18 @@ def cannot_compile(
     dtypes: tuple[str, ...] = DTYPES,
 ) -> list[str]:
     """Why torch.compile can't make this request's kernel here, in words; empty if it can."""
-    reasons = cannot_run(name, request, devices=devices, dtypes=dtypes)
+    # 2.13 is known to have torch.compile(isolate_recompiles=).
+    reasons = cannot_run(name, request, devices=devices, dtypes=dtypes, since=(2, 13))
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if request.device == "cpu" and shutil.which(compiler) is None:
         reasons.append(f"torch.compile needs a C++ compiler for a CPU; {compiler} is not here")
     return reasons
+
+
+def _torch_version() -> tuple[int, int]:
+    # From its metadata: importing torch takes seconds, and a table of reasons needs none of it.
+    major, minor, *_ = version("torch").split(".")
+    return int(major), int(minor)
 
 
 def _is_here(request: Request) -> bool:

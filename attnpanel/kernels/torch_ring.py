@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from itertools import product
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attnpanel.kernels.implementation import Implementation, RawResult
 from attnpanel.kernels.torch_inputs import (
@@ -173,12 +173,12 @@ def _pass_on(
     return (key, value), works
 
 
-def _gathered(local: torch.Tensor, length: int, group: ProcessGroup | None = None) -> Any:
+def _gathered(local: torch.Tensor, length: int) -> torch.Tensor:
     """Put the shares of all processes together along the third axis, in every process."""
     import torch
     import torch.distributed as dist
 
-    rank, size = _place(group)
+    rank, size = _place(None)
     if size == 1:
         return local
     parts = []
@@ -186,7 +186,7 @@ def _gathered(local: torch.Tensor, length: int, group: ProcessGroup | None = Non
         shape = (*local.shape[:2], len(share(length, owner, size)), *local.shape[3:])
         part = local.contiguous() if owner == rank else local.new_empty(shape)
         if part.numel():
-            dist.broadcast(part, group=group, group_src=owner)
+            dist.broadcast(part, src=owner)
         parts.append(part)
     return torch.cat(parts, dim=2)
 

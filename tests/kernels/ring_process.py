@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from attnpanel.kernels.arrays import to_float64
-from attnpanel.kernels.torch_ring import RING
+from attnpanel.kernels.torch_ring import RING, ring_attention
 from tests.kernels.attention_cases import a_request, draw
 
 # Two processes: 5 queries and 7 keys are shared 3 + 2 and 4 + 3.
@@ -27,6 +27,24 @@ REQUESTS = {
 }
 
 
+def alone(rank: int, size: int) -> torch.Tensor:
+    """The attention of a ring of one among the others: each process is a group of its own."""
+    groups = [torch.distributed.new_group([one]) for one in range(size)]
+    request = REQUESTS["no mask"]
+    inputs = draw(request, seed=rank)
+    query, key, value = (torch.tensor(x) for x in (inputs.query, inputs.key, inputs.value))
+    output, _ = ring_attention(
+        query,
+        key,
+        value,
+        query_len=request.query_len,
+        key_len=request.key_len,
+        scale=request.score_scale,
+        group=groups[rank],
+    )
+    return output
+
+
 def main(rank: int, size: int, meeting: Path, results: Path) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -42,6 +60,7 @@ def main(rank: int, size: int, meeting: Path, results: Path) -> None:
             # Another mask than the request's words describe is looked up, not made.
             shifted = replace(inputs, mask=np.roll(inputs.mask, 1, axis=-1))
             found[name + ", another mask"] = to_float64(RING.prepare(shifted, request)().output)
+    found["alone"] = to_float64(alone(rank, size))
     np.savez(results, **found)
     torch.distributed.destroy_process_group()
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from attnpanel.kernels import find_implementation
+from attnpanel.kernels import find_implementation, torch_inputs
 from attnpanel.kernels.arrays import describe, to_float64
 from tests.kernels.attention_cases import a_request, draw, formula
 
@@ -233,6 +233,20 @@ def test_compiled_flex_attention_says_that_it_has_no_float64():
     reasons = find_implementation("torch-flex-compiled").unsupported(a_request(dtype="float64"))
 
     assert reasons == ["torch-flex-compiled computes float32, float16, bfloat16; got float64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("torch-sdpa", []),
+        ("torch-flex", ["torch-flex needs PyTorch 2.9 or newer; here is 2.7"]),
+        ("torch-flex-compiled", ["torch-flex-compiled needs PyTorch 2.13 or newer; here is 2.7"]),
+    ],
+)
+def test_an_older_pytorch_is_a_reason_where_it_lacks_what_is_called(name, reason, monkeypatch):
+    monkeypatch.setattr(torch_inputs, "version", lambda _: "2.7.1+cu126")
+
+    assert find_implementation(name).unsupported(a_request()) == reason
 
 
 @pytest.mark.parametrize("name", ["torch-compiled-eager", "torch-flex-compiled"])

@@ -67,6 +67,14 @@ def test_a_mask_that_is_not_the_requests_own_is_the_one_that_counts(found, name)
     np.testing.assert_array_less(abs(got - output) - allowed, 1e-300)
 
 
+@pytest.mark.parametrize("rank", range(SIZE))
+def test_a_group_is_a_ring_of_its_own(found, rank):
+    request = REQUESTS["no mask"]
+    output, _, _, allowed = formula(draw(request, seed=rank), request)
+
+    np.testing.assert_array_less(abs(found[rank]["alone"] - output) - allowed, 1e-300)
+
+
 @pytest.mark.parametrize(("length", "size"), [(1, 3), (5, 3), (6, 3), (7, 3), (7, 1)])
 def test_shares_are_neighbours_that_differ_by_one_at_most(length, size):
     shares = [torch_ring.share(length, rank, size) for rank in range(size)]
