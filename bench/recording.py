@@ -58,6 +58,7 @@ class Record:
         self._plan = plan
         self._output = output
         self._written_at = self._writing_s = 0.0
+        self._finished = False
         self.agreements: dict[tuple[str, str], Agreement] = {}
         self.timings: dict[tuple[str, str], Timing] = {}
         self.limits: dict[tuple[str, str], Limits] = {}
@@ -129,7 +130,8 @@ class Record:
         """Whether nothing at all is left to do for a row that is timed."""
         timing = self.timings.get((implementation, case))
         return timing is not None and (
-            timing.status != "timed"
+            self._finished
+            or timing.status != "timed"
             or (self.enough(implementation, case) and timing.peak_bytes is not None)
         )
 
@@ -137,6 +139,7 @@ class Record:
         plan = self._plan
         self._expect_the_same(run, output)
         self.environment, self.machine = run.environment, run.machine
+        self._finished = run.finished
         self.agreements = {(one.implementation, one.case): one for one in run.agreements}
         self.timings = {(one.implementation, one.case): one for one in run.timings}
         self.limits = {(one.device, one.dtype): one for one in run.limits}

@@ -9,6 +9,7 @@ anew by another.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 from dataclasses import replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bench.bench_run import Agreement, Timing
 from bench.environment import describe
 from bench.machine import describe_machine
-from bench.progress import Progress, weight_of
+from bench.progress import Progress
 from bench.recording import Record
 from bench.running import run
 
@@ -133,48 +134,73 @@ class _Parts:
         self._stop = f"stop {time.time_ns()}"
         self._event = Event(self._stop, client=client)
         self._parts = parts_of(plan, record)
+        self._suspects: list[Plan] = []
+        self._numbers = itertools.count()
         self._began = time.monotonic()
 
     def run(self) -> BenchRun:
-        pending = {self._submit(number, part): part for number, part in enumerate(self._parts)}
+        self._carry_out(self._parts, self._suspects.append)
+        # Dask blames all parts that a lost worker was given, so each is tried again by itself.
+        while self._suspects:
+            self._carry_out([self._suspects.pop()], self._give_up)
+        return self._record.keep(finished=not self._cancelled.is_set())
+
+    def _carry_out(self, parts: list[Plan], lost: Callable[[Plan], None]) -> None:
+        """Have parts done until all are or the run is stopped; `lost` hears of those that can't."""
+        if self._cancelled.is_set():
+            return
+        pending = {self._submit(part): part for part in parts}
         try:
             while pending and not self._cancelled.is_set():
-                self._tell(list(pending.values()))
-                self._take_in(pending, HEARD_EVERY_S)
+                self._tell(len(pending))
+                self._take_in(pending, HEARD_EVERY_S, lost)
             if pending:
                 self._event.set()
-                self._take_in(pending, STOPPED_WITHIN_S, all_of_them=True)
+                self._take_in(pending, STOPPED_WITHIN_S, lost, all_of_them=True)
         finally:
             self._client.cancel(list(pending))
-            run = self._record.keep(finished=False)
-        return run if pending or self._cancelled.is_set() else self._record.keep(finished=True)
+            self._record.keep(finished=False)
 
-    def _submit(self, number: int, part: Plan) -> Any:
+    def _submit(self, part: Plan) -> Any:
         resources = {"timing": 1}
         if any(case.request.device == "cuda" for case in part.cases):
             resources["GPU"] = 1
         return self._client.submit(
-            run_part, part, self._stop, key=f"{self._stop} {number}", resources=resources
+            run_part,
+            part,
+            self._stop,
+            key=f"part {next(self._numbers)} {self._stop}",
+            resources=resources,
         )
 
     def _take_in(
-        self, pending: dict[Any, Plan], within_s: float, *, all_of_them: bool = False
+        self,
+        pending: dict[Any, Plan],
+        within_s: float,
+        lost: Callable[[Plan], None],
+        *,
+        all_of_them: bool = False,
     ) -> None:
-        from distributed import wait
+        from distributed import KilledWorker, wait
+        from distributed.client import FuturesCancelledError
 
-        with self._client.as_current(), contextlib.suppress(TimeoutError):
-            wait(
-                list(pending),
-                timeout=within_s,
-                return_when="ALL_COMPLETED" if all_of_them else "FIRST_COMPLETED",
-            )
+        try:
+            with self._client.as_current(), contextlib.suppress(TimeoutError):
+                wait(
+                    list(pending),
+                    timeout=within_s,
+                    return_when="ALL_COMPLETED" if all_of_them else "FIRST_COMPLETED",
+                )
+        except FuturesCancelledError:
+            raise ConnectionError(
+                "the scheduler was lost; what is done is kept: go on with --resume"
+            ) from None
         for future in [one for one in pending if one.done()]:
             part = pending.pop(future)
-            error = None if future.cancelled() else future.exception()
-            if error is None and not future.cancelled():
+            try:
                 self._merge(future.result())
-            else:
-                self._give_up(part, f"its part was lost: {type(error).__name__}: {error}"[:500])
+            except KilledWorker:
+                lost(part)
             self._record.keep_if_due()
 
     def _merge(self, found: BenchRun) -> None:
@@ -190,8 +216,9 @@ class _Parts:
         for limits in found.limits:
             record.limits.setdefault((limits.device, limits.dtype), limits)
 
-    def _give_up(self, part: Plan, reason: str) -> None:
-        """Note a part that took its workers with it, or could not be run on any."""
+    def _give_up(self, part: Plan) -> None:
+        """Note a part that takes its workers with it."""
+        reason = "its part ended every worker that tried it"
         for name in part.implementations:
             for case in part.cases:
                 row = name, case.name
@@ -203,24 +230,18 @@ class _Parts:
                 if not self._record.complete(*row):
                     self._record.timings[row] = Timing(*row, part.threads, "crashed", (reason,))
 
-    def _tell(self, left: list[Plan]) -> None:
-        done = len(self._parts) - len(left)
-        weights = [_weight(part) for part in self._parts]
-        still = sum(map(_weight, left))
-        taken = sum(weights) - still
-        per_weight = (time.monotonic() - self._began) / taken if taken else None
+    def _tell(self, pending: int) -> None:
+        left = pending + len(self._suspects)
+        done = len(self._parts) - left
+        taken_s = time.monotonic() - self._began
         self._progress(
             Progress(
                 done=done,
                 total=len(self._parts),
-                what=f"{len(left)} parts on the cluster",
-                remaining_s=None if per_weight is None else per_weight * still,
+                what=f"{left} parts on the cluster",
+                remaining_s=taken_s / done * left if done else None,
             )
         )
-
-
-def _weight(part: Plan) -> float:
-    return sum(map(weight_of, part.cases)) * len(part.implementations)
 
 
 def _one_kind_of_machine(client: Any) -> tuple[Environment, dict[str, str]]:

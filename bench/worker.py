@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from bench.clocks import clock_for
 from bench.cuda_graphs import as_graph
 from bench.memory import means_no_memory, peak_bytes_of
-from bench.roofline import measure_limits
+from bench.roofline import ITEM_BYTES, measure_limits
 from bench.timing import warm_up
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MOST_REASON = 500
 LONG_CALL_S = 0.25
+# Linux counts resident pages a few hundred kB behind.
+LEAST_SEEN_BYTES = 2**19
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -67,6 +69,7 @@ class Worker:
         self._clock: Clock | None = None
         self._calls = 1
         self._warm_s = 0.0
+        self._output_bytes = 0
 
     def certify(self, case: Case) -> Agreement:
         """Judge the implementation on the case; without its device, by shapes alone."""
@@ -92,6 +95,9 @@ class Worker:
             self._call = as_graph(self._call)
         warm = warm_up(self._call, self._clock, limit_s=warmup_limit_s)
         self._calls = warm.calls_per_sample
+        request = case.request
+        outputs = request.batch * request.heads * request.query_len * request.value_dim
+        self._output_bytes = outputs * ITEM_BYTES[request.dtype]
         self._warm_s = warm.warmup_s[-1]
         first = () if found.compiles else (warm.first_s,)
         return Prepared(
@@ -113,9 +119,15 @@ class Worker:
         return self._clock.samples(self._call, count, self._calls)
 
     def memory(self, device: str) -> int | None:
-        """Return the most memory of one call above what is there before it."""
+        """Return the most memory of one call above what is there before it; None if not seen.
+
+        A call holds its output at least. Where less is seen, its memory was taken by an earlier
+        call and kept, as by the arena of ONNX Runtime.
+        """
         assert self._call is not None  # noqa: S101 - the parent prepares first
-        return peak_bytes_of(self._call, device)
+        peak = peak_bytes_of(self._call, device)
+        kept = peak is not None and peak < self._output_bytes >= LEAST_SEEN_BYTES
+        return None if kept else peak
 
     def forget(self) -> None:
         """Let go of the prepared case."""

@@ -93,7 +93,14 @@ def hold_the_interpreter():
     ctypes.PyDLL(None).sleep(600)
 
 
+def from_an_arena(inputs, arena={}):  # noqa: B006 - the arena outlives the call, as arenas do
+    if "output" not in arena:
+        arena["output"] = correct(inputs).output
+    return RawResult(arena["output"])
+
+
 RIGHT = made("right")
+HOARDING = made("hoarding", result=from_an_arena)
 ALSO_RIGHT = made("also-right")
 COMPILING = made("compiling", compiles=True)
 SLOW = made("slow", lambda: time.sleep(0.03))
@@ -110,3 +117,4 @@ HOLDING = made("holding", hold_the_interpreter)
 TALKING = made("talking", chat)
 ABORTING_WHEN_TOLD = made("aborting-when-told", abort_when_told)
 HANGING_WHEN_TOLD = made("hanging-when-told", hang_when_told)
+KILLING_ITS_PARENT = made("killing-its-parent", lambda: os.kill(os.getppid(), signal.SIGKILL))

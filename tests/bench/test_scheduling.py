@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -109,3 +110,28 @@ def test_workers_that_offer_no_timing_are_not_waited_for():
         pytest.raises(ValueError, match="start it with --resources timing=1; got 1 workers"),
     ):
         run_on_cluster(PLAN, cluster.scheduler_address)
+
+
+def test_a_part_that_takes_its_workers_with_it_is_a_status_and_the_others_go_on():
+    import dask
+    from distributed import LocalCluster
+
+    plan = replace(
+        PLAN,
+        certified=CERTIFIED,
+        timed=(),
+        implementations=(HERE + "KILLING_ITS_PARENT", HERE + "RIGHT"),
+    )
+    # By default a part is given up when it took four workers with it.
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, resources={"timing": 1}, dashboard_address=":0"
+        ) as cluster,
+    ):
+        found = run_on_cluster(plan, cluster.scheduler_address)
+
+    killing, right = found.agreements
+    assert (killing.verdict, right.verdict) == ("error", "pass")
+    assert killing.reasons == ("crashed: its part ended every worker that tried it",)
+    assert found.finished

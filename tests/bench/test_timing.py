@@ -7,8 +7,11 @@ import sys
 import numpy as np
 import pytest
 
+from attnpanel.kernels.request import Request
+from bench.cases import Case
 from bench.memory import peak_bytes_of
 from bench.timing import calls_for, warm_up
+from bench.worker import Worker
 
 
 class MadeClock:
@@ -82,3 +85,14 @@ def test_small_blocks_freed_before_do_not_hide_a_peak():
     call()
 
     assert peak_bytes_of(call, "cpu") == pytest.approx(500 * 65_536, rel=0.1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is Linux's")
+@pytest.mark.parametrize(("name", "seen"), [("RIGHT", True), ("HOARDING", False)])
+def test_memory_that_an_earlier_call_took_and_kept_is_not_called_none_at_all(name, seen):
+    worker = Worker(f"tests.bench.made_kernels:{name}", 1)
+    worker.prepare(Case(Request(1, 1, 1, 2048, 3, 2, 67)), 0.1, False)  # noqa: FBT003 - as it is sent
+
+    peak = worker.memory("cpu")
+
+    assert (peak is not None) == seen
