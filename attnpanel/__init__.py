@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from attnpanel.explorer import Explorer as Explorer
     from attnpanel.report import save_report as save_report
     from attnpanel.sources.capture import capture as capture
+    from attnpanel.sources.capture_record import record as record
     from attnpanel.sources.prompts import trace_prompt as trace_prompt
     from attnpanel.sources.toy import make_toy_data as make_toy_data
     from attnpanel.sources.toy import rgb_from_values as rgb_from_values
@@ -33,6 +34,7 @@ _LAZY = {
     "Trace": "attnpanel.trace",
     "capture": "attnpanel.sources.capture",
     "make_toy_data": "attnpanel.sources.toy",
+    "record": "attnpanel.sources.capture_record",
     "rgb_from_values": "attnpanel.sources.toy",
     "save_report": "attnpanel.report",
     "toy_trace": "attnpanel.sources.toy",

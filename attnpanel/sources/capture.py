@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from attnpanel.errors import MissingDependencyError
-from attnpanel.rules import check_choice
+from attnpanel.rules import check_choice, check_count
+from attnpanel.sources.capture_budget import Budget
 from attnpanel.trace import Trace
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def capture(
     layers: str | Sequence[str] = "*",
     dtype: Literal["float32", "float16"] = "float32",
     values: bool = True,
+    max_bytes: int | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
 ) -> Iterator[Trace]:
     """Record the attention of a model while it runs, without changing what it computes.
@@ -51,6 +53,8 @@ def capture(
         weights by about 2e-3; a call with numbers beyond its range (65504) is kept in float32.
     values : bool, optional
         False leaves the values out; outputs can then not be shown.
+    max_bytes : int, optional
+        The most to store. Defaults to half of the memory that is free when the capture begins.
     tokens : sequence of str, or one such sequence per batch entry, optional
         The token strings, for labels.
 
@@ -66,6 +70,9 @@ def capture(
         If an argument breaks its rule.
     MissingDependencyError
         If PyTorch is not installed.
+    CaptureBudgetError
+        Inside the block, from the model's forward, before more than `max_bytes` are stored. A
+        MemoryError; the calls before it are in the trace.
 
     Warns
     -----
@@ -92,11 +99,14 @@ def capture(
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")  # noqa: TRY004 - one error type for wrong input
     check_choice("dtype", dtype, ("float32", "float16"))
+    if max_bytes is not None:
+        check_count("max_bytes", max_bytes)
     recorder = Recorder(
         model,
         layers=[layers] if isinstance(layers, str) else layers,
         half=dtype == "float16",
         values=values,
+        budget=Budget(max_bytes),
         trace=Trace(query_tokens=_token_rows(tokens), source="capture", model=type(model).__name__),
     )
     with ExitStack() as stack:
@@ -135,6 +145,6 @@ def _warnings(recorder: Recorder) -> Iterator[str]:
     yield (
         f"no attention of {recorder.trace.model} was captured. Run the model inside the with "
         "block, in the same thread. Attention that is compiled, or computed by flash-attn or "
-        "xformers, is not seen: load a Hugging Face model with attn_implementation='sdpa', or "
-        "call F.scaled_dot_product_attention"
+        "xformers, is not seen: load a Hugging Face model with attn_implementation='sdpa', call "
+        "F.scaled_dot_product_attention, or tell of it by attnpanel.record(query, key, value)"
     )

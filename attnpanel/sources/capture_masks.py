@@ -52,6 +52,11 @@ class MaskReader:
         self._arrays: dict[tuple[object, ...], NDArray[Any]] = {}
         self._read: dict[int, tuple[weakref.ref[Tensor], tuple[object, ...], Visibility]] = {}
 
+    @property
+    def stored_bytes(self) -> int:
+        """What the distinct arrays take."""
+        return sum(array.nbytes for array in self._arrays.values())
+
     def read(
         self, mask: Tensor | None, bias: Tensor | None, query_len: int, key_len: int
     ) -> Visibility:

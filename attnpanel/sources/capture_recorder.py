@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from attnpanel.sources.capture_budget import Budget
     from attnpanel.sources.capture_seen import SeenCall
     from attnpanel.trace import Trace
 
@@ -42,17 +43,27 @@ class Recorder:
         Store float16 where it can hold the numbers.
     values : bool
         Keep the values.
+    budget : Budget
+        What may be stored.
     trace : Trace
         Filled as the model runs.
     """
 
     def __init__(
-        self, model: nn.Module, *, layers: Sequence[str], half: bool, values: bool, trace: Trace
+        self,
+        model: nn.Module,
+        *,
+        layers: Sequence[str],
+        half: bool,
+        values: bool,
+        budget: Budget,
+        trace: Trace,
     ) -> None:
         self.names = {id(module): name for name, module in model.named_modules()}
         self.names[id(model)] = type(model).__name__  # the root's qualified name is empty
         self.model = model  # keeps the ids above valid
         self.layers, self.half, self.values = tuple(layers), half, values
+        self.budget = budget
         self.trace = trace
         self.seen = 0
         self.unwanted: list[str] = []
@@ -84,8 +95,10 @@ class Recorder:
         return next((self.names[id(m)] for m in modules if id(m) in self.names), None)
 
     def _store(self, seen: SeenCall, layer: str, index: int) -> AttentionCall:
-        query, key, value = self._arrays(seen.query, seen.key, seen.value)
+        query, key, value = self._arrays(seen.query, seen.key, seen.value, layer)
+        masks = self._masks.stored_bytes
         sees = self._masks.read(seen.mask, seen.bias, query.shape[2], key.shape[2])
+        self.budget.take(self._masks.stored_bytes - masks, layer)
         if seen.causal != "none" and sees.causal not in {"none", seen.causal}:
             raise ValueError("a causal call must not have a mask with another causal rule")
         causal = sees.causal if seen.causal == "none" else seen.causal
@@ -109,7 +122,7 @@ class Recorder:
         return self._checked(call, seen)
 
     def _arrays(
-        self, query: Tensor, key: Tensor, value: Tensor
+        self, query: Tensor, key: Tensor, value: Tensor, layer: str
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
         """Copy to the CPU, all three in one dtype: a call that float16 can't hold is float32."""
         import torch
@@ -122,6 +135,7 @@ class Recorder:
         dtype = torch.float32
         if self.half and all(_fits_half(tensor) for tensor in kept):
             dtype = torch.float16
+        self.budget.take(sum(tensor.numel() for tensor in kept) * dtype.itemsize, layer)
         arrays = [_copy(tensor, dtype) for tensor in kept]
         return arrays[0], arrays[1], arrays[2] if self.values else None
 
@@ -142,7 +156,9 @@ class Recorder:
         rows = np.unique(np.linspace(0, call.query_len - 1, CHECKED_ROWS).round().astype(int))
         if seen.trusted and _agrees(call, seen.weights, rows, half=self.half):
             return call
-        weights = _copy(seen.weights, _half_or_float(half=self.half))
+        dtype = _half_or_float(half=self.half)
+        self.budget.take(seen.weights.numel() * dtype.itemsize, call.layer)
+        weights = _copy(seen.weights, dtype)
         return AttentionCall(
             call.layer,
             call.index,

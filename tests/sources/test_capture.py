@@ -13,7 +13,7 @@ transformers = pytest.importorskip("transformers")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
-from attnpanel import capture  # noqa: E402
+from attnpanel import capture, record  # noqa: E402
 
 FUSED = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
 
@@ -305,3 +305,80 @@ def test_a_meta_tensor_is_told_and_the_model_runs_on():
     model = Plain()
     with pytest.warns(UserWarning, match="meta device"), capture(model):
         assert model(*[torch.randn(1, 1, 5, 11, device="meta")] * 3).shape == (1, 1, 5, 11)
+
+
+# How much is stored
+
+
+def test_a_capture_beyond_its_budget_is_told_before_and_keeps_what_it_has():
+    model, x = Plain(), torch.randn(1, 2, 5, 11)
+    # Query, key and value of 110 numbers, four bytes each: 1,320.
+    with capture(model, max_bytes=2000) as trace:
+        model(x, x, x)
+        with pytest.raises(MemoryError, match=r"max_bytes=2,000 .*holds 1,320.* needs 1,320"):
+            model(x, x, x)
+
+    assert len(trace.calls) == 1
+
+
+def test_what_fits_the_budget_exactly_is_kept():
+    model, x = Plain(), torch.randn(1, 2, 5, 11)
+    with capture(model, max_bytes=660, dtype="float16") as trace:
+        model(x, x, x)
+
+    assert len(trace.calls) == 1
+
+
+def test_by_default_half_of_the_free_memory_may_be_stored(monkeypatch):
+    monkeypatch.setattr("attnpanel.sources.capture_budget.free_bytes", lambda: 2000)
+    model, x = Plain(), torch.randn(1, 2, 5, 11)
+    with pytest.raises(MemoryError, match="max_bytes=1,000"), capture(model):
+        model(x, x, x)
+
+
+# What a capture is told
+
+
+class Told(torch.nn.Module):
+    """Attention by a kernel that nobody can see."""
+
+    def forward(self, query, key, value, **options):
+        record(query, key, value, **options)
+        return value
+
+
+def test_a_call_that_is_recorded_by_hand_is_in_the_trace():
+    torch.manual_seed(3)
+    query, key, value = (
+        torch.randn(2, heads, length, 11) for heads, length in ((6, 5), (3, 7), (3, 7))
+    )
+    model = Told()
+    with capture(model) as trace:
+        model(query, key, value, causal="bottom_right", scale=0.3)
+
+    (call,) = trace.calls
+    assert (call.layer, call.causal, call.kv_heads) == ("Told", "bottom_right", 3)
+    # Head 4 reads key head 2; the last of 5 queries sees all 7 keys.
+    scores = 0.3 * query[1, 4] @ key[1, 2].T
+    scores = scores.masked_fill(torch.ones(5, 7).triu(3).bool(), -torch.inf)
+    expected = scores.softmax(-1).numpy()
+    np.testing.assert_allclose(call.weights(4, 1), expected, rtol=0, atol=1e-6)
+
+
+def test_without_a_capture_recording_does_nothing():
+    assert Told()(None, None, "untouched") == "untouched"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "rule"),
+    [
+        ([(2, 5, 11)] * 3, "axes"),
+        ([(2, 4, 5, 11), (2, 3, 7, 11), (2, 3, 7, 11)], "multiple of Hkv"),
+        ([(2, 3, 5, 11), (2, 3, 7, 11), (2, 3, 6, 11)], "key and value in Hkv"),
+    ],
+)
+def test_a_call_whose_shapes_disagree_is_refused(shapes, rule):
+    model = Told()
+    tensors = [torch.zeros(shape) for shape in shapes]
+    with pytest.raises(ValueError, match=rule), capture(model):
+        model(*tensors)
