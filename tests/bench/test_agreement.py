@@ -9,6 +9,7 @@ from attnpanel.kernels import find_implementation
 from attnpanel.kernels.implementation import RawResult
 from attnpanel.kernels.request import Request
 from bench import certify
+from bench.agreement import facts
 from bench.cases import CERTIFICATE_CASES, Case
 from bench.rounding import round_to
 from tests.bench.made_attention import made, with_output
@@ -258,6 +259,38 @@ def test_on_a_device_that_is_not_here_shapes_are_certified_without_it():
     agreement = certify(eager, Case(request))
 
     assert agreement.basis == "fake"
+
+
+# What the numbers of a case don't show, and only the law meant for it finds.
+HIDDEN_DEFECTS = {
+    # Added to a whole row a number changes nothing, but this one knows of hidden keys.
+    "a shift that depends on hidden keys": (
+        lambda scores: scores + scores.max(axis=-1, keepdims=True),
+        {"masked keys"},
+    ),
+    # The case's own scores stay below 4.
+    "scores clipped at 6": (lambda scores: np.minimum(scores, np.float32(6)), {"shift"}),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN_DEFECTS)
+def test_a_defect_that_the_numbers_of_a_case_do_not_show_breaks_a_law(name):
+    scores, expected = HIDDEN_DEFECTS[name]
+
+    agreement = certify(made(scores=scores, returns=("output",)), Case(CAUSAL))
+
+    assert failed(agreement) == expected
+
+
+def test_a_result_on_another_device_is_told_without_its_numbers():
+    import torch
+
+    output = torch.empty(2, 3, 5, 13, device="meta")
+
+    shape, dtype, device = facts(made(returns=("output",)), NONE, RawResult(output))
+
+    assert (shape.verdict, dtype.verdict, device.verdict) == ("pass", "pass", "fail")
+    assert device.detail == "output must be on cpu; got meta"
 
 
 @pytest.mark.parametrize("name", DEFECTS)
