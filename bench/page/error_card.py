@@ -176,7 +176,7 @@ class _Answers:
                 one = self._side(first, setting, right)
                 other = self._side(second, setting, right)
             except NoAnswerError as error:
-                return {"problem": f"{error} Choose something else."}
+                return {"problem": f"{str(error).rstrip('.')}. Choose something else."}
         return _answer(difference(one, other, right), right)
 
     def _side(self, name: str, setting: Setting, right: Truth) -> Side:

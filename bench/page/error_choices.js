@@ -131,9 +131,21 @@ export function render({ model }) {
     outline.setv({ ...sides, visible: most > 0 }, quietly);
     source.change.emit();
   };
+  /** Pictures of another question are dimmed, so that nobody reads them as this one's. */
+  const dim = (dimmed) => {
+    for (const kind of ["output", "weights"]) {
+      const figure = model.document.get_model_by_name(`bench:plot:error:${kind}`);
+      figure?.setv({ styles: { ...figure.styles, opacity: dimmed ? "0.15" : "1" } }, quietly);
+    }
+  };
+  let waiting = null;
   const draw = (answer) => {
+    clearTimeout(waiting);
+    dim(!answer.output);
     if (!answer.output) {
       line.textContent = answer.problem ?? "Computing …";
+      const longer = () => (line.textContent = "Computing … what compiles first can take a minute.");
+      if (!answer.problem) waiting = setTimeout(longer, 3000);
       return;
     }
     const { pieces, worst } = sentence(answer, chosen(), model.size);
@@ -156,6 +168,7 @@ export function render({ model }) {
       draw(Object.keys(now).every((name) => asked[name] === now[name]) ? model.answer : {});
     }
   };
+  model.on("remove", () => clearTimeout(waiting));
   model.on("answer", answer);
   model.on("after_render", answer);
   answer();

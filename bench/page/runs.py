@@ -37,14 +37,17 @@ def load_run(path: Path) -> BenchRun:
 def runs_in(folder: Path) -> tuple[dict[str, BenchRun], list[str]]:
     """Return the runs of a folder by file name, newest first, and what is wrong with others.
 
-    Files are ``run-*.json``; at most `MOST_RUNS`, the last by name.
+    Every ``*.json`` that is a run, at most `MOST_RUNS`, the last by name. Other measurements lie
+    beside them, so that only a file named ``run-*.json`` that is none is told.
     """
     found: list[tuple[str, BenchRun]] = []
     problems = []
-    for path in sorted(folder.glob("run-*.json"))[-MOST_RUNS:]:
+    for path in sorted(folder.glob("*.json"))[-MOST_RUNS:]:
         try:
             found.append((path.name, load_run(path)))
         except (ValueError, OSError) as error:
+            if not path.name.startswith("run-"):
+                continue
             # A visitor learns the file's name, not where the server keeps it.
             problems.append(bounded(str(error).replace(str(path), path.name), 300))
     found.sort(key=lambda one: one[1].environment.date_utc, reverse=True)

@@ -35,7 +35,7 @@ class BenchPage:
     Parameters
     ----------
     folder : path
-        Whose ``run-*.json`` files are offered.
+        Whose runs are offered.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -119,8 +119,9 @@ def _empty() -> Any:
     return box(
         words("No run yet", heading=True),
         words(
-            "Start one above, or make one with `python -m bench run`: its file in bench/results "
-            "is then offered here. The error map below needs no run."
+            "Start one above, or make one with python -m bench run: its file in bench/results "
+            "is then offered here. The error map below needs no run.",
+            tone="muted",
         ),
         css="attn-card",
     )

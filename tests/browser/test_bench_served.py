@@ -17,6 +17,14 @@ from tests.browser.conftest import free_port, wait_for_address
 READY = "() => window.Bokeh?.documents?.[0]?.is_idle"
 IMAGE = "(name) => [...Bokeh.documents[0].get_model_by_name(name).data.image[0]]"
 
+OPACITY = """
+() => {
+  const page = Bokeh.documents[0]
+  const view = page.views_manager.get_one(page.get_model_by_name("bench:plot:error:output"))
+  return getComputedStyle(view.el).opacity
+}
+"""
+
 
 @pytest.fixture(scope="module")
 def dashboard(root, tmp_path_factory):
@@ -41,9 +49,9 @@ def test_the_dashboard_leads_to_the_bench_and_back(dashboard, page):
     page.get_by_role("link", name="Bench").click()
     page.wait_for_url("**/bench")
     page.locator(".bench-certificate").wait_for()
-    page.get_by_role("link", name="Attention").click()
 
-    page.get_by_text("Softmax", exact=True).wait_for()
+    back = page.get_by_role("link", name="Attention")
+    assert back.evaluate("(link) => link.href") == dashboard
 
 
 def test_the_error_map_answers_what_is_chosen(dashboard, page):
@@ -74,6 +82,10 @@ def test_what_cannot_be_computed_is_said(dashboard, page):
     page.get_by_label("dtype", exact=True).select_option("bfloat16")
 
     page.get_by_text("numpy-row-blocked computes").wait_for()
+    assert page.evaluate(OPACITY) == "0.15"  # of the answer before
+    page.get_by_label("dtype", exact=True).select_option("float64")
+    page.locator(".bench-error-choices strong").first.wait_for()
+    assert page.evaluate(OPACITY) == "1"
 
 
 def test_a_run_is_started_from_the_page_and_cancelled(dashboard, page):

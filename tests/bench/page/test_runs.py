@@ -11,7 +11,7 @@ from tests.bench.hand_made_runs import made_run
 
 
 def test_runs_of_a_folder_come_newest_first_and_bad_files_as_sentences(tmp_path):
-    write(made_run(date="2026-11-20T06:00:00+00:00"), tmp_path / "run-b.json")
+    write(made_run(date="2026-11-20T06:00:00+00:00"), tmp_path / "full.json")
     write(made_run(date="2026-11-22T06:00:00+00:00"), tmp_path / "run-a.json")
     (tmp_path / "run-c.json").write_text("{")
     (tmp_path / "run-d.json").write_text(json.dumps({"schema": "<script>" * 999}))
@@ -19,7 +19,7 @@ def test_runs_of_a_folder_come_newest_first_and_bad_files_as_sentences(tmp_path)
 
     found, problems = runs_in(tmp_path)
 
-    assert list(found) == ["run-a.json", "run-b.json"]
+    assert list(found) == ["run-a.json", "full.json"]
     assert [problem[:44] for problem in problems] == [
         "run-c.json is not a result of the bench: Exp",
         "run-d.json is not a result of the bench: sch",
