@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+    import pandas as pd
+
+    from attnpanel.explorer import Explorer
     from attnpanel.trace_choice import Chosen, Layers, Numbers
 
 __all__ = ["AttentionCall", "Causal", "Kind", "Trace", "TraceFileError"]
@@ -182,6 +185,25 @@ class Trace:
         from attnpanel.trace_choice import choose
 
         return choose(self, layers, heads)
+
+    def explore(self, **choices: Any) -> Explorer:
+        """Show the trace: the explorer for a notebook cell or a page of one's own.
+
+        Parameters are the choices of :class:`attnpanel.Explorer`, e.g. ``layer=3, head=1``. Needs
+        Panel and HoloViews, which load now.
+        """
+        from attnpanel.explorer import Explorer
+
+        return Explorer(self, **choices)
+
+    def analyze(self, batch: int = 0) -> pd.DataFrame:
+        """Numbers about every head, one row each: :func:`attnpanel.analysis.analyze`.
+
+        Needs pandas, which Panel brings and which loads now.
+        """
+        from attnpanel.analysis import analyze
+
+        return analyze(self, batch)
 
     def report(self, path: str | PathLike[str], **options: Any) -> Path:
         """Write the explorer of this trace as one offline HTML file.

@@ -43,7 +43,7 @@ NEVER = {"kernels": {"attnpanel.attention"}, "state": {"panel", "holoviews", "bo
 # without them.
 LAZY = {"torch", "transformers", "jax", "onnx", "onnxruntime", "threadpoolctl", "distributed"}
 # Against the direction, and only where a function needs it: what a call hands itself on to.
-LATE = {"trace": {"report"}}
+LATE = {"trace": {"analysis", "explorer", "report"}}
 # The chain from `import attnpanel` to a Trace works with NumPy and nothing else.
 PANEL_STACK = {"panel", "holoviews", "bokeh", "param", "pandas"}
 NUMPY_ONLY = {"__init__", *(part for layer in LAYERS[: RANK["state"]] for part in layer)}

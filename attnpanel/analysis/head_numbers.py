@@ -1,0 +1,218 @@
+"""Numbers about one head's weights, each with its formula and source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+def entropy(weights: NDArray[Any]) -> float:
+    """Mean over queries of the entropy ``-Σ w log w`` of a row, in nats.
+
+    0 where every query takes from one key; ``log S`` where all keys share equally. Rows of
+    zeros (queries that see no key) are left out.
+
+    Parameters
+    ----------
+    weights : array of shape (T, S)
+
+    References
+    ----------
+    Ghader and Monz, "What does Attention in Neural Machine Translation Pay Attention to?",
+    2017, section 4.
+
+    Examples
+    --------
+    >>> round(entropy(np.array([[0.5, 0.5], [1.0, 0.0]])), 12) == round(np.log(2) / 2, 12)
+    True
+    """
+    seen = weights[weights.any(axis=-1)].astype(float)
+    if not len(seen):
+        return 0.0
+    return abs(float(_row_entropies(seen).mean()))  # abs: 0 has no sign
+
+
+def mean_distance(weights: NDArray[Any], offset: int = 0) -> float:
+    """Mean over queries of ``Σ_j w_ij |i + offset - j|``: how far a head looks, in tokens.
+
+    Rows of zeros are left out.
+
+    Parameters
+    ----------
+    weights : array of shape (T, S)
+    offset : int, optional
+        The position of query 0 among the keys.
+
+    References
+    ----------
+    Vig and Belinkov, "Analyzing the Structure of Attention in a Transformer Language Model",
+    2019, section 4.3.
+
+    Examples
+    --------
+    >>> mean_distance(np.array([[0.0, 1.0], [0.5, 0.5]]))
+    0.75
+    """
+    rows = np.flatnonzero(weights.any(axis=-1))
+    if not len(rows):
+        return 0.0
+    apart = np.abs(rows[:, None] + offset - np.arange(weights.shape[1]))
+    return float((weights[rows] * apart).sum(axis=-1).mean())
+
+
+def effective_keys(weights: NDArray[Any]) -> float:
+    """Mean over queries of ``exp(-Σ w log w)``: among how many keys a row is shared.
+
+    1 where a query takes from one key, S where it takes from all alike. Rows of zeros are left
+    out; without any other the number is 0.
+
+    Parameters
+    ----------
+    weights : array of shape (T, S)
+
+    References
+    ----------
+    Hill, "Diversity and Evenness: A Unifying Notation and Its Consequences", 1973: the number of
+    order 1.
+
+    Examples
+    --------
+    >>> effective_keys(np.array([[0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]]))
+    2.5
+    """
+    seen = weights[weights.any(axis=-1)].astype(float)
+    return float(np.exp(_row_entropies(seen)).mean()) if len(seen) else 0.0
+
+
+def previous_token(weights: NDArray[Any], offset: int = 0) -> float:
+    """Mean over queries of the weight on the token just before: ``w[i, i + offset - 1]``.
+
+    Parameters
+    ----------
+    weights : array of shape (T, S)
+    offset : int, optional
+        The position of query 0 among the keys. The token at position 0 has none before it.
+
+    References
+    ----------
+    Voita et al., "Analyzing Multi-Head Self-Attention: Specialized Heads Do the Heavy Lifting, the
+    Rest Can Be Pruned", 2019, section 5.2.1: positional heads.
+
+    Examples
+    --------
+    >>> previous_token(np.array([[1.0, 0.0], [0.75, 0.25]]))
+    0.75
+    """
+    return _on_line(weights, offset - 1)
+
+
+def diagonal(weights: NDArray[Any], offset: int = 0) -> float:
+    """Mean over queries of the weight on the token itself: ``w[i, i + offset]``.
+
+    Parameters
+    ----------
+    weights : array of shape (T, S)
+    offset : int, optional
+        The position of query 0 among the keys.
+
+    References
+    ----------
+    Clark et al., "What Does BERT Look At? An Analysis of BERT's Attention", 2019, section 3.1.
+
+    Examples
+    --------
+    >>> diagonal(np.array([[1.0, 0.0], [0.75, 0.25]]))
+    0.625
+    """
+    return _on_line(weights, offset)
+
+
+def first_key(weights: NDArray[Any]) -> float:
+    """Mean over queries of the weight on the first key: the attention sink.
+
+    A query at position 0 of causal attention has no other key; it counts like all others.
+
+    Parameters
+    ----------
+    weights : array of shape (T, S)
+
+    References
+    ----------
+    Xiao et al., "Efficient Streaming Language Models with Attention Sinks", 2023, section 3.1.
+
+    Examples
+    --------
+    >>> first_key(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    0.75
+    """
+    seen = weights[weights.any(axis=-1)]
+    return float(seen[:, 0].mean(dtype=float)) if len(seen) else 0.0
+
+
+def induction(weights: NDArray[Any], tokens: Sequence[str], offset: int = 0) -> float:
+    """Mean weight on what followed the same token before: ``Σ w[i, j + 1]``, ``tokens[j]`` alike.
+
+    In "A B … A" it is how much the second A takes from B. The mean is over the queries whose
+    token has occurred before; nan where no token repeats.
+
+    Parameters
+    ----------
+    weights : array of shape (T, S)
+    tokens : sequence of S str
+        The keys' tokens.
+    offset : int, optional
+        The position of query 0 among the keys.
+
+    Raises
+    ------
+    ValueError
+        If there are not S tokens.
+
+    References
+    ----------
+    Olsson et al., "In-context Learning and Induction Heads", 2022, section 1.
+
+    Examples
+    --------
+    >>> weights = np.eye(3)
+    >>> weights[2] = [0.0, 0.75, 0.25]
+    >>> induction(weights, ["A", "B", "A"])
+    0.75
+    """
+    query_len, key_len = weights.shape
+    if len(tokens) != key_len:
+        raise ValueError(f"tokens must be one for each of {key_len} keys; got {len(tokens)}")
+    _, names = np.unique(np.array(tokens, dtype=object).astype(str), return_inverse=True)
+    position = np.arange(query_len) + offset
+    inside = position < key_len
+    rows = np.flatnonzero(inside)
+    # after[r, j]: key j follows an earlier occurrence of the token of query r, itself left out.
+    alike = names[position[inside], None] == names[None, :]
+    after = np.zeros_like(alike)
+    after[:, 1:] = alike[:, :-1]
+    after &= np.arange(key_len) < position[inside, None]
+    repeated = after.any(axis=-1) & weights[rows].any(axis=-1)
+    if not repeated.any():
+        return float("nan")
+    found = np.where(after, weights[rows], 0).sum(axis=-1, dtype=float)
+    return float(found[repeated].mean())
+
+
+def _row_entropies(rows: NDArray[Any]) -> NDArray[np.float64]:
+    logs = np.log(rows, out=np.zeros_like(rows), where=rows > 0)
+    entropies: NDArray[np.float64] = -(rows * logs).sum(axis=-1)
+    return entropies
+
+
+def _on_line(weights: NDArray[Any], offset: int) -> float:
+    """Mean of ``weights[i, i + offset]`` over the rows that have such a key and see any."""
+    query = np.arange(weights.shape[0])
+    key = query + offset
+    rows = (key >= 0) & (key < weights.shape[1]) & weights.any(axis=-1)
+    return float(weights[query[rows], key[rows]].mean(dtype=float)) if rows.any() else 0.0
