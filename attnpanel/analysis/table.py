@@ -25,6 +25,17 @@ if TYPE_CHECKING:
     from attnpanel.attention_call import AttentionCall
     from attnpanel.trace import Trace
 
+
+def _placed(
+    call: AttentionCall, number: Callable[[NDArray[Any], int], float], weights: NDArray[Any]
+) -> float:
+    return number(weights, call.q_offset) if call.kind == "self" else np.nan
+
+
+def _induction(weights: NDArray[Any], call: AttentionCall, tokens: tuple[str, ...]) -> float:
+    return induction(weights, tokens, call.q_offset) if call.kind == "self" else np.nan
+
+
 # Columns in order: from a head's weights, its call and the keys' tokens. What speaks of positions
 # has no meaning between two sequences.
 NUMBERS: tuple[tuple[str, Callable[[NDArray[Any], AttentionCall, tuple[str, ...]], float]], ...] = (
@@ -65,13 +76,3 @@ def analyze(trace: Trace, batch: int = 0) -> pd.DataFrame:
             made = {name: compute(weights, call, tokens) for name, compute in NUMBERS}
             rows.append({"layer": number, "head": shown, "name": call.layer, **made})
     return pd.DataFrame(rows).set_index(["layer", "head"])
-
-
-def _placed(
-    call: AttentionCall, number: Callable[[NDArray[Any], int], float], weights: NDArray[Any]
-) -> float:
-    return number(weights, call.q_offset) if call.kind == "self" else np.nan
-
-
-def _induction(weights: NDArray[Any], call: AttentionCall, tokens: tuple[str, ...]) -> float:
-    return induction(weights, tokens, call.q_offset) if call.kind == "self" else np.nan
