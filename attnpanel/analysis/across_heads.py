@@ -1,217 +1,102 @@
-"""What `python -m bench run` leaves behind: cases, certificates, raw samples, limits."""
+"""What heads have in common, and where attention leads through all layers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any
 
-from bench.cases import Case  # noqa: TC001 - get_type_hints looks them up
-from bench.environment import Environment  # noqa: TC001
+import numpy as np
 
-RUN_SCHEMA: Final = "attnpanel.bench-run/1"
-Verdict = Literal["pass", "fail", "unsupported", "error"]
-Status = Literal[
-    "timed", "not certified", "unsupported", "error", "crashed", "out of memory", "timed out"
-]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from attnpanel.trace import Trace
+
+# Rows of each head that are compared: with all of them, 72 heads at T = 2048 would take 1.2 GB.
+COMPARED_ROWS = 96
 
 
-@dataclass(frozen=True)
-class Check:
-    """One part of a certificate.
+def head_affinity(trace: Trace, batch: int = 0) -> tuple[list[tuple[int, int]], NDArray[Any]]:
+    """How alike heads attend: ``mean_i Σ_j sqrt(p_ij q_ij)``, 1 where they are the same.
 
-    Attributes
+    Every pair of heads with the same number of queries and keys as the first call's; others
+    are left out. At most 96 evenly spaced queries are compared.
+
+    Parameters
     ----------
-    name : str
-        ``"shape"``, ``"dtype"``, ``"device"``, ``"output"``, ``"weights"``, ``"logsumexp"``,
-        ``"masked keys"``, ``"key order"``, ``"shift"``, ``"identity value"``, ``"empty rows"``,
-        ``"determinism"``.
-    verdict : {"pass", "fail", "unsupported", "error"}
-    detail : str
-        The rule and what came, in words; empty where it passed.
-    """
+    trace : Trace
+    batch : int, optional
 
-    name: str
-    verdict: Verdict
-    detail: str
+    Returns
+    -------
+    heads : list of (layer, head)
+        Places in the trace, in order.
+    affinity : float64 array of shape (N, N)
+        The Bhattacharyya coefficient of each pair, from 0 to 1.
 
-
-@dataclass(frozen=True)
-class Agreement:
-    """The certificate of one implementation on one case.
-
-    Errors are of the output against the float64 reference on the same rounded inputs.
-
-    Attributes
+    References
     ----------
-    implementation : str
-    case : str
-        The case's :attr:`Case.name`.
-    verdict : {"pass", "fail", "unsupported", "error"}
-    basis : {"computed", "fake"}
-        ``"fake"``: shape, dtype and device only, propagated without a device (FakeTensorMode).
-    reasons : tuple of str
-        Why not ``"pass"``, in words; also what a fake certificate leaves open.
-    checks : tuple of Check
-        In the order they were made; a failed shape ends them.
-    max_ratio, median_ratio : float or None
-        Error in units of what rounding explains; up to 8 passes. None where none was computed,
-        or where it is not finite.
-    worst : tuple of int or None
-        Position (b, h, t, d) of `max_ratio`.
-    mean_signed_error, max_abs_error, relative_frobenius : float or None
-        In the output's own unit; the last dimensionless.
-    nonfinite_mismatches : int or None
-        Elements that are finite on one side only.
+    Bhattacharyya, "On a Measure of Divergence between Two Statistical Populations", 1943.
     """
+    first = trace.calls[0]
+    count = min(first.query_len, COMPARED_ROWS)
+    rows = np.unique(np.linspace(0, first.query_len - 1, count).round().astype(int))
+    heads, roots = [], []
+    for layer, call in enumerate(trace.calls):
+        if (call.query_len, call.key_len) != (first.query_len, first.key_len):
+            continue
+        for head in range(call.heads):
+            heads.append((layer, head))
+            roots.append(np.sqrt(call.weights(head, batch)[rows]).ravel())
+    stacked = np.stack(roots).astype(float)
+    seen = np.count_nonzero(stacked.reshape(len(heads), len(rows), -1).any(axis=-1), axis=-1)
+    return heads, stacked @ stacked.T / np.maximum(np.minimum.outer(seen, seen), 1)
 
-    implementation: str
-    case: str
-    verdict: Verdict
-    basis: Literal["computed", "fake"]
-    reasons: tuple[str, ...]
-    checks: tuple[Check, ...]
-    max_ratio: float | None = None
-    median_ratio: float | None = None
-    worst: tuple[int, ...] | None = None
-    mean_signed_error: float | None = None
-    max_abs_error: float | None = None
-    relative_frobenius: float | None = None
-    nonfinite_mismatches: int | None = None
 
+def rollout(trace: Trace, batch: int = 0, layers: Sequence[int] | None = None) -> NDArray[Any]:
+    """Attention through all layers: the product of ``(mean over heads + identity) / 2``.
 
-@dataclass(frozen=True)
-class Timing:
-    """How long one implementation took on one case, and what it needed.
+    The identity stands for the residual connection; rows are normalised.
 
-    Attributes
+    Parameters
     ----------
-    implementation, case : str
-    threads : int
-    status : str
-        ``"timed"``, or why there are no samples.
-    reasons : tuple of str
-        In words, where not timed.
-    clock : {"cpu", "cuda"}
-        What `wall_s` was measured with: perf_counter around the call, or CUDA events.
-    compile_s : float or None
-        The first call of an implementation that compiles; kept apart.
-    warmup_s : tuple of float
-        Calls before the samples, until they were stable.
-    wall_s, cpu_s : tuple of float
-        Seconds of each sample; CPU is that of all threads.
-    rounds : tuple of int
-        The round each sample was taken in; rounds go through all implementations in turn.
-    calls_per_sample : int
-        Calls that each sample is the mean of, where one is too short for the clock.
-    peak_bytes : int or None
-        The most memory above the inputs during a call, the output included.
+    trace : Trace
+    batch : int, optional
+    layers : sequence of int, optional
+        Places of self-attention calls in the trace; by default all of the first call's length.
+
+    Returns
+    -------
+    float64 array of shape (T, T)
+        Row i: how much of each input token has reached position i.
+
+    Raises
+    ------
+    ValueError
+        If a call is no self-attention of one length.
+
+    References
+    ----------
+    Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020, section 3.
     """
-
-    implementation: str
-    case: str
-    threads: int
-    status: Status
-    reasons: tuple[str, ...] = ()
-    clock: Literal["cpu", "cuda"] = "cpu"
-    compile_s: float | None = None
-    warmup_s: tuple[float, ...] = ()
-    wall_s: tuple[float, ...] = ()
-    cpu_s: tuple[float, ...] = ()
-    rounds: tuple[int, ...] = ()
-    calls_per_sample: int = 1
-    peak_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        lengths = {"wall_s": len(self.wall_s), "cpu_s": len(self.cpu_s), "rounds": len(self.rounds)}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"wall_s, cpu_s and rounds must be of one length; got {lengths}")
-        if bool(self.wall_s) > (self.status == "timed"):
-            raise ValueError(f"samples go with the status timed; got {self.status!r} with some")
-        if any(second <= 0 for second in self.wall_s) or any(second < 0 for second in self.cpu_s):
-            raise ValueError("wall_s must be above 0 and cpu_s at least 0")
-        if self.calls_per_sample < 1 or (self.peak_bytes or 0) < 0:
+    length = trace.calls[0].query_len
+    if layers is None:
+        layers = [
+            at
+            for at, call in enumerate(trace.calls)
+            if call.kind == "self" and (call.query_len, call.key_len) == (length, length)
+        ]
+    product = np.eye(length)
+    for at in layers:
+        call = trace.calls[at]
+        if call.kind != "self" or (call.query_len, call.key_len) != (length, length):
             raise ValueError(
-                "calls_per_sample must be at least 1, peak_bytes at least 0; "
-                f"got {self.calls_per_sample} and {self.peak_bytes}"
+                f"rollout goes through self-attention of one length, {length}; call {at} is "
+                f"{call.kind}-attention of {call.query_len} queries and {call.key_len} keys"
             )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What this machine can do at most, measured in the same run with the same threads.
-
-    Attributes
-    ----------
-    device, dtype : str
-    threads : int
-    gemm_flops_per_s : tuple of float
-        Samples of a large matrix product.
-    copy_bytes_per_s : tuple of float
-        Samples of a large copy: bytes read plus bytes written.
-    datasheet : str or None
-        On a known GPU the maker's figures, named as such.
-    """
-
-    device: str
-    dtype: str
-    threads: int
-    gemm_flops_per_s: tuple[float, ...]
-    copy_bytes_per_s: tuple[float, ...]
-    datasheet: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("gemm_flops_per_s", "copy_bytes_per_s"):
-            rates = getattr(self, name)
-            if not rates or min(rates) <= 0:
-                raise ValueError(f"{name} must hold rates above 0, at least one; got {rates}")
-
-
-@dataclass(frozen=True)
-class BenchRun:
-    """One run of `python -m bench run`.
-
-    Attributes
-    ----------
-    schema, preset : str
-    environment : Environment
-    cases : tuple of Case
-    implementations : tuple of str
-    agreements : tuple of Agreement
-    timings : tuple of Timing
-    limits : tuple of Limits
-    machine : dict of str to str
-        What else bears on the numbers, in words: BLAS library and architecture, GPU, driver,
-        clocks and power limit as they were found, never changed.
-    finished : bool
-        False where it was interrupted; `--resume` goes on.
-    """
-
-    schema: Literal["attnpanel.bench-run/1"]
-    preset: str
-    environment: Environment
-    cases: tuple[Case, ...]
-    implementations: tuple[str, ...]
-    agreements: tuple[Agreement, ...]
-    timings: tuple[Timing, ...]
-    limits: tuple[Limits, ...]
-    machine: dict[str, str]
-    finished: bool
-
-    def __post_init__(self) -> None:
-        cases = [case.name for case in self.cases]
-        for what, names in (
-            ("cases", cases),
-            ("implementations", list(self.implementations)),
-            ("agreements", [(one.implementation, one.case) for one in self.agreements]),
-            ("timings", [(one.implementation, one.case, one.threads) for one in self.timings]),
-        ):
-            if len(set(names)) < len(names):
-                raise ValueError(f"{what} must be there once each; got some twice")
-        rows = {(one.implementation, one.case) for one in self.agreements}
-        rows |= {(one.implementation, one.case) for one in self.timings}
-        for name, case in sorted(rows):
-            if name not in self.implementations or case not in cases:
-                raise ValueError(
-                    "rows must be of the run's own implementations and cases; "
-                    f"got {name[:60]!r} on {case[:60]!r}"
-                )
+        mixed = np.eye(length) * call.heads
+        for head in range(call.heads):
+            mixed += call.weights(head, batch)
+        product = mixed / mixed.sum(axis=-1, keepdims=True) @ product
+    return product
