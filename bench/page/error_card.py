@@ -244,7 +244,8 @@ def _card(component: ErrorChoices, aside: str, *, dark: bool) -> Any:
         )
     ]
     scale = pn.pane.HTML(
-        "<p class='bench-scale'>the same <i></i> 8 units <b></b> more than rounding explains</p>",
+        "<p class='bench-scale'><span>the same <i></i> 8 units</span>"
+        "<span><b></b> more than rounding explains</span></p>",
         stylesheets=styles(),
         margin=0,
     )
