@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.clocks import clock_for
+from bench.compiling import compiled_anew
 from bench.cuda_graphs import as_graph
 from bench.memory import means_no_memory, peak_bytes_of
 from bench.roofline import ITEM_BYTES, measure_limits
@@ -91,9 +92,10 @@ class Worker:
         self.forget()
         self._clock = clock_for(case.request.device)
         self._call = found.prepare(make_inputs(case), case.request, threads=self._threads)
-        if cuda_graphs and case.request.device == "cuda":
-            self._call = as_graph(self._call)
-        warm = warm_up(self._call, self._clock, limit_s=warmup_limit_s)
+        with compiled_anew(found):
+            if cuda_graphs and case.request.device == "cuda":
+                self._call = as_graph(self._call)
+            warm = warm_up(self._call, self._clock, limit_s=warmup_limit_s)
         self._calls = warm.calls_per_sample
         request = case.request
         outputs = request.batch * request.heads * request.query_len * request.value_dim
