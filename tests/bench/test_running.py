@@ -86,7 +86,7 @@ def test_only_what_compiles_has_a_compile_time(misbehaved):
         ("QUITTING", "crashed", "ended by itself with exit status 7"),
         ("ABORTING", "crashed", "signal 6 (SIGABRT); its last words: assertion failed: rows"),
         ("KILLED", "out of memory", "killed by the system (signal 9)"),
-        ("GREEDY", "out of memory", "Unable to allocate 512. GiB"),
+        ("GREEDY", "out of memory", "Unable to allocate 12.0 GiB"),
         ("NOT_THERE", "error", "has no attribute 'NOT_THERE'"),
     ],
 )
