@@ -19,6 +19,7 @@ Comparison = Literal["FASTER", "SLOWER", "SAME", "AMBIGUOUS"]
 # Both must be exceeded: 5 % of 10 µs is the clock's, 30 µs of a second is nothing.
 LEAST_RATIO = 1.05
 LEAST_DIFFERENCE_S = 30e-6
+BUSY_RATIO = 2.0
 # A sample whose process got less of a core than this was waiting for others.
 LEAST_CPU_SHARE = 0.9
 RESAMPLES = 1000
@@ -59,7 +60,7 @@ def compare(before: BenchRun, after: BenchRun) -> tuple[list[Change], list[str]]
     rows = {_row(one): one for one in before.timings}
     others = {_row(one): one for one in after.timings}
     changes = [
-        change(rows[row], others[row])
+        change(rows[row], others[row], busy=before.environment.noisy or after.environment.noisy)
         for row in rows
         if row in others and rows[row].status == others[row].status == "timed"
     ]
@@ -71,12 +72,14 @@ def compare(before: BenchRun, after: BenchRun) -> tuple[list[Change], list[str]]
     return changes, _machines(before, after) + notes
 
 
-def change(before: Timing, after: Timing) -> Change:
+def change(before: Timing, after: Timing, *, busy: bool = False) -> Change:
     """Compare one row.
 
     A row changed when its median and its faster quarter both moved the same way by at least 5 %
     and 30 µs, and the interval of the ratio of medians leaves 1 out. It is the same when the
-    median did not move by that much. All else is ambiguous.
+    median did not move by that much. All else is ambiguous, and so is a row that mostly waited
+    for a core. On a busy machine nothing below a factor of 2 is called a change: the same run
+    made twice with four times more work than cores differed by 5 to 30 % in rows that had theirs.
     """
     (first, first_rounds, first_noisy), (second, second_rounds, second_noisy) = (
         _undisturbed(one) for one in (before, after)
@@ -88,7 +91,12 @@ def change(before: Timing, after: Timing) -> Change:
     verdict: Comparison = "AMBIGUOUS"
     if moved == 0:
         verdict = "SAME"
-    elif moved == quarters and not low <= 1 <= high:
+    elif (
+        moved == quarters
+        and not low <= 1 <= high
+        and not (first_noisy or second_noisy)
+        and not (busy and max(medians) < BUSY_RATIO * min(medians))
+    ):
         verdict = "SLOWER" if moved > 0 else "FASTER"
     return Change(
         before.implementation,

@@ -107,7 +107,14 @@ def test_samples_that_waited_for_a_core_do_not_count():
 def test_a_row_that_mostly_waited_says_so():
     found = change(timing([1.0] * 6), timing([2.0] * 6, cpu_share=0.4))
 
-    assert (found.verdict, found.noisy) == ("SLOWER", True)
+    assert (found.verdict, found.noisy) == ("AMBIGUOUS", True)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"), [(1.02, "SAME"), (1.9, "AMBIGUOUS"), (2.1, "SLOWER")]
+)
+def test_on_a_busy_machine_nothing_below_twice_is_a_change(ratio, verdict):
+    assert change(timing([1.0] * 6), timing([ratio] * 6), busy=True).verdict == verdict
 
 
 def test_the_host_waits_for_a_device_and_that_is_no_noise():
