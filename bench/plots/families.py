@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MOST_FAMILIES = 24
 MOST_CURVES = 32
 MOST_POINTS = 32
-# A call with more pairs of query and key is no call of ours, and its mask would fill the memory.
-MOST_PAIRS = 2**31
+# What lies beyond is no call of ours: its arithmetic would be counted query by query.
+LARGEST, MOST_BATCH = 2**20, 2**12
 SECONDS = (1e-9, 1e6)
 RATES = (1.0, 1e18)
 
@@ -76,7 +76,8 @@ def families(run: BenchRun) -> tuple[Family, ...]:
         if case is None or not timed(timing):
             continue
         request = case.request
-        if request.query_len * request.key_len > MOST_PAIRS:
+        sizes = (request.query_len, request.key_len, request.heads)
+        if max(*sizes, request.head_dim, request.value_dim) > LARGEST or request.batch > MOST_BATCH:
             continue
         square = request.query_len == request.key_len
         shared = replace(request, query_len=1, key_len=1 if square else request.key_len)

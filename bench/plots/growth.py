@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.cases import Case
 
 Item = TypeVar("Item")
+MOST_BYTES = 2**60
 
 
 def speed_chart(run: BenchRun, family: Family) -> Chart:
@@ -59,7 +60,7 @@ def memory_chart(run: BenchRun, family: Family) -> Chart:
         known = [
             (case, peak)
             for case, peak in zip(curve.cases, curve.peak_bytes, strict=True)
-            if peak is not None and peak > 0
+            if peak is not None and 0 < peak < MOST_BYTES
         ]
         if known:
             cases = [case for case, _ in known]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
+# A file may hold any integer, and one of 400 digits is no float.
+LARGEST = 1e30
 TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 RATES = ((1e15, "PFLOP/s"), (1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s"), (1.0, "FLOP/s"))
@@ -54,6 +56,7 @@ def bounded(text: str, most: int) -> str:
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
+    value = min(value, LARGEST)
     factor, unit = next((one for one in units if value >= one[0] * 0.9995), units[-1])
     number = value / factor
     return f"{number:.1f} {unit}" if number < 9.95 else f"{number:.0f} {unit}"

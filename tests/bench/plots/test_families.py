@@ -67,8 +67,16 @@ def test_limits_are_those_of_the_same_dtype_and_threads():
 def test_times_that_no_axis_can_show_and_calls_that_no_memory_can_hold_are_left_out():
     run = made_run()
     huge = Case(Request(1, 1, 1, 2**40, 2**40, 8, 8, mask="causal"))
+    many = Case(Request(2**40, 1, 1, 8, 8, 8, 8, mask="causal"))
+    wide = Case(Request(1, 1, 1, 8, 8, 10**400, 8))
     one = replace(timing("numpy-naive", run.cases[-1]), cpu_s=(0.0,), rounds=(0,), wall_s=(1e-300,))
     usual = timing("numpy-naive", run.cases[-1])
-    timings = (one, replace(one, wall_s=(1e300,)), replace(usual, case=huge.name))
-    ways = [replace(run, cases=(*run.cases, huge), timings=(odd,)) for odd in timings]
-    assert [families(way) for way in ways] == [()] * 3
+    timings = (
+        one,
+        replace(one, wall_s=(1e300,)),
+        replace(usual, case=huge.name),
+        replace(usual, case=many.name),
+        replace(usual, case=wide.name),
+    )
+    ways = [replace(run, cases=(*run.cases, huge, many, wide), timings=(odd,)) for odd in timings]
+    assert [families(way) for way in ways] == [()] * 5

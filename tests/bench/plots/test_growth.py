@@ -13,6 +13,7 @@ from bench.plots.growth import (
     roofline_chart,
     speed_chart,
 )
+from bench.plots.words import size
 from tests.bench.hand_made_runs import SPEEDS, made_run
 
 
@@ -64,6 +65,16 @@ def test_without_memory_or_limits_the_card_says_so(run):
     assert memory_chart(bare, family).empty.startswith("No memory was measured")
     assert roofline_chart(bare, family).empty.startswith("This run measured no limits")
     assert speed_chart(bare, family).limits == ()
+
+
+def test_numbers_beyond_any_float_are_left_out(run):
+    family = families(run)[0]
+    peaks = tuple(
+        replace(one, peak_bytes=10**400 if one.peak_bytes else None) for one in run.timings
+    )
+
+    assert memory_chart(replace(run, timings=peaks), family).lines == ()
+    assert size(10**400).endswith(" TB")
 
 
 def test_the_roof_is_copy_times_intensity_and_then_the_matrix_product(run):
