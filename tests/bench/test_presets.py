@@ -12,8 +12,8 @@ from tests.bench.made_kernels import RIGHT
 OWN = "tests.bench.made_kernels:RIGHT"
 
 
-def test_the_four_presets_come_along_and_each_makes_a_plan():
-    assert preset_names() == ["full", "gpu", "quick", "smoke"]
+def test_the_presets_come_along_and_each_makes_a_plan():
+    assert preset_names() == ["exhaustive", "full", "gpu", "quick", "smoke"]
     for name in preset_names():
         preset = load_preset(name)
         plan = make_plan(preset, name)
@@ -23,10 +23,17 @@ def test_the_four_presets_come_along_and_each_makes_a_plan():
         assert plan.certified
 
 
-def test_the_full_preset_tries_everything():
-    plan = make_plan(load_preset("full"), "full", device="cpu")
+@pytest.mark.parametrize("name", ["full", "exhaustive"])
+def test_nothing_is_left_out_where_time_is_no_matter(name):
+    plan = make_plan(load_preset(name), name, device="cpu")
 
     assert plan.implementations == tuple(one.name for one in IMPLEMENTATIONS)
+    assert max(case.request.query_len for case in plan.timed) == 2048
+
+
+def test_the_exhaustive_preset_certifies_every_case():
+    plan = make_plan(load_preset("exhaustive"), "exhaustive", device="cpu")
+
     assert {case.name for case in CERTIFICATE_CASES} <= {case.name for case in plan.cases}
 
 
@@ -140,5 +147,7 @@ def test_a_file_that_says_what_no_preset_can_is_one_error(tmp_path, name, text, 
 
 
 def test_a_preset_that_there_is_not_is_named():
-    with pytest.raises(PresetError, match="must be one of full, gpu, quick, smoke, or a TOML"):
+    with pytest.raises(
+        PresetError, match="must be one of exhaustive, full, gpu, quick, smoke, or a TOML"
+    ):
         load_preset("fast")

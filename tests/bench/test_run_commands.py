@@ -132,7 +132,7 @@ def test_list_names_every_implementation_and_preset(capsys):
     listed = capsys.readouterr().out
     for one in IMPLEMENTATIONS:
         assert f" {one.name} " in listed
-    for name in ("smoke", "quick", "full", "gpu"):
+    for name in ("smoke", "quick", "full", "exhaustive", "gpu"):
         assert f" {name} " in listed
 
 
