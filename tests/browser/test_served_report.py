@@ -14,15 +14,13 @@ def downloaded(page: Page) -> Download:
     Beside other tests a press has been seen to bring nothing, twice in some thirty runs; why is
     not known.
     """
-    seen: list[Download] = []
-    page.on("download", seen.append)
-    for limit_ms in (30_000, 90_000):
+    with suppress(playwright.sync_api.TimeoutError), page.expect_download() as first:
         page.get_by_text("Download report").click()
-        with suppress(playwright.sync_api.TimeoutError):
-            page.wait_for_event("download", lambda _: True, timeout=limit_ms)
-        if seen:
-            break
-    return seen[0]
+    with suppress(playwright.sync_api.TimeoutError):
+        return first.value
+    with page.expect_download(timeout=90_000) as second:
+        page.get_by_text("Download report").click()
+    return second.value
 
 
 def test_the_downloaded_report_opens_offline_where_the_page_was(page, open_page, served, tmp_path):
