@@ -22,41 +22,61 @@ if TYPE_CHECKING:
 
 # Below this a score is one that a mask made: 0 or a score less 1e9, in float32.
 MASKED = -1e8
-# What float32 sums taken in another order may leave of a bias that is none, relative to the scores.
-ROUNDING = {"float64": 1e-10, "float32": 1e-5, "float16": 5e-3, "bfloat16": 4e-2}
+# What sums in the precision of the scores may leave, relative to the numbers that are summed.
+ROUNDING = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
 
 
 @dataclass(frozen=True, eq=False)
 class _Step:
     """How far a tensor of attention has come.
 
+    Tensors are held as aliases: the followed tensor itself must stay free to go.
+
     Attributes
     ----------
     query, key : tensors of shape (…, T, D), (…, S, D)
     scale : float
         What the product was multiplied by since.
+    bias : tensor of shape (…, T, S), or None
+        What was added since.
     stage : {"scores", "exp", "sum", "weights"}
     added : tensor of shape (…, T, S), or None
-        From the softmax on: what it got beyond scaled products, below -1e8 where masked.
+        From the softmax on: the bias, and less than -1e8 where masked; None where there is neither.
+    trusted : bool
+        Whether scale, bias and mask give what the softmax got.
     weights : tensor of shape (…, T, S), or None
         The softmax's result.
+    dropped : bool
+        Whether dropout has changed the weights since.
     """
 
     query: Tensor
     key: Tensor
     scale: float
+    bias: Tensor | None = None
     stage: Literal["scores", "exp", "sum", "weights"] = "scores"
     added: Tensor | None = None
+    trusted: bool = True
     weights: Tensor | None = None
+    dropped: bool = False
 
 
 class ByHand:
-    """Follows one thread's products of activations, and makes a call of each attention."""
+    """Follows one thread's products of activations, and makes a call of each attention.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    wanted : function of modules
+        Whether a call in these modules, innermost first, is wanted: what is not is not read.
+    """
+
+    def __init__(self, wanted: Callable[[tuple[Any, ...]], bool]) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
 
+        self._wanted = wanted
         self._steps: Any = WeakTensorKeyDictionary()
+        # A softmax that several products read is one attention: that of the first.
+        self._told: Any = WeakTensorKeyDictionary()
 
     def see(
         self,
@@ -74,27 +94,38 @@ class ByHand:
         """
         import torch
 
-        if not isinstance(result, torch.Tensor):
-            return None
         product = product_of(func, args, kwargs)
-        if product is not None:
-            return self._multiplied(product, result)
-        at, step = self._followed(args, kwargs)
-        if step is not None:
-            after = _after(func, args, kwargs, at, step, result, self._steps)
-            if after is not None:
-                self._steps[result] = after
+        if product is None and not self._steps.data:
+            return None
+        if not isinstance(result, torch.Tensor) or not result.is_floating_point():
+            return None
+        with torch.no_grad():
+            if product is not None:
+                return self._multiplied(product, result)
+            at, step = self._followed(args, kwargs)
+            if step is not None:
+                after = self._after(func, args, kwargs, at, step, result)
+                if after is not None:
+                    self._steps[result] = after
         return None
 
     def _multiplied(self, product: Product, result: Tensor) -> Callable[[], SeenCall] | None:
         step = self._steps.get(product.left)
-        if step is not None and step.stage == "weights":
-            left, modules = product.left, running_modules()
-            return lambda: _seen(step, left, product.value(), modules)
+        if step is not None and step.stage == "weights" and product.mixes_values:
+            if step.weights in self._told:
+                return None
+            self._told[step.weights] = True
+            left, value, modules = (
+                product.left.detach(),
+                product.value().detach(),
+                running_modules(),
+            )
+            return lambda: _seen(step, left, value, modules)
         if product.activations:
             query, key = product.query_and_key()
             if query is not None and key is not None:
-                self._steps[result] = _Step(query, key, product.scale)
+                bias = None if product.added is None else product.added.detach().expand_as(result)
+                self._steps[result] = _Step(query.detach(), key.detach(), product.scale, bias)
         return None
 
     def _followed(
@@ -109,64 +140,84 @@ class ByHand:
                 return at, step
         return 0, None
 
-
-def _after(
-    func: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    at: int | str,
-    step: _Step,
-    result: Tensor,
-    steps: Any,
-) -> _Step | None:
-    """What a followed tensor has become; None where it is attention no more."""
-    known = _functions()
-    before = args[at] if isinstance(at, int) else kwargs[at]
-    if func in known["softmax"] and step.stage == "scores":
-        if not _over_last(args, kwargs, before):
+    def _after(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        at: int | str,
+        step: _Step,
+        result: Tensor,
+    ) -> _Step | None:
+        """What a followed tensor has become; None where it is attention no more."""
+        known = _functions()
+        before = args[at] if isinstance(at, int) else kwargs[at]
+        other = args[1 - at] if isinstance(at, int) and at < 2 and len(args) == 2 else None
+        if step.stage == "scores" and func in known["softmax"] | known["exp"]:
+            whole = func in known["exp"] or _over_last(args, kwargs, before)
+            if not whole or result is before or not self._wanted(running_modules()):
+                return None
+            made = _explained(step, before)
+            if made is None or func in known["exp"]:
+                return made and replace(made, stage="exp")
+            return replace(made, stage="weights", weights=result.detach())
+        if func in known["sum"] and step.stage == "exp":
+            rows = before.shape[:-1]
+            return replace(step, stage="sum") if result.shape in {rows, (*rows, 1)} else None
+        if result.numel() != before.numel():
             return None
-        added = _added(step, before)
-        return (
-            None if added is None else replace(step, stage="weights", added=added, weights=result)
-        )
-    if func in known["exp"] and step.stage == "scores" and result is not before:
-        added = _added(step, before)
-        return None if added is None else replace(step, stage="exp", added=added)
-    if func in known["sum"] and step.stage == "exp":
-        return (
-            replace(step, stage="sum")
-            if result.numel() * before.shape[-1] == before.numel()
-            else None
-        )
-    if result.numel() != before.numel() or not result.is_floating_point():
-        return None
-    if func in known["div"] and step.stage == "exp":
-        total = steps.get(args[1]) if at == 0 and hasattr(args[1], "shape") else None
-        if total is not None and total.stage == "sum" and total.added is step.added:
-            return replace(step, stage="weights", weights=result)
-    if step.stage == "scores" and func in known["mul"] | known["div"] and len(args) == 2:
-        return _scaled(
-            step,
-            args[1 - at] if isinstance(at, int) and at < 2 else None,
-            inverse=func in known["div"],
-        )
-    return step
+        return self._kept(func, step, other, result)
+
+    def _kept(self, func: Callable[..., Any], step: _Step, other: Any, result: Tensor) -> _Step:
+        """What an operation that keeps the size has made of scores, exponentials or weights."""
+        known = _functions()
+        if func in known["dropout"] and step.stage == "weights":
+            return replace(step, dropped=True)
+        if other is None:
+            return step
+        if func in known["div"] and step.stage == "exp":
+            total = self._steps.get(other) if hasattr(other, "shape") else None
+            if total is not None and total.stage == "sum" and total.query is step.query:
+                return replace(step, stage="weights", weights=result.detach())
+        if step.stage == "scores" and func in known["mul"] | known["div"]:
+            return _scaled(step, other, result, inverse=func in known["div"])
+        if step.stage == "scores" and func in known["add"] | known["sub"]:
+            return _raised(step, other, result, negative=func in known["sub"])
+        return step
 
 
-def _scaled(step: _Step, factor: Any, *, inverse: bool) -> _Step:
+def _scaled(step: _Step, factor: Any, result: Tensor, *, inverse: bool) -> _Step:
     """Take a factor into the scale, or into the query where each of its rows has its own."""
     import torch
 
-    if isinstance(factor, torch.Tensor) and factor.numel() != 1:
-        if factor.shape[-1] != 1 or factor.dim() > step.query.dim():
-            return step
-        return replace(step, query=step.query / factor if inverse else step.query * factor)
-    if factor is None:
-        return step
+    if isinstance(factor, torch.Tensor):
+        factor = factor.detach()
+        if factor.numel() != 1:
+            if factor.shape[-1] != 1 or factor.dim() > step.query.dim():
+                return replace(step, trusted=False)
+            times = 1 / factor if inverse else factor
+            bias = None if step.bias is None else step.bias.reshape(result.shape) * times
+            return replace(step, query=(step.query * times).to(step.query.dtype), bias=bias)
     number = float(factor)
     if number == 0:
+        return replace(step, trusted=False)
+    times = 1 / number if inverse else number
+    return replace(
+        step, scale=step.scale * times, bias=None if step.bias is None else step.bias * times
+    )
+
+
+def _raised(step: _Step, other: Any, result: Tensor, *, negative: bool) -> _Step:
+    """Keep what is added to the scores; the same number for a whole row changes no weight."""
+    import torch
+
+    if not isinstance(other, torch.Tensor) or other.dim() == 0 or other.shape[-1] == 1:
         return step
-    return replace(step, scale=step.scale / number if inverse else step.scale * number)
+    added = (-other.detach() if negative else other.detach()).expand_as(result)
+    # The scores may have been regrouped since.
+    return replace(
+        step, bias=added if step.bias is None else step.bias.reshape(result.shape) + added
+    )
 
 
 def _over_last(args: tuple[Any, ...], kwargs: dict[str, Any], scores: Tensor) -> bool:
@@ -174,52 +225,70 @@ def _over_last(args: tuple[Any, ...], kwargs: dict[str, Any], scores: Tensor) ->
     return dim in {-1, scores.dim() - 1}
 
 
-def _added(step: _Step, logits: Tensor) -> Tensor | None:
-    """What the softmax got beyond ``scale * query @ key.T``: 0 where that explains it."""
+def _explained(step: _Step, logits: Tensor) -> _Step | None:
+    """Tell mask and bias apart, and see whether they give what the softmax got."""
     import torch
 
-    with torch.no_grad():
-        products = (step.query @ step.key.transpose(-2, -1)) * step.scale
-        if products.numel() != logits.numel():
-            return None
-        products = products.reshape(logits.shape)
-        added = (logits - products).float()
-        masked = logits <= max(MASKED, torch.finfo(logits.dtype).min / 2)
-        rounding = ROUNDING[str(logits.dtype).removeprefix("torch.")]
-        size = torch.where(masked, 0, products.abs() + logits.abs()).amax(-1, keepdim=True).float()
+    products = (step.query.to(logits.dtype) @ step.key.to(logits.dtype).mT) * step.scale
+    if products.numel() != logits.numel():
+        return None
+    products = products.reshape(logits.shape)
+    added = (logits - products).float()
+    masked = logits <= max(MASKED, torch.finfo(logits.dtype).min / 2)
+    size = torch.where(masked, 0, (products.abs() + logits.abs()).float()).amax(-1, keepdim=True)
+    limit = ROUNDING[_precision(step.key)] * size + 1e-30
+
+    def is_nothing(left: Tensor) -> bool:
         # A row may be shifted as a whole, by its largest score: its weights stay.
-        shift = torch.where(masked, -torch.inf, added).amax(-1, keepdim=True)
-        shift = torch.where(shift.isinf(), 0, shift)
-        shifted = torch.where(masked, 0, added - shift)
-        if bool((shifted.abs() <= rounding * size + 1e-30).all()):
-            added = torch.zeros_like(added)
-        hidden = torch.where(logits.isneginf(), -torch.inf, torch.finfo(torch.float32).min)
-        return torch.where(masked, hidden.float(), added)
+        shift = torch.where(masked, -torch.inf, left).amax(-1, keepdim=True).nan_to_num(neginf=0)
+        return bool((torch.where(masked, 0, left - shift).abs() <= limit).all())
+
+    plain = is_nothing(added)
+    trusted = step.trusted and (
+        plain
+        or (step.bias is not None and is_nothing(added - step.bias.reshape(logits.shape).float()))
+    )
+    if plain and not bool(masked.any()):
+        return replace(step, added=None, trusted=trusted)
+    hidden = torch.where(logits.isneginf(), -torch.inf, torch.finfo(torch.float32).min).float()
+    kept = torch.where(masked, hidden, torch.zeros_like(added) if plain else added)
+    return replace(step, added=kept, trusted=trusted)
 
 
-def _seen(step: _Step, weights: Tensor, value: Tensor, modules: tuple[Any, ...]) -> SeenCall:
+def _precision(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _seen(step: _Step, left: Tensor, value: Tensor, modules: tuple[Any, ...]) -> SeenCall:
     """Give all tensors the leading axes (B, H)."""
-    assert step.added is not None  # noqa: S101 - set with the stage
-    assert step.weights is not None  # noqa: S101
+    import torch
+
+    assert step.weights is not None  # noqa: S101 - set with the stage
     # Heads folded into the batch on the way are unfolded where they were told apart.
-    shapes = [x.shape[:-2] for x in (step.weights, weights, value)]
-    lead = max(shapes, key=len)
+    lead = max((x.shape[:-2] for x in (step.weights, left, value)), key=len)
+    # Groups of query heads that share a key: two axes of heads.
+    grouped = len(lead) == 5 - 2 and step.key.dim() == 5 and step.key.shape[2] == 1
 
     def four(x: Tensor) -> Tensor:
         same = x.shape[:-2].numel() == lead.numel()
         whole = x.reshape(*lead, *x.shape[-2:]) if same else x.expand(*lead, -1, -1)
         if whole.dim() > 4:
-            return whole.flatten(0, -4)
+            return whole.flatten(1, 2) if grouped else whole.flatten(0, -4)
         return whole[(None,) * (4 - whole.dim())] if whole.dim() != 3 else whole.unsqueeze(1)
 
+    weights, mixed = four(step.weights), four(left)
+    # Weights that were mixed or replaced between the softmax and the values are those that count.
+    near = max(1e-3, ROUNDING[_precision(left)])
+    changed = not step.dropped and not torch.allclose(mixed.float(), weights.float(), atol=near)
     return SeenCall(
         modules,
         four(step.query),
         four(step.key),
         four(value),
-        mask=four(step.added),
+        mask=None if step.added is None else four(step.added),
         scale=step.scale,
-        weights=four(step.weights),
+        weights=mixed if changed else weights,
+        trusted=step.trusted and not changed,
     )
 
 
@@ -233,6 +302,11 @@ def _functions() -> dict[str, frozenset[Any]]:
         "softmax": frozenset({functional.softmax, torch.softmax, tensor.softmax}),
         "exp": frozenset({torch.exp, tensor.exp}),
         "sum": frozenset({torch.sum, tensor.sum}),
+        "dropout": frozenset({functional.dropout, torch.dropout}),
+        "add": frozenset(
+            {torch.add, tensor.add, tensor.add_, tensor.__add__, tensor.__iadd__, tensor.__radd__}
+        ),
+        "sub": frozenset({torch.sub, tensor.sub, tensor.sub_, tensor.__sub__, tensor.__isub__}),
         "mul": frozenset(
             {torch.mul, tensor.mul, tensor.mul_, tensor.__mul__, tensor.__imul__, tensor.__rmul__}
         ),

@@ -24,19 +24,35 @@ class Product:
         The letters of an einsum: left, right, result.
     scale : float
         What the product is multiplied by at once.
+    added : tensor or None
+        What is added to it at once.
     """
 
     left: Tensor
     right: Tensor
     equation: tuple[str, str, str] | None = None
     scale: float = 1.0
+    added: Tensor | None = None
 
     @property
     def activations(self) -> bool:
-        """Whether both sides are numbers of this run: a parameter's product is a linear layer."""
+        """Whether the right side is of this run; by a parameter or its view it is a linear layer.
+
+        On the left a parameter may stand: learned queries.
+        """
         from torch.nn import Parameter
 
-        return not isinstance(self.right, Parameter)
+        base = self.right._base if self.right._base is not None else self.right  # noqa: SLF001 - torch has no public way
+        return not isinstance(base, Parameter)
+
+    @property
+    def mixes_values(self) -> bool:
+        """Whether weights (…, T, S) on the left are summed over S, and over nothing else."""
+        if self.equation is None:
+            return True
+        weights, value, made = self.equation
+        row, column = weights[-2], weights[-1]
+        return column in value and column not in made and row in made and row not in value
 
     def query_and_key(self) -> tuple[Tensor | None, Tensor | None]:
         """Return (…, T, D) and (…, S, D), or None twice where this can't be their scores."""
@@ -53,6 +69,8 @@ class Product:
         if any(len(found) != 1 for found in sides.values()) or sides[rows] == sides[columns]:
             return None, None
         lead = made[:-2]
+        if not set(lead) <= set(one) | set(other):
+            return None, None
         query = _arranged(operands[sides[rows][0]], sides[rows][0], lead, rows)
         key = _arranged(operands[sides[columns][0]], sides[columns][0], lead, columns)
         return query, key
@@ -67,7 +85,7 @@ class Product:
 
 def _arranged(tensor: Tensor, letters: str, lead: str, kept: str) -> Tensor:
     """Bring an operand's axes into the order lead, kept, all others together as one."""
-    others = [letter for letter in letters if letter not in lead and letter != kept]
+    others = sorted(letter for letter in letters if letter not in lead and letter != kept)
     shared = [letter for letter in lead if letter in letters]
     moved = tensor.permute([letters.index(letter) for letter in (*shared, kept, *others)])
     whole = moved.flatten(len(shared) + 1) if others else moved.unsqueeze(-1)
@@ -114,14 +132,17 @@ def _bmm(input: Tensor, mat2: Tensor, **_: Any) -> Product:  # noqa: A002 - torc
 
 
 def _baddbmm(
-    input: Tensor,  # noqa: A002, ARG001 - torch's signature; what is added is found at the softmax
+    input: Tensor,  # noqa: A002 - torch's signature
     batch1: Tensor,
     batch2: Tensor,
     *,
+    beta: float = 1.0,
     alpha: float = 1.0,
     **_: Any,
 ) -> Product:
-    return Product(batch1, batch2, scale=float(alpha))
+    # With beta 0 torch does not read the input, whatever it holds.
+    added = None if float(beta) == 0 else input * beta
+    return Product(batch1, batch2, scale=float(alpha), added=added)
 
 
 def _einsum(equation: Any, *operands: Any) -> Product | None:

@@ -80,10 +80,21 @@ class Recorder:
             self.unwanted.append(layer)
             return
         # One capture that can't keep a call must not keep it from the others around it.
+        stored = self.budget.stored
         try:
             self.trace.append(self._store(seen, layer, index))
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, TypeError) as error:
+            self.budget.stored = stored
             self.left_out.setdefault(str(error), layer)
+
+    def wants(self, modules: tuple[nn.Module, ...]) -> bool:
+        """Whether a call in these modules is of this model, and of a layer that is wanted.
+
+        True for an unwanted layer of the model too while nothing else was seen: its name is told
+        when nothing is captured.
+        """
+        layer = self._layer(modules)
+        return layer is not None
 
     def leave_out(self, modules: tuple[nn.Module, ...], reason: str) -> None:
         """Remember a call that can't be recorded, to be told when the capture ends."""
@@ -154,8 +165,12 @@ class Recorder:
                 raise ValueError("query and key must be finite; they hold nan or inf")
             return call
         rows = np.unique(np.linspace(0, call.query_len - 1, CHECKED_ROWS).round().astype(int))
-        if seen.trusted and _agrees(call, seen.weights, rows, half=self.half):
+        # Scores in 16 bits are often given to a softmax in 32.
+        precision = TOLERANCE[str(seen.query.dtype).removeprefix("torch.")]
+        precision = max(precision, TOLERANCE["float16"] if self.half else 0)
+        if seen.trusted and _agrees(call, seen.weights, rows, precision):
             return call
+        self.budget.stored -= call.query.nbytes + call.key.nbytes
         dtype = _half_or_float(half=self.half)
         self.budget.take(seen.weights.numel() * dtype.itemsize, call.layer)
         weights = _copy(seen.weights, dtype)
@@ -170,7 +185,9 @@ class Recorder:
         )
 
 
-def _agrees(call: AttentionCall, weights: Tensor, rows: NDArray[np.integer], *, half: bool) -> bool:
+def _agrees(
+    call: AttentionCall, weights: Tensor, rows: NDArray[np.integer], precision: float
+) -> bool:
     """Whether weights recomputed from what is stored are the model's, on some rows of each head."""
     import torch
 
@@ -192,7 +209,7 @@ def _agrees(call: AttentionCall, weights: Tensor, rows: NDArray[np.integer], *, 
         )
     except ValueError:  # scores beyond float32
         return False
-    limit = max(TOLERANCE[str(weights.dtype).removeprefix("torch.")], 5e-3 if half else 0)
+    limit = max(TOLERANCE[str(weights.dtype).removeprefix("torch.")], precision)
     # A nan of the model's own is a difference, too.
     return bool(np.abs(again.weights - own.to("cpu", torch.float32).numpy()).max() <= limit)
 
@@ -206,7 +223,7 @@ def _kind(
     """
     if CROSS.search(layer) or query_len > key_len:
         return "cross"
-    open_to_all = mask is None and causal == "none"
+    open_to_all = causal == "none" and (mask is None or mask.shape[-2] == 1)
     return "cross" if 1 < query_len < key_len and open_to_all else "self"
 
 

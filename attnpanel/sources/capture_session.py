@@ -16,6 +16,7 @@ from attnpanel.sources.capture_seen import running_modules
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from torch import nn
     from torch.overrides import TorchFunctionMode
 
     from attnpanel.sources.capture_recorder import Recorder
@@ -51,10 +52,15 @@ def report(make: Callable[[], SeenCall]) -> None:
         seen = make()
         for recorder in _thread.recorders:
             recorder.record(seen)
-    except (ValueError, RuntimeError, IndexError) as error:
+    except (ValueError, RuntimeError, IndexError, TypeError) as error:
         modules = running_modules()
         for recorder in _thread.recorders:
             recorder.leave_out(modules, str(error))
+
+
+def wanted(modules: tuple[nn.Module, ...]) -> bool:
+    """Whether any capture of this thread wants a call made in these modules."""
+    return any(recorder.wants(modules) for recorder in _thread.recorders)
 
 
 def rehearsing() -> bool:

@@ -17,6 +17,7 @@ from attnpanel.sources.capture_session import (
     rehearsal,
     rehearsing,
     report,
+    wanted,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def make_watcher() -> Handler:
     """Make what runs a torch function, and reports it if it computes attention."""
-    by_hand = ByHand()
+    by_hand = ByHand(wanted)
 
     def see(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from torch.nn import functional
@@ -43,12 +44,29 @@ def make_watcher() -> Handler:
         if func is functional.scaled_dot_product_attention:
             report(lambda: _sdpa(*args, **kwargs))
         else:
-            written = by_hand.see(func, args, kwargs, result)
-            if written is not None:
-                report(written)
+            _follow(by_hand, func, args, kwargs, result)
         return result
 
     return see
+
+
+def _follow(
+    by_hand: ByHand,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    result: Any,
+) -> None:
+    """See whether the model writes attention out; whatever it writes, it must run on."""
+    try:
+        written = by_hand.see(func, args, kwargs, result)
+    except Exception as error:  # noqa: BLE001 - meta and traced tensors, odd shapes and dtypes
+        modules = running_modules()
+        for recorder in recorders():
+            recorder.leave_out(modules, f"{type(error).__name__}: {error}")
+        return
+    if written is not None:
+        report(written)
 
 
 def _sdpa(

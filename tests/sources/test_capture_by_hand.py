@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -175,8 +177,9 @@ def test_attention_in_any_spelling_gives_its_own_weights(spelling):
     (call,) = trace.calls
     assert call.layer == "Written"
     assert call.kind == "self"
-    # Recomputed from query and key, not a copy of the model's weights.
+    # Recomputed from query and key, not a copy of the model's weights in some form.
     assert call.recorded_weights is None
+    assert (call.bias is not None) == (spelling in {folded_baddbmm, position_bias})
     np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=ATOL)
 
 
@@ -215,7 +218,95 @@ def test_capped_scores_are_stored_as_the_models_own_weights():
     trace, own = ran(capped)
 
     (call,) = trace.calls
+    assert call.recorded_weights is not None
     np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=ATOL)
+
+
+def test_weights_that_are_mixed_after_the_softmax_are_those_that_count():
+    def talking(q, k, v):
+        weights = (q @ k.transpose(-2, -1)).softmax(-1)
+        mixed = weights.roll(1, dims=1)  # each head talks for another
+        return mixed @ v, mixed
+
+    trace, own = ran(talking)
+
+    (call,) = trace.calls
+    assert call.recorded_weights is not None
+    np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=ATOL)
+
+
+def test_a_softmax_that_two_products_read_is_one_call():
+    def twice(q, k, v):
+        weights = (q @ k.transpose(-2, -1) / math.sqrt(D)).softmax(-1)
+        return weights @ v + weights @ q, weights
+
+    trace, _ = ran(twice)
+
+    assert len(trace.calls) == 1
+
+
+def test_nothing_of_the_model_is_kept_alive():
+    kept = []
+
+    def watched(q, k, v):
+        scores = q @ k.transpose(-2, -1)
+        weights = scores.softmax(-1)
+        kept.extend(weakref.ref(one) for one in (scores, weights))
+        return weights @ v, weights
+
+    model = Written(watched)
+    with capture(model):
+        model(torch.randn(B, T, H * D))
+        model.weights = None
+        gc.collect()
+        assert [one() for one in kept] == [None, None]
+
+
+def test_cross_attention_of_other_lengths():
+    class Cross(nn.Module):
+        def forward(self, q, k, v):
+            self.weights = (q @ k.mT / math.sqrt(D)).softmax(-1)
+            return self.weights @ v
+
+    model = Cross()
+    q, k, v = (torch.randn(B, H, length, D) for length in (T, 11, 11))
+    with capture(model) as trace:
+        model(q, k, v)
+
+    (call,) = trace.calls
+    assert (call.kind, call.query_len, call.key_len) == ("cross", T, 11)
+    own = model.weights.reshape(-1, T, 11).numpy()
+    np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=ATOL)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_whose_softmax_is_in_float32_are_recomputed(dtype):
+    class Half(nn.Module):
+        def forward(self, q, k, v):
+            scores = (q @ k.mT / math.sqrt(D)).masked_fill(~CAUSAL, torch.finfo(dtype).min)
+            self.weights = scores.softmax(-1, dtype=torch.float32)
+            return self.weights.to(dtype) @ v
+
+    model = Half()
+    torch.manual_seed(3)
+    with capture(model) as trace:
+        model(*(torch.randn(B, H, T, D, dtype=dtype) for _ in range(3)))
+
+    (call,) = trace.calls
+    assert call.recorded_weights is None
+    assert call.causal == "top_left"
+    own = model.weights.reshape(-1, T, T).numpy()
+    # Scores of size 3 rounded to 8 bits of precision.
+    np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=2e-2)
+
+
+def test_what_cannot_be_read_leaves_the_model_running():
+    model = Written(matmul).to("meta")
+    with pytest.warns(UserWarning, match="not recorded"), capture(model) as trace:
+        made = model(torch.randn(B, T, H * D, device="meta"))
+
+    assert made.shape == (B, T, H * D)
+    assert trace.calls == ()
 
 
 def test_a_classifier_or_a_gate_is_no_attention():
@@ -226,7 +317,8 @@ def test_a_classifier_or_a_gate_is_no_attention():
             self.experts = nn.Parameter(torch.randn(4, H * D))
 
         def forward(self, x):
-            return (x @ self.gate).softmax(-1) @ self.experts
+            routed = (x @ self.gate).softmax(-1) @ self.experts
+            return routed + (x @ self.experts.T).softmax(-1) @ self.gate.T
 
     model = Gated()
     with pytest.warns(UserWarning, match="no attention"), capture(model) as trace:
