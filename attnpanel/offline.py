@@ -36,7 +36,7 @@ LICENCE_WORDS = re.compile("licen[cs]e|copyright", re.IGNORECASE)
 # What a reader sees while the libraries unpack on a slow machine, and for good where they can't.
 OPENING = (
     "This report is drawn by JavaScript. If nothing else appears: allow JavaScript for this file, "
-    "or open it in a browser of 2023 or later (Chrome or Edge 80, Firefox 113, Safari 16.4)."
+    "or open it in a browser of 2023 or later (Chrome or Edge 93, Firefox 113, Safari 16.4)."
 )
 OPENING_CSS = """
 #attnpanel-opening { margin: 2em; font: 16px/1.5 system-ui, sans-serif; color: #667085;

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (MeasurementError, ValueError, OSError) as error:
+    except (MeasurementError, ImportError, ArithmeticError, ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except Interrupted as stopped:

@@ -207,6 +207,14 @@ class BenchRun:
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"{what} must be there once each; got some twice")
+        uncertified = {
+            (one.implementation, one.case)
+            for one in self.agreements
+            if one.verdict != "pass" or one.basis == "fake"
+        }
+        for timing in self.timings:
+            if timing.wall_s and (timing.implementation, timing.case) in uncertified:
+                raise ValueError("what has not passed its certificate has no time")
         rows = {(one.implementation, one.case) for one in self.agreements}
         rows |= {(one.implementation, one.case) for one in self.timings}
         for name, case in sorted(rows):

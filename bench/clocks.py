@@ -48,13 +48,16 @@ class CpuClock:
         wall, cpu = [], []
         for _ in range(count):
             self._synchronize()
-            cpu_before = time.process_time() + cpu_seconds_of(children)
+            cpu_before = cpu_seconds_of(children) + time.process_time()
             before = time.perf_counter()
             for _ in range(calls):
                 call()
             self._synchronize()
             wall.append((time.perf_counter() - before) / calls)
-            cpu.append((time.process_time() + cpu_seconds_of(children) - cpu_before) / calls)
+            used = time.process_time() + cpu_seconds_of(children) - cpu_before
+            cpu.append(
+                max(used, 0.0) / calls
+            )  # a thread of a child that ended takes its seconds along
         return tuple(wall), tuple(cpu)
 
 

@@ -203,7 +203,7 @@ def make_plan(
         certified=only,
         timed=() if certify_only else tuple(timed.values()),
         implementations=_chosen(preset, implementations),
-        threads=threads or preset.threads,
+        threads=preset.threads if threads is None else threads,
         rounds=preset.rounds,
         samples_per_round=preset.samples_per_round,
         row_budget_s=preset.row_budget_s,

@@ -159,6 +159,7 @@ class Record:
                 tuple(case.name for case in run.cases),
                 tuple(case.name for case in plan.cases),
             ),
+            "CUDA graphs": ("cuda graphs" in run.machine, plan.cuda_graphs),
             **{
                 name: (getattr(run.environment, name), getattr(here, name))
                 for name in ("cpu_model", "cores", "python", "versions", "commit")

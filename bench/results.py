@@ -185,7 +185,8 @@ def build(kind: Any, content: Any, where: str) -> Any:
     if kind is float:
         # JSON has one kind of number, so 4 is a time too; it has no NaN, but Python reads one.
         number = isinstance(content, (int, float)) and not isinstance(content, bool)
-        return _expect(number and math.isfinite(content), "a finite number", content, where)
+        finite = number and math.isfinite(content)
+        return float(_expect(finite, "a finite number", content, where))
     # Python's True is an int.
     fits = isinstance(content, kind) and (kind is bool or not isinstance(content, bool))
     return _expect(fits, f"of type {kind.__name__}", content, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ SAMPLE_S = 0.05
 DATASHEETS = {
     "H200": "H200 SXM datasheet: 989 TFLOP/s bfloat16 (dense), 67 TFLOP/s float32, 4.8 TB/s",
     "H100 PCIe": "H100 PCIe datasheet: 756 TFLOP/s bfloat16 (dense), 51 TFLOP/s float32, 2.0 TB/s",
+    "H100 NVL": "H100 NVL datasheet: 835 TFLOP/s bfloat16 (dense), 60 TFLOP/s float32, 3.9 TB/s",
     "H100": "H100 SXM datasheet: 989 TFLOP/s bfloat16 (dense), 67 TFLOP/s float32, 3.35 TB/s",
     "A100": "A100 SXM datasheet: 312 TFLOP/s bfloat16 (dense), 19.5 TFLOP/s float32, 2.0 TB/s",
     "L4": "L4 datasheet: 121 TFLOP/s bfloat16 (dense), 30.3 TFLOP/s float32, 0.3 TB/s",
@@ -37,7 +39,10 @@ def flops(request: Request) -> int:
 
     ``2·D`` and ``2·Dv`` for each query and key that sees it; the softmax is not counted.
     """
-    pairs = sum(seen_pairs(request, entry) for entry in range(request.batch))
+    if request.pad_lens is None:  # all entries see alike, and there may be any number of them
+        pairs = request.batch * seen_pairs(request, 0)
+    else:
+        pairs = sum(seen_pairs(request, entry) for entry in range(request.batch))
     return 2 * pairs * request.heads * (request.head_dim + request.value_dim)
 
 
@@ -199,5 +204,11 @@ def _datasheet(device: str) -> str | None:
         return None
     import torch
 
-    name = torch.cuda.get_device_name()
-    return next((words for part, words in DATASHEETS.items() if part in name), None)
+    return datasheet_of(torch.cuda.get_device_name())
+
+
+def datasheet_of(name: str) -> str | None:
+    """Return the maker's figures of a GPU by its name; None for one that is not in the table."""
+    # Whole words: an L40S is no L4, a GH200 no H200.
+    found = (words for part, words in DATASHEETS.items() if re.search(rf"\b{part}\b", name))
+    return next(found, None)

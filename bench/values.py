@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypedDict
+import math
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import numpy as np
 
@@ -33,8 +34,8 @@ class Errors(TypedDict):
     max_ratio: float | None
     median_ratio: float | None
     worst: tuple[int, ...] | None
-    mean_signed_error: float
-    max_abs_error: float
+    mean_signed_error: float | None
+    max_abs_error: float | None
     relative_frobenius: float | None
     nonfinite_mismatches: int
 
@@ -52,16 +53,22 @@ def errors(trial: Trial) -> Errors | None:
     mismatches = int(seeing.sum() - judged.sum())
     return Errors(
         # Beside a nan or inf the largest finite ratio would mislead.
-        max_ratio=None if mismatches else float(ratio.max()),
-        median_ratio=None if mismatches else float(np.median(ratio[judged])),
+        max_ratio=None if mismatches else _finite(ratio.max()),
+        median_ratio=None if mismatches else _finite(np.median(ratio[judged])),
         worst=None if mismatches else first_largest(ratio),
-        mean_signed_error=float(error[judged].mean()),
-        max_abs_error=float(np.abs(error).max()),
+        mean_signed_error=_finite(error[judged].mean()),
+        max_abs_error=_finite(np.abs(error).max()),
         relative_frobenius=(
-            float(np.linalg.norm(error[judged].astype(np.float64)) / size) if size else None
+            _finite(np.linalg.norm(error[judged].astype(np.float64)) / size) if size else None
         ),
         nonfinite_mismatches=mismatches,
     )
+
+
+def _finite(number: Any) -> float | None:
+    """A number as a file can hold it: a wrong kernel's may be beyond every float."""
+    plain = float(number)
+    return plain if math.isfinite(plain) else None
 
 
 def output(trial: Trial) -> Check:
@@ -146,6 +153,8 @@ def _worse_than_plain(trial: Trial, unit: NDArray[np.floating]) -> str:
         return float(np.median((np.abs(got - trial.reference.output) / unit)[rows]))
 
     plain = max(typical(plain_attention(request, trial.inputs, place)) for place in PLACES)
+    if not math.isfinite(plain):  # plain 16-bit scores overflow here: there is nothing to hold to
+        return ""
     mine, most = typical(trial.output), 2 * plain + NEGLIGIBLE
     if mine <= most:
         return ""

@@ -182,8 +182,8 @@ def device_is_here(device: str) -> bool:
         import torch
     except ImportError:
         return False
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return accelerator is not None and accelerator.type == device
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return here is not None and here.type == device
 
 
 def status_of(error: BaseException) -> Status:

@@ -39,6 +39,8 @@ def head_affinity(trace: Trace, batch: int = 0) -> tuple[list[tuple[int, int]], 
     ----------
     Bhattacharyya, "On a Measure of Divergence between Two Statistical Populations", 1943.
     """
+    if not trace.calls:
+        return [], np.zeros((0, 0))
     first = trace.calls[0]
     count = min(first.query_len, COMPARED_ROWS)
     rows = np.unique(np.linspace(0, first.query_len - 1, count).round().astype(int))
@@ -64,7 +66,8 @@ def rollout(trace: Trace, batch: int = 0, layers: Sequence[int] | None = None) -
     trace : Trace
     batch : int, optional
     layers : sequence of int, optional
-        Places of self-attention calls in the trace; by default all of the first call's length.
+        Places of self-attention calls in the trace; by default all of the first call's length. Of
+        an encoder and a decoder, or of several passes, name those of one.
 
     Returns
     -------
@@ -74,12 +77,14 @@ def rollout(trace: Trace, batch: int = 0, layers: Sequence[int] | None = None) -
     Raises
     ------
     ValueError
-        If a call is no self-attention of one length.
+        If the trace is empty, or a call is no self-attention of one length.
 
     References
     ----------
     Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020, section 3.
     """
+    if not trace.calls:
+        raise ValueError("rollout needs a trace of at least one attention call; got none")
     length = trace.calls[0].query_len
     if layers is None:
         layers = [

@@ -72,7 +72,9 @@ def analyze(trace: Trace, batch: int = 0) -> pd.DataFrame:
     for number, call in zip(trace.layer_numbers, trace.calls, strict=True):
         _, tokens = trace.tokens_of(call, batch)
         for head, shown in enumerate(trace.head_numbers(call)):
-            weights = call.weights(head, batch)
+            # A row that the model left undefined says nothing, and spoils no mean.
+            weights = np.nan_to_num(call.weights(head, batch))
             made = {name: compute(weights, call, tokens) for name, compute in NUMBERS}
             rows.append({"layer": number, "head": shown, "name": call.layer, **made})
-    return pd.DataFrame(rows).set_index(["layer", "head"])
+    columns = ["layer", "head", "name", *(name for name, _ in NUMBERS)]
+    return pd.DataFrame(rows, columns=columns).set_index(["layer", "head"])

@@ -248,8 +248,15 @@ class BrowserExplorer {
       if (run !== this.tiling) return;
       since = performance.now();
     }
-    await applyDrawings([[this.plots.grid, DRAWINGS.grid.draw(trace, state, cache)]], [], look);
+    if (this.left) return;
+    // The outline is where the reader is by now.
+    await applyDrawings([[this.plots.grid, DRAWINGS.grid.draw(trace, { ...state, ...this.shownHead() }, cache)]], [], look);
     this.stale = false;
+  }
+
+  shownHead() {
+    const { layer, head, aggregate } = this.state;
+    return { layer, head, aggregate };
   }
 
   /** Entropy and distance read the whole matrix: when the reader pauses. */
@@ -298,6 +305,17 @@ class BrowserExplorer {
     const limits = bounds(trace, state);
     const words = sliderWords(trace, state);
     this.following = true;
+    try {
+      this.moveWidgets(widgets, { idle, limits, words });
+    } finally {
+      this.following = false;
+    }
+    if (JSON.stringify(idle) !== JSON.stringify(this.idle)) this.write("attn-interaction", { tips: this.tips(idle) });
+    this.idle = idle;
+  }
+
+  moveWidgets(widgets, { idle, limits, words }) {
+    const { state } = this;
     for (const [name, widget] of Object.entries(widgets)) {
       const target = { disabled: name in idle };
       if (SLIDERS.includes(name)) {
@@ -313,9 +331,6 @@ class BrowserExplorer {
       }
       for (const box of this.models.get(`attn-hides-${name}`) ?? []) setIfOther(box, { visible: !(name in idle) });
     }
-    this.following = false;
-    if (JSON.stringify(idle) !== JSON.stringify(this.idle)) this.write("attn-interaction", { tips: this.tips(idle) });
-    this.idle = idle;
   }
 
   /** Each control's label and tooltip: why it is dimmed, or what it does. */

@@ -30,7 +30,7 @@ export function modelsByClass(document) {
 function keepSameStyles() {
   const { prototype } = globalThis.Bokeh.require("core/dom").InlineStyleSheet;
   const { _update: write } = prototype;
-  if (write.name === "writeOther") return;
+  if (typeof write !== "function" || write.name === "writeOther") return;
   prototype._update = function writeOther(css) {
     if (this.el.textContent !== css) write.call(this, css);
   };
@@ -82,8 +82,8 @@ export async function applyDrawings(pairs, moves, look) {
     for (let tick = 0; tick < TAKEN_IN; tick++) await null;
   } finally {
     for (const view of views) view.unpause(true);
+    for (const view of views) view.repaint();
   }
-  for (const view of views) view.repaint();
 }
 
 /** The view that shows a plot; null where it is not on the page, or was never painted. */

@@ -4,6 +4,8 @@
 function shareStyles({ require }) {
   const { InlineStyleSheet, GlobalInlineStyleSheet } = require("core/dom");
   const { DOMComponentView } = require("core/dom_view");
+  // Another Bokeh may have other ways: then its own styles stay.
+  if (typeof InlineStyleSheet.prototype._update !== "function" || !DOMComponentView.prototype.empty) return;
   const { install, uninstall, remove, _update: update } = InlineStyleSheet.prototype;
   const { empty } = DOMComponentView.prototype;
   const shared = new Map();
@@ -17,10 +19,17 @@ function shareStyles({ require }) {
     if (!shared.has(text)) shared.set(text, construct(text));
     return shared.get(text);
   };
+  /** Puts other sheets in the place of a style's; a root may hold the same sheet for two styles. */
+  const exchange = ({ root, sheet }, ...others) => {
+    const sheets = [...root.adoptedStyleSheets];
+    const at = sheets.lastIndexOf(sheet);
+    if (at >= 0) sheets.splice(at, 1, ...others);
+    root.adoptedStyleSheets = sheets;
+  };
   /** Takes a style out of the root it is in; false where it is in none. */
   const release = (style) => {
     if (!style.root) return false;
-    style.root.adoptedStyleSheets = style.root.adoptedStyleSheets.filter((sheet) => sheet !== style.sheet);
+    exchange(style);
     style.root = null;
     return true;
   };
@@ -33,10 +42,10 @@ function shareStyles({ require }) {
       }
       release(this);
       // One that is empty is written later, for this root alone.
-      this.own ??= this.css === "" ? construct("") : null;
-      this.sheet = this.own ?? share(this.css);
+      if (!this.own && this.css === "") this.own = construct("");
+      this.sheet = this.own || share(this.css);
       this.root = root;
-      root.adoptedStyleSheets = [...root.adoptedStyleSheets.filter((sheet) => sheet !== this.sheet), this.sheet];
+      root.adoptedStyleSheets = [...root.adoptedStyleSheets, this.sheet];
     },
     uninstall() {
       if (!release(this)) uninstall.call(this);
@@ -49,8 +58,7 @@ function shareStyles({ require }) {
       if (this.own) this.own.replaceSync(css);
       else if (this.root) {
         this.own = construct(css);
-        const sheets = this.root.adoptedStyleSheets;
-        this.root.adoptedStyleSheets = sheets.map((sheet) => (sheet === this.sheet ? this.own : sheet));
+        exchange(this, this.own);
         this.sheet = this.own;
       }
     },

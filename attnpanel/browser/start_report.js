@@ -30,8 +30,8 @@
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
 
   await parsed;
-  if (typeof DecompressionStream === "undefined") {
-    say("This browser is too old for this report: open it in Chrome or Edge 80, Firefox 113, Safari 16.4 or newer.");
+  if (typeof DecompressionStream === "undefined" || typeof Object.hasOwn === "undefined") {
+    say("This browser is too old for this report: open it in Chrome or Edge 93, Firefox 113, Safari 16.4 or newer.");
     return;
   }
   if (!document.getElementById("attnpanel-end")) {

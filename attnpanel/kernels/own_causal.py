@@ -1,4 +1,4 @@
-"""Whether a call's mask is the causal one that many frameworks have built in, without a matrix."""
+"""Whether an implementation may use its own causal option instead of the mask it is handed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ if TYPE_CHECKING:
     from attnpanel.kernels.request import Inputs, Request
 
 
-def is_top_left_causal(inputs: Inputs, request: Request) -> bool:
-    """Whether query i sees the keys up to i, no more and no fewer.
+def mask_is_the_requests(inputs: Inputs, request: Request) -> bool:
+    """Whether the mask handed over is the one that the request's words describe.
 
-    The mask itself is looked at: inputs may come with another one than the request names.
+    Only then may an implementation use its own causal option or mask function instead.
     """
-    if request.mask != "causal" or inputs.mask is None:
-        return False
-    top_left = request.align == "top_left" or request.query_len == request.key_len
     visible = request.visible()
-    return top_left and visible is not None and np.array_equal(inputs.mask, visible)
+    if visible is None or inputs.mask is None:
+        return visible is None and inputs.mask is None
+    return np.array_equal(inputs.mask, visible)
+
+
+def starts_top_left(request: Request) -> bool:
+    """Whether the request asks that query i sees the keys up to i, no more and no fewer."""
+    return request.mask == "causal" and (
+        request.align == "top_left" or request.query_len == request.key_len
+    )
+
+
+def is_top_left_causal(inputs: Inputs, request: Request) -> bool:
+    """Whether query i sees the keys up to i, in words and in the mask that is there."""
+    return starts_top_left(request) and mask_is_the_requests(inputs, request)

@@ -12,6 +12,7 @@ from attnpanel.masks import Align, MaskName, make_mask
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MOST = 2**31 - 1  # far above any size, far below where a product of sizes is no number any more
 DType = Literal["float64", "float32", "float16", "bfloat16"]
 
 
@@ -68,8 +69,8 @@ class Request:
 
     def __post_init__(self) -> None:
         sizes = {field.name: getattr(self, field.name) for field in fields(self)[:7]}
-        if any(isinstance(size, bool) or size < 1 for size in sizes.values()):
-            raise ValueError(f"sizes must be integers of at least 1; got {sizes}")
+        if any(isinstance(size, bool) or not 1 <= size <= MOST for size in sizes.values()):
+            raise ValueError(f"sizes must be integers from 1 to {MOST}; got {sizes}")
         if self.heads % self.kv_heads:
             raise ValueError(
                 f"heads must be a multiple of kv_heads; got {self.heads} and {self.kv_heads}"
@@ -88,6 +89,11 @@ class Request:
                 f"pad_lens must hold one length for each of {self.batch} batch entries; "
                 f"got {self.pad_lens}"
             )
+        longest = max(self.query_len, self.key_len) if self.mask == "padding" else self.key_len
+        if any(not 0 <= pad_len <= longest for pad_len in self.pad_lens or ()):
+            raise ValueError(f"pad_lens must be from 0 to {longest}; got {self.pad_lens}")
+        if self.window is not None and not 1 <= self.window <= MOST:
+            raise ValueError(f"window must be from 1 to {MOST}; got {self.window}")
         if (self.window is not None) != (self.mask == "window"):
             raise ValueError(
                 "window goes with the mask window, and only with it; "

@@ -11,13 +11,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.kernels.implementation import Implementation, RawResult
+from attnpanel.kernels.own_causal import mask_is_the_requests
 from attnpanel.kernels.torch_inputs import (
     DEVICES,
     DTYPES,
     cannot_compile,
     cannot_run,
     compiled,
-    mask_is_the_requests,
     mask_rule,
     torch_inputs,
 )

@@ -12,13 +12,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from attnpanel.kernels.reasons import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -122,17 +121,6 @@ def additive_mask(
     )
 
 
-def mask_is_the_requests(inputs: Inputs, request: Request) -> bool:
-    """Whether the mask handed over is the one that the request's words describe.
-
-    Only then may an implementation use its own causal option or mask function instead.
-    """
-    visible = request.visible()
-    if visible is None or inputs.mask is None:
-        return visible is None and inputs.mask is None
-    return np.array_equal(inputs.mask, visible)
-
-
 def mask_rule(request: Request, device: torch.device) -> PositionRule:
     """The request's mask, other than none, as a rule about positions: make_mask's, in torch."""
     import torch
@@ -213,9 +201,10 @@ def _torch_version() -> tuple[int, int]:
 
 
 def _is_here(request: Request) -> bool:
+    if request.device == "cpu":
+        return True
     import torch
 
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return request.device == "cpu" or (
-        accelerator is not None and accelerator.type == request.device
-    )
+    # torch.accelerator is of 2.6, its options are newer.
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return here is not None and here.type == request.device

@@ -13,11 +13,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from attnpanel.kernels.implementation import Implementation, RawResult
+from attnpanel.kernels.own_causal import mask_is_the_requests
 from attnpanel.kernels.torch_inputs import (
     DEVICES,
     DTYPES,
     cannot_run,
-    mask_is_the_requests,
     torch_inputs,
 )
 from attnpanel.kernels.torch_ring_rule import BlockRule

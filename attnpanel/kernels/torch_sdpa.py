@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from attnpanel.kernels.implementation import Implementation, RawResult
+from attnpanel.kernels.own_causal import mask_is_the_requests, starts_top_left
 from attnpanel.kernels.request import Inputs
 from attnpanel.kernels.torch_inputs import (
     DEVICES,
@@ -21,7 +22,6 @@ from attnpanel.kernels.torch_inputs import (
     SIXTEEN_BITS,
     additive_mask,
     cannot_run,
-    mask_is_the_requests,
     torch_inputs,
 )
 
@@ -84,8 +84,7 @@ def _mask(tensors: TorchInputs, request: Request) -> torch.Tensor | None:
 
 def _own_causal(request: Request) -> bool:
     """Whether is_causal says what the request asks; torch takes no mask beside it."""
-    diagonal = request.align == "top_left" or request.query_len == request.key_len
-    return request.mask == "causal" and diagonal and not request.bias
+    return starts_top_left(request) and not request.bias
 
 
 def _refusal(backend: Backend, request: Request) -> str | None:

@@ -13,7 +13,15 @@ class CaptureBudgetError(MemoryError):
 
 
 def free_bytes() -> int | None:
-    """Return the memory that can be had without swapping; None where the system tells none."""
+    """Return the memory that this process can still have; None where the system tells none.
+
+    On Linux: what can be had without swapping, and within a container no more than its limit.
+    """
+    found = [one for one in (_free_of_the_machine(), _free_of_the_container()) if one is not None]
+    return min(found, default=None)
+
+
+def _free_of_the_machine() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -22,13 +30,25 @@ def free_bytes() -> int | None:
     return int(found[0][1]) * 1024 if found else None
 
 
+def _free_of_the_container() -> int | None:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        most, used = (
+            (folder / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current")
+        )
+        return int(most) - int(used)
+    except (OSError, ValueError):  # no control group, or no limit: "max"
+        return None
+
+
 class Budget:
     """Counts what a capture stores.
 
     Parameters
     ----------
     max_bytes : int or None
-        None is half of the memory that is free now, or no limit where the system tells none.
+        None is half of the memory that is free now; without a limit where the system tells none,
+        as on macOS and Windows.
     """
 
     def __init__(self, max_bytes: int | None) -> None:

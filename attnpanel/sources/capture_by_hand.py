@@ -66,14 +66,15 @@ class ByHand:
 
     Parameters
     ----------
-    wanted : function of modules
-        Whether a call in these modules, innermost first, is wanted: what is not is not read.
+    owned : function of modules
+        Whether a call in these modules, innermost first, is of a model that is captured: no other
+        is read.
     """
 
-    def __init__(self, wanted: Callable[[tuple[Any, ...]], bool]) -> None:
+    def __init__(self, owned: Callable[[tuple[Any, ...]], bool]) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
 
-        self._wanted = wanted
+        self._owned = owned
         self._steps: Any = WeakTensorKeyDictionary()
         # A softmax that several products read is one attention: that of the first.
         self._told: Any = WeakTensorKeyDictionary()
@@ -155,7 +156,7 @@ class ByHand:
         other = args[1 - at] if isinstance(at, int) and at < 2 and len(args) == 2 else None
         if step.stage == "scores" and func in known["softmax"] | known["exp"]:
             whole = func in known["exp"] or _over_last(args, kwargs, before)
-            if not whole or result is before or not self._wanted(running_modules()):
+            if not whole or result is before or not self._owned(running_modules()):
                 return None
             made = _explained(step, before)
             if made is None or func in known["exp"]:

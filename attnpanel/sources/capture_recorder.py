@@ -87,14 +87,9 @@ class Recorder:
             self.budget.stored = stored
             self.left_out.setdefault(str(error), layer)
 
-    def wants(self, modules: tuple[nn.Module, ...]) -> bool:
-        """Whether a call in these modules is of this model, and of a layer that is wanted.
-
-        True for an unwanted layer of the model too while nothing else was seen: its name is told
-        when nothing is captured.
-        """
-        layer = self._layer(modules)
-        return layer is not None
+    def owns(self, modules: tuple[nn.Module, ...]) -> bool:
+        """Whether a call in these modules, innermost first, is this model's."""
+        return self._layer(modules) is not None
 
     def leave_out(self, modules: tuple[nn.Module, ...], reason: str) -> None:
         """Remember a call that can't be recorded, to be told when the capture ends."""

@@ -58,9 +58,9 @@ def report(make: Callable[[], SeenCall]) -> None:
             recorder.leave_out(modules, str(error))
 
 
-def wanted(modules: tuple[nn.Module, ...]) -> bool:
-    """Whether any capture of this thread wants a call made in these modules."""
-    return any(recorder.wants(modules) for recorder in _thread.recorders)
+def owned(modules: tuple[nn.Module, ...]) -> bool:
+    """Whether a call in these modules is of a model that is being captured in this thread."""
+    return any(recorder.owns(modules) for recorder in _thread.recorders)
 
 
 def rehearsing() -> bool:

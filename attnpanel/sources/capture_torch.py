@@ -12,12 +12,12 @@ from attnpanel.sources.capture_seen import SeenCall, running_modules
 from attnpanel.sources.capture_session import (
     Patch,
     listen,
+    owned,
     paused,
     recorders,
     rehearsal,
     rehearsing,
     report,
-    wanted,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def make_watcher() -> Handler:
     """Make what runs a torch function, and reports it if it computes attention."""
-    by_hand = ByHand(wanted)
+    by_hand = ByHand(owned)
 
     def see(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from torch.nn import functional

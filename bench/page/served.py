@@ -39,6 +39,7 @@ class BenchPage:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._made = 0
         kept, self._problems = runs_in(folder)
         self._runs = {_label(name, run): run for name, run in kept.items()}
         self._choice = pn.widgets.Select(
@@ -66,7 +67,8 @@ class BenchPage:
 
     def _add(self, run: BenchRun) -> None:
         """Show a run made on this page, and keep it among the others while the page is open."""
-        label = _label("just now", run)
+        self._made += 1
+        label = _label(f"just now, run {self._made} of this page", run)
         self._runs = {label: run, **self._runs}
         self._choice.param.update(options=list(self._runs), value=label, visible=True)
 

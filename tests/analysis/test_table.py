@@ -62,3 +62,10 @@ def test_a_part_keeps_the_numbers_of_the_whole():
     table = made().select(layers=[1], heads=[2, 3]).analyze()
 
     assert list(table.index) == [(1, 2), (1, 3)]
+
+
+def test_an_empty_trace_has_a_table_without_rows():
+    table = Trace().analyze()
+
+    assert len(table) == 0
+    assert list(table.columns) == ["name", *(name for name, _ in NUMBERS)]

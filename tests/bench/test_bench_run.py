@@ -11,6 +11,8 @@ from bench.environment import describe
 
 CASE = Case(Request(2, 3, 3, 5, 7, 11, 13))
 AGREEMENT = Agreement("a", CASE.name, "pass", "computed", (), ())
+FAILED = Agreement("a", CASE.name, "fail", "computed", (), ())
+FAKE = Agreement("a", CASE.name, "pass", "fake", (), ())
 TIMING = Timing("a", CASE.name, 1, "timed", wall_s=(1.0,), cpu_s=(1.0,), rounds=(0,))
 
 
@@ -43,6 +45,8 @@ def test_a_run_of_one_row_is_a_run():
         ({"timings": (TIMING, TIMING)}, "timings must be there once each"),
         ({"implementations": ("b",)}, "of the run's own implementations and cases; got 'a' on"),
         ({"cases": ()}, "of the run's own implementations and cases"),
+        ({"agreements": (FAILED,)}, "what has not passed its certificate has no time"),
+        ({"agreements": (FAKE,)}, "what has not passed its certificate has no time"),
     ],
 )
 def test_a_run_that_contradicts_itself_is_refused(changes, words):

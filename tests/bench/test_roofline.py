@@ -7,6 +7,7 @@ import pytest
 from attnpanel.kernels.request import Request
 from bench.bench_run import Limits
 from bench.roofline import (
+    datasheet_of,
     flops,
     growth_exponent,
     least_seconds,
@@ -57,8 +58,8 @@ def test_each_entry_of_a_batch_has_its_own_padding():
 
 
 def test_a_length_that_no_machine_has_is_refused():
-    with pytest.raises(ValueError, match="query_len must be at most 67108864; got 10000000000"):
-        flops(Request(1, 1, 1, 10**10, 10**10, 2, 2, mask="causal"))
+    with pytest.raises(ValueError, match="query_len must be at most 67108864; got 1000000000"):
+        flops(Request(1, 1, 1, 10**9, 10**9, 2, 2, mask="causal"))
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float64", 8), ("float32", 4), ("bfloat16", 2)])
@@ -105,3 +106,20 @@ def test_the_limits_of_half_precision_are_no_lower_than_what_converting_would_gi
     assert (limits.dtype, limits.threads, limits.datasheet) == ("bfloat16", 1, None)
     assert len(limits.gemm_flops_per_s) == len(limits.copy_bytes_per_s) == 5
     assert min(*limits.gemm_flops_per_s, *limits.copy_bytes_per_s) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("NVIDIA H100 80GB HBM3", "H100 SXM"),
+        ("NVIDIA H100 NVL", "H100 NVL"),
+        ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA L40S", None),
+        ("NVIDIA GH200 480GB", None),
+        ("Tesla T4", "T4"),
+    ],
+)
+def test_a_gpu_has_the_figures_of_its_own_name(name, words):
+    found = datasheet_of(name)
+
+    assert (found and found.partition(" datasheet")[0]) == words

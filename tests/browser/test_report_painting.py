@@ -21,7 +21,7 @@ FRAMES = """
   }
 }
 """
-# The shadow roots' style elements but for those of our own components' markup, and all elements.
+# The shadow roots' style elements, the sheets they share, and all elements.
 ELEMENTS = """
 () => {
   const found = {styles: 0, adopted: 0, elements: 0}
