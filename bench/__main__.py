@@ -17,6 +17,7 @@ from bench.report.table import report_table
 from bench.results import UiRun, read, write
 from bench.ring import ring_arguments, ring_command
 from bench.run_commands import (
+    RESULTS,
     Interrupted,
     compare_arguments,
     compare_command,
@@ -33,8 +34,6 @@ from bench.ui import measure as measure_ui
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-RESULTS = Path("bench/results")
 
 
 @dataclass(frozen=True)

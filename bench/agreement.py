@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from attnpanel.kernels.arrays import describe, to_float64
+from attnpanel.kernels.reasons import no_device
 from attnpanel.kernels.request import Inputs
 from bench import structure, values
 from bench.bench_run import Agreement, Check
@@ -87,7 +88,7 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
     request = case.request
     try:
         reasons = implementation.unsupported(request)
-        if f"no {request.device.upper()} device here" in reasons:
+        if no_device(request.device) in reasons:
             return _without_device(implementation, case)
         if reasons:
             return replace(blank, verdict="unsupported", reasons=tuple(reasons))

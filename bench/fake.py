@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from attnpanel.kernels.reasons import no_device
 from bench.agreement import facts
 from bench.bench_run import Agreement, Check
 from bench.cases import make_inputs
@@ -52,7 +53,7 @@ def certify_fake(implementation: Implementation, case: Case) -> Agreement:
         raise ValueError(
             f"a fake certificate is for a device that need not be here; got {case.name!r} on cpu"
         )
-    missing = f"no {request.device.upper()} device here"
+    missing = no_device(request.device)
     agreement = Agreement(implementation.name, case.name, "unsupported", "fake", (missing,), ())
     reasons = [reason for reason in implementation.unsupported(request) if reason != missing]
     if reasons:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from attnpanel.kernels.reasons import no_device
 from bench.bench_run import Timing
 from bench.certifying import certificate, certify_all
 from bench.child import Cancelled, ChildFailure
@@ -279,7 +280,7 @@ class _Runner:
                 status = "out of memory"
         reasons = agreement.reasons
         if agreement.verdict == "pass":
-            reasons = (f"no {case.request.device.upper()} device here",)
+            reasons = (no_device(case.request.device),)
         return self._untimed(name, case, status, reasons)
 
     def _untimed(self, name: str, case: Case, status: Status, reasons: tuple[str, ...]) -> Timing:

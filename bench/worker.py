@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.kernels.reasons import device_is_here
 from bench.clocks import clock_for
 from bench.compiling import compiled_anew
 from bench.cuda_graphs import as_graph
@@ -172,18 +173,6 @@ def answer(worker: Worker, order: str, values: tuple[Any, ...]) -> tuple[str, An
         return "ok", getattr(worker, order)(*values)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a kernel raises is its row's status
         return status_of(error), f"{type(error).__name__}: {error}"[:MOST_REASON]
-
-
-def device_is_here(device: str) -> bool:
-    """Whether there is a device of this type, in torch's words, on this machine."""
-    if device == "cpu":
-        return True
-    try:
-        import torch
-    except ImportError:
-        return False
-    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return here is not None and here.type == device
 
 
 def status_of(error: BaseException) -> Status:

@@ -41,3 +41,21 @@ def unmet(
         reasons.append(f"{name} computes {', '.join(dtypes)}; got {request.dtype}")
     missing = [package for package in packages if find_spec(package) is None]
     return reasons + [f"{name} needs the package {one}, which is not installed" for one in missing]
+
+
+def no_device(device: str) -> str:
+    """The reason of a request whose type of device, in torch's words, this machine lacks."""
+    return f"no {device.upper()} device here"
+
+
+def device_is_here(device: str) -> bool:
+    """Whether there is a device of this type, in torch's words, on this machine."""
+    if device == "cpu":
+        return True
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    # torch.accelerator is of 2.6, its options are newer.
+    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return here is not None and here.type == device

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from attnpanel.kernels.reasons import unmet
+from attnpanel.kernels.reasons import device_is_here, no_device, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,8 +171,9 @@ def cannot_run(
     if find_spec("torch") is not None and _torch_version() < since:
         needed, here = (".".join(map(str, one)) for one in (since, _torch_version()))
         reasons.append(f"{name} needs PyTorch {needed} or newer; here is {here}")
-    if find_spec("torch") is not None and request.device in devices and not _is_here(request):
-        reasons.append(f"no {request.device.upper()} device here")
+    known = find_spec("torch") is not None and request.device in devices
+    if known and not device_is_here(request.device):
+        reasons.append(no_device(request.device))
     if request.device == "mps" and request.dtype == "float64":
         reasons.append("MPS devices have no float64")
     return reasons
@@ -198,13 +199,3 @@ def _torch_version() -> tuple[int, int]:
     # From its metadata: importing torch takes seconds, and a table of reasons needs none of it.
     major, minor, *_ = version("torch").split(".")
     return int(major), int(minor)
-
-
-def _is_here(request: Request) -> bool:
-    if request.device == "cpu":
-        return True
-    import torch
-
-    # torch.accelerator is of 2.6, its options are newer.
-    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return here is not None and here.type == request.device

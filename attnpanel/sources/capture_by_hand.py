@@ -268,7 +268,7 @@ def _seen(step: _Step, left: Tensor, value: Tensor, modules: tuple[Any, ...]) ->
     # Heads folded into the batch on the way are unfolded where they were told apart.
     lead = max((x.shape[:-2] for x in (step.weights, left, value)), key=len)
     # Groups of query heads that share a key: two axes of heads.
-    grouped = len(lead) == 5 - 2 and step.key.dim() == 5 and step.key.shape[2] == 1
+    grouped = len(lead) == 3 and step.key.dim() == 5 and step.key.shape[2] == 1
 
     def four(x: Tensor) -> Tensor:
         same = x.shape[:-2].numel() == lead.numel()
