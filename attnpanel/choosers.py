@@ -37,8 +37,6 @@ class Settings:
         Longest prompt, in characters, checked before any tokeniser sees it.
     max_upload_bytes : int
         Largest trace file a visitor may upload, in bytes.
-    pages : tuple of str
-        Names of the pages served beside this one, which link to it.
     """
 
     models: tuple[str, ...] = ("minilm",)
@@ -46,7 +44,6 @@ class Settings:
     max_tokens: int = 512
     max_characters: int = 20_000
     max_upload_bytes: int = 64_000_000
-    pages: tuple[str, ...] = ()
 
 
 class ToyChooser:

@@ -12,6 +12,7 @@ import panel as pn
 from attnpanel.browser import CopyLink, ThemeButton, Words
 from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
 from attnpanel.explorer import Explorer
+from attnpanel.navigation import brand
 
 # At the top: a component class made while a page is served isn't described in other documents.
 from attnpanel.report import save_report
@@ -19,7 +20,7 @@ from attnpanel.sources.toy import toy_trace
 from attnpanel.theme import BODY_CSS, stylesheet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from attnpanel.trace import Trace
 
@@ -71,7 +72,7 @@ class Page:
             sizing_mode="stretch_width",
             margin=0,
         )
-        self.view = self._lay_out(settings.pages)
+        self.view = self._lay_out()
         if link.get("theme") in ("dark", "light"):
             self.explorer.set_dark(link["theme"] == "dark")
         # The address keeps what it asked for until something is shown.
@@ -79,17 +80,9 @@ class Page:
         self._open_link(settings)
         self._tabs.param.watch(lambda _event: self._open_source(), "value")
 
-    def _lay_out(self, pages: Sequence[str]) -> Any:
-        # The operator's own names, checked by the server that serves them.
-        links = "".join(f"<a href='./{name}'>{name.capitalize()}</a>" for name in pages)
-        brand = pn.pane.HTML(
-            f"<h1>attnpanel</h1>{links}",
-            css_classes=["attn-brand"],
-            stylesheets=[stylesheet()],
-            margin=0,
-        )
+    def _lay_out(self) -> Any:
         header = pn.Column(
-            brand,
+            brand(""),
             self._tabs,
             self._slot,
             CopyLink(margin=0),

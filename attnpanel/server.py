@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
 from attnpanel.choosers import Settings
-from attnpanel.page import page
+from attnpanel.navigation import Link, offer
+from attnpanel.site import PAGES, SitePage
 from attnpanel.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 PAGE_NAME = re.compile("[a-z][a-z0-9-]*")
@@ -72,14 +73,20 @@ def serve(
         traces=offered,
         max_tokens=max_tokens,
         max_upload_bytes=max_upload_bytes,
-        pages=tuple(beside),
     )
     port = _free_port(address, port)
     name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound
     reached_by = {f"{host}:{port}" for host in ("localhost", "127.0.0.1", address)}
     pn.extension()
+    own = {f"/{page.name}": _visit(page, settings) for page in PAGES}
+    offer(
+        [
+            *(Link(page.name, page.title) for page in PAGES),
+            *(Link(name, name.capitalize()) for name in beside),
+        ]
+    )
     server = pn.serve(
-        {"/": lambda: page(settings), **beside},
+        {**own, **beside},
         port=port,
         address=address,
         websocket_origin=sorted({*reached_by, *origins}),
@@ -94,13 +101,21 @@ def serve(
     return 0
 
 
+def _visit(page: SitePage, settings: Settings) -> Callable[[], Any]:
+    """Return what makes a visitor's page: a function, since Panel prints other callables."""
+    return lambda: page.make(settings)
+
+
 def _check_pages(pages: Mapping[str, Path]) -> dict[str, str]:
     """Return what Panel serves the pages by, or say what is wrong with one."""
+    taken = {page.name for page in PAGES}
     for name, path in pages.items():
         if not PAGE_NAME.fullmatch(name):
             raise ValueError(f"a page's name must be a word of a-z, 0-9 and -; got {name!r}")
         if path.suffix != ".py" or not path.is_file():
             raise ValueError(f"a page must be a Python file that exists; got {path}")
+        if name in taken:
+            raise ValueError(f"a page's name must be one that attnpanel has not; got {name!r}")
     return {name: str(path) for name, path in pages.items()}
 
 

@@ -19,10 +19,11 @@ LAYERS = (
     ("selection",),
     ("state", "theme"),
     ("views", "browser", "payload"),
-    ("controls", "driver", "feed", "choosers", "offline"),
+    ("controls", "driver", "feed", "choosers", "offline", "navigation"),
     ("explorer",),
     ("report",),
     ("page",),
+    ("site",),
     ("app", "server"),
     ("cli",),
     ("__main__",),
@@ -35,7 +36,7 @@ REPORTS_MAY_IMPORT = {"bench.results", "bench.plots"}
 BENCH_MAY_IMPORT = {
     *("attention", "masks", "kernels", "report", "sources", "trace", "views"),
     # Its page looks and behaves as the explorer's does, and is written as the explorer's report is.
-    *("theme", "browser", "offline"),
+    *("theme", "browser", "offline", "navigation"),
 }
 # Stricter than the rows: an oracle shared with what it judges is no oracle.
 NEVER = {"kernels": {"attnpanel.attention"}, "state": {"panel", "holoviews", "bokeh"}}

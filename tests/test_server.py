@@ -1,10 +1,14 @@
 """What is handed to Panel's server; a server that runs is in tests/browser."""
 
 import socket
+from dataclasses import replace
 from types import SimpleNamespace
 
+import panel as pn
 import pytest
 
+from attnpanel import site
+from attnpanel.navigation import brand
 from attnpanel.server import serve
 from tests.hand_made import call, trace_of
 
@@ -24,9 +28,11 @@ def panel(monkeypatch):
 
 @pytest.fixture
 def pages(monkeypatch):
-    """The settings that pages are made with, instead of pages."""
+    """The settings that the first page is made with, instead of pages; navigation starts empty."""
     made = []
-    monkeypatch.setattr("attnpanel.server.page", made.append)
+    first, *others = site.PAGES
+    monkeypatch.setattr("attnpanel.server.PAGES", (replace(first, make=made.append), *others))
+    monkeypatch.setattr(pn.state, "cache", {})
     return made
 
 
@@ -116,8 +122,15 @@ def test_a_page_beside_is_served_and_linked_under_its_name(panel, pages, tmp_pat
     serve(port=0, pages={"bench": app})
 
     assert panel.pages["bench"] == str(app)
-    panel.pages["/"]()
-    assert pages[0].pages == ("bench",)
+    links = brand("").object
+    assert links.index("href='./' aria-current=page>Explorer<") < links.index("'./bench'>Bench<")
+
+
+def test_every_page_of_the_package_is_served_and_linked_under_its_name(panel, pages):
+    serve(port=0)
+
+    assert set(panel.pages) == {f"/{page.name}" for page in site.PAGES}
+    assert all(f"./{page.name}'" in brand("").object for page in site.PAGES)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
-
 from attnpanel.browser import ThemeButton
+from attnpanel.navigation import brand
 from attnpanel.theme import look_variables
 from bench.page.components import PageLook, look_colours, scale_variables, styles
 from bench.page.run_cards import box
@@ -25,11 +24,11 @@ class BenchLayout:
         What stands between the brand and the theme button.
     buttons : sequence of Panel objects
         Beside the theme button.
-    link : bool
-        Whether the explorer of attention is served beside, at the address above this one.
+    served : bool
+        Whether a server may serve other pages beside.
     """
 
-    def __init__(self, slot: Any, buttons: Sequence[Any] = (), *, link: bool = False) -> None:
+    def __init__(self, slot: Any, buttons: Sequence[Any] = (), *, served: bool = False) -> None:
         self.uid = uuid.uuid4().hex
         self.look = PageLook(
             uid=self.uid,
@@ -39,15 +38,8 @@ class BenchLayout:
             margin=0,
             css_classes=["bench-look"],
         )
-        way = "<a href='./'>Attention</a>" if link else ""
-        brand = pn.pane.HTML(
-            f"<h1>attnpanel bench</h1>{way}",
-            css_classes=["attn-brand"],
-            stylesheets=styles(),
-            margin=0,
-        )
         header = box(
-            brand,
+            brand("bench" if served else None, alone="attnpanel bench"),
             slot,
             *buttons,
             ThemeButton(uid=self.uid, driver="browser", margin=0),

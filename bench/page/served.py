@@ -54,7 +54,7 @@ class BenchPage:
         self._report = _download("Download report", "bench.html", self._make_report)
         self._file = _download("Download run", "run.json", self._make_file)
         slot = box(self._choice, css="attn-slot")
-        self._layout = BenchLayout(slot, [self._report, self._file], link=True)
+        self._layout = BenchLayout(slot, [self._report, self._file], served=True)
         self._starter = Starter(self._add)
         self._notice = words("", css="bench-notice", tone="error", visible=False)
         self._error_card = live_error_card(dark=False)

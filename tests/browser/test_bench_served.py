@@ -50,7 +50,7 @@ def test_the_dashboard_leads_to_the_bench_and_back(dashboard, page):
     page.wait_for_url("**/bench")
     page.locator(".bench-certificate").wait_for()
 
-    back = page.get_by_role("link", name="Attention")
+    back = page.get_by_role("link", name="Explorer")
     assert back.evaluate("(link) => link.href") == dashboard
 
 
