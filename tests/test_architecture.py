@@ -15,7 +15,7 @@ LAYERS = (
     ("attention", "masks"),
     ("attention_call",),
     ("trace",),
-    ("kernels", "sources", "analysis", "annotations"),
+    ("kernels", "sources", "analysis", "comparison", "annotations"),
     ("selection",),
     ("state", "theme"),
     ("views", "browser", "payload"),

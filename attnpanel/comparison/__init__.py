@@ -1,0 +1,19 @@
+"""Two traces side by side: which tokens correspond, how attention differs, and in which heads."""
+
+from __future__ import annotations
+
+from attnpanel.comparison.alignment import Pairs, align
+from attnpanel.comparison.difference import attention_difference, moved_shares
+from attnpanel.comparison.ready import READY, Ready
+from attnpanel.comparison.search import HeadChange, heads_by_change
+
+__all__ = [
+    "READY",
+    "HeadChange",
+    "Pairs",
+    "Ready",
+    "align",
+    "attention_difference",
+    "heads_by_change",
+    "moved_shares",
+]
