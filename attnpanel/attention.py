@@ -26,12 +26,14 @@ class Attention:
     Attributes
     ----------
     scores : float array of shape (…, T, S)
-        ``scale * query @ key.T + bias``, before mask and temperature.
+        ``scale * query @ key.T``, soft-capped where a cap was given, plus the bias: before mask
+        and temperature.
     weights : float array of shape (…, T, S)
         Softmax over the visible keys of ``scores / temperature``; exactly 0 where masked.
     logsumexp : float array of shape (…, T)
         Natural-log normaliser of each row, in nats: the log of the sum of
-        ``exp(scores / temperature)`` over the visible keys; -inf on an empty row.
+        ``exp(scores / temperature)`` over the visible keys and the sink, if there is one; -inf on
+        an empty row without one.
     output : float array of shape (…, T, Dv), or None
         ``weights @ value``; None where no value was given.
     """
@@ -99,6 +101,8 @@ def attend(
     mask: ArrayLike | None = None,
     bias: ArrayLike | None = None,
     scale: float | None = None,
+    soft_cap: float | None = None,
+    sinks: ArrayLike | None = None,
     temperature: float = 1.0,
     empty_rows: EmptyRows = "zero",
 ) -> Attention:
@@ -106,6 +110,7 @@ def attend(
 
     Computes ``softmax((scale * query @ key.T + bias) / temperature) @ value`` over the keys
     each query may see, with the row maximum subtracted first, so finite scores never overflow.
+    Soft-capped scores and attention sinks are part of it where they are asked for.
 
     Computed in the inputs' own floating type: float16 in float32, integers in float64. Memory
     grows with T times S: this is the readable definition, not a fast kernel.
@@ -125,12 +130,19 @@ def attend(
         Added to the scores; -inf hides a key as the mask does.
     scale : float, optional
         Multiplies ``query @ key.T``; dimensionless. Defaults to ``1 / sqrt(D)``.
+    soft_cap : float, optional
+        Positive: no product leaves -soft_cap to soft_cap. ``soft_cap * tanh(product / soft_cap)``
+        stands in place of ``product = scale * query @ key.T``; the bias comes after.
+    sinks : float array broadcastable to (…, H), optional
+        The score of each head's attention sink: part of the softmax of every row, as a key that
+        every query sees and that has no value. A row of weights then sums to less than 1.
     temperature : float, optional
-        Divides the scores inside the softmax; positive, dimensionless.
+        Divides the scores inside the softmax, the sinks' too; positive, dimensionless.
     empty_rows : {"zero", "uniform", "nan"}, optional
         The weights of a query that may see no key. ``"zero"``: no weight anywhere, as today's
         PyTorch kernels. ``"uniform"``: 1/S on all S keys, as filling masked scores with a large
-        negative number gives. ``"nan"``: nan, as filling them with -inf gives.
+        negative number gives. ``"nan"``: nan, as filling them with -inf gives. With a sink all
+        three are zeros: the sink takes the whole row.
 
     Returns
     -------
@@ -147,7 +159,10 @@ def attend(
     References
     ----------
     Vaswani et al., "Attention Is All You Need", 2017, eq. 1. Ainslie et al., "GQA: Training
-    Generalized Multi-Query Transformer Models from Multi-Head Checkpoints", 2023.
+    Generalized Multi-Query Transformer Models from Multi-Head Checkpoints", 2023. Gemma Team,
+    "Gemma 2: Improving Open Language Models at a Practical Size", 2024, section 2: soft-capping.
+    OpenAI, "gpt-oss-120b & gpt-oss-20b Model Card", 2025, section 2.2: learned sinks; Xiao et al.,
+    "Efficient Streaming Language Models with Attention Sinks", 2023, eq. 2, with all sinks 0.
 
     Examples
     --------
@@ -166,6 +181,11 @@ def attend(
     array([[0., 0.]])
     >>> attend(np.zeros((1, 2)), np.eye(2), None, mask=blind, empty_rows="uniform").weights
     array([[0.5, 0.5]])
+
+    A sink takes its part of every row:
+
+    >>> attend(np.zeros((1, 2)), np.eye(2), None, sinks=np.log(2.0)).weights.round(12)
+    array([[0.25, 0.25]])
     """
     if empty_rows not in get_args(EmptyRows):
         raise ValueError(f"empty_rows must be 'zero', 'uniform' or 'nan'; got {empty_rows!r}")
@@ -181,10 +201,11 @@ def attend(
     temperature = _positive("temperature", temperature, q.dtype)
 
     groups = q.shape[-3] // k.shape[-3] if q.ndim > 2 else 1
-    scores = _scores(q, _repeat_heads(k, groups), scale, bias)  # (…, H, T, S)
+    scores = _scores(q, _repeat_heads(k, groups), scale, soft_cap, bias)  # (…, H, T, S)
     visible = scores if mask is None else np.where(_mask(mask, scores.shape), scores, -np.inf)
-    weights, logsumexp = _normalise(visible, -1, temperature)
-    if empty_rows != "zero":
+    sink = None if sinks is None else _sinks(sinks, q)
+    weights, logsumexp = _normalise(visible, -1, temperature, sink)
+    if empty_rows != "zero" and sink is None:
         fill = 1 / k.shape[-2] if empty_rows == "uniform" else np.nan
         weights[np.isneginf(visible).all(axis=-1)] = fill
     output = None if v is None else weights @ _repeat_heads(v, groups)
@@ -195,6 +216,7 @@ def _scores(
     q: NDArray[np.floating],
     k: NDArray[np.floating],
     scale: float | None,
+    soft_cap: float | None,
     bias: ArrayLike | None,
 ) -> NDArray[np.floating]:
     factor = q.shape[-1] ** -0.5 if scale is None else float(scale)
@@ -208,9 +230,13 @@ def _scores(
             f"scale * query @ key.T must stay within {q.dtype}; got a score that is not finite "
             f"from |query| <= {np.abs(q).max():g}, |key| <= {np.abs(k).max():g}, scale {factor:g}"
         )
+    if soft_cap is not None:
+        cap = _positive("soft_cap", soft_cap, q.dtype)
+        with np.errstate(over="ignore"):  # tanh of an infinity is 1
+            scores = cap * np.tanh(scores / cap)
     if bias is None:
         return scores
-    added = _broadcast("bias", np.asarray(bias), scores.shape)
+    added = _broadcast("bias", np.asarray(bias), scores.shape, "(…, T, S)")
     if added.dtype.kind not in "fiu":
         raise ValueError(f"bias must hold real numbers; got dtype {added.dtype}")
     with np.errstate(over="ignore"):
@@ -221,11 +247,27 @@ def _scores(
     return scores
 
 
+def _sinks(sinks: ArrayLike, q: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Each row's sink, (…, H, 1, 1)."""
+    array = np.asarray(sinks)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"sinks must hold real numbers; got dtype {array.dtype}")
+    with np.errstate(over="ignore"):
+        array = array.astype(q.dtype)
+    _check_finite("sinks", array)
+    return _broadcast("sinks", array, q.shape[:-2], "(…, H)")[..., None, None]
+
+
 def _normalise(
-    x: NDArray[np.floating], axis: int, temperature: float
+    x: NDArray[np.floating],
+    axis: int,
+    temperature: float,
+    sink: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Weights along the axis, zeros where nothing is visible, and the log of their normaliser."""
     peak = x.max(axis=axis, keepdims=True)
+    if sink is not None:
+        peak = np.maximum(peak, sink)
     # A slice with nothing visible has peak -inf, and -inf - -inf is nan. Shifting such a slice
     # by 0 keeps every exp at 0, so that it falls out as zeros below.
     shift = np.where(np.isneginf(peak), 0, peak)
@@ -234,6 +276,8 @@ def _normalise(
     with np.errstate(over="ignore", divide="ignore"):
         weights = np.exp((x - shift) / temperature)
         total = weights.sum(axis=axis, keepdims=True)
+        if sink is not None:
+            total = total + np.exp((sink - shift) / temperature)
         logsumexp = np.log(total) + shift / temperature
     weights /= np.where(total == 0, 1, total)
     return weights, logsumexp
@@ -247,15 +291,15 @@ def _mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     array = np.asarray(mask)
     if array.dtype != np.bool_:
         raise ValueError(f"mask must be boolean, True where a query may attend; got {array.dtype}")
-    return _broadcast("mask", array, shape)
+    return _broadcast("mask", array, shape, "(…, T, S)")
 
 
-def _broadcast(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _broadcast(name: str, array: NDArray[Any], shape: tuple[int, ...], axes: str) -> NDArray[Any]:
     try:
         return np.broadcast_to(array, shape)
     except ValueError:
         raise ValueError(
-            f"{name} must broadcast to (…, T, S) = {shape}; got shape {array.shape}"
+            f"{name} must broadcast to {axes} = {shape}; got shape {array.shape}"
         ) from None
 
 

@@ -57,6 +57,12 @@ class AttentionCall:
         Multiplies ``query @ key.T``, dimensionless. None or left out: ``1 / sqrt(D)``.
     q_offset : int
         Position of the first query among the keys, as with a key/value cache.
+    soft_cap : float or None
+        Positive: ``soft_cap * tanh(product / soft_cap)`` stands in place of ``product = scale *
+        query @ key.T``, before the bias, as in Gemma 2.
+    sinks : float16 or float32 array of shape (H,), or None
+        The score of each head's attention sink, a part of every row's softmax without a value,
+        as in gpt-oss: a row of weights then sums to less than 1.
     recorded_weights : float16 or float32 array of shape (B, H, T, S), or None
         The model's own weights; nan where the model itself gives nan.
 
@@ -77,6 +83,8 @@ class AttentionCall:
     causal: Causal = "none"
     scale: float = None  # type: ignore[assignment]  # never None once made: see __post_init__
     q_offset: int = 0
+    soft_cap: float | None = None
+    sinks: NDArray[np.floating] | None = None
     recorded_weights: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
@@ -85,7 +93,7 @@ class AttentionCall:
         check_count("q_offset", self.q_offset)
         check_choice("kind", self.kind, get_args(Kind))
         check_choice("causal", self.causal, get_args(Causal))
-        for name in ("query", "key", "value", "bias", "recorded_weights"):
+        for name in ("query", "key", "value", "bias", "sinks", "recorded_weights"):
             self._freeze(name, FLOATS)
         self._freeze("mask", BOOLS)
         self._check_shapes()
@@ -94,6 +102,7 @@ class AttentionCall:
         scale = (self.head_dim or 1) ** -0.5 if given is None else given
         check_number("scale", scale)
         object.__setattr__(self, "scale", float(scale))
+        self._check_cap_and_sinks()
 
     def __repr__(self) -> str:
         """Name and sizes; the arrays would fill the screen."""
@@ -164,7 +173,10 @@ class AttentionCall:
         return seen
 
     def scores(self, head: int, batch: int = 0) -> NDArray[np.float32]:
-        """``scale * query @ key.T + bias`` of one head, (T, S): before mask and temperature."""
+        """``scale * query @ key.T + bias`` of one head, (T, S): before mask and temperature.
+
+        Soft-capped before the bias, where the call is.
+        """
         return self.attention(head, batch).scores.astype(np.float32, copy=False)
 
     def attention(
@@ -186,7 +198,8 @@ class AttentionCall:
             Divides the scores inside the softmax; 1 is the model's own, dimensionless.
         mask : "model", None or bool array of shape (T, S), optional
             ``"model"``: what the model let each query see. None: every pair. An array stands
-            in place of the model's mask and causal rule. The bias stays in all three.
+            in place of the model's mask and causal rule. Bias, soft cap and sinks stay in all
+            three.
         empty_rows : {"zero", "uniform", "nan"}, optional
             The weights of a query that sees no key, as in :func:`attnpanel.attend`.
 
@@ -218,6 +231,8 @@ class AttentionCall:
             mask=self._chosen_mask(mask, head, batch),
             bias=None if bias is None else bias.astype(np.float32),
             scale=self.scale,
+            soft_cap=self.soft_cap,
+            sinks=None if self.sinks is None else self.sinks[head],
             temperature=temperature,
             empty_rows=empty_rows,
         )
@@ -321,6 +336,21 @@ class AttentionCall:
                 raise ValueError(
                     f"{name} must broadcast to (B, H, T, S) = {full}; got shape {array.shape}"
                 )
+
+    def _check_cap_and_sinks(self) -> None:
+        if self.soft_cap is not None:
+            check_number("soft_cap", self.soft_cap)
+            with np.errstate(over="ignore", under="ignore"):
+                stored = np.float32(self.soft_cap)
+            if not 0 < stored < np.inf:
+                raise ValueError(
+                    f"soft_cap must be positive, within float32; got {self.soft_cap!r}"
+                )
+            object.__setattr__(self, "soft_cap", float(self.soft_cap))
+        if self.sinks is not None and self.sinks.shape != (self.heads,):
+            raise ValueError(
+                f"sinks must have shape (H,) = {(self.heads,)}; got {self.sinks.shape}"
+            )
 
     def _check_head(self, head: int, batch: int) -> None:
         for name, chosen, size in (("head", head, self.heads), ("batch", batch, self.batch)):

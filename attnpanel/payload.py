@@ -199,6 +199,8 @@ def _fields(call: AttentionCall, arrays: dict[str, NDArray[Any]]) -> dict[str, A
             call.head_dim is not None and np.isclose(call.scale, call.head_dim**-0.5)
         ),
         "hasBias": call.bias is not None,
+        "softCap": call.soft_cap,
+        "sinks": None if call.sinks is None else [float(sink) for sink in call.sinks],
         "dtype": stored if call.live else "recorded weights",
         "arrays": [
             {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}

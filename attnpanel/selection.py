@@ -162,6 +162,8 @@ def overview_tile(
             mask=(call.visible(head, batch) if mask is None else mask)[rows],
             bias=None if bias is None else bias.astype(np.float32),
             scale=call.scale,
+            soft_cap=call.soft_cap,
+            sinks=None if call.sinks is None else call.sinks[head],
             temperature=temperature,
             empty_rows=empty_rows,
         ).weights

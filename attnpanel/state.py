@@ -264,6 +264,11 @@ class ExplorerState(param.Parameterized):
             ("window", "window" not in needs, "It matters under the window mask only."),
             ("align", not aligned, "It matters under the causal and window masks only."),
             ("align", call.query_len == call.key_len, "There are as many queries as keys."),
+            (
+                "empty_rows",
+                call.sinks is not None,
+                "The attention sink takes the whole of such a row.",
+            ),
             ("empty_rows", not self._has_empty_rows(), "Every query sees a key."),
             ("color_seed", call.value is None, "No values were kept in this trace."),
         )

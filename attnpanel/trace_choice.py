@@ -78,6 +78,8 @@ def with_heads(call: AttentionCall, heads: list[int]) -> AttentionCall:
         changed["query"] = call.query[:, heads]
     if call.recorded_weights is not None:
         changed["recorded_weights"] = call.recorded_weights[:, heads]
+    if call.sinks is not None:
+        changed["sinks"] = call.sinks[heads]
     shared = _shared(call, heads)
     for name in ("key", "value"):
         array = getattr(call, name)

@@ -21,6 +21,7 @@ from attnpanel.trace import Trace, TraceFileError
 from attnpanel.trace_choice import with_calls
 from attnpanel.trace_header import (
     CALL_FIELDS,
+    CAPPED_FIELDS,
     MAX_FILE_BYTES,
     MAX_HEADER_BYTES,
     SCHEMA,
@@ -111,7 +112,8 @@ def _packed(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dic
                 name = kept.setdefault((dense.dtype, dense.shape, digest), name)
             tensors.setdefault(name, dense)
             names[field] = name
-        records.append({field: getattr(call, field) for field in CALL_FIELDS} | {"tensors": names})
+        fields = CALL_FIELDS if call.soft_cap is None else CAPPED_FIELDS
+        records.append({field: getattr(call, field) for field in fields} | {"tensors": names})
     own_keys = trace.key_tokens is not trace.query_tokens
     document: dict[str, Any] = {
         "schema": SCHEMA,

@@ -35,8 +35,10 @@ MAX_PAIRS = 1 << 28  # T * S: a small file may ask for this much, and one head's
 MAX_CHANNELS = 1 << 14
 MAX_TEXT_CHARS = 1 << 12
 
-TENSOR_FIELDS = ("query", "key", "value", "mask", "bias", "recorded_weights")
+TENSOR_FIELDS = ("query", "key", "value", "mask", "bias", "sinks", "recorded_weights")
 CALL_FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset")
+# Only a call that is soft-capped says so: without one, files stay as readers before it know them.
+CAPPED_FIELDS = (*CALL_FIELDS, "soft_cap")
 _DOCUMENT_FIELDS = ("schema", "source", "model", "created", "query_tokens", "key_tokens", "calls")
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype(np.float16),
@@ -181,10 +183,9 @@ def _are_counts(numbers: object) -> bool:
     return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
 
 
-def _call(
-    where: str, record: dict[str, Any], stand_ins: Mapping[str, NDArray[Any]]
-) -> AttentionCall:
-    _check_fields(where, record, (*CALL_FIELDS, "tensors"))
+def _call(where: str, record: Any, stand_ins: Mapping[str, NDArray[Any]]) -> AttentionCall:
+    fields = CAPPED_FIELDS if isinstance(record, dict) and "soft_cap" in record else CALL_FIELDS
+    _check_fields(where, record, (*fields, "tensors"))
     tensors = record["tensors"]
     if not isinstance(tensors, dict) or not tensors.keys() <= set(TENSOR_FIELDS):
         got = sorted(tensors) if isinstance(tensors, dict) else tensors
@@ -195,7 +196,7 @@ def _call(
         if not isinstance(name, str) or name not in stand_ins:
             raise ValueError(f"{where}.{field} must name a tensor of the file; got {short(name)}")
     _check_length(f"{where}.layer", record["layer"])
-    given: dict[str, Any] = {field: record[field] for field in CALL_FIELDS}
+    given: dict[str, Any] = {field: record[field] for field in fields}
     given |= {field: stand_ins[name] for field, name in tensors.items()}
     try:
         call = AttentionCall(**given)

@@ -84,6 +84,10 @@ def varied_traces() -> dict[str, Trace]:
             call(2, batch=3, heads=3, query_len=11, key_len=5),
         ),
         "grouped keys": trace_of(call(0, heads=6, kv_heads=2, causal="top_left")),
+        "soft-capped, with sinks": trace_of(
+            call(0, soft_cap=0.5, causal="top_left"),
+            call(1, heads=2, sinks=np.array([-1, 2], np.float32), mask=np.tri(5, k=-1) > 0),
+        ),
         "no values": trace_of(call(0, values=False), call(1, heads=2)),
         "recorded": trace_of(recorded(0), recorded(1, heads=2, query_len=7)),
         "recorded and live": trace_of(recorded(0), call(1, heads=2, query_len=7)),

@@ -72,6 +72,70 @@ def test_a_bias_of_minus_infinity_hides_a_key():
     np.testing.assert_array_equal(result.weights, [[0.5, 0.0, 0.5]])
 
 
+def test_a_soft_cap_bends_the_scaled_products_and_leaves_the_bias():
+    # tanh(ln 2) = (4 - 1) / (4 + 1): the product 3 * ln 2 capped at 3 is 9/5, and the bias adds 10.
+    result = attend(
+        [[1.0]], [[3 * math.log(2)], [-1e9]], None, scale=1.0, soft_cap=3.0, bias=[10, 0]
+    )
+
+    np.testing.assert_allclose(result.scores, [[11.8, -3.0]], rtol=1e-15)
+
+
+def test_a_sink_takes_its_part_of_every_row_and_gives_no_value():
+    # Scores 0 and ln 3, a sink of ln 4: of 1 + 3 + 4 it takes one half. At temperature 1/2 the
+    # three count as 1, 9 and 16.
+    rows = {"query": [[1.0]], "key": [[0.0], [math.log(3)]], "value": [[8.0], [4.0]], "scale": 1.0}
+    result = attend(**rows, sinks=math.log(4))
+    colder = attend(**rows, sinks=math.log(4), temperature=0.5)
+
+    np.testing.assert_allclose(result.weights, [[1 / 8, 3 / 8]], rtol=1e-15)
+    np.testing.assert_allclose(result.logsumexp, [math.log(8)], rtol=1e-15)
+    np.testing.assert_allclose(result.output, [[2.5]], rtol=1e-15)
+    np.testing.assert_allclose(colder.weights, [[1 / 26, 9 / 26]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("policy", ["zero", "uniform", "nan"])
+def test_a_sink_takes_the_whole_of_a_row_that_sees_no_key(policy):
+    result = attend(
+        [[1.0]], [[1.0], [2.0]], None, mask=[[False, False]], sinks=3.0, empty_rows=policy
+    )
+
+    np.testing.assert_array_equal(result.weights, [[0.0, 0.0]])
+    np.testing.assert_array_equal(result.logsumexp, [3.0])
+
+
+def test_each_head_has_its_own_sink():
+    query, key, _ = call_arrays()
+    sinks = np.array([-1.0, 0.0, 2.0])
+
+    together = attend(query, key, None, sinks=sinks)
+
+    for head, sink in enumerate(sinks):
+        alone = attend(query[:, head], key[:, head], None, sinks=sink)
+        np.testing.assert_allclose(together.weights[:, head], alone.weights, rtol=1e-13)
+
+
+def test_a_sink_far_above_all_scores_overflows_nothing():
+    result = attend([[1.0]], [[1.0], [2.0]], None, sinks=1e30, temperature=0.01)
+
+    np.testing.assert_array_equal(result.weights, [[0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"soft_cap": 0.0}, r"soft_cap must be positive and finite in float64; got 0.0"),
+        ({"soft_cap": math.inf}, r"soft_cap must be positive and finite in float64; got inf"),
+        ({"sinks": np.zeros(2)}, r"sinks must broadcast to \(…, H\) = \(2, 3\); got shape \(2,\)"),
+        ({"sinks": math.nan}, r"sinks must be finite; got nan"),
+        ({"sinks": True}, r"sinks must hold real numbers; got dtype bool"),
+    ],
+)
+def test_a_cap_or_sink_that_means_nothing_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        attend(*call_arrays(), **wrong)
+
+
 def test_every_result_has_the_shape_its_docstring_promises():
     result = attend(*call_arrays())
 

@@ -111,6 +111,16 @@ def test_masks_biases_and_positions_go_in_as_they_are():
     ]  # fmt: skip
     assert not fields["usualScale"]
     assert fields["hasBias"]
+    assert (fields["softCap"], fields["sinks"]) == (None, None)
+
+
+def test_cap_and_sinks_go_in_as_numbers():
+    one = call(0, soft_cap=50, sinks=np.array([-1.5, 0, 0.1], np.float32))
+
+    fields = make_payload(trace_of(one)).meta["calls"][0]
+
+    assert fields["softCap"] == 50.0
+    np.testing.assert_array_equal(np.float32(fields["sinks"]), one.sinks)
 
 
 def test_recorded_weights_go_in_alone():

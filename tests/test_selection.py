@@ -119,9 +119,10 @@ def test_a_small_tile_is_the_weights_themselves(made):
     np.testing.assert_allclose(tile, made.weights(4, 1), rtol=1e-6)
 
 
-def test_a_tile_follows_mask_bias_and_temperature():
+def test_a_tile_follows_mask_bias_cap_sink_and_temperature():
     bias = np.random.default_rng(0).standard_normal((3, 5, 7)).astype(np.float32)
-    made = call(query_len=5, key_len=7, bias=bias)
+    sinks = np.array([0, 0, 1], np.float32)
+    made = call(query_len=5, key_len=7, bias=bias, soft_cap=0.5, sinks=sinks)
     options = {"mask": make_mask("causal", 5, 7), "temperature": 3.0, "empty_rows": "zero"}
 
     expected = select(made, 2, 0, **options).weights

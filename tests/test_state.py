@@ -276,6 +276,8 @@ def test_recorded_weights_are_shown_as_recorded_whatever_was_chosen_before():
         ("toy", {"mask": "causal"}, "align", "There are as many queries as keys."),
         ("toy", {"mask": "causal"}, "empty_rows", "Every query sees a key."),
         ("toy", {"mask": "padding", "pad_len": 2}, "empty_rows", None),
+        ("soft-capped, with sinks", {"layer": 1}, "empty_rows", "The attention sink takes"),
+        ("soft-capped, with sinks", {}, "empty_rows", "Every query sees a key."),
         ("no values", {}, "color_seed", "No values were kept in this trace."),
         ("no values", {"layer": 1}, "color_seed", None),
     ],

@@ -164,6 +164,30 @@ def test_a_bias_is_added_and_minus_infinity_hides():
     np.testing.assert_allclose(call.weights(2), 1 / 7, rtol=1e-6)
 
 
+def test_capped_scores_and_sinks_are_part_of_every_weight():
+    # Products of 0 and 3 ln 2 under a cap of 3: 0 and 9/5. The sinks stand at 0 and 9/5.
+    call = AttentionCall(
+        "layer.0",
+        0,
+        query=np.float32([[[[1.0]], [[1.0]]]]),
+        key=np.float32([[[[0.0], [3 * np.log(2)]]]]),
+        value=np.float32([[[[0.0], [1.0]]]]),
+        scale=1.0,
+        soft_cap=3,
+        sinks=np.float32([0.0, 1.8]),
+    )
+    grown = np.exp(1.8)
+
+    np.testing.assert_allclose(call.scores(0), [[0.0, 1.8]], rtol=1e-6)
+    np.testing.assert_allclose(call.weights(0), [[1 / (2 + grown), grown / (2 + grown)]], rtol=1e-6)
+    shared = [[1 / (1 + 2 * grown), grown / (1 + 2 * grown)]]
+    np.testing.assert_allclose(call.weights(1), shared, rtol=1e-6)
+    np.testing.assert_allclose(call.attention(1).output, [[shared[0][1]]], rtol=1e-6)
+    only_first = np.array([[True, False]])
+    colder = call.weights(1, mask=only_first, temperature=0.5)
+    np.testing.assert_allclose(colder, [[1 / (1 + grown**2), 0]], rtol=1e-6)
+
+
 def test_another_mask_stands_in_place_of_the_models():
     call = flat_call(causal="top_left")
     only_last = np.zeros((T, S), dtype=bool)
@@ -231,6 +255,12 @@ def test_a_call_shows_its_sizes_not_its_arrays():
         ({"causal": True}, "causal must be one of none, top_left, bottom_right; got True"),
         ({"scale": np.inf}, "scale must be finite; got inf"),
         ({"scale": "1"}, "scale must be a number; got '1'"),
+        ({"soft_cap": 0.0}, "soft_cap must be positive, within float32; got 0.0"),
+        ({"soft_cap": 1e-99}, "soft_cap must be positive, within float32; got 1e-99"),
+        ({"soft_cap": np.nan}, "soft_cap must be finite; got nan"),
+        ({"soft_cap": "50"}, "soft_cap must be a number; got '50'"),
+        ({"sinks": zeros(HKV)}, "sinks must have shape (H,) = (6,); got (3,)"),
+        ({"sinks": [0.0] * H}, "sinks must be a NumPy array of float16 or float32; got list"),
         ({"query": zeros(B, H, T, D, dtype="f8")}, "query must be a NumPy array of float16 or"),
         ({"value": [1.0]}, "value must be a NumPy array of float16 or float32; got list"),
         ({"mask": zeros(T, S)}, "mask must be a NumPy array of bool; got float32"),

@@ -41,11 +41,13 @@ def test_layers_are_chosen_by_number_or_name_and_keep_both(six, layers, kept):
 
 @pytest.mark.parametrize("kv_heads", [6, 3, 2, 1])
 @pytest.mark.parametrize("heads", [[4], [0, 5], [1, 3, 4], [0, 1, 2], [0, 2, 4], range(6)])
-def test_a_chosen_head_keeps_its_own_keys_values_mask_and_bias(kv_heads, heads):
+def test_a_chosen_head_keeps_its_own_keys_values_mask_bias_and_sink(kv_heads, heads):
     rng = np.random.default_rng(0)
     mask = rng.random((2, 6, 5, 5)) < 0.7
     bias = rng.standard_normal((6, 5, 5)).astype(np.float32)
-    whole = trace_of(call(0, batch=2, heads=6, kv_heads=kv_heads, mask=mask, bias=bias))
+    sinks = rng.standard_normal(6).astype(np.float32)
+    one = call(0, batch=2, heads=6, kv_heads=kv_heads, mask=mask, bias=bias, sinks=sinks)
+    whole = trace_of(one)
 
     part = whole.select(heads=heads)
 

@@ -25,8 +25,8 @@ from attnpanel import trace_file, trace_header
 from attnpanel.trace import AttentionCall, Trace, TraceFileError
 
 B, H, HKV, T, S, D, DV = 2, 6, 3, 5, 7, 11, 13
-ARRAYS = ("query", "key", "value", "mask", "bias", "recorded_weights")
-FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset")
+ARRAYS = ("query", "key", "value", "mask", "bias", "sinks", "recorded_weights")
+FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset", "soft_cap")
 HOSTILE = (
     "</script><img src=x onerror=alert(1)>",
     "a\x00b\n\r\x1b[31m",
@@ -52,6 +52,8 @@ def full_trace():
         bias=bias,
         causal="bottom_right",
         scale=0.1,
+        soft_cap=50.0,
+        sinks=rng.normal(size=H).astype(np.float32),
     )
     recorded = rng.random((B, H, T, S)).astype(np.float32)
     recorded[0, 0, 0] = np.nan
@@ -172,6 +174,7 @@ def traces(draw):
         "value": finite(draw(FLOAT), (batch, kv_heads, key_len, draw(SIZE))),
         "mask": hnp.arrays(bool, draw(st.sampled_from([full, full[2:], (), (batch, 1, 1, 1)]))),
         "bias": finite(draw(FLOAT), full[1:]),
+        "sinks": finite(draw(FLOAT), full[1:2]),
         "recorded_weights": finite(draw(FLOAT), full),
     }
     calls = []
@@ -187,6 +190,7 @@ def traces(draw):
                 causal=draw(st.sampled_from(["none", "top_left", "bottom_right"])),
                 scale=draw(st.floats(allow_nan=False, allow_infinity=False)),
                 q_offset=draw(st.integers(0, 2**31 - 1)),
+                soft_cap=draw(st.none() | st.floats(1e-30, 1e30)),
                 **{name: draw(optional[name]) for name in chosen},
             )
         )
@@ -207,6 +211,13 @@ def test_any_trace_comes_back_bit_for_bit(trace, tmp_path_factory):
     trace.save(path)
 
     assert_same(Trace.load(path), trace)
+
+
+def test_a_call_without_cap_and_sinks_is_written_as_before_there_were_any(small):
+    _, document, _ = parts(small)
+
+    assert document["calls"][0].keys() == {*FIELDS, "tensors"} - {"soft_cap"}
+    assert document["calls"][0]["tensors"].keys() == {"query", "key"}
 
 
 def test_tokens_can_be_left_out(tmp_path):
@@ -496,6 +507,9 @@ def test_another_schema_names_both_versions(good):
         (("calls", 1, "causal"), None, "calls[1]: causal must be one of none, top_left, bottom"),
         (("calls", 0, "scale"), "1", "calls[0]: scale must be a number; got '1'"),
         (("calls", 0, "scale"), True, "calls[0]: scale must be a number; got True"),
+        (("calls", 0, "soft_cap"), -1, "calls[0]: soft_cap must be positive, within float32; got"),
+        (("calls", 0, "soft_cap"), "1", "calls[0]: soft_cap must be a number; got '1'"),
+        (("calls", 0, "tensors", "sinks"), "0.key", "calls[0]: sinks must have shape (H,) = (6,)"),
         (("calls", 0, "scale"), 10**400, "calls[0]: scale must be finite; got 1000"),
         (("calls", 0, "tensors"), [], "calls[0].tensors must be among query, key, value, mask"),
         (("calls", 0, "tensors", "z"), "0.key", "calls[0].tensors must be among query, key, value"),
@@ -523,7 +537,8 @@ def test_a_missing_field_is_refused(good):
     for name in set(document) - {"schema"}:
         left = {field: value for field, value in document.items() if field != name}
         assert_refused(joined(header, data, left), "the trace document must have the fields")
-    for name in document["calls"][0]:
+    # Only a soft-capped call names its cap.
+    for name in set(document["calls"][0]) - {"soft_cap"}:
         call = {field: value for field, value in document["calls"][0].items() if field != name}
         changed = document | {"calls": [call, document["calls"][1]]}
         assert_refused(joined(header, data, changed), "calls[0] must have the fields")
@@ -582,6 +597,7 @@ def test_a_tensor_of_no_call_is_refused(good):
         ("query", np.nan, "finite"),
         ("key", np.inf, "finite"),
         ("value", -np.inf, "finite"),
+        ("sinks", np.nan, "finite"),
         ("bias", np.nan, "finite or -inf"),
         ("bias", np.inf, "finite or -inf"),
         ("recorded_weights", np.inf, "finite or nan"),

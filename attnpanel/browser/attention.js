@@ -160,16 +160,23 @@ function diagonal(align, T, S, topLeft) {
  *
  * @param {Floats} query T*D
  * @param {Floats} key S*D
- * @param {{T: number, S: number, D: number, scale?: number, bias?: ?Floats}} options scale is
- *   dimensionless, 1 / sqrt(D) if left out; bias of length T*S or S, -inf hides a key
+ * @param {{T: number, S: number, D: number, scale?: number, softCap?: ?number, bias?: ?Floats}} options
+ *   scale is dimensionless, 1 / sqrt(D) if left out; softCap: positive, `softCap * tanh(x / softCap)` stands
+ *   in place of `x = scale * query @ key.T`; bias of length T*S or S, -inf hides a key
  * @param {FloatsType} [Out] type of the result, the query's if left out
  * @returns {Floats} T*S
  */
-export function scores(query, key, { T, S, D, scale = D ** -0.5, bias = null }, Out = query.constructor) {
+export function scores(
+  query,
+  key,
+  { T, S, D, scale = D ** -0.5, softCap = null, bias = null },
+  Out = query.constructor,
+) {
   expectLength("query", query, T * D, "T*D");
   expectLength("key", key, S * D, "S*D");
   const result = new Out(T * S);
   product(result, query, scale, panels(key, S, D, D, 1), { rows: T, columns: S, depth: D });
+  if (softCap !== null) capInto(result, softCap);
   if (bias !== null) addRows(result, bias, rowStep("bias", bias, T, S), S);
   return result;
 }
@@ -180,7 +187,8 @@ export function scores(query, key, { T, S, D, scale = D ** -0.5, bias = null }, 
  * @param {Floats} query T*D
  * @param {Floats} key S*D
  * @param {number} row query index
- * @param {{S: number, D: number, scale?: number, bias?: ?Floats}} options bias of length T*S or S
+ * @param {{S: number, D: number, scale?: number, softCap?: ?number, bias?: ?Floats}} options bias of length
+ *   T*S or S
  * @param {FloatsType} [Out] type of the result, the query's if left out
  * @returns {Floats} S
  */
@@ -188,7 +196,7 @@ export function scoresRow(
   query,
   key,
   row,
-  { S, D, scale = D ** -0.5, bias = null },
+  { S, D, scale = D ** -0.5, softCap = null, bias = null },
   Out = query.constructor,
 ) {
   const T = query.length / D;
@@ -202,6 +210,7 @@ export function scoresRow(
     for (let d = 0; d < D; d++) sum += scaled[d] * key[j * D + d];
     result[j] = sum;
   }
+  if (softCap !== null) capInto(result, softCap);
   if (bias !== null) {
     const start = row * rowStep("bias", bias, T, S);
     addRows(result, bias.subarray(start, start + S), 0, S);
@@ -213,16 +222,20 @@ export function scoresRow(
  * Softmax over the visible keys of `scores / temperature`; exactly 0 where hidden.
  *
  * @param {Floats} scores T*S, finite or -inf
- * @param {{T: number, S: number, visible?: ?Uint8Array, temperature?: number, emptyRows?: EmptyRows}}
- *   options visible of length T*S or S; temperature is positive; emptyRows: the weights of a query with
- *   nothing to weigh, "zero", "uniform" (1/S on all S keys) or "nan"
+ * @param {{T: number, S: number, visible?: ?Uint8Array, temperature?: number, emptyRows?: EmptyRows,
+ *   sink?: ?number}} options visible of length T*S or S; temperature is positive; emptyRows: the weights of a
+ *   query with nothing to weigh, "zero", "uniform" (1/S on all S keys) or "nan"; sink: the score of a key that
+ *   every query sees and that has no value, which takes its part of each row, and the whole of an empty one
  * @returns {{weights: Floats, logsumexp: Floats, empty: Uint8Array}} weights T*S; logsumexp T, -inf on an
- *   empty row; empty T, 1 = every score of the row is hidden or -inf
+ *   empty row without a sink; empty T, 1 = every score of the row is hidden or -inf
  */
-export function softmaxRows(scores, { T, S, visible = null, temperature = 1, emptyRows = "zero" }) {
+export function softmaxRows(
+  scores,
+  { T, S, visible = null, temperature = 1, emptyRows = "zero", sink = null },
+) {
   expectLength("scores", scores, T * S, "T*S");
   expectPositive("temperature", temperature);
-  const fill = emptyWeight(emptyRows, S);
+  const fill = sink === null ? emptyWeight(emptyRows, S) : 0;
   const weights = scores.slice();
   if (visible !== null) hide(weights, visible, rowStep("visible", visible, T, S), S);
   const logsumexp = new scores.constructor(T);
@@ -236,7 +249,7 @@ export function softmaxRows(scores, { T, S, visible = null, temperature = 1, emp
     empty[i] = first === stop ? 1 : 0;
     weights.fill(empty[i] ? fill : 0, i * S, first);
     weights.fill(0, stop, (i + 1) * S);
-    logsumexp[i] = normalise(weights, first, stop, temperature);
+    logsumexp[i] = normalise(weights, first, stop, temperature, sink ?? -Infinity);
   }
   return { weights, logsumexp, empty };
 }
@@ -245,13 +258,12 @@ export function softmaxRows(scores, { T, S, visible = null, temperature = 1, emp
  * `softmaxRows` of one row, with the very same numbers.
  *
  * @param {Floats} scores S, finite or -inf
- * @param {{visible?: ?Uint8Array, temperature?: number, emptyRows?: EmptyRows}} [options] visible of
- *   length S
+ * @param {{visible?: ?Uint8Array, temperature?: number, emptyRows?: EmptyRows, sink?: ?number}} [options]
+ *   visible of length S
  * @returns {{weights: Floats, logsumexp: number, empty: boolean}} weights S
  */
-export function softmaxRow(scores, { visible = null, temperature = 1, emptyRows = "zero" } = {}) {
-  const options = { T: 1, S: scores.length, visible, temperature, emptyRows };
-  const { weights, logsumexp, empty } = softmaxRows(scores, options);
+export function softmaxRow(scores, options = {}) {
+  const { weights, logsumexp, empty } = softmaxRows(scores, { ...options, T: 1, S: scores.length });
   return { weights, logsumexp: logsumexp[0], empty: empty[0] === 1 };
 }
 
@@ -277,9 +289,9 @@ export function mix(weights, value, { T, S, Dv }) {
  * @param {Floats} query T*D
  * @param {Floats} key S*D
  * @param {?Floats} value S*Dv, or null for no output
- * @param {{T: number, S: number, D: number, Dv?: number, scale?: number, bias?: ?Floats,
- *   visible?: ?Uint8Array, temperature?: number, emptyRows?: EmptyRows}} options as of scores,
- *   softmaxRows and mix
+ * @param {{T: number, S: number, D: number, Dv?: number, scale?: number, softCap?: ?number, bias?: ?Floats,
+ *   visible?: ?Uint8Array, temperature?: number, emptyRows?: EmptyRows, sink?: ?number}} options as of
+ *   scores, softmaxRows and mix
  * @returns {{scores: Floats, weights: Floats, logsumexp: Floats, empty: Uint8Array, output: ?Floats}}
  */
 export function attend(query, key, value, options) {
@@ -352,10 +364,10 @@ function panels(matrix, count, depth, countStep, depthStep) {
 }
 
 /** Scores to weights in place, from `start` to `stop`; returns their logsumexp, -Infinity for none. */
-function normalise(row, start, stop, temperature) {
-  let peak = -Infinity;
+function normalise(row, start, stop, temperature, sink) {
+  let peak = sink;
   for (let j = start; j < stop; j++) peak = Math.max(peak, row[j]);
-  let total = 0;
+  let total = sink === -Infinity ? 0 : expOfNegative((sink - peak) / temperature);
   for (let j = start; j < stop; j++) {
     const weight = expOfNegative((row[j] - peak) / temperature);
     row[j] = weight;
@@ -394,6 +406,11 @@ function addRows(matrix, rows, step, S) {
   for (let start = 0, from = 0; start < matrix.length; start += S, from += step) {
     for (let j = 0; j < S; j++) matrix[start + j] += rows[from + j];
   }
+}
+
+function capInto(scores, cap) {
+  expectPositive("softCap", cap);
+  for (let at = 0; at < scores.length; at++) scores[at] = cap * Math.tanh(scores[at] / cap);
 }
 
 function emptyWeight(emptyRows, S) {
@@ -511,18 +528,23 @@ export function overviewRows(T) {
  *
  * @param {Floats} query T*D
  * @param {Floats} key S*D
- * @param {{T: number, S: number, D: number, scale?: number, bias?: ?Floats, visible?: ?Uint8Array,
- *   temperature?: number, emptyRows?: EmptyRows}} options as of scores and softmaxRows
+ * @param {{T: number, S: number, D: number, scale?: number, softCap?: ?number, bias?: ?Floats,
+ *   visible?: ?Uint8Array, temperature?: number, emptyRows?: EmptyRows, sink?: ?number}} options as of scores
+ *   and softmaxRows
  * @returns {{values: Floats, rows: number, columns: number}}
  */
-export function overviewTile(query, key, { T, S, D, scale, bias = null, visible = null, ...softmax }) {
+export function overviewTile(
+  query,
+  key,
+  { T, S, D, scale, softCap, bias = null, visible = null, ...softmax },
+) {
   expectLength("query", query, T * D, "T*D");
   const rows = overviewRows(T);
   const some = { T: rows.length, S, D };
   const ofRows = (array, step) => (array === null || step === 0 ? array : takeRows(array, rows, step));
   const someBias = ofRows(bias, rowStep("bias", bias, T, S));
   const someVisible = ofRows(visible, rowStep("visible", visible, T, S));
-  const scored = scores(takeRows(query, rows, D), key, { ...some, scale, bias: someBias });
+  const scored = scores(takeRows(query, rows, D), key, { ...some, scale, softCap, bias: someBias });
   const { weights } = softmaxRows(scored, { ...some, ...softmax, visible: someVisible });
   return tile(weights, rows.length, S);
 }

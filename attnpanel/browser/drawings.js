@@ -106,10 +106,11 @@ const DRAWING_WORK = 20;
 export function selectionWork(trace, state, cache) {
   const known = opened(cache, trace);
   if (known.selection?.key === selectionKey(trace, state)) return 0;
-  const { T, S, D, Dv, H, live } = trace.calls[state.layer];
+  const { T, S, D, Dv, H, live, softCap } = trace.calls[state.layer];
   const heads = state.aggregate ? Array.from({ length: H }, (_, head) => head) : [state.head];
+  const scoring = D + (softCap === null ? 0 : SOFTMAX_WORK);
   const scored = (head) => known.scores.has(`${state.layer} ${state.batch} ${head}`);
-  const ofHead = (head) => (live ? (scored(head) ? 0 : D) + SOFTMAX_WORK + (Dv ?? 0) : 1);
+  const ofHead = (head) => (live ? (scored(head) ? 0 : scoring) + SOFTMAX_WORK + (Dv ?? 0) : 1);
   return T * S * heads.reduce((sum, head) => sum + ofHead(head), DRAWING_WORK);
 }
 
@@ -156,7 +157,8 @@ function liveStep(trace, state, head, cache) {
   // Where nothing is hidden, softmaxRows need not look.
   const hiding = state.mask === "none" ? null : visible;
   const { temperature, empty_rows: emptyRows } = state;
-  const { weights } = softmaxRows(scored, { T, S, visible: hiding, temperature, emptyRows });
+  const sink = sinkOf(call, head);
+  const { weights } = softmaxRows(scored, { T, S, visible: hiding, temperature, emptyRows, sink });
   const value = call.value(state.batch, head);
   const output = value === null ? null : mix(weights, value, { T, S, Dv });
   return { scores: scored, weights, visible, output };
@@ -182,12 +184,17 @@ function addStep(mean, step, heads) {
   else mean.visible = addInto(mean.visible.slice(), step.visible);
 }
 
+/** The score of a head's attention sink; null without one. */
+function sinkOf(call, head) {
+  return call.sinks?.[head] ?? null;
+}
+
 function scoresOf(trace, state, head, cache) {
   const call = trace.calls[state.layer];
-  const { T, S, D, scale } = call;
+  const { T, S, D, scale, softCap } = call;
   const { batch } = state;
-  const make = () =>
-    scores(call.query(batch, head), call.key(batch, head), { T, S, D, scale, bias: call.bias(batch, head) });
+  const options = () => ({ T, S, D, scale, softCap, bias: call.bias(batch, head) });
+  const make = () => scores(call.query(batch, head), call.key(batch, head), options());
   return lately(cache.scores, `${state.layer} ${batch} ${head}`, make, cache.mostBytes ?? SCORE_BYTES);
 }
 
@@ -254,7 +261,9 @@ export function scoresDrawing(trace, state, selection) {
  */
 export function weightsDrawing(trace, state, selection) {
   const { T, S, visible, weights } = selection;
-  const shown = { visible, wholeRows: state.empty_rows === "zero" ? null : selection.empty };
+  // A sink leaves an empty row without a weight, whatever the policy.
+  const filled = state.empty_rows !== "zero" && trace.calls[state.layer].sinks === null;
+  const shown = { visible, wholeRows: filled ? selection.empty : null };
   const cells = (matrix) => (down, across) => shrunk(matrix, T, S, down, across, shown);
   if (state.weight_scale === "per row") {
     const colours = { low: 0, high: 1, palette: sequential(trace, state, "1") };
@@ -820,10 +829,11 @@ export function tilesOf(trace, state, cache) {
 }
 
 function tileOf(call, head, state, cache) {
-  const { T, S, D, scale } = call;
+  const { T, S, D, scale, softCap } = call;
   const batch = Math.min(state.batch, call.B - 1);
   if (!call.live) return overviewTileOfWeights(call.recorded(batch, head), { T, S });
-  const options = { T, S, D, scale, temperature: state.temperature, emptyRows: state.empty_rows };
+  const { temperature, empty_rows: emptyRows } = state;
+  const options = { T, S, D, scale, softCap, temperature, emptyRows, sink: sinkOf(call, head) };
   let visible = null;
   if (state.mask === "model") visible = call.visible(batch, head);
   else if (state.mask !== "none") visible = chosenMask(call, state, cache);

@@ -8,7 +8,7 @@ import { entropy, meanDistance } from "./attention.js";
  *
  * @typedef {{layer: string, B: number, H: number, T: number, S: number, Dv: ?number, live: boolean,
  *   hasValue: boolean, hasColours: boolean, hasBias: boolean, scale: number, usualScale: boolean,
- *   dtype: string}} Call
+ *   softCap: ?number, sinks: ?number[], dtype: string}} Call
  * @typedef {{source: string, model: string, calls: Call[], colorSeed?: number,
  *   tokensOf: (call: Call, batch: number) => {queries: string[], keys: string[]}}} Trace
  */
@@ -310,6 +310,7 @@ export function unavailable(trace, state, selection) {
     ["window", !needs.includes("window"), "It matters under the window mask only."],
     ["align", !aligned, "It matters under the causal and window masks only."],
     ["align", call.T === call.S, "There are as many queries as keys."],
+    ["empty_rows", call.sinks !== null, "The attention sink takes the whole of such a row."],
     ["empty_rows", !selection?.empty.includes(1), "Every query sees a key."],
     ["color_seed", !call.hasValue, "The values were left out, so the colours can't be mixed anew."],
     ["color_seed", !call.hasColours, "No values were kept in this trace."],
@@ -478,7 +479,8 @@ export function sentence(trace, state, selection) {
     return [pair, ["text", "has no weight: the model itself recorded no number here."]];
   }
   const share = ["result", `${general(100 * weight, 3)} %`];
-  const taken = ["text", `of what ${query} becomes is taken from ${key}.`];
+  const sink = sinkWords(call, state, selection.weights.subarray(queryIndex * call.S, (queryIndex + 1) * call.S));
+  const taken = ["text", `of what ${query} becomes is taken from ${key}.${sink}`];
   if (state.aggregate) return [pair, ["text", `the mean over ${call.H} heads:`], share, taken];
   if (selection.scores === null) return [pair, ["text", "as the model recorded it:"], share, taken];
   return [pair, ...arithmetic(call, state, selection, at), share, taken];
@@ -495,13 +497,24 @@ function arithmetic(call, state, selection, at) {
   ];
 }
 
-/** The visible scores of a pair's row, divided by temperature. */
+/** What the shown row's attention sink takes, as a sentence; nothing without one. */
+function sinkWords(call, state, weights) {
+  if (!call.live || call.sinks === null) return "";
+  let rest = 0;
+  for (const weight of weights) rest += weight;
+  const share = `${fixed(100 * Math.max(1 - rest, 0), 1)} %`;
+  if (state.aggregate) return ` The heads' sinks take ${share} of the row.`;
+  return ` The head's sink (score ${fixed(call.sinks[state.head], 2)}) takes ${share} of the row.`;
+}
+
+/** The scores that a pair's softmax sums over, those it sees and the sink's, divided by temperature. */
 function rowOf(call, state, selection, at) {
   const start = at - (at % call.S);
   const scaled = [];
   for (let cell = start; cell < start + call.S; cell++) {
     if (selection.visible[cell]) scaled.push(selection.scores[cell] / state.temperature);
   }
+  if (call.sinks !== null) scaled.push(call.sinks[state.head] / state.temperature);
   return scaled;
 }
 
@@ -513,7 +526,9 @@ function emptyRow(call, state, query, weight) {
       "(policy “uniform”, what filling with −1e9 does)",
     nan: "so its weights are not numbers (policy “nan”, what filling with −∞ does)",
   }[state.empty_rows];
-  const why = `is an empty row: ${because(call, state)} it may see no key, ${policy}.`;
+  const sunk = "so its weights are all 0: the attention sink takes the whole row";
+  const said = call.live && call.sinks !== null ? sunk : policy;
+  const why = `is an empty row: ${because(call, state)} it may see no key, ${said}.`;
   return [["pair", bare(query)], ["text", why]];
 }
 
@@ -523,7 +538,8 @@ function bare(quote) {
 
 function formula(call) {
   const dot = call.usualScale ? "q·k/√d" : `${general(call.scale, 3)}·q·k`;
-  return call.hasBias ? `${dot} + bias` : dot;
+  const product = call.softCap === null ? dot : `${dot} capped at ±${general(call.softCap, 3)}`;
+  return call.hasBias ? `${product} + bias` : product;
 }
 
 /** A sum as people read it: three digits, or all of a larger one. */

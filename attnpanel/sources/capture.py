@@ -37,7 +37,7 @@ def capture(
     or ``einsum`` around a softmax or its exponentials. Recorded are queries, keys and masks; the
     trace computes weights from them when asked, as they are before dropout. Where the model
     gives weights of its own, the recomputed ones are compared with them on some rows, and if
-    they differ, as with attention sinks, the model's own are stored.
+    they differ, the model's own are stored.
 
     Only calls of this thread and of modules of `model` are recorded. Captures may be nested;
     each sees the calls inside it. Nothing stays patched when the block ends, however it ends.

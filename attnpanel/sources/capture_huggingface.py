@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # Arguments that change the weights in a way that query, key, mask and bias do not tell.
-OUT_OF_REACH = ("softcap", "s_aux", "sinks", "indices", "block_indices", "cache")
+OUT_OF_REACH = ("indices", "block_indices", "cache")
+# What an attention function may be handed a head's sinks as.
+SINKS = ("s_aux", "sinks")
 MODELING = "transformers.modeling_utils"
 
 
@@ -89,7 +91,19 @@ def _read_eager(
     options: dict[str, Any],
 ) -> SeenCall:
     """Read a model's own attention function: it only masks by `mask`, and gives its weights."""
-    return _seen(module, query, key, value, mask, options, weights=result[1])
+    # A module's own learned sinks reach its eager function without an argument.
+    sinks = next((options[name] for name in SINKS if options.get(name) is not None), None)
+    return _seen(
+        module,
+        query,
+        key,
+        value,
+        mask,
+        options,
+        weights=result[1],
+        soft_cap=options.get("softcap"),
+        sinks=getattr(module, "sinks", None) if sinks is None else sinks,
+    )
 
 
 def _read_sdpa(
@@ -101,7 +115,10 @@ def _read_sdpa(
     result: tuple[Any, ...],  # noqa: ARG001 - it gives no weights
     options: dict[str, Any],
 ) -> SeenCall:
-    """Read transformers' SDPA function: without a mask, the module decides whether it is causal."""
+    """Read transformers' SDPA function: without a mask, the module decides whether it is causal.
+
+    It refuses to cap scores, and passes over sinks.
+    """
     import torch
 
     query_len = query.shape[2]
@@ -140,7 +157,16 @@ def _read_flex(
                 key.shape[2],
                 device=query.device,
             )
-    return _seen(module, query, key, value, mask, options)
+    return _seen(
+        module,
+        query,
+        key,
+        value,
+        mask,
+        options,
+        soft_cap=options.get("softcap"),
+        sinks=options.get("s_aux"),
+    )
 
 
 def _seen(
@@ -153,9 +179,13 @@ def _seen(
     *,
     causal: bool = False,
     weights: Tensor | None = None,
+    soft_cap: float | None = None,
+    sinks: Any = None,
 ) -> SeenCall:
     scaling = options.get("scaling")
     trusted = all(options.get(name) is None for name in OUT_OF_REACH)
+    if sinks is not None and getattr(sinks, "shape", None) != (query.shape[1],):
+        sinks, trusted = None, False  # sinks of another kind: each query its own
     batch = max(query.shape[0], key.shape[0])  # learned queries may come once for all
     return SeenCall(
         (module, *running_modules()),
@@ -166,9 +196,10 @@ def _seen(
         bias=options.get("position_bias"),
         causal="top_left" if causal else "none",
         scale=None if scaling is None else float(scaling),
+        soft_cap=None if soft_cap is None else float(soft_cap),
+        sinks=sinks,
         kind="cross" if getattr(module, "is_cross_attention", False) else None,
         weights=weights,
         dropped=module.training and bool(options.get("dropout")),
-        # A module's own learned sinks reach its eager function without an argument.
-        trusted=trusted and getattr(module, "sinks", None) is None,
+        trusted=trusted,
     )

@@ -20,6 +20,8 @@ def record(
     bias: Tensor | None = None,
     causal: Causal = "none",
     scale: float | None = None,
+    soft_cap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> None:
     """Tell the captures that run in this thread of one attention call.
 
@@ -42,6 +44,11 @@ def record(
         flash-attn's causal is ``"bottom_right"``.
     scale : float, optional
         Multiplies ``query @ key.T``. Defaults to ``1 / sqrt(D)``.
+    soft_cap : float, optional
+        ``soft_cap * tanh(product / soft_cap)`` stands in place of the scaled product, before the
+        bias: flash-attn's softcap. flash-attn's 0 is None here.
+    sinks : tensor of shape (H,), optional
+        The score of each head's attention sink.
 
     Raises
     ------
@@ -76,6 +83,15 @@ def record(
     modules = running_modules()
     report(
         lambda: SeenCall(
-            modules, query, key, value, mask=mask, bias=bias, causal=causal, scale=scale
+            modules,
+            query,
+            key,
+            value,
+            mask=mask,
+            bias=bias,
+            causal=causal,
+            scale=scale,
+            soft_cap=soft_cap,
+            sinks=sinks,
         )
     )

@@ -101,6 +101,8 @@ class Recorder:
         return next((self.names[id(m)] for m in modules if id(m) in self.names), None)
 
     def _store(self, seen: SeenCall, layer: str, index: int) -> AttentionCall:
+        import torch
+
         query, key, value = self._arrays(seen.query, seen.key, seen.value, layer)
         masks = self._masks.stored_bytes
         sees = self._masks.read(seen.mask, seen.bias, query.shape[2], key.shape[2])
@@ -124,6 +126,8 @@ class Recorder:
             causal=causal,
             scale=seen.scale,  # type: ignore[arg-type]  # None stands for 1 / sqrt(D)
             q_offset=max(offset, 0),
+            soft_cap=seen.soft_cap,
+            sinks=None if seen.sinks is None else _copy(seen.sinks, torch.float32),
         )
         return self._checked(call, seen)
 
@@ -152,8 +156,8 @@ class Recorder:
         if seen.weights is None or seen.dropped:
             if not seen.trusted:
                 raise ValueError(
-                    "the model caps its scores, uses attention sinks or selects keys, which "
-                    "query and key alone do not tell; load it with attn_implementation='eager' "
+                    "the model selects keys or changes its scores or weights in a way that "
+                    "query, key and mask do not tell; load it with attn_implementation='eager' "
                     "and call eval(), and its own weights are recorded"
                 )
             if not (np.isfinite(call.query).all() and np.isfinite(call.key).all()):
@@ -200,7 +204,14 @@ def _agrees(
     bias = None if call.bias is None else np.broadcast_to(call.bias, full)[:, :, rows]
     try:
         again = attend(
-            call.query[:, :, rows], call.key, None, mask=mask, bias=bias, scale=call.scale
+            call.query[:, :, rows],
+            call.key,
+            None,
+            mask=mask,
+            bias=bias,
+            scale=call.scale,
+            soft_cap=call.soft_cap,
+            sinks=call.sinks,
         )
     except ValueError:  # scores beyond float32
         return False

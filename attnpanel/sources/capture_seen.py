@@ -32,13 +32,17 @@ class SeenCall:
         The causal rule the call was given as a flag.
     scale : float or None
         None means ``1 / sqrt(D)``.
+    soft_cap : float or None
+        What the scaled products are soft-capped to, before the bias.
+    sinks : tensor of shape (H,), or None
+        The score of each head's attention sink.
     kind : {"self", "cross"}, or None where the call does not tell.
     weights : tensor of shape (B, H, T, S), or None
         The model's own weights, to check the recomputed ones against.
     dropped : bool
         Whether dropout has changed `weights`, so that they can't be compared.
     trusted : bool
-        False where scale, mask and bias may not be all there is to the call's weights.
+        False where what stands above may not be all there is to the call's weights.
     """
 
     modules: tuple[nn.Module, ...]
@@ -49,6 +53,8 @@ class SeenCall:
     bias: Tensor | None = None
     causal: Causal = "none"
     scale: float | None = None
+    soft_cap: float | None = None
+    sinks: Tensor | None = None
     kind: Kind | None = None
     weights: Tensor | None = None
     dropped: bool = False

@@ -39,7 +39,9 @@ def scores_drawing(state: ExplorerState) -> Drawing:
 def weights_drawing(state: ExplorerState) -> Drawing:
     """Softmax weights (T, S); a masked cell holds nan unless its empty row was filled."""
     selection = state.selection
-    shown = selection.visible | (selection.empty & (state.empty_rows != "zero"))[:, None]
+    # A sink leaves an empty row without a weight, whatever the policy.
+    filled = state.empty_rows != "zero" and state.call.sinks is None
+    shown = selection.visible | (selection.empty & filled)[:, None]
     weights = np.where(shown, selection.weights, np.nan)
     look = theme(state.dark)
     high, power = float(np.nanmax(weights, initial=0.0)) or 1.0, 0.5

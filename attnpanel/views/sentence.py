@@ -10,6 +10,8 @@ import numpy as np
 from attnpanel.masks import MASKS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from attnpanel.state import ExplorerState
 
 EMPTY_ROWS = {
@@ -19,6 +21,7 @@ EMPTY_ROWS = {
     ),
     "nan": "so its weights are not numbers (policy “nan”, what filling with −∞ does)",
 }
+SINK_ROW = "so its weights are all 0: the attention sink takes the whole row"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ def sentence(state: ExplorerState) -> tuple[Piece, ...]:
     weight = float(selection.weights[query_index, key_index])
     if selection.empty[query_index]:
         policy = EMPTY_ROWS[state.empty_rows].format(keys=state.call.key_len, share=weight)
+        if _sinks(state) is not None:
+            policy = SINK_ROW
         return (
             Piece("pair", bare(query)),
             Piece("text", f"is an empty row: {_because(state)} it may see no key, {policy}."),
@@ -60,25 +65,19 @@ def sentence(state: ExplorerState) -> tuple[Piece, ...]:
     if np.isnan(weight):
         return (pair, Piece("text", "has no weight: the model itself recorded no number here."))
     share = Piece("result", f"{100 * weight:.3g} %")
+    taken = Piece("text", f"of what {query} becomes is taken from {key}.{_of_sink(state)}")
     if state.aggregate:
         heads = state.call.heads
-        return (
-            pair,
-            Piece("text", f"the mean over {heads} heads:"),
-            share,
-            Piece("text", f"of what {query} becomes is taken from {key}."),
-        )
-    taken = Piece("text", f"of what {query} becomes is taken from {key}.")
+        return (pair, Piece("text", f"the mean over {heads} heads:"), share, taken)
     if selection.scores is None:
         return (pair, Piece("text", "as the model recorded it:"), share, taken)
     score = float(selection.scores[query_index, key_index])
-    visible = selection.scores[query_index][selection.visible[query_index]].astype(float)
     temperature = float(state.temperature)
     return (
         pair,
         Piece("number", f"{formula(state)} = {score:.2f}"),
         Piece("text", f"÷ τ {temperature:.2f} →"),
-        Piece("number", _softmax(score / temperature, visible / temperature)),
+        Piece("number", _softmax(score / temperature, _row(state) / temperature)),
         Piece("text", "="),
         share,
         taken,
@@ -105,7 +104,34 @@ def formula(state: ExplorerState) -> str:
     call = state.call
     usual = call.head_dim is not None and np.isclose(call.scale, call.head_dim**-0.5)
     product = "q·k/√d" if usual else f"{call.scale:.3g}·q·k"
+    if call.soft_cap is not None:
+        product = f"{product} capped at ±{call.soft_cap:.3g}"
     return product if call.bias is None else f"{product} + bias"
+
+
+def _sinks(state: ExplorerState) -> NDArray[np.floating] | None:
+    return state.call.sinks if state.call.live else None
+
+
+def _of_sink(state: ExplorerState) -> str:
+    """What the shown row's attention sink takes, as a sentence; nothing without one."""
+    sinks = _sinks(state)
+    if sinks is None:
+        return ""
+    rest = state.selection.weights[state.shown_pair[0]].sum(dtype=float)
+    share = f"{100 * max(1 - rest, 0.0):.1f} %"
+    if state.aggregate:
+        return f" The heads' sinks take {share} of the row."
+    return f" The head's sink (score {sinks[state.head]:.2f}) takes {share} of the row."
+
+
+def _row(state: ExplorerState) -> NDArray[np.float64]:
+    """The scores that the shown pair's softmax sums over: those it sees, and the sink's."""
+    query_index, _ = state.shown_pair
+    selection, sinks = state.selection, _sinks(state)
+    assert selection.scores is not None  # noqa: S101 - the caller has seen them
+    visible = selection.scores[query_index][selection.visible[query_index]].astype(float)
+    return visible if sinks is None else np.append(visible, float(sinks[state.head]))
 
 
 def _softmax(scaled: float, visible: np.ndarray) -> str:

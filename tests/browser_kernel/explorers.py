@@ -107,6 +107,11 @@ def traces() -> dict[str, Trace]:
             call(1, query_len=3, key_len=5, bias=np.zeros((1, 5), np.float32), causal="top_left"),
         ),
         "recorded and live": captured(recorded(0), call(1, query_len=7), recorded(2, unknown=True)),
+        "soft-capped, with sinks": captured(
+            call(0, soft_cap=0.5, bias=hiding_bias(5, 5, empty=3)),
+            call(1, query_len=7, sinks=np.array([-1.5, 0, 2], np.float32), mask=gaps[:1, :, :, :7]),
+            call(2, soft_cap=2.0, sinks=np.array([0, 1, 30], np.float32), causal="top_left"),
+        ),
         "no values": captured(call(0, heads=1, values=False, causal="bottom_right")),
         "hostile tokens": captured(
             call(0, heads=2, query_len=len(HOSTILE), causal="top_left"), query_tokens=[HOSTILE]
@@ -231,6 +236,8 @@ def _call_data(one: AttentionCall) -> dict[str, Any]:
         "hasBias": one.bias is not None,
         "scale": one.scale,
         "usualScale": usual,
+        "softCap": one.soft_cap,
+        "sinks": None if one.sinks is None else one.sinks.tolist(),
         "dtype": "recorded weights" if one.query is None else str(one.query.dtype),
         "query": one.query,
         "key": one.key,

@@ -24,6 +24,8 @@ EMPTY_ROWS = ["zero", "uniform", "nan"]
 # Up to 9: every remainder of the blocks of two rows by four columns, and more than one block.
 lengths = st.integers(1, 9)
 temperatures = st.floats(0.01, 100)
+caps = st.none() | st.floats(0.1, 100)
+sinks = st.none() | st.floats(-5, 5)
 singles, doubles = st.just(np.float32), st.just(np.float64)
 types = st.sampled_from([np.float64, np.float32])
 
@@ -182,16 +184,15 @@ def test_products_of_whole_numbers_are_exact_at_every_size_of_block(kernel, quer
 
 
 @laws
-@given(heads(), temperatures, st.sampled_from(EMPTY_ROWS))
-def test_float64_agrees_with_attend_in_every_step(kernel, head, temperature, empty_rows):
+@given(heads(), temperatures, st.sampled_from(EMPTY_ROWS), caps, sinks)
+def test_float64_agrees_with_attend_in_every_step(kernel, head, temperature, empty_rows, cap, sink):
     query, key, value, bias, mask = head
-    options = {"temperature": temperature, "emptyRows": empty_rows, "visible": mask}
+    options = {"temperature": temperature, "emptyRows": empty_rows, "visible": mask, "sink": sink}
     of = sizes(query, key, value)
-    expected = attend(
-        query, key, value, bias=bias, mask=mask, temperature=temperature, empty_rows=empty_rows
-    )
+    rules = {"temperature": temperature, "empty_rows": empty_rows, "soft_cap": cap, "sinks": sink}
+    expected = attend(query, key, value, bias=bias, mask=mask, **rules)
 
-    scores = kernel("scores", query, key, {**of, "bias": bias})
+    scores = kernel("scores", query, key, {**of, "bias": bias, "softCap": cap})
     softened = kernel("softmaxRows", expected.scores, {**of, **options})
     output = kernel("mix", expected.weights, value, of)
 
@@ -203,18 +204,21 @@ def test_float64_agrees_with_attend_in_every_step(kernel, head, temperature, emp
         softened["weights"].reshape(expected.weights.shape), expected.weights, **close
     )
     np.testing.assert_allclose(softened["logsumexp"], expected.logsumexp, **close)
-    np.testing.assert_array_equal(softened["empty"], np.isneginf(expected.logsumexp))
+    seen = expected.scores if mask is None else np.where(mask, expected.scores, -np.inf)
+    np.testing.assert_array_equal(softened["empty"], np.isneginf(seen).all(axis=-1))
     np.testing.assert_allclose(output.reshape(expected.output.shape), expected.output, **close)
 
 
 @laws
-@given(heads(), temperatures, st.sampled_from(EMPTY_ROWS))
-def test_float64_agrees_with_attend_from_end_to_end(kernel, head, temperature, empty_rows):
+@given(heads(), temperatures, st.sampled_from(EMPTY_ROWS), caps, sinks)
+def test_float64_agrees_with_attend_from_end_to_end(
+    kernel, head, temperature, empty_rows, cap, sink
+):
     query, key, value, bias, mask = head
     options = {"temperature": temperature, "emptyRows": empty_rows, "visible": mask, "bias": bias}
-    expected = attend(
-        query, key, value, bias=bias, mask=mask, temperature=temperature, empty_rows=empty_rows
-    )
+    options |= {"softCap": cap, "sink": sink}
+    rules = {"temperature": temperature, "empty_rows": empty_rows, "soft_cap": cap, "sinks": sink}
+    expected = attend(query, key, value, bias=bias, mask=mask, **rules)
 
     result = kernel("attend", query, key, value, {**sizes(query, key, value), **options})
 
@@ -554,6 +558,8 @@ def test_an_overview_tile_is_that_of_selection(kernel, query_len, key_len, share
         key=normal(1, 1, key_len, 7, seed=2),
         bias=bias,
         scale=0.3,  # not the 1 / sqrt(7) it would be if it were left out
+        soft_cap=2.0,
+        sinks=np.array([1.5], dtype=np.float32),
     )
     options = {"T": query_len, "S": key_len, "D": 7, "bias": bias, "visible": mask}
 
@@ -561,14 +567,20 @@ def test_an_overview_tile_is_that_of_selection(kernel, query_len, key_len, share
         "overviewTile",
         call.query,
         call.key,
-        {**options, "scale": call.scale, "temperature": 0.3, "emptyRows": "nan"},
+        {**options, "scale": call.scale, "softCap": 2, "sink": 1.5, "temperature": 0.3},
     )
 
-    expected = overview_tile(call, 0, 0, mask=mask, temperature=0.3, empty_rows="nan")
+    expected = overview_tile(call, 0, 0, mask=mask, temperature=0.3, empty_rows="zero")
     # Scores reach 10 in float32, and a temperature of 0.3 triples what they are rounded by.
     np.testing.assert_allclose(
         small["values"].reshape(small["rows"], small["columns"]), expected, rtol=0, atol=4e-6
     )
+
+
+def test_a_nan_row_is_dark_in_an_overview_tile(kernel):
+    blind = {"T": 1, "S": 1, "D": 1, "visible": np.zeros(1, bool), "emptyRows": "nan"}
+
+    assert kernel("overviewTile", np.ones(1), np.ones(1), blind)["values"].tolist() == [0]
 
 
 def test_an_overview_tile_of_recorded_weights_is_that_of_selection(kernel):

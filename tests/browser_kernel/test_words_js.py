@@ -134,7 +134,15 @@ def test_sentences_of_large_scores_use_the_logarithm(page, scores, key):
 
 @pytest.mark.parametrize(
     "name",
-    ["toy", "one token", "cross, masked, batch of two", "bias", "recorded and live", "no values"],
+    [
+        "toy",
+        "one token",
+        "cross, masked, batch of two",
+        "bias",
+        "recorded and live",
+        "no values",
+        "soft-capped, with sinks",
+    ],
 )
 def test_titles_and_lines_are_the_explorers(page, name):
     explorer = Explorer(TRACES[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -226,29 +228,60 @@ def test_a_cached_step_knows_where_its_query_is(attention):
     assert_weights(one, full[0][:, :, 6:])
 
 
-def test_soft_capped_scores_are_kept_as_the_models_own_weights():
-    config = transformers.Gemma2Config(
-        **SIZES, num_attention_heads=4, num_key_value_heads=2, head_dim=6, sliding_window=4
-    )
-    # A cap of 0.05 on scores of size 1: weights without it are far off.
-    config.attn_logit_softcapping = 0.05
+def drawn(model):
+    """The model with numbers large enough that caps and sinks matter."""
     torch.manual_seed(3)
-    model = transformers.Gemma2Model._from_config(config, attn_implementation="eager").eval()
-    for parameter in model.parameters():
-        if parameter.dim() == 2:
-            nn.init.normal_(parameter, std=0.3)
-    ids = torch.randint(2, 61, (1, 7))
-    own = run(model, {"input_ids": ids}, output_attentions=True).attentions
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 2 or name.endswith("sinks"):
+            nn.init.normal_(parameter, std=1.0 if parameter.dim() == 1 else 0.3)
+    return model.eval()
+
+
+def gemma2(attention, **options):
+    config = transformers.Gemma2Config(
+        **SIZES,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=6,
+        sliding_window=4,
+        # On scores of size 1: weights without it are far off.
+        attn_logit_softcapping=0.25,
+        **options,
+    )
+    return drawn(transformers.Gemma2Model._from_config(config, attn_implementation=attention))
+
+
+@pytest.mark.parametrize("padding", ["none", "left"])
+def test_soft_capped_scores_are_computed_anew(padding):
+    model, inputs = gemma2("eager"), inputs_for("llama", padding)
+    own = run(model, inputs, output_attentions=True).attentions
 
     with capture(model) as trace:
+        run(model, inputs)
+
+    assert [(call.live, call.soft_cap) for call in trace.calls] == [(True, 0.25)] * 2
+    for call, expected in zip(trace.calls, own, strict=True):
+        assert_weights(call, expected)
+        uncapped = dataclasses.replace(call, soft_cap=None)
+        assert np.abs(recomputed(uncapped) - recomputed(call)).max() > 0.01, "this cap must tell"
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_flex_attention_caps_scores_as_the_eager_function_does():
+    ids = inputs_for("llama", "none")["input_ids"]
+    own = run(gemma2("eager"), {"input_ids": ids}, output_attentions=True).attentions
+    model = gemma2("flex_attention")
+    with torch.compiler.set_stance("force_eager"), capture(model) as trace:
         run(model, {"input_ids": ids})
 
-    assert [call.live for call in trace.calls] == [False, False]
     for call, expected in zip(trace.calls, own, strict=True):
+        assert call.soft_cap == 0.25
         assert_weights(call, expected)
 
 
-def test_attention_sinks_are_kept_as_the_models_own_weights():
+@pytest.mark.parametrize("padding", ["none", "left"])
+def test_attention_sinks_are_computed_anew(padding):
     config = transformers.GptOssConfig(
         **SIZES,
         num_attention_heads=4,
@@ -257,20 +290,18 @@ def test_attention_sinks_are_kept_as_the_models_own_weights():
         num_local_experts=2,
         num_experts_per_tok=1,
     )
-    torch.manual_seed(3)
-    model = transformers.GptOssModel._from_config(config, attn_implementation="eager").eval()
-    ids = torch.randint(2, 61, (1, 7))
-    for layer in model.layers:
-        nn.init.normal_(layer.self_attn.sinks)
-    own = run(model, {"input_ids": ids}, output_attentions=True).attentions
+    model = drawn(transformers.GptOssModel._from_config(config, attn_implementation="eager"))
+    inputs = inputs_for("llama", padding)
+    own = run(model, inputs, output_attentions=True).attentions
 
     with capture(model) as trace:
-        run(model, {"input_ids": ids})
+        run(model, inputs)
 
-    for call, expected in zip(trace.calls, own, strict=True):
-        assert not call.live
+    for call, layer, expected in zip(trace.calls, model.layers, own, strict=True):
+        assert call.live
+        np.testing.assert_array_equal(call.sinks, layer.self_attn.sinks.detach().numpy())
         assert_weights(call, expected)
-        assert float(expected.sum(-1).max()) < 0.999  # the sink has the rest
+        assert float(expected.sum(-1).min()) < 0.9, "these sinks must tell"
 
 
 def test_weights_that_nothing_tells_are_refused_with_advice():
@@ -283,7 +314,7 @@ def test_weights_that_nothing_tells_are_refused_with_advice():
         def forward(self, x):
             mapping = transformers.modeling_utils.ALL_ATTENTION_FUNCTIONS
             attend = mapping.get_interface("eager", no_weights)
-            return attend(self, x, x, x, None, scaling=1.0, softcap=2.0)[0]
+            return attend(self, x, x, x, None, scaling=1.0, indices=[0])[0]
 
     model = Interface()
     with pytest.warns(UserWarning, match="attn_implementation='eager'"), capture(model) as trace:

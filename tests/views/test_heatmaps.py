@@ -99,6 +99,15 @@ def test_an_empty_row_is_drawn_as_its_policy_filled_it(policy, row, weight_scale
     assert np.isnan(cells[:3, 3:]).all()
 
 
+@pytest.mark.parametrize("policy", ["zero", "uniform", "nan"])
+def test_an_empty_row_with_a_sink_is_masked_under_every_policy(policy):
+    sinks = np.zeros(3, dtype=np.float32)
+    chosen = {"mask": "padding", "pad_len": 3, "empty_rows": policy}
+    state = ExplorerState(trace_of(call(sinks=sinks)), **chosen)
+
+    assert np.isnan(image(weights_drawing(state))[3:]).all()
+
+
 @pytest.mark.parametrize("name", DRAWINGS)
 @pytest.mark.parametrize("policy", ["zero", "uniform", "nan"])
 @pytest.mark.parametrize("weight_scale", ["square root", "linear", "per row"])

@@ -98,6 +98,37 @@ def test_the_formula_says_what_the_model_computes():
     assert " q·k/√d = " in told(ExplorerState(usual))
     assert " 0.25·q·k = " in told(ExplorerState(other))
     assert " q·k/√d + bias = " in told(ExplorerState(biased))
+    capped = trace_of(call(soft_cap=50, bias=np.ones((1, 1, 5, 5), dtype=np.float32)))
+    assert " q·k/√d capped at ±50 + bias = " in told(ExplorerState(capped))
+
+
+def test_a_sink_is_in_the_sum_and_says_what_it_takes():
+    # Scores 0 and ln 3 and a sink of ln 4: 1, 3 and 4 of 8.
+    sinks = np.log(np.array([4], dtype=np.float32))
+    one = from_scores([[0, np.log(3)]], values=[[1, 0, 0]] * 2, sinks=sinks)
+    state = ExplorerState(trace_of(one))
+
+    assert told(state, (0, 1)) == (
+        "0 → 1 1·q·k = 1.10 ÷ τ 1.00 → e^1.10 / Σ = 3 / 8 = 37.5 % of what “0” becomes is taken "
+        "from “1”. The head's sink (score 1.39) takes 50.0 % of the row."
+    )
+
+
+def test_of_the_mean_it_is_told_what_all_heads_sinks_take():
+    sinks = np.full(3, 30, dtype=np.float32)
+    state = ExplorerState(trace_of(call(sinks=sinks)), aggregate=True)
+
+    assert told(state).endswith(" The heads' sinks take 100.0 % of the row.")
+
+
+def test_an_empty_row_with_a_sink_is_the_sinks():
+    sinks = np.zeros(3, dtype=np.float32)
+    chosen = {"mask": "padding", "pad_len": 2, "empty_rows": "uniform", "query_index": 4}
+    state = ExplorerState(trace_of(call(sinks=sinks)), **chosen)
+
+    assert told(state).endswith(
+        "it may see no key, so its weights are all 0: the attention sink takes the whole row."
+    )
 
 
 def test_a_bias_is_in_the_score_that_is_told():
