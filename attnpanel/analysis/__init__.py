@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attnpanel.analysis.across_heads import head_affinity, rollout
+from attnpanel.analysis.across_heads import head_affinity
 from attnpanel.analysis.head_numbers import (
     diagonal,
     effective_keys,
@@ -12,7 +12,8 @@ from attnpanel.analysis.head_numbers import (
     mean_distance,
     previous_token,
 )
-from attnpanel.analysis.table import NUMBERS, analyze
+from attnpanel.analysis.table import NUMBERS, analyze, numbers_of_heads
+from attnpanel.analysis.through_layers import flow, rollout
 
 __all__ = [
     "NUMBERS",
@@ -21,9 +22,11 @@ __all__ = [
     "effective_keys",
     "entropy",
     "first_key",
+    "flow",
     "head_affinity",
     "induction",
     "mean_distance",
+    "numbers_of_heads",
     "previous_token",
     "rollout",
 ]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnpanel.analysis.rows import Positions, Rows, number_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,13 +31,10 @@ def entropy(weights: NDArray[Any]) -> float:
 
     Examples
     --------
-    >>> round(entropy(np.array([[0.5, 0.5], [1.0, 0.0]])), 12) == round(np.log(2) / 2, 12)
-    True
+    >>> round(entropy(np.array([[0.5, 0.5], [1.0, 0.0]])), 3)  # half of log 2
+    0.347
     """
-    seen = weights[weights.any(axis=-1)].astype(float)
-    if not len(seen):
-        return 0.0
-    return abs(float(_row_entropies(seen).mean()))  # abs: 0 has no sign
+    return abs(_mean("entropy", weights))  # abs: 0 has no sign
 
 
 def mean_distance(weights: NDArray[Any], offset: int = 0) -> float:
@@ -59,11 +58,7 @@ def mean_distance(weights: NDArray[Any], offset: int = 0) -> float:
     >>> mean_distance(np.array([[0.0, 1.0], [0.5, 0.5]]))
     0.75
     """
-    rows = np.flatnonzero(weights.any(axis=-1))
-    if not len(rows):
-        return 0.0
-    apart = np.abs(rows[:, None] + offset - np.arange(weights.shape[1]))
-    return float((weights[rows] * apart).sum(axis=-1).mean())
+    return _mean("mean_distance", weights, offset)
 
 
 def effective_keys(weights: NDArray[Any]) -> float:
@@ -86,8 +81,7 @@ def effective_keys(weights: NDArray[Any]) -> float:
     >>> effective_keys(np.array([[0.25, 0.25, 0.25, 0.25], [0.0, 1.0, 0.0, 0.0]]))
     2.5
     """
-    seen = weights[weights.any(axis=-1)].astype(float)
-    return float(np.exp(_row_entropies(seen)).mean()) if len(seen) else 0.0
+    return _mean("effective_keys", weights)
 
 
 def previous_token(weights: NDArray[Any], offset: int = 0) -> float:
@@ -109,7 +103,7 @@ def previous_token(weights: NDArray[Any], offset: int = 0) -> float:
     >>> previous_token(np.array([[1.0, 0.0], [0.75, 0.25]]))
     0.75
     """
-    return _on_line(weights, offset - 1)
+    return _mean("previous_token", weights, offset)
 
 
 def diagonal(weights: NDArray[Any], offset: int = 0) -> float:
@@ -130,7 +124,7 @@ def diagonal(weights: NDArray[Any], offset: int = 0) -> float:
     >>> diagonal(np.array([[1.0, 0.0], [0.75, 0.25]]))
     0.625
     """
-    return _on_line(weights, offset)
+    return _mean("diagonal", weights, offset)
 
 
 def first_key(weights: NDArray[Any]) -> float:
@@ -151,8 +145,7 @@ def first_key(weights: NDArray[Any]) -> float:
     >>> first_key(np.array([[1.0, 0.0], [0.5, 0.5]]))
     0.75
     """
-    seen = weights[weights.any(axis=-1)]
-    return float(seen[:, 0].mean(dtype=float)) if len(seen) else 0.0
+    return _mean("first_key", weights)
 
 
 def induction(weights: NDArray[Any], tokens: Sequence[str], offset: int = 0) -> float:
@@ -185,34 +178,24 @@ def induction(weights: NDArray[Any], tokens: Sequence[str], offset: int = 0) -> 
     >>> induction(weights, ["A", "B", "A"])
     0.75
     """
-    query_len, key_len = weights.shape
-    if len(tokens) != key_len:
-        raise ValueError(f"tokens must be one for each of {key_len} keys; got {len(tokens)}")
-    _, names = np.unique(np.array(tokens, dtype=object).astype(str), return_inverse=True)
-    position = np.arange(query_len) + offset
-    inside = position < key_len
-    rows = np.flatnonzero(inside)
-    # after[r, j]: key j follows an earlier occurrence of the token of query r, itself left out.
-    alike = names[position[inside], None] == names[None, :]
-    after = np.zeros_like(alike)
-    after[:, 1:] = alike[:, :-1]
-    after &= np.arange(key_len) < position[inside, None]
-    repeated = after.any(axis=-1) & weights[rows].any(axis=-1)
-    if not repeated.any():
-        return float("nan")
-    found = np.where(after, weights[rows], 0).sum(axis=-1, dtype=float)
-    return float(found[repeated].mean())
+    if len(tokens) != weights.shape[1]:
+        raise ValueError(
+            f"tokens must be one for each of {weights.shape[1]} keys; got {len(tokens)}"
+        )
+    return _mean("induction", weights, offset, tokens, missing=np.nan)
 
 
-def _row_entropies(rows: NDArray[Any]) -> NDArray[np.float64]:
-    logs = np.log(rows, out=np.zeros_like(rows), where=rows > 0)
-    entropies: NDArray[np.float64] = -(rows * logs).sum(axis=-1)
-    return entropies
-
-
-def _on_line(weights: NDArray[Any], offset: int) -> float:
-    """Mean of ``weights[i, i + offset]`` over the rows that have such a key and see any."""
-    query = np.arange(weights.shape[0])
-    key = query + offset
-    rows = (key >= 0) & (key < weights.shape[1]) & weights.any(axis=-1)
-    return float(weights[query[rows], key[rows]].mean(dtype=float)) if rows.any() else 0.0
+def _mean(
+    number: str,
+    weights: NDArray[Any],
+    offset: int = 0,
+    tokens: Sequence[str] | None = None,
+    missing: float = 0.0,
+) -> float:
+    """Mean of a number of :class:`Rows` over those that have it; `missing` where none has."""
+    rows = weights if weights.dtype in (np.float32, np.float64) else weights.astype(float)
+    names = None if tokens is None else number_names(tokens)
+    positions = Positions(np.arange(len(rows)) + offset, rows.shape[1], names)
+    made = getattr(Rows(rows, positions), number)
+    there = made[~np.isnan(made)]
+    return float(there.mean()) if len(there) else missing

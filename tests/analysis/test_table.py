@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+import tracemalloc
 
-from attnpanel.analysis import NUMBERS
+import numpy as np
+import pytest
+
+from attnpanel.analysis import (
+    NUMBERS,
+    diagonal,
+    effective_keys,
+    entropy,
+    first_key,
+    induction,
+    mean_distance,
+    previous_token,
+    queries,
+)
 from attnpanel.attention_call import AttentionCall
 from attnpanel.trace import Trace
 
@@ -62,6 +75,62 @@ def test_a_part_keeps_the_numbers_of_the_whole():
     table = made().select(layers=[1], heads=[2, 3]).analyze()
 
     assert list(table.index) == [(1, 2), (1, 3)]
+
+
+def random_call(**given):
+    """B2 H4 Hkv2 T7 S11 D3, with a mask of each head's own."""
+    rng = np.random.default_rng(3)
+    arrays = {
+        "query": rng.standard_normal((2, 4, 7, 3)).astype(np.float32),
+        "key": rng.standard_normal((2, 2, 11, 3)).astype(np.float32),
+        "mask": rng.random((2, 4, 7, 11)) < 0.7,
+    }
+    return AttentionCall("made", 0, "self", **(arrays | given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"causal": "top_left", "q_offset": 4, "mask": None},
+        {"causal": "bottom_right", "bias": np.linspace(-3, 2, 77, dtype="f4").reshape(7, 11)},
+        {"mask": np.arange(11) > 3, "bias": np.ones((2, 1, 1, 11), np.float32)},
+        {"query": None, "key": None, "recorded_weights": np.full((2, 4, 7, 11), 1 / 11, "f4")},
+    ],
+    ids=["mask", "top_left", "bottom_right", "broadcast", "recorded"],
+)
+def test_a_few_queries_at_a_time_give_the_numbers_of_all(monkeypatch, given):
+    monkeypatch.setattr(queries, "BLOCK_CELLS", 22)  # two queries, and one at the end
+    call, names = random_call(**given), tuple("abcabdabcab")
+    table = Trace([call], query_tokens=[(), names]).analyze(batch=1)
+
+    for head in range(4):
+        weights = call.weights(head, 1)
+        at = call.q_offset
+        expected = [
+            entropy(weights),
+            effective_keys(weights),
+            mean_distance(weights, at),
+            previous_token(weights, at),
+            diagonal(weights, at),
+            first_key(weights),
+            induction(weights, names, at),
+        ]
+        found = table.drop(columns="name").loc[(0, head)]
+        np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-7)  # sums in float32
+
+
+def test_a_long_sequence_is_never_held_whole():
+    made = np.random.default_rng(0).standard_normal((2, 1, 1, 2048, 2)).astype(np.float32)
+    trace = Trace([AttentionCall("long", 0, query=made[0], key=made[1])])
+    trace.analyze()  # what is imported now is not counted
+
+    tracemalloc.start()
+    trace.analyze()
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 2048 * 2048 * 4  # one head's weights
 
 
 def test_an_empty_trace_has_a_table_without_rows():
