@@ -91,6 +91,7 @@ def capture(
         raise MissingDependencyError(
             'capture needs PyTorch: pip install "attnpanel[torch]"'
         ) from error
+    from attnpanel.sources.capture_compiled import compiled_calls
     from attnpanel.sources.capture_huggingface import attention_interface
     from attnpanel.sources.capture_recorder import Recorder
     from attnpanel.sources.capture_session import recording
@@ -107,10 +108,14 @@ def capture(
         half=dtype == "float16",
         values=values,
         budget=Budget(max_bytes),
-        trace=Trace(query_tokens=_token_rows(tokens), source="capture", model=type(model).__name__),
+        trace=Trace(
+            query_tokens=_token_rows(tokens),
+            source="capture",
+            model=type(getattr(model, "_orig_mod", model)).__name__,  # not torch.compile's wrapper
+        ),
     )
     with ExitStack() as stack:
-        for patch in (*fused_modules(), *attention_interface()):
+        for patch in (*fused_modules(), *attention_interface(), *compiled_calls()):
             stack.enter_context(patch.installed())
         stack.enter_context(recording(recorder, make_watcher()))
         yield recorder.trace
@@ -144,7 +149,7 @@ def _warnings(recorder: Recorder) -> Iterator[str]:
         return
     yield (
         f"no attention of {recorder.trace.model} was captured. Run the model inside the with "
-        "block, in the same thread. Attention that is compiled, or computed by flash-attn or "
-        "xformers, is not seen: load a Hugging Face model with attn_implementation='sdpa', call "
+        "block, in the same thread. Attention in a torch.jit script or computed by flash-attn or "
+        "xformers is not seen: load a Hugging Face model with attn_implementation='sdpa', call "
         "F.scaled_dot_product_attention, or tell of it by attnpanel.record(query, key, value)"
     )

@@ -10,6 +10,7 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.sources.capture_flex import flex_mask
 from attnpanel.sources.capture_seen import SeenCall, running_modules
 from attnpanel.sources.capture_session import Patch, paused, recorders, report
 
@@ -146,17 +147,7 @@ def _read_flex(
 ) -> SeenCall:
     """Read transformers' FlexAttention function: its mask is a function of the indices."""
     if hasattr(mask, "mask_mod"):
-        from torch.nn.attention.flex_attention import create_mask
-
-        with paused():
-            mask = create_mask(
-                mask.mask_mod,
-                query.shape[0],
-                None,
-                query.shape[2],
-                key.shape[2],
-                device=query.device,
-            )
+        mask = flex_mask(mask.as_tuple(), query, key)
     return _seen(
         module,
         query,

@@ -59,8 +59,9 @@ class Recorder:
         budget: Budget,
         trace: Trace,
     ) -> None:
-        self.names = {id(module): name for name, module in model.named_modules()}
-        self.names[id(model)] = type(model).__name__  # the root's qualified name is empty
+        self.names = {id(module): _plain(name) for name, module in model.named_modules()}
+        for module in (model, getattr(model, "_orig_mod", model)):
+            self.names[id(module)] = type(module).__name__  # the root's qualified name is empty
         self.model = model  # keeps the ids above valid
         self.layers, self.half, self.values = tuple(layers), half, values
         self.budget = budget
@@ -182,6 +183,11 @@ class Recorder:
             scale=call.scale,
             q_offset=call.q_offset,
         )
+
+
+def _plain(name: str) -> str:
+    """Leave out the modules that torch.compile wraps around others."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _agrees(

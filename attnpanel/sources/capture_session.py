@@ -7,7 +7,7 @@ restores what was there. Recorders are per thread, so in other threads a patch d
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ class _Thread(threading.local):
         self.recorders: tuple[Recorder, ...] = ()
         self.mode: TorchFunctionMode | None = None
         self.rehearsing = False
+        self.late = ExitStack()
+        self.installed: set[Patch] = set()
 
 
 _thread = _Thread()
@@ -90,12 +92,20 @@ def recording(recorder: Recorder, handler: Handler) -> Iterator[None]:
             _thread.recorders = before
         return
     mode = listen(handler)
-    with mode:
+    with ExitStack() as _thread.late, mode:
         _thread.mode, _thread.recorders = mode, (recorder,)
         try:
             yield
         finally:
             _thread.mode, _thread.recorders = None, ()
+            _thread.installed.clear()
+
+
+def install_late(patch: Patch) -> None:
+    """Install a patch for the rest of this thread's outermost capture."""
+    if patch not in _thread.installed:
+        _thread.installed.add(patch)
+        _thread.late.enter_context(patch.installed())
 
 
 @contextmanager
@@ -157,11 +167,11 @@ def _mode_type() -> Callable[[Handler], TorchFunctionMode]:
 
 
 class Patch:
-    """An attribute of a class that is another one while at least one capture runs.
+    """An attribute of a class or module that is another one while at least one capture runs.
 
     Parameters
     ----------
-    owner : class
+    owner : class or module
     name : str
     around : callable
         Makes the new attribute from the old one.
@@ -169,7 +179,7 @@ class Patch:
 
     _lock = threading.Lock()
 
-    def __init__(self, owner: type, name: str, around: Callable[[Any], Any]) -> None:
+    def __init__(self, owner: Any, name: str, around: Callable[[Any], Any]) -> None:
         self.owner, self.name, self.around = owner, name, around
         self.original: Any = None
         self.replacement: Any = None

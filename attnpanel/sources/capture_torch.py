@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.sources.capture_by_hand import ByHand
+from attnpanel.sources.capture_flex import flex_call
 from attnpanel.sources.capture_seen import SeenCall, running_modules
 from attnpanel.sources.capture_session import (
     Patch,
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
 
 def make_watcher() -> Handler:
     """Make what runs a torch function, and reports it if it computes attention."""
+    import torch
+    from torch.nn import functional
+
     by_hand = ByHand(owned)
+    flex = getattr(torch.ops.higher_order, "flex_attention", None)
 
     def see(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        from torch.nn import functional
-
         if not recorders():
             return func(*args, **kwargs)
         if func is functional.multi_head_attention_forward:
@@ -43,6 +46,8 @@ def make_watcher() -> Handler:
         result = func(*args, **kwargs)
         if func is functional.scaled_dot_product_attention:
             report(lambda: _sdpa(*args, **kwargs))
+        elif func is flex:
+            report(lambda: flex_call(*args, **kwargs))
         else:
             _follow(by_hand, func, args, kwargs, result)
         return result
