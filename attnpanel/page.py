@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from attnpanel.browser import CopyLink, ThemeButton, Words
+from attnpanel.browser import CopyLink, Download, ThemeButton, Words
 from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
 from attnpanel.explorer import Explorer
 from attnpanel.navigation import brand
@@ -56,13 +55,8 @@ class Page:
             stylesheets=[stylesheet()],
             css_classes=["attn-sources"],
         )
-        self._report = pn.widgets.FileDownload(
-            callback=self._make_report,
-            filename="attention.html",
-            label="Download report",
-            margin=0,
-            stylesheets=[stylesheet()],
-            css_classes=["attn-button", "attn-download"],
+        self._report = Download(
+            self._make_report, label="Download report", filename="attention.html", margin=0
         )
         self._theme = ThemeButton(margin=0)
         self._theme.on_msg(self._toggle_theme)
@@ -147,7 +141,7 @@ class Page:
     def _say(self, tone: str, text: str) -> None:
         self._notice.param.update(text=text, tone=tone, visible=True)
 
-    def _make_report(self) -> BytesIO | None:
+    def _make_report(self) -> bytes | None:
         """What is shown, as it is shown now, as one offline file."""
         with TemporaryDirectory() as folder:
             try:
@@ -155,7 +149,7 @@ class Page:
             except (ValueError, OSError) as error:
                 self._say("error", f"The report can't be made: {error}")
                 return None
-            return BytesIO(path.read_bytes())
+            return path.read_bytes()
 
     def _toggle_theme(self, _event: object) -> None:
         self.explorer.set_dark(not self.explorer.state.dark)

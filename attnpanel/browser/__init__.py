@@ -3,6 +3,7 @@
 from attnpanel.browser.annotations_component import Annotations, add_marks
 from attnpanel.browser.components import (
     CopyLink,
+    Download,
     Interaction,
     SentenceLine,
     ThemeButton,
@@ -14,6 +15,7 @@ from attnpanel.browser.components import (
 __all__ = [
     "Annotations",
     "CopyLink",
+    "Download",
     "Interaction",
     "SentenceLine",
     "ThemeButton",

@@ -10,6 +10,7 @@ import {
   notesDocument,
   parseNotes,
 } from "./notes.js";
+import { saveFile } from "./save_file.js";
 
 // The card of notes: marks cells, rows and heads with words, lists them, draws them on the pictures.
 // Every text, typed, imported or baked in, goes through textContent.
@@ -446,11 +447,7 @@ class Notes {
 
   export() {
     const text = JSON.stringify(notesDocument(this.notes, this.identity), null, 1);
-    const link = make("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-    link.download = "attnpanel-notes.json";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    saveFile(text, "attnpanel-notes.json", "application/json");
     this.say(`${this.notes.length} ${this.notes.length === 1 ? "note" : "notes"} exported.`);
   }
 

@@ -41,7 +41,7 @@ class Annotations(_Telling):
         default={}, doc="The notes and the identity of their trace; what a page sends is hostile."
     )
 
-    _esm = join_modules("tell", "notes", "annotations")
+    _esm = join_modules("tell", "save_file", "notes", "annotations")
 
     def read(self, trace: Trace) -> tuple[Note, ...]:
         """Return the notes on a trace, those that a reader wrote on the page included.

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import param
 from panel.custom import JSComponent
 
 from attnpanel.theme import stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HERE = Path(__file__).parent
 # An import of a neighbour, over one line or several.
@@ -108,6 +111,32 @@ class CopyLink(Styled):
     """Copies the page's address."""
 
     _esm = HERE / "copy_link.js"
+
+
+class Download(Styled):
+    """A button that saves a file made when it is pressed.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the file's bytes, or None where it can't be made and the page says why.
+    """
+
+    label = param.String(default="Download", doc="What the button says.")
+    filename = param.String(default="file", doc="The name the file is offered under.")
+
+    _esm = join_modules("save_file", "download")
+
+    def __init__(self, make: Callable[[], bytes | None], **params: Any) -> None:
+        self._make = make
+        super().__init__(**params)
+
+    def _handle_msg(self, data: Any) -> None:
+        content = None
+        try:
+            content = self._make()
+        finally:  # whatever befalls it, the button is free again
+            self._send_msg({"press": data["press"], "content": content})
 
 
 class ThemeButton(_Telling):

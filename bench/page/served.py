@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
 
+from attnpanel.browser import Download
 from attnpanel.theme import BODY_CSS
 from bench.page.components import styles
 from bench.page.error_card import live_error_card
@@ -51,8 +51,10 @@ class BenchPage:
             css_classes=["bench-runs"],
         )
         self._choice.param.watch(lambda _event: self._draw(), "value")
-        self._report = _download("Download report", "bench.html", self._make_report)
-        self._file = _download("Download run", "run.json", self._make_file)
+        self._report = Download(
+            self._make_report, label="Download report", filename="bench.html", margin=0
+        )
+        self._file = Download(self._make_file, label="Download run", filename="run.json", margin=0)
         slot = box(self._choice, css="attn-slot")
         self._layout = BenchLayout(slot, [self._report, self._file], served=True)
         self._starter = Starter(self._add)
@@ -87,7 +89,7 @@ class BenchPage:
         ]
         self._layout.body[:] = [*problems, self._notice, self._starter.view, *cards]
 
-    def _make_report(self) -> BytesIO | None:
+    def _make_report(self) -> bytes | None:
         run = self._shown
         if run is None:
             return None
@@ -98,15 +100,15 @@ class BenchPage:
             except (ValueError, OSError) as error:
                 self._notice.param.update(text=f"The report can't be made: {error}", visible=True)
                 return None
-            return BytesIO(path.read_bytes())
+            return path.read_bytes()
 
-    def _make_file(self) -> BytesIO | None:
+    def _make_file(self) -> bytes | None:
         if self._shown is None:
             return None
         with TemporaryDirectory() as folder:
             path = Path(folder) / "run.json"
             write(self._shown, path)
-            return BytesIO(path.read_bytes())
+            return path.read_bytes()
 
 
 def bench_page() -> Any:
@@ -134,14 +136,3 @@ def _label(name: str, run: BenchRun) -> str:
     state = "" if run.finished else " · interrupted"
     date = place.date_utc[:16].replace("T", " ")
     return bounded(f"{date} · {run.preset} · {place.cpu_model} · {name}{state}", 120)
-
-
-def _download(label: str, filename: str, callback: Any) -> Any:
-    return pn.widgets.FileDownload(
-        callback=callback,
-        filename=filename,
-        label=label,
-        margin=0,
-        stylesheets=styles(),
-        css_classes=["attn-button", "attn-download"],
-    )

@@ -87,9 +87,13 @@ def press(page: Page, *keys: str) -> None:
 
 def drag(page: Page, view: str, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Drag across a picture, from one of its points to another, and wait for the answer."""
-    page.mouse.move(*place(page, view, *start))
+    (left, top), (right, bottom) = place(page, view, *start), place(page, view, *end)
+    page.mouse.move(left, top)
     page.mouse.down()
-    page.mouse.move(*place(page, view, *end), steps=4)
+    for part in (0.25, 0.5, 0.75, 1):
+        page.mouse.move(left + part * (right - left), top + part * (bottom - top))
+        # Moves within one frame come as one, and one move is no drag yet.
+        page.evaluate("new Promise(requestAnimationFrame)")
     page.mouse.up()
     settle(page)
 
