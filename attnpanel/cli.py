@@ -1,4 +1,4 @@
-"""The command line: `attnpanel serve | report | capture`; arguments only, no logic."""
+"""The command line: `attnpanel serve | report | capture | train | runs`; arguments only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
+
+from attnpanel.cli_training import add_runs, add_train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_serve(commands)
     _add_report(commands)
     _add_capture(commands)
+    add_train(commands)
+    add_runs(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

@@ -1,0 +1,235 @@
+"""The training itself: an iterator of steps, so that whoever asks for the next one decides.
+
+Not asking is a pause, and not asking again is a stop.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from attnpanel.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from attnpanel.trace import Trace
+    from attnpanel.training.settings import TrainingSettings
+    from attnpanel.training.tasks import Examples, Task
+
+WARM_UP: Final = 50
+HELD_OUT: Final = 128  # sequences that accuracy is measured on, the same ones throughout
+# How often a run is measured, and how often the attention of its example is kept.
+POINTS, PICTURES = 100, 50
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How good the model is on sequences kept from training.
+
+    Attributes
+    ----------
+    loss : float
+        Mean cross-entropy of the scored predictions, in nats.
+    accuracy : float
+        Part of them that is right, 0 to 1.
+    """
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of training.
+
+    Attributes
+    ----------
+    number : int
+        Steps taken; 0 is the model before it has learned anything.
+    loss : float
+        Of this step's examples, in nats; nan at step 0.
+    held_out : HeldOut or None
+        Measured about every hundredth of the run.
+    trace : Trace or None
+        The attention of the fixed example, about every fiftieth of the run.
+    """
+
+    number: int
+    loss: float
+    held_out: HeldOut | None = None
+    trace: Trace | None = None
+
+
+def fixed_example(settings: TrainingSettings, task: Task) -> Examples:
+    """Return the one sequence whose attention is followed: the first of those held out."""
+    return task.draw_held_out(_rng(settings, 1), 1)
+
+
+def train(settings: TrainingSettings, task: Task) -> Iterator[Step]:
+    """Train a tiny transformer, a step each time the next one is asked for.
+
+    The same settings give the same steps on a CPU, bit for bit, however many cores it has.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    task : Task
+
+    Yields
+    ------
+    Step
+        Step 0, the untrained model, and then each step.
+
+    Raises
+    ------
+    MissingDependencyError
+        If PyTorch is not installed.
+    ValueError
+        If the loss is no number any more: the message says what to change.
+    """
+    try:
+        import torch
+        from torch.nn import functional
+    except ImportError as error:
+        raise MissingDependencyError(
+            'training needs PyTorch: pip install "attnpanel[torch]"'
+        ) from error
+    from attnpanel.sources.tiny_lm import TinyLM
+
+    device = device_name()
+    rng = _rng(settings, 0)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        model = TinyLM(
+            len(task.vocabulary),
+            task.length,
+            d_model=settings.d_model,
+            heads=settings.heads,
+            layers=settings.layers,
+            attends=settings.attends,
+        ).to(device)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98))
+    held_out, example = (
+        task.draw_held_out(_rng(settings, 2), HELD_OUT),
+        fixed_example(settings, task),
+    )
+    points, pictures = _marks(settings.steps, POINTS), _marks(settings.steps, PICTURES)
+    loss = math.nan
+    for number in range(settings.steps + 1):
+        if number:
+            with _one_thread():
+                for group in optimiser.param_groups:
+                    group["lr"] = settings.learning_rate * min(1, number / WARM_UP)
+                logits, targets = _predict(model, task.draw(rng, settings.batch), device)
+                mean = functional.cross_entropy(logits, targets)
+                optimiser.zero_grad()
+                mean.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimiser.step()
+            loss = float(mean.detach())
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"the loss is no number any more at step {number}; "
+                    f"choose a learning rate below {settings.learning_rate:g}"
+                )
+        yield Step(
+            number,
+            loss,
+            _measure(model, held_out, device) if number in points | pictures else None,
+            _trace(model, task, example, device) if number in pictures else None,
+        )
+
+
+def device_name() -> str:
+    """Return where a run is trained: on a GPU where PyTorch finds one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _rng(settings: TrainingSettings, stream: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, stream])
+
+
+def _marks(steps: int, count: int) -> set[int]:
+    """Return about `count` steps at equal distances, the first and the last among them."""
+    return {round(steps * part / count) for part in range(count + 1)}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one core.
+
+    For so small a model more cost more than they bring, and sums over another number of threads
+    would round in another order.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _predict(model: Any, examples: Examples, device: str) -> tuple[Any, Any]:
+    """Return scores (N, vocabulary) and the right tokens (N,) at the N scored positions."""
+    import torch
+
+    tokens = torch.from_numpy(examples.tokens).to(device)
+    scored = torch.from_numpy(np.ascontiguousarray(examples.scored)).to(device)
+    return model(tokens[:, :-1])[scored], tokens[:, 1:][scored]
+
+
+def _measure(model: Any, examples: Examples, device: str) -> HeldOut:
+    import torch
+    from torch.nn import functional
+
+    with torch.no_grad(), _one_thread():
+        logits, targets = _predict(model, examples, device)
+        right = (logits.argmax(dim=-1) == targets).float().mean()
+        return HeldOut(float(functional.cross_entropy(logits, targets)), float(right))
+
+
+def _trace(model: Any, task: Task, example: Examples, device: str) -> Trace | None:
+    """Return the attention of the example, or None where the model has none."""
+    import torch
+
+    from attnpanel.sources.capture import capture
+
+    if all(block.attention is None for block in model.blocks):
+        return None
+    words = task.words(example.tokens[0, :-1])
+    with torch.no_grad(), _one_thread(), capture(model, dtype="float16", tokens=words) as trace:
+        model(torch.from_numpy(example.tokens[:, :-1]).to(device))
+    return trace
+
+
+def answer_weights(trace: Trace, wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how much weight each head puts where the answer stands: (layers, heads), 0 to 1.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of one sequence of length T.
+    wanted : bool array of shape (T, T)
+        True where a query finds its answer; queries without an answer don't count.
+    """
+    asking = wanted.any(axis=1)
+    return np.array(
+        [
+            [
+                float((call.weights(head) * wanted)[asking].sum(axis=1).mean())
+                for head in range(call.heads)
+            ]
+            for call in trace.calls
+        ]
+    )

@@ -1,0 +1,140 @@
+import pytest
+
+from attnpanel.training import carrying_out
+from attnpanel.training.carrying_out import carry_out
+from attnpanel.training.settings import TrainingSettings
+from attnpanel.training.store import RunStore
+
+pytest.importorskip("torch")
+
+TINY = TrainingSettings(d_model=8, heads=2, steps=12, batch=3)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def at_every_step(monkeypatch):
+    """Write at every step, so that a test needs few."""
+    monkeypatch.setattr(carrying_out, "WRITE_EVERY_S", 0.0)
+
+
+def test_a_run_is_trained_to_its_end_and_kept(store):
+    number = store.create(TINY)
+    told = []
+
+    assert carry_out(store, number, told=lambda step, _point: told.append(step)) == "done"
+
+    run = store.run(number)
+    assert (run.state, run.step) == ("done", 12)
+    assert told == list(range(13))
+    assert [point.step for point in store.points(number)] == list(range(13))
+    pictures = store.pictures(number)
+    assert [picture.step for picture in pictures] == list(range(13))
+    assert (len(pictures[0].answers), len(pictures[0].answers[0])) == (2, 2)
+    assert store.trace(number, 12).calls[1].heads == 2
+
+
+def test_a_run_is_stopped_by_whoever_asks(store):
+    number = store.create(TINY)
+
+    def tell(step, _point):
+        if step == 4:
+            store.ask(number, "stop")
+
+    assert carry_out(store, number, told=tell) == "stopped"
+
+    # What is wanted is heard at the next step that is written.
+    assert (store.run(number).state, store.run(number).step) == ("stopped", 5)
+
+
+def test_a_paused_run_waits_and_goes_on_where_it_was(store, monkeypatch):
+    number = store.create(TINY)
+    paused = []
+
+    def tell(step, _point):
+        if step == 4:
+            store.ask(number, "pause")
+
+    def while_waiting(_seconds):
+        paused.append((store.run(number).state, store.run(number).step))
+        if len(paused) == 3:
+            store.ask(number, "train")
+
+    monkeypatch.setattr("time.sleep", while_waiting)
+
+    assert carry_out(store, number, told=tell) == "done"
+
+    # It says so once it has heard it, and says it again so that nobody takes it for lost.
+    assert paused == [("training", 5), ("paused", 5), ("paused", 5)]
+    assert [point.step for point in store.points(number)] == list(range(13))
+
+
+def test_a_deleted_run_ends(store):
+    number = store.create(TINY)
+
+    def tell(step, _point):
+        if step == 4:
+            store.delete(number)
+
+    assert carry_out(store, number, told=tell) == "stopped"
+
+    assert store.runs() == []
+
+
+def test_a_run_that_nobody_waits_for_any_more_ends(store):
+    number = store.create(TINY)
+
+    assert carry_out(store, number, left=lambda: True) == "stopped"
+    assert store.run(number).state == "stopped"
+
+
+def test_a_run_that_takes_too_long_fails_and_keeps_what_it_did(store):
+    number = store.create(TINY)
+
+    with pytest.raises(ValueError, match="may train for 0 minutes"):
+        carry_out(store, number, limit_s=0)
+
+    assert store.run(number).state == "failed"
+    assert "Choose fewer steps" in store.run(number).reason
+    assert len(store.points(number)) >= 1
+
+
+def test_an_interrupted_run_is_stopped(store):
+    number = store.create(TINY)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(store, number, told=interrupt)
+
+    assert store.run(number).state == "stopped"
+
+
+def test_whatever_goes_wrong_is_kept_as_the_reason(store, monkeypatch):
+    number = store.create(TINY)
+
+    def broken(*_):
+        raise MemoryError("no room")
+        yield
+
+    monkeypatch.setattr(carrying_out, "train", broken)
+
+    with pytest.raises(MemoryError):
+        carry_out(store, number)
+
+    assert (store.run(number).state, store.run(number).reason) == ("failed", "MemoryError: no room")
+
+
+def test_a_text_of_ones_own_is_what_is_learned(store):
+    text = "abcab" * 400
+    number = store.create(
+        TrainingSettings(task="text", d_model=8, heads=1, steps=10, batch=2), text=text
+    )
+
+    carry_out(store, number)
+
+    assert set(store.trace(number, 10).query_tokens[0]) == {"a", "b", "c"}
