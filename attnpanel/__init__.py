@@ -14,6 +14,8 @@ from attnpanel.attention import Attention, attend, softmax
 from attnpanel.masks import make_mask
 
 if TYPE_CHECKING:
+    from attnpanel.compare import Comparison as Comparison
+    from attnpanel.compare_report import save_comparison as save_comparison
     from attnpanel.explorer import Explorer as Explorer
     from attnpanel.report import save_report as save_report
     from attnpanel.sources.capture import capture as capture
@@ -30,12 +32,14 @@ __version__ = "0.1.0"
 # Public names that are loaded on first use, and the module that holds each.
 _LAZY = {
     "AttentionCall": "attnpanel.trace",
+    "Comparison": "attnpanel.compare",
     "Explorer": "attnpanel.explorer",
     "Trace": "attnpanel.trace",
     "capture": "attnpanel.sources.capture",
     "make_toy_data": "attnpanel.sources.toy",
     "record": "attnpanel.sources.capture_record",
     "rgb_from_values": "attnpanel.sources.toy",
+    "save_comparison": "attnpanel.compare_report",
     "save_report": "attnpanel.report",
     "toy_trace": "attnpanel.sources.toy",
     "trace_prompt": "attnpanel.sources.prompts",

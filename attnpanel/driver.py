@@ -171,21 +171,8 @@ class PythonDriver:
         self.figures["row"].add_tools(
             HoverTool(tooltips=[("token", "@token"), ("weight", "@weight{0.0000}")])
         )
-        saving = CustomJS(code=SAVE.read_text(encoding="utf-8"))
         for name, plot in self.figures.items():
-            if name in self.ZOOMED:
-                plot.add_tools("box_zoom", "pan", "reset")
-            plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg")))
-            for tool in plot.tools:
-                # Crosshair and tooltips are always on; a button for each would hide the title.
-                tool.visible = not isinstance(tool, (CrosshairTool, HoverTool))
-            plot.toolbar_location = "above"
-            plot.toolbar.autohide = True
-            # The buttons may stand over a title's last words; the toolbar is as wide as the plot.
-            width = BUTTON * sum(tool.visible for tool in plot.tools)
-            ground = f"linear-gradient(to left, var(--attn-card) {width}px, #0000 {width}px)"
-            plot.toolbar.styles = {"background": ground}
-            plot.toolbar.active_drag = plot.toolbar.active_scroll = None
+            add_toolbar(plot, zoomed=name in self.ZOOMED)
 
     def _write(self, view: View, drawing: Drawing) -> None:
         for name, columns in drawing.sources.items():
@@ -196,6 +183,24 @@ class PythonDriver:
         self._spans[view.name] = spans
         if view.name in self._mappers:
             colour(self._mappers[view.name], drawing)
+
+
+def add_toolbar(plot: figure, *, zoomed: bool) -> None:
+    """Give a plot the buttons that appear above it on hover: zoom where asked, and saving."""
+    saving = CustomJS(code=SAVE.read_text(encoding="utf-8"))
+    if zoomed:
+        plot.add_tools("box_zoom", "pan", "reset")
+    plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg")))
+    for tool in plot.tools:
+        # Crosshair and tooltips are always on; a button for each would hide the title.
+        tool.visible = not isinstance(tool, (CrosshairTool, HoverTool))
+    plot.toolbar_location = "above"
+    plot.toolbar.autohide = True
+    # The buttons may stand over a title's last words; the toolbar is as wide as the plot.
+    width = BUTTON * sum(tool.visible for tool in plot.tools)
+    ground = f"linear-gradient(to left, var(--attn-card) {width}px, #0000 {width}px)"
+    plot.toolbar.styles = {"background": ground}
+    plot.toolbar.active_drag = plot.toolbar.active_scroll = None
 
 
 def _saver(kind: str, saving: CustomJS) -> CustomAction:

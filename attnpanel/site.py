@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.compare_page import compare_page
 from attnpanel.page import page
 
 if TYPE_CHECKING:
@@ -32,4 +33,7 @@ class SitePage:
     make: Callable[[Settings], Any]
 
 
-PAGES: tuple[SitePage, ...] = (SitePage("", "Explorer", page),)
+PAGES: tuple[SitePage, ...] = (
+    SitePage("", "Explorer", page),
+    SitePage("compare", "Compare", compare_page),
+)

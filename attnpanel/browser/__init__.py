@@ -1,6 +1,12 @@
 """What runs in the browser: JavaScript modules and their Python sides."""
 
 from attnpanel.browser.annotations_component import Annotations, add_marks
+from attnpanel.browser.comparison_component import (
+    ComparisonDriver,
+    Explanation,
+    HeadList,
+    TokenPairs,
+)
 from attnpanel.browser.components import (
     CopyLink,
     Download,
@@ -14,11 +20,15 @@ from attnpanel.browser.components import (
 
 __all__ = [
     "Annotations",
+    "ComparisonDriver",
     "CopyLink",
     "Download",
+    "Explanation",
+    "HeadList",
     "Interaction",
     "SentenceLine",
     "ThemeButton",
+    "TokenPairs",
     "TokenStrip",
     "Upload",
     "Words",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attnpanel.comparison.alignment import Pairs, align
 from attnpanel.comparison.difference import attention_difference, moved_shares
+from attnpanel.comparison.opening import opening
 from attnpanel.comparison.ready import READY, Ready
 from attnpanel.comparison.search import HeadChange, heads_by_change
 
@@ -16,4 +17,5 @@ __all__ = [
     "attention_difference",
     "heads_by_change",
     "moved_shares",
+    "opening",
 ]

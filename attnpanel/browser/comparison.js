@@ -1,0 +1,527 @@
+import { compareHeads, alignedTokens, fitCompared, headChangesJob } from "./comparing.js";
+import {
+  barsDrawing,
+  comparisonSentence,
+  differenceDrawing,
+  headsDrawing,
+  mostChanged,
+  pairName,
+  points,
+  sideColours,
+  sideDrawing,
+} from "./comparison_drawings.js";
+import { readableOn } from "./drawings.js";
+import { applyDrawings, modelsByClass } from "./plots.js";
+import { openTrace } from "./trace_data.js";
+import { fixed, masksOf, shorten } from "./words_of.js";
+
+// The page of a comparison: its controls, and the state behind them. Served or in a file it computes and draws
+// by itself; a server is told the state, hands over other traces, and is asked for nothing.
+
+const PICTURES = ["first", "second", "difference", "bars", "heads"];
+const MATRICES = ["first", "second", "difference"];
+const SIDES = ["A", "B"];
+const MASK_LABELS = { model: "the model's own", none: "none", causal: "causal", window: "window of 3" };
+const LINKED = ["layer", "head", "temperature", "mask"];
+const HEADS_WAIT_MS = 60;
+const TELL_STATE_MS = 60;
+const SLICE_MS = 12;
+const EXPONENT = 0.05;
+
+function piece(tag, className = "", text = "") {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
+function findFigures(page) {
+  return Object.fromEntries(
+    PICTURES.map((name) => {
+      const figure = page.get_model_by_name(`attn:plot:${name}`);
+      const sources = Object.fromEntries(figure.renderers.map(({ data_source: one }) => [one.name, one]));
+      const mapper = figure.renderers[0].glyph.color_mapper ?? null;
+      const box = (kind) => figure.center.find((one) => one.name === kind) ?? null;
+      return [name, { figure, sources, mapper, outline: box("attn:outline"), ground: box("attn:masked"), span: "" }];
+    }),
+  );
+}
+
+/** Whether the tokens that look are those that are looked at. */
+function sameNames(queries, keys) {
+  return queries === keys || JSON.stringify(queries.names) === JSON.stringify(keys.names);
+}
+
+/** One choice: a title, whether both sides share it, and an input for each side. */
+class SharedChoice {
+  constructor(name, label, { input, words, set, setApart }) {
+    this.words = words;
+    this.box = piece("div", "attn-choice");
+    this.box.dataset.name = name;
+    const head = piece("div", "attn-choice-head");
+    this.link = piece("button", "attn-link-button");
+    this.link.type = "button";
+    this.link.addEventListener("click", () => setApart(name));
+    head.append(piece("span", "attn-label", label), this.link);
+    this.sides = SIDES.map((side, at) => {
+      const row = piece("label", "attn-choice-side");
+      const control = input();
+      control.setAttribute("aria-label", `${label}, ${side}`);
+      const said = piece("output");
+      control.addEventListener("input", () => set(name, at, control));
+      row.append(piece("b", `attn-side-${side.toLowerCase()}`, side), control, said);
+      return { row, control, said };
+    });
+    this.box.append(head, ...this.sides.map(({ row }) => row));
+  }
+
+  show(apart, fill) {
+    this.link.textContent = apart ? "same in both" : "A and B apart";
+    this.link.title = apart ? "Have B follow A" : "Choose B by itself";
+    for (const [at, { row, control, said }] of this.sides.entries()) {
+      row.hidden = at === 1 && !apart;
+      row.firstChild.hidden = !apart;
+      fill(control, at);
+      said.textContent = this.words(at);
+    }
+  }
+}
+
+class ComparisonPage {
+  constructor(model, root) {
+    this.model = model;
+    this.root = root;
+    this.serial = null;
+    this.frame = null;
+    this.changes = null;
+    this.drawn = "";
+    this.theme = null;
+  }
+
+  connect() {
+    const page = this.model.document;
+    this.models = modelsByClass(page);
+    this.plots = findFigures(page);
+    this.build();
+    this.heard = (event) => this.act(event.detail);
+    this.pointed = (event) => this.point(event.detail);
+    this.moved = () => this.restore(window.location.hash.slice(1));
+    document.addEventListener(`attn:message:${this.model.uid}`, this.heard);
+    document.addEventListener(`attn:${this.model.uid}`, this.pointed);
+    if (!this.model.served) window.addEventListener("hashchange", this.moved);
+    this.model.on("given", () => this.adopt());
+    this.adopt();
+  }
+
+  leave() {
+    this.left = true;
+    document.removeEventListener(`attn:message:${this.model.uid}`, this.heard);
+    document.removeEventListener(`attn:${this.model.uid}`, this.pointed);
+    window.removeEventListener("hashchange", this.moved);
+  }
+
+  /** Takes what Python gave: two traces, and where to start. */
+  adopt() {
+    const { serial, sides, start } = this.model.given;
+    if (serial === undefined || serial === this.serial) return;
+    const first = this.serial === null;
+    this.serial = serial;
+    this.traces = sides.map(({ meta, calls }) => openTrace(meta, calls));
+    this.caches = [{}, {}];
+    this.changes = null;
+    this.drawn = "";
+    this.state = fitCompared(this.traces, { ...start, dark: this.state?.dark ?? false });
+    if (first) this.restore(this.model.served ? window.location.search.slice(1) : window.location.hash.slice(1));
+    this.set({});
+  }
+
+  set(changes) {
+    this.version = (this.version ?? 0) + 1;
+    this.state = fitCompared(this.traces, { ...this.state, ...changes });
+    this.rest(false);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.draw().catch((error) => this.fail(error));
+    });
+  }
+
+  // -- the controls -------------------------------------------------------------------------
+
+  build() {
+    const slider = (step = 1) => () => {
+      const input = piece("input");
+      Object.assign(input, { type: "range", step });
+      return input;
+    };
+    const set = (name, side, control) => this.choose(name, side, control);
+    const setApart = (name) => this.setApart(name);
+    const make = (name, label, input, words) => new SharedChoice(name, label, { input, words, set, setApart });
+    const count = (side) => this.traces[side].calls.length;
+    const heads = (side) => this.traces[side].calls[this.state.layer[side]].H;
+    this.controls = {
+      layer: make("layer", "Layer", slider(), (side) => `${this.state.layer[side]} of ${count(side)}`),
+      head: make("head", "Head", slider(), (side) => `${this.state.head[side]} of ${heads(side)}`),
+      temperature: make("temperature", "Temperature", slider(EXPONENT), (side) => fixed(this.state.temperature[side], 2)),
+      mask: make("mask", "Mask", () => piece("select", "bk-input"), () => ""),
+    };
+    const row = piece("div", "attn-choice");
+    this.token = slider()();
+    this.token.setAttribute("aria-label", "Token");
+    this.tokenName = piece("output");
+    this.token.addEventListener("input", () => this.set({ row: Number(this.token.value), key: null }));
+    const side = piece("label", "attn-choice-side");
+    side.append(this.token);
+    const head = piece("div", "attn-choice-head");
+    head.append(piece("span", "attn-label", "Token"), this.tokenName);
+    row.append(head, side);
+    const { layer, head: headChoice, temperature, mask } = this.controls;
+    this.root.replaceChildren(layer.box, headChoice.box, row, temperature.box, mask.box);
+  }
+
+  choose(name, side, control) {
+    let value = Number(control.value);
+    if (name === "temperature") value = 10 ** (Math.round(value / EXPONENT) * EXPONENT);
+    if (name === "mask") value = control.value;
+    const both = [...this.state[name]];
+    both[side] = value;
+    this.set({ [name]: both, key: null });
+  }
+
+  setApart(name) {
+    const { apart } = this.state;
+    this.set({ apart: apart.includes(name) ? apart.filter((one) => one !== name) : [...apart, name] });
+  }
+
+  showControls({ queries }) {
+    const { state, traces } = this;
+    const limits = {
+      layer: (side) => [0, traces[side].calls.length - 1, state.layer[side]],
+      head: (side) => [0, traces[side].calls[state.layer[side]].H - 1, state.head[side]],
+      temperature: (side) => [-1, 1, Math.log10(state.temperature[side])],
+    };
+    for (const name of ["layer", "head", "temperature"]) {
+      this.controls[name].show(state.apart.includes(name), (control, side) => {
+        const [min, max, value] = limits[name](side);
+        Object.assign(control, { min, max, disabled: min === max });
+        control.value = value;
+      });
+    }
+    this.controls.mask.show(state.apart.includes("mask"), (control, side) => this.showMasks(control, side));
+    Object.assign(this.token, { min: 0, max: queries.pairs.length - 1 });
+    this.token.value = state.row;
+    this.tokenName.textContent = `${state.row} · ${shorten(pairName(...this.tokenPair(queries)), 18)}`;
+  }
+
+  showMasks(control, side) {
+    const masks = masksOf(this.traces[side]).filter((mask) => mask in MASK_LABELS);
+    if (control.children.length !== masks.length) {
+      control.replaceChildren(
+        ...masks.map((mask) => Object.assign(piece("option", "", MASK_LABELS[mask]), { value: mask })),
+      );
+    }
+    control.value = this.state.mask[side];
+    control.disabled = !this.traces[side].calls[this.state.layer[side]].live;
+  }
+
+  tokenPair(queries) {
+    return queries.names.map((names) => names[this.state.row]);
+  }
+
+  // -- drawing ------------------------------------------------------------------------------
+
+  async draw() {
+    const { traces, state, version } = this;
+    const shown = traces.map((trace, side) => trace.calls[state.layer[side]]);
+    await Promise.all(shown.filter((call) => !call.opened).map((call) => call.ready()));
+    if (version !== this.version || this.left) return; // a newer state is on its way
+    const [{ palettes: both, looks }] = traces;
+    const name = state.dark ? "dark" : "light";
+    const [palettes, look] = [both[name], looks[name]];
+    const compared = compareHeads(traces, state, this.caches);
+    this.paintPage();
+    this.showControls(compared);
+    this.say(compared, palettes);
+    const key = JSON.stringify([this.serial, state.layer, state.head, state.temperature, state.mask, state.dark]);
+    const fresh = key !== this.drawn;
+    this.drawn = key;
+    const drawings = fresh
+      ? [
+          [this.plots.first, sideDrawing(compared, state, 0, palettes)],
+          [this.plots.second, sideDrawing(compared, state, 1, palettes)],
+          [this.plots.difference, differenceDrawing(compared, state, palettes)],
+        ]
+      : [];
+    const outline = [null, null, state.row - 0.5, state.row + 0.5];
+    const moves = fresh ? [] : MATRICES.map((one) => [this.plots[one], outline]);
+    await applyDrawings([...drawings, [this.plots.bars, barsDrawing(compared, state, palettes, look)]], moves, look);
+    this.headsLater(palettes, look);
+    this.tellLater();
+    this.writeAddress();
+  }
+
+  /** Ranks the heads once the reader pauses; a newer choice takes its place. */
+  headsLater(palettes, look) {
+    clearTimeout(this.ranking);
+    this.ranking = setTimeout(() => this.rank(palettes, look).catch((error) => this.fail(error)), HEADS_WAIT_MS);
+  }
+
+  async rank(palettes, look) {
+    const { traces, state, version } = this;
+    const apart = state.apart.some((name) => name === "layer" || name === "head");
+    const place = apart ? [state.layer[0], state.head[0]] : [];
+    const rule = [this.serial, state.temperature, state.mask, apart, place, state.every ? "all" : state.row];
+    const key = JSON.stringify(rule);
+    if (this.changes?.key !== key) {
+      const job = headChangesJob(traces, state);
+      let since = performance.now();
+      let step = job.next();
+      while (!step.done) {
+        if (step.value instanceof Promise) await step.value;
+        if (performance.now() - since > SLICE_MS) {
+          await new Promise((resolve) => setTimeout(resolve, 0)); // the page answers between the heads
+          if (version !== this.version || this.left) return;
+          since = performance.now();
+        }
+        step = job.next();
+      }
+      this.changes = { key, heads: step.value };
+    }
+    await applyDrawings([[this.plots.heads, headsDrawing(this.changes.heads, state, palettes)]], [], look);
+    this.listHeads();
+    this.rest(true);
+  }
+
+  listHeads() {
+    const { state } = this;
+    const here = ({ layer, head }) => layer === state.layer[1] && head === state.head[1];
+    const heads = mostChanged([...this.changes.heads]).map((one) => ({
+      layer: one.layer,
+      head: one.head,
+      text: `layer ${one.layer}, head ${one.head}`,
+      share: `${fixed(100 * one.moved, 1)} %`,
+      here: here(one),
+    }));
+    this.write("attn-head-list", { heads, every: state.every });
+  }
+
+  say(compared, palettes) {
+    const { state, traces } = this;
+    const { queries, keys, difference } = compared;
+    const reach = difference.reduce((most, one) => (Math.abs(one) > most ? Math.abs(one) : most), 0);
+    const where = (side) => `layer ${state.layer[side]}, head ${state.head[side]}`;
+    const rule = (side) => {
+      const said = [where(side)];
+      if (state.temperature[side] !== 1) said.push(`τ ${fixed(state.temperature[side], 2)}`);
+      if (state.mask[side] !== masksOf(traces[side])[0]) said.push(`mask ${MASK_LABELS[state.mask[side]]}`);
+      return said.join(" · ");
+    };
+    this.write("attn-words-first", { text: "A", aside: rule(0) });
+    this.write("attn-words-second", { text: "B", aside: rule(1) });
+    this.write("attn-words-difference", { text: "B − A", aside: reach ? `from ${points(-reach)} to ${points(reach)} points` : "no difference" });
+    const token = pairName(...this.tokenPair(queries));
+    const place = where(0) === where(1) ? where(0) : `${where(0)} and ${where(1)}`;
+    this.write("attn-words-row", { text: `Where “${token}” looks`, aside: `${place} · A left, B right, the change in points` });
+    const ranked = state.every ? "mean over all tokens" : `what moves of “${token}”`;
+    this.write("attn-words-heads", { text: "Heads by difference", aside: `${ranked} · tap one` });
+    this.write("attn-sentence-line", { pieces: comparisonSentence(compared, state) });
+    this.write("attn-token-pairs", { rows: this.shaded(compared, palettes), same: sameNames(queries, keys) });
+    this.paintSides(palettes);
+    this.keyCount = keys.pairs.length;
+  }
+
+  /** Both sides' tokens, shaded by the weight they get from the token looked at. */
+  shaded({ queries, keys, weights }, palettes) {
+    const palette = palettes.sequential["0.5"];
+    return weights.map((side, at) => {
+      const row = side.subarray(this.state.row * keys.pairs.length, (this.state.row + 1) * keys.pairs.length);
+      const shades = Array.from(row, (weight) => palette[Math.round(Math.min(weight || 0, 1) * (palette.length - 1))]);
+      const selected = queries.pairs[this.state.row][at];
+      const chips = keys.names[at].map((name, place) => ({ name, place }));
+      return {
+        side: SIDES[at],
+        names: chips.map(({ name }) => name),
+        shades,
+        inks: shades.map(readableOn),
+        weights: Array.from(row, (weight) => (Number.isNaN(weight) ? "" : fixed(weight, 4))),
+        selected,
+        places: keys.pairs.map((pair) => pair[at]),
+      };
+    });
+  }
+
+  /** Gives the letters A and B the colours that stand for them in the pictures. */
+  paintSides(palettes) {
+    const [first, second] = sideColours(palettes);
+    document.documentElement.style.setProperty("--attn-side-a", first);
+    document.documentElement.style.setProperty("--attn-side-b", second);
+  }
+
+  paintPage() {
+    const { dark } = this.state;
+    for (const root of this.models.get(`attn-${this.model.uid}`) ?? []) {
+      if (root.css_classes.includes(dark ? "attn-dark" : "attn-light")) continue;
+      const others = root.css_classes.filter((name) => name !== "attn-dark" && name !== "attn-light");
+      root.css_classes = [...others, dark ? "attn-dark" : "attn-light"];
+    }
+    this.write("attn-interaction", { dark });
+  }
+
+  write(css, values) {
+    for (const model of this.models.get(css) ?? []) model.data.setv(values, { sync: false });
+  }
+
+  rest(at_rest) {
+    this.model.data.setv({ at_rest }, { sync: false });
+  }
+
+  fail(error) {
+    this.write("attn-notice", { text: `This can't be shown: ${error.message}` });
+    for (const model of this.models.get("attn-notice") ?? []) model.setv({ visible: true }, { sync: false });
+    this.rest(true);
+  }
+
+  // -- the address --------------------------------------------------------------------------
+
+  choices() {
+    const { state } = this;
+    const said = (values) => (values[0] === values[1] ? String(values[0]) : values.join("~"));
+    const texts = {
+      layer: said(state.layer),
+      head: said(state.head),
+      row: String(state.row),
+      temperature: said(state.temperature.map((one) => Number(one.toPrecision(6)))),
+      mask: said(state.mask),
+      apart: state.apart.join("~"),
+      by: state.every ? "all" : "token",
+    };
+    return Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== ""));
+  }
+
+  writeAddress() {
+    const theme = this.theme === null ? {} : { theme: this.theme };
+    const given = new URLSearchParams({ ...this.model.given.address, ...this.choices(), ...theme }).toString();
+    const address = this.model.served ? `?${given}` : `#${given}`;
+    const now = this.model.served ? window.location.search : window.location.hash;
+    if (now !== address) window.history.replaceState(null, "", address);
+  }
+
+  /** Brings back what an address holds; what does not apply here is left out. */
+  restore(address) {
+    const texts = Object.fromEntries(new URLSearchParams(address));
+    const changes = {};
+    const two = (text) => (text.includes("~") ? text.split("~").slice(0, 2) : [text, text]);
+    for (const name of ["layer", "head"]) {
+      const numbers = two(texts[name] ?? "").map((text) => (/^\d{1,4}$/.test(text) ? Number(text) : NaN));
+      if (numbers.every(Number.isInteger)) changes[name] = numbers;
+    }
+    const heats = two(texts.temperature ?? "").map(Number);
+    if (texts.temperature && heats.every((one) => one >= 0.01 && one <= 100)) changes.temperature = heats;
+    if (texts.mask) changes.mask = two(texts.mask);
+    if ("apart" in texts) changes.apart = texts.apart.split("~").filter((name) => LINKED.includes(name));
+    if (/^\d{1,4}$/.test(texts.row ?? "")) Object.assign(changes, { row: Number(texts.row), key: null });
+    if (texts.by) changes.every = texts.by === "all";
+    if (texts.theme === "dark" || texts.theme === "light") this.paint(texts.theme);
+    if (Object.keys(changes).length === 0) return;
+    // Named apart or not: two values that differ can't be shared.
+    const apart = new Set(changes.apart ?? this.state.apart);
+    for (const name of LINKED) if (changes[name] && changes[name][0] !== changes[name][1]) apart.add(name);
+    this.set({ ...changes, apart: [...apart] });
+  }
+
+  tellLater() {
+    if (!this.model.served) return;
+    clearTimeout(this.telling);
+    // The pointer's key is of the moment.
+    this.telling = setTimeout(() => (this.model.state = { ...this.state, key: null, serial: this.serial }), TELL_STATE_MS);
+  }
+
+  // -- what the reader does -----------------------------------------------------------------
+
+  act(message) {
+    if (this.left || !this.traces) return;
+    const { state } = this;
+    if (message.step) this.step(...message.step);
+    else if (message.jump?.[0] === "query_index") {
+      this.set({ row: message.jump[1] === "first" ? 0 : this.keyCount, key: null });
+    } else if ("row" in message) this.set({ row: message.row, key: null });
+    else if ("column" in message) this.set({ key: message.column });
+    else if (message.place) this.go(...message.place);
+    else if ("every" in message) this.set({ every: message.every });
+    else if (message.tap) this.tap(...message.tap);
+    else if (message.theme === "toggle") this.paint(state.dark ? "light" : "dark");
+    else if ("prefers_dark" in message) {
+      this.write("attn-interaction", { asks_theme: false });
+      if (this.theme === null) this.set({ dark: message.prefers_dark });
+    }
+  }
+
+  paint(theme) {
+    this.theme = theme;
+    this.write("attn-interaction", { asks_theme: false });
+    this.set({ dark: theme === "dark" });
+  }
+
+  step(name, by) {
+    const { state } = this;
+    if (name === "query_index") this.set({ row: Math.max(0, state.row + by), key: null });
+    else {
+      const moved = state[name].map((one) => Math.max(0, one + by));
+      const side = this.traces[0].calls;
+      const most = name === "layer" ? side.length - 1 : side[state.layer[0]].H - 1;
+      if (moved[0] <= most) this.set({ [name]: moved, key: null });
+    }
+  }
+
+  /** Goes to a head of the map: of both sides, or of B where its head is its own. */
+  go(layer, head) {
+    const { state } = this;
+    const apart = state.apart.some((name) => name === "layer" || name === "head");
+    if (apart) {
+      const both = [...new Set([...state.apart, "layer", "head"])];
+      this.set({ layer: [state.layer[0], layer], head: [state.head[0], head], apart: both, key: null });
+    } else this.set({ layer: [layer, layer], head: [head, head], key: null });
+  }
+
+  tap(view, x, y) {
+    const [column, row] = [Math.round(x), Math.round(y)];
+    if (view === "heads") {
+      if (this.changes?.heads.some((one) => one.layer === row && one.head === column)) this.go(row, column);
+    } else if (MATRICES.includes(view)) this.set({ row: this.inside(row, "queries"), key: null });
+    else if (view === "bars") this.set({ row: this.inside(column, "queries"), key: null });
+  }
+
+  inside(place, which) {
+    const { pairs } = alignedTokens(this.traces, this.state)[which];
+    return Math.min(Math.max(place, 0), pairs.length - 1);
+  }
+
+  /** The pointer over a matrix: the sentence speaks of that key of the row looked at. */
+  point({ view, kind, x }) {
+    if (kind === "tap" || !this.traces || !(MATRICES.includes(view) || view === "bars")) return;
+    const key = kind === "leave" ? null : this.inside(Math.round(x), "keys");
+    if (key === this.state.key) return;
+    this.state = { ...this.state, key };
+    this.pointing ??= requestAnimationFrame(() => {
+      this.pointing = null;
+      if (this.left || !this.traces[0].calls[this.state.layer[0]].opened) return;
+      const compared = compareHeads(this.traces, this.state, this.caches);
+      this.write("attn-sentence-line", { pieces: comparisonSentence(compared, this.state) });
+    });
+  }
+}
+
+export function render({ model }) {
+  const root = piece("div", "attn-choices");
+  let page = null;
+  const start = () => {
+    try {
+      page = new ComparisonPage(model, root);
+      page.connect();
+    } catch (error) {
+      page?.fail(error);
+    }
+  };
+  model.on("after_render", () => requestAnimationFrame(start));
+  model.on("remove", () => page?.leave());
+  return root;
+}

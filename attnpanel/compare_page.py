@@ -1,0 +1,317 @@
+"""The page that compares: two prompts, models, heads, temperatures or masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from attnpanel.browser import CopyLink, Download, Explanation, ThemeButton, Words
+from attnpanel.choosers import Settings
+from attnpanel.compare import Comparison
+from attnpanel.compare_report import save_comparison
+from attnpanel.comparison import READY
+from attnpanel.navigation import brand
+from attnpanel.page_work import PageWork
+from attnpanel.sources.toy import toy_trace
+from attnpanel.theme import BODY_CSS, stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from attnpanel.comparison import Ready
+    from attnpanel.trace import Trace
+
+OWN = "Prompts of your own"
+QUESTION = "What differs between A and B, and why?"
+SIDES = ("a", "b")
+NAMES = {ready.name: ready for ready in READY}
+
+
+class ComparePage:
+    """One visitor's page.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the operator allows.
+    link : mapping of str to str
+        What the address bar carried: what is compared. The choices in it are read by the page.
+    """
+
+    def __init__(self, settings: Settings, link: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._work = PageWork("attnpanel-compare")
+        self._opening = False
+        self._notice = Words(visible=False, margin=0, sizing_mode="stretch_width")
+        self._ready = _select([*(ready.label for ready in READY), OWN], css="attn-ready")
+        sources = [*settings.models, *settings.traces]
+        self._sources = {side: _select(sources, css="attn-model") for side in SIDES}
+        self._texts = {side: self._text(side) for side in SIDES}
+        for source in self._sources.values():
+            source.visible = len(sources) > 1
+        self._run = pn.widgets.Button(
+            label="Compare",
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-button", "attn-primary"],
+        )
+        self._report = Download(
+            self._make_report, label="Download report", filename="comparison.html", margin=0
+        )
+        self._question = Words(margin=0, sizing_mode="stretch_width", css_classes=["attn-question"])
+        self.words = Explanation(
+            label="Your explanation",
+            placeholder="In your own words. It goes into the report.",
+            margin=0,
+            sizing_mode="stretch_width",
+            css_classes=["attn-explanation"],
+        )
+        # Until the prompts have been read, and where no model is here: two heads of the toy.
+        toy = toy_trace()
+        self.comparison = Comparison(toy, toy, head=(0, 1), served=True, whole_page=True)
+        self.comparison.body.visible = False
+        self.view = self._lay_out()
+        self._open_link(link)
+        self._ready.param.watch(lambda _event: self._choose(), "value")
+        self._run.on_click(lambda _event: self._compare_own())
+        for text in self._texts.values():
+            text.param.watch(lambda _event: self._compare_own(), "enter_pressed")
+
+    def _text(self, side: str) -> Any:
+        return pn.widgets.TextInput(
+            label=side.upper(),
+            placeholder="Type a sentence",
+            max_length=self._settings.max_characters,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-prompt", f"attn-prompt-{side}"],
+        )
+
+    def _lay_out(self) -> Any:
+        header = _box(
+            brand("compare"),
+            self._ready,
+            CopyLink(margin=0),
+            self._report,
+            ThemeButton(uid=self.comparison.uid, driver="browser", margin=0),
+            css="attn-header",
+        )
+        prompts = _box(
+            *(_row(self._sources[side], self._texts[side]) for side in SIDES),
+            self._run,
+            css="attn-card attn-prompts",
+        )
+        self.comparison.side.append(
+            _box(
+                Words(text="Explain", heading=True, margin=0),
+                self._question,
+                self.words,
+                css="attn-card",
+            )
+        )
+        layout = self.comparison.__panel__()
+        layout.insert(1, header)
+        layout.insert(2, self._notice)
+        layout.insert(3, _box(prompts, css="attn-above"))
+        return layout
+
+    # -- what is compared -----------------------------------------------------------------
+
+    def _open_link(self, link: Mapping[str, str]) -> None:
+        """Open what the address bar asks for; the first ready comparison where it asks for none."""
+        own = link.get("a", "").strip() and link.get("b", "").strip()
+        ready = NAMES.get(link.get("ready", ""))
+        if ready is None and own:
+            self._ready.value = OWN
+            for side in SIDES:
+                self._texts[side].value = link[side][: self._settings.max_characters]
+                if link.get(f"from_{side}") in self._sources[side].options:
+                    self._sources[side].value = link[f"from_{side}"]
+            self._compare_own()
+        else:
+            self._ready.value = (ready or READY[0]).label
+            self._choose()
+
+    def _choose(self) -> None:
+        """Compare what the reader chose from the list."""
+        chosen = next((ready for ready in READY if ready.label == self._ready.value), None)
+        if chosen is None or self._opening:
+            return
+        for side, text in zip(SIDES, (chosen.first, chosen.second), strict=True):
+            self._texts[side].value = text
+            self._sources[side].value = self._settings.models[0]
+        self._compare(chosen)
+
+    def _compare_own(self) -> None:
+        """Compare what stands in the two fields."""
+        chosen = next((one for one in READY if self._is_untouched(one)), None)
+        if chosen is None:
+            self._opening = True
+            self._ready.value = OWN
+            self._opening = False
+        self._compare(chosen)
+
+    def _is_untouched(self, ready: Ready) -> bool:
+        """Whether what is chosen from the list is what stands in the fields."""
+        sides = zip(SIDES, (ready.first, ready.second), strict=True)
+        return ready.label == self._ready.value and all(
+            self._said(side) == text and self._sources[side].value == self._settings.models[0]
+            for side, text in sides
+        )
+
+    def _said(self, side: str) -> str:
+        text = self._texts[side]
+        return str(text.value_input or text.value or "")
+
+    def _compare(self, ready: Ready | None) -> None:
+        asked = {side: (self._sources[side].value, self._said(side)) for side in SIDES}
+        for side, (source, text) in asked.items():
+            if source not in self._settings.traces and not text.strip():
+                self._say("error", f"Type a sentence for {side.upper()} first.")
+                return
+        self._run.loading = True
+        self._say("busy", "Reading both sides …")
+
+        def work(tell: Callable[[str], None]) -> tuple[Trace, Trace]:
+            made: dict[tuple[Any, str], Trace] = {}
+            for key in asked.values():
+                if key not in made:
+                    made[key] = self._trace(*key, tell)
+            return made[asked["a"]], made[asked["b"]]
+
+        self._work.start(
+            work,
+            done=lambda traces: self._show(traces, ready, asked),
+            failed=self._fail,
+            told=lambda text: self._say("busy", text),
+        )
+
+    def _trace(self, source: Any, text: str, tell: Callable[[str], None]) -> Trace:
+        """Return a side's trace: a file's, or a prompt's through a model."""
+        if source in self._settings.traces:
+            return self._settings.traces[source]
+        from attnpanel.sources.prompts import trace_prompt
+
+        if len(text) > self._settings.max_characters:
+            raise ValueError(f"a prompt may have {self._settings.max_characters:,} characters")
+        return trace_prompt(
+            text,
+            model=source,
+            max_tokens=self._settings.max_tokens,
+            progress=lambda _fraction, message: tell(message),
+        )
+
+    def _show(
+        self,
+        traces: tuple[Trace, Trace],
+        ready: Ready | None,
+        asked: Mapping[str, tuple[Any, str]],
+    ) -> None:
+        first, second = traces
+        self._run.loading = False
+        address = {"ready": ready.name} if ready else _address(asked, len(self._settings.models))
+        try:
+            self.comparison.show(
+                first,
+                second,
+                query_index=_index_of(ready, first),
+                choices=ready.choices if ready else None,
+                address=address,
+            )
+        except ValueError as error:
+            self._say("error", f"These can't be compared: {error}.")
+            return
+        self._question.text = ready.question if ready else QUESTION
+        self.words.subject = "&".join(f"{name}={text}" for name, text in address.items())
+        self._notice.visible = False
+        self.comparison.body.visible = True
+
+    def _fail(self, sentence: str) -> None:
+        self._run.loading = False
+        if self.comparison.body.visible:
+            self._say("error", f"{sentence} What was shown before is still here.")
+        else:
+            self._question.text = QUESTION
+            self._say("error", f"{sentence} Below are two heads of the toy, which needs no model.")
+            self.comparison.body.visible = True
+
+    def _say(self, tone: str, text: str) -> None:
+        self._notice.param.update(text=text, tone=tone, visible=True)
+
+    def _make_report(self) -> bytes | None:
+        """What is compared, as it is shown now and with the reader's words, as one offline file."""
+        with TemporaryDirectory() as folder:
+            try:
+                path = save_comparison(
+                    *self.comparison.traces,
+                    Path(folder) / "comparison.html",
+                    title=str(self._ready.value),
+                    question=self._question.text,
+                    words=self.words.text,
+                    start=self.comparison.state,
+                )
+            except (ValueError, OSError) as error:
+                self._say("error", f"The report can't be made: {error}.")
+                return None
+            return path.read_bytes()
+
+
+def compare_page(settings: Settings | None = None) -> Any:
+    """Return a new visitor's page, opened at what their address bar asks for.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        What the operator allows; MiniLM by default.
+    """
+    pn.extension()
+    if BODY_CSS not in pn.config.raw_css:
+        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
+    arguments = pn.state.session_args or {}
+    link = {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
+    return ComparePage(settings or Settings(), link).view
+
+
+def _address(asked: Mapping[str, tuple[Any, str]], models: int) -> dict[str, str]:
+    """What a link needs to compare the same again."""
+    texts = {side: text for side, (_, text) in asked.items()}
+    sources = {f"from_{side}": str(source) for side, (source, _) in asked.items()}
+    return texts if models == 1 and len(set(sources.values())) == 1 else {**texts, **sources}
+
+
+def _index_of(ready: Ready | None, trace: Trace) -> int:
+    """The ready comparison's token, or the first that is no special one such as “[CLS]”."""
+    tokens = trace.tokens_of(trace.calls[0])[0]
+    if ready and ready.token in tokens:
+        return tokens.index(ready.token)
+    return next((at for at, token in enumerate(tokens) if token.strip("[]<>") == token), 0)
+
+
+def _select(options: list[str], *, css: str) -> Any:
+    return pn.widgets.Select(
+        options=options, margin=0, stylesheets=[stylesheet()], css_classes=[css]
+    )
+
+
+def _row(*widgets: Any) -> Any:
+    return pn.Row(
+        *widgets,
+        css_classes=["attn-source"],
+        stylesheets=[stylesheet()],
+        sizing_mode="stretch_width",
+        margin=0,
+    )
+
+
+def _box(*children: Any, css: str) -> Any:
+    return pn.Column(
+        *children,
+        css_classes=css.split(),
+        stylesheets=[stylesheet()],
+        sizing_mode="stretch_width",
+        margin=0,
+    )

@@ -1,0 +1,134 @@
+"""Two traces side by side in a browser: in a file without a network, and served."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from attnpanel.compare_report import save_comparison
+from attnpanel.comparison import align, attention_difference
+from attnpanel.sources.toy import toy_trace
+from attnpanel.trace import Trace
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+AT_REST = """() => globalThis.Bokeh?.documents?.length > 0
+  && [...Bokeh.documents[0]._all_models.values()]
+  .some((model) => model.css_classes?.includes("attn-comparison") && model.data.at_rest)"""
+MATRIX = """(name) => {
+  const figure = Bokeh.documents[0].get_model_by_name(`attn:plot:${name}`)
+  const [{glyph, data_source}] = figure.renderers
+  const {low, high} = glyph.color_mapper
+  const [image] = data_source.data.image
+  const cells = [...image].map((cell) => Number.isNaN(cell) ? null : cell)
+  return {cells, shape: image.shape, low, high}
+}"""
+
+
+def two() -> tuple[Trace, Trace]:
+    first, second = ["a", "b", "c", "d"], ["a", "b", HOSTILE, "d", "e"]
+    return tuple(
+        Trace(toy_trace(T=len(tokens), d_model=6, heads=3, seed=seed).calls, query_tokens=[tokens])
+        for seed, tokens in ((1, first), (2, second))
+    )
+
+
+def open_comparison(page: Page, address: str) -> None:
+    page.goto(address)
+    page.wait_for_function(AT_REST)
+
+
+def difference(page: Page) -> tuple[np.ndarray, float, float]:
+    page.wait_for_function(AT_REST)
+    read = page.evaluate(MATRIX, "difference")
+    return np.array(read["cells"], float).reshape(read["shape"]), read["low"], read["high"]
+
+
+def expected(head: tuple[int, int]) -> np.ndarray:
+    traces = two()
+    pairs = align(*(trace.query_tokens[0] for trace in traces))
+    weights = [trace.calls[0].weights(one) for trace, one in zip(traces, head, strict=True)]
+    return attention_difference(*weights, pairs, pairs)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("comparison") / "two.html"
+    save_comparison(*two(), path, query_index=1, question="Why?", words=HOSTILE, head=(0, 0))
+    return path.as_uri()
+
+
+def test_the_difference_is_python_s_and_centred_at_zero(open_page, file):
+    page = open_page(offline=True)
+    open_comparison(page, file)
+
+    made, low, high = difference(page)
+
+    # Queries and keys are stored as float16: weights are within 2e-3.
+    np.testing.assert_allclose(made, expected((0, 0)), rtol=0, atol=4e-3)
+    assert low == -high
+    assert high == pytest.approx(np.nanmax(np.abs(made)))
+    # Tokens and words are shown, not run.
+    expect(page.get_by_text(HOSTILE).first).to_be_visible()
+    expect(page.locator("img")).to_have_count(0)
+
+
+def test_controls_move_both_sides_until_they_are_taken_apart(open_page, file):
+    page = open_page(offline=True)
+    open_comparison(page, file)
+
+    page.get_by_label("Head, A").fill("2")
+    np.testing.assert_allclose(difference(page)[0], expected((2, 2)), rtol=0, atol=4e-3)
+    page.locator("[data-name=head]").get_by_role("button", name="A and B apart").click()
+    page.get_by_label("Head, B").fill("1")
+    np.testing.assert_allclose(difference(page)[0], expected((2, 1)), rtol=0, atol=4e-3)
+
+    # The address restores it, and a token is a key press away.
+    page.keyboard.press("Escape")
+    page.locator("body").click(position={"x": 3, "y": 3})
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("heading", name=f"Where “c/{HOSTILE}” looks")).to_be_visible()
+    page.wait_for_function(
+        "location.hash.includes('head=2%7E1') && location.hash.includes('row=2')"
+    )
+    other = open_page(offline=True)
+    open_comparison(other, page.url)
+    np.testing.assert_allclose(difference(other)[0], expected((2, 1)), rtol=0, atol=4e-3)
+
+
+def test_a_head_of_the_list_is_gone_to(open_page, file):
+    page = open_page(offline=True)
+    open_comparison(page, file)
+
+    button = page.locator(".attn-ranking li button").last
+    head = int(button.inner_text().rsplit(" ", 1)[1])
+    button.click()
+
+    expect(page.get_by_role("heading", name="A layer")).to_contain_text(f"head {head}")
+    np.testing.assert_allclose(difference(page)[0], expected((head, head)), rtol=0, atol=4e-3)
+
+
+@pytest.mark.model
+def test_the_served_page_s_words_and_place_go_into_its_report(page, open_page, served, tmp_path):
+    page.goto(f"{served}compare?ready=not")
+    expect(page.get_by_role("heading", name="Where “good” looks")).to_be_visible()
+    page.wait_for_function(AT_REST)
+    # The head was found by a search: it looks at the word before.
+    expect(page.locator(".attn-sentence")).to_contain_text("good → ")
+    page.get_by_label("Your explanation").fill("It reads the word before.")
+    page.get_by_label("Your explanation").blur()
+    page.get_by_role("button", name="all tokens").click()
+    page.wait_for_function("location.search.includes('by=all')")
+    path = tmp_path / "comparison.html"
+    with page.expect_download(timeout=90_000) as download:
+        page.get_by_role("button", name="Download report").click()
+    download.value.save_as(path)
+
+    report = open_page(offline=True)
+    open_comparison(report, path.as_uri())
+
+    expect(report.get_by_text("It reads the word before.")).to_be_visible()
+    expect(report.get_by_role("button", name="all tokens")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    assert "row=" + page.url.split("row=")[1].split("&")[0] in report.url

@@ -1,0 +1,57 @@
+// Joined behind the page's files and drawings.mjs: two plain traces, held against each other.
+
+let twoTraces = null;
+
+/** Shows two other traces from now on. */
+export function showTwo(first, second) {
+  twoTraces = [first, second].map((data) => {
+    const calls = data.calls.map((fields) => ({ ...plainCall(fields), opened: true }));
+    return { ...data, calls, tokensOf: (call, batch) => data.tokens[calls.indexOf(call)][batch] };
+  });
+  return twoTraces.length;
+}
+
+export function aligned(first, second) {
+  return alignTokens(first, second);
+}
+
+export function fittedTwo(state) {
+  return fitCompared(twoTraces, state);
+}
+
+/** The matrices of both sides and their difference, and what moves of each row. */
+export function comparedTwo(state) {
+  const compared = compareHeads(twoTraces, fitCompared(twoTraces, state), [{}, {}]);
+  const moved = compared.queries.pairs.map((_, row) => movedShare(compared, row));
+  return { first: compared.weights[0], second: compared.weights[1], difference: compared.difference, moved };
+}
+
+export function changesOfTwo(state) {
+  const job = headChangesJob(twoTraces, fitCompared(twoTraces, state));
+  let step = job.next();
+  while (!step.done) step = job.next();
+  return step.value;
+}
+
+export function mostOf(changes) {
+  return mostChanged([...changes]);
+}
+
+export function sentenceOfTwo(state) {
+  const fitted = fitCompared(twoTraces, state);
+  return comparisonSentence(compareHeads(twoTraces, fitted, [{}, {}]), fitted);
+}
+
+/** Each picture's colours, size and labels. */
+export function picturesOfTwo(state) {
+  const fitted = fitCompared(twoTraces, state);
+  const compared = compareHeads(twoTraces, fitted, [{}, {}]);
+  const { palettes, looks } = twoTraces[0];
+  return {
+    first: sideDrawing(compared, fitted, 0, palettes.light),
+    second: sideDrawing(compared, fitted, 1, palettes.light),
+    difference: differenceDrawing(compared, fitted, palettes.light),
+    bars: barsDrawing(compared, fitted, palettes.light, looks.light),
+    heads: headsDrawing(changesOfTwo(state), fitted, palettes.light),
+  };
+}

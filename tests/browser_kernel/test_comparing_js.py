@@ -1,0 +1,160 @@
+"""comparing.js finds the pairs, the differences and the heads that attnpanel.comparison finds."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnpanel.comparison import align, attention_difference, heads_by_change, moved_shares
+from attnpanel.theme import LIGHT, ramp
+from attnpanel.trace import Trace
+from tests.browser_kernel.conftest import Kernel
+from tests.browser_kernel.explorers import call, data_of
+
+HERE = Path(__file__).parent
+PARTS = ("attention", "drawings", "words_of", "comparing", "comparison_drawings")
+TOKENS = st.lists(st.sampled_from("abc"), max_size=7)
+# Five tokens against seven: one word exchanged, two added.
+FIRST, SECOND = list("abcde"), list("abxdyze")
+START = {
+    "layer": [0, 0],
+    "head": [0, 0],
+    "temperature": [1.0, 1.0],
+    "mask": ["model", "model"],
+    "apart": [],
+    "row": 0,
+    "key": None,
+    "every": False,
+    "dark": False,
+}
+
+
+def trace(tokens, seed):
+    calls = [call(seed + at, heads=2, query_len=len(tokens), values=False) for at in range(2)]
+    return Trace(calls, source="capture", query_tokens=[tokens])
+
+
+TRACES = trace(FIRST, 0), trace(SECOND, 5)
+PAIRS = align(FIRST, SECOND)
+
+
+@pytest.fixture(scope="module")
+def page(kernel, root, tmp_path_factory):
+    """The page's files joined as a report joins them; `kernel` skips where there is no Node."""
+    texts = [(root / "attnpanel" / "browser" / f"{name}.js").read_text("utf-8") for name in PARTS]
+    joined = re.sub(
+        r'^import \{[^}]*\} from "\./\w+\.js";\n', "", "\n".join(texts), flags=re.MULTILINE
+    )
+    module = tmp_path_factory.mktemp("comparing") / "page.mjs"
+    asking = [(HERE / name).read_text("utf-8") for name in ("drawings.mjs", "comparing.mjs")]
+    module.write_text(joined + "".join(asking), "utf-8")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
+    with subprocess.Popen(["node", HERE / "driver.mjs", module], **pipes) as process:
+        page = Kernel(process.stdin, process.stdout)
+        page("showTwo", *(data_of(one) for one in TRACES))
+        yield page
+        process.stdin.close()
+
+
+def test_tokens_are_paired_as_python_pairs_them(page):
+    @settings(max_examples=60, deadline=None)
+    @given(TOKENS, TOKENS)
+    def held(first, second):
+        expected = [[-1 if one is None else one for one in pair] for pair in align(first, second)]
+        assert page("aligned", first, second) == expected
+
+    held()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{}, {"layer": [1, 1], "head": [1, 1]}, {"head": [0, 1], "apart": ["head"]}],
+    ids=["first head", "last head", "two heads"],
+)
+def test_the_difference_is_that_of_python(page, place):
+    state = START | place
+    one, other = (
+        of.calls[layer].weights(head)
+        for of, layer, head in zip(TRACES, state["layer"], state["head"], strict=True)
+    )
+
+    made = page("comparedTwo", state)
+
+    difference = attention_difference(one, other, PAIRS, PAIRS)
+    shape = difference.shape
+    # float32 on both sides, summed in another order.
+    np.testing.assert_allclose(made["difference"].reshape(shape), difference, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        made["moved"], moved_shares(one, other, PAIRS, PAIRS), rtol=0, atol=5e-6
+    )
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_the_heads_are_ranked_as_python_ranks_them(page, every):
+    query = None if every else 3
+    row = [one for one, _ in PAIRS].index(3)
+
+    made = page("mostOf", page("changesOfTwo", START | {"row": row, "every": every}))
+
+    expected = heads_by_change(*TRACES, query_index=query)
+    assert [(one["layer"], one["head"]) for one in made] == [
+        (one.layer, one.head) for one in expected
+    ]
+    np.testing.assert_allclose(
+        [one["moved"] for one in made], [one.moved for one in expected], rtol=0, atol=5e-6
+    )
+
+
+def test_with_heads_apart_all_of_the_second_side_are_held_against_one(page):
+    made = page("changesOfTwo", START | {"head": [1, 0], "apart": ["head"]})
+
+    mine = TRACES[0].calls[0].weights(1)
+    for one in made:
+        other = TRACES[1].calls[one["layer"]].weights(one["head"])
+        assert one["moved"] == pytest.approx(moved_shares(mine, other, PAIRS, PAIRS)[0], abs=5e-6)
+
+
+def test_what_is_not_apart_follows_the_first_side(page):
+    fitted = page("fittedTwo", START | {"head": [1, 0], "temperature": [2.0, 0.5], "row": 99})
+
+    assert fitted["head"] == [1, 1]
+    assert fitted["temperature"] == [2, 2]
+    assert fitted["row"] == len(PAIRS) - 1
+
+
+def test_the_difference_is_drawn_centred_at_zero_and_both_sides_on_one_scale(page):
+    made = page("picturesOfTwo", START)
+    reach = np.nanmax(np.abs(made["difference"]["sources"]["compare:difference"]["image"][0]))
+
+    colours = made["difference"]["colours"]
+    assert (colours["low"], colours["high"]) == (-reach, reach)
+    assert colours["palette"] == list(ramp(LIGHT.diverging))
+    assert made["first"]["colours"] == made["second"]["colours"]
+    # c stands where x stands, y and z have no counterpart.
+    assert made["difference"]["xLabels"] == ["a", "b", "c/x", "d", "y", "z", "e"]
+    assert made["first"]["xLabels"] == ["a", "b", "c", "d", "–", "–", "e"]
+
+
+def test_a_token_without_a_counterpart_is_said_to_have_none(page):
+    row = [other for _, other in PAIRS].index(SECOND.index("y"))
+
+    pieces = page("sentenceOfTwo", START | {"row": row})
+
+    assert pieces[1][1].startswith("stands in B only")
+
+
+def test_the_sentence_gives_both_weights_and_their_change(page):
+    key = [one for one, _ in PAIRS].index(2)
+    one, other = (of.calls[0].weights(0) for of in TRACES)
+
+    pieces = dict.fromkeys(text for _, text in page("sentenceOfTwo", START | {"key": key}))
+
+    assert "a → c/x" in pieces
+    assert f"{100 * one[0, 2]:.1f} %" in pieces
+    assert f"{100 * other[0, 2]:.1f} %" in pieces

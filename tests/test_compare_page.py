@@ -1,0 +1,113 @@
+"""The page that compares: what it opens with, and that it lives on whatever a model does."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from attnpanel import compare_page
+from attnpanel.choosers import Settings
+from attnpanel.compare_page import OWN, ComparePage
+from attnpanel.comparison import READY
+from attnpanel.sources import prompts
+from attnpanel.sources.toy import toy_trace
+from attnpanel.trace import Trace
+
+
+class Inline:
+    """A thread that has ended when it has been started."""
+
+    def __init__(self, target, **_options):
+        self.start = target
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The prompts that were run; each gives the toy with its words as tokens."""
+    texts: list[str] = []
+
+    def trace_prompt(text, **_options):
+        texts.append(text)
+        words = text.rstrip(".").split()
+        toy = toy_trace(T=len(words), d_model=4, heads=2)
+        return Trace(toy.calls, query_tokens=[words], source="prompt")
+
+    monkeypatch.setattr(prompts, "trace_prompt", trace_prompt)
+    monkeypatch.setattr(threading, "Thread", Inline)
+    return texts
+
+
+def test_it_opens_with_the_first_ready_pair(asked):
+    page = ComparePage(Settings(), {})
+
+    assert asked == [READY[0].first, READY[0].second]
+    assert page.comparison.body.visible
+    assert page.comparison.driver.given["address"] == {"ready": READY[0].name}
+
+
+def test_one_prompt_on_both_sides_is_run_once(asked):
+    page = ComparePage(
+        Settings(),
+        {"ready": "temperatures"},
+    )
+
+    assert len(asked) == 1
+    assert page.comparison.traces[0] is page.comparison.traces[1]
+
+
+def test_a_link_with_prompts_opens_them(asked):
+    page = ComparePage(Settings(), {"a": "one two", "b": "one three"})
+
+    assert asked == ["one two", "one three"]
+    assert page.comparison.driver.given["address"] == {"a": "one two", "b": "one three"}
+    assert page._ready.value == OWN
+
+
+def test_a_file_of_the_operator_can_be_a_side(asked):
+    settings = Settings(traces={"my.trace": toy_trace(T=2, d_model=4, heads=2)})
+    link = {"a": "one two", "b": "-", "from_b": "my.trace"}
+
+    page = ComparePage(settings, link)
+
+    assert asked == ["one two"]
+    assert page.comparison.traces[1] is settings.traces["my.trace"]
+
+
+def test_where_no_model_is_here_the_toy_is_shown_and_the_reason_said(asked, monkeypatch):
+    def missing(_text, **_options):
+        raise ImportError("a model needs PyTorch")
+
+    monkeypatch.setattr(prompts, "trace_prompt", missing)
+
+    page = ComparePage(Settings(), {})
+
+    assert page.comparison.body.visible
+    assert page._notice.tone == "error"
+    assert "A model needs PyTorch. Below are two heads of the toy" in page._notice.text
+
+
+def test_an_empty_sentence_is_asked_for(asked):
+    page = ComparePage(Settings(), {"a": "one two", "b": "one three"})
+    page._texts["b"].value = " "
+    page._compare_own()
+
+    assert page._notice.text == "Type a sentence for B first."
+
+
+def test_the_report_opens_where_the_page_is_with_the_reader_s_words(asked, monkeypatch):
+    page = ComparePage(Settings(), {"a": "one two", "b": "one three"})
+    page.words.text = "Three is more than two."
+    made = {}
+
+    def save(first, second, _path, *, start, words, **_options):
+        made.update(traces=(first, second), start=start, words=words)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(compare_page, "save_comparison", save)
+
+    assert page._make_report() is None
+    assert made["words"] == "Three is more than two."
+    assert made["start"] == page.comparison.state
+    assert made["traces"] == page.comparison.traces
+    assert "The report can't be made: disk full." in page._notice.text
