@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from attnpanel.report import save_report as save_report
     from attnpanel.sources.capture import capture as capture
     from attnpanel.sources.capture_record import record as record
+    from attnpanel.sources.intervene import intervene as intervene
     from attnpanel.sources.prompts import trace_prompt as trace_prompt
     from attnpanel.sources.toy import make_toy_data as make_toy_data
     from attnpanel.sources.toy import rgb_from_values as rgb_from_values
@@ -36,6 +37,7 @@ _LAZY = {
     "Explorer": "attnpanel.explorer",
     "Trace": "attnpanel.trace",
     "capture": "attnpanel.sources.capture",
+    "intervene": "attnpanel.sources.intervene",
     "make_toy_data": "attnpanel.sources.toy",
     "record": "attnpanel.sources.capture_record",
     "rgb_from_values": "attnpanel.sources.toy",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnpanel.sources.capture_products import Product, product_of
 from attnpanel.sources.capture_seen import SeenCall, running_modules
+from attnpanel.sources.capture_session import interventions
+from attnpanel.sources.intervene_by_hand import WrittenOut, written_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +50,10 @@ class _Step:
         The softmax's result.
     dropped : bool
         Whether dropout has changed the weights since.
+    logits : tensor of shape (…, T, S), or None
+        What the softmax got, while somebody intervenes and has not done so.
+    change : WrittenOut or None
+        What interventions have done to the weights, and do to the outputs.
     """
 
     query: Tensor
@@ -59,6 +65,8 @@ class _Step:
     trusted: bool = True
     weights: Tensor | None = None
     dropped: bool = False
+    logits: Tensor | None = None
+    change: WrittenOut | None = None
 
 
 class ByHand:
@@ -78,6 +86,8 @@ class ByHand:
         self._steps: Any = WeakTensorKeyDictionary()
         # A softmax that several products read is one attention: that of the first.
         self._told: Any = WeakTensorKeyDictionary()
+        # Weights as they were before a scale of the output went into them.
+        self._unscaled: Any = WeakTensorKeyDictionary()
 
     def see(
         self,
@@ -110,6 +120,34 @@ class ByHand:
                     self._steps[result] = after
         return None
 
+    def changed(self, func: Callable[..., Any], result: Any) -> Any:
+        """Return what interventions make of a result that is the weights of attention."""
+        known = _functions()
+        step = self._steps.get(result) if func in known["softmax"] | known["div"] else None
+        if step is None or step.logits is None or step.stage != "weights":
+            return result
+        change = written_out(running_modules(), step.logits)
+        if change is None:
+            return result
+        weights = change.weights(step.logits, result)
+        after = replace(step, weights=weights.detach(), logits=None, change=change)
+        self._steps[weights] = after
+        return weights
+
+    def scaled(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        """Return the arguments of a function, so that interventions scale a mix of values."""
+        product = product_of(func, args, kwargs)
+        step = None if product is None else self._steps.get(product.left)
+        if product is None or step is None or step.change is None or not step.change.plan.scales:
+            return args
+        if not product.mixes_values:
+            return args
+        left = step.change.scaled(product.left)
+        self._steps[left], self._unscaled[left] = step, product.left
+        return tuple(left if one is product.left else one for one in args)
+
     def _multiplied(self, product: Product, result: Tensor) -> Callable[[], SeenCall] | None:
         step = self._steps.get(product.left)
         if step is not None and step.stage == "weights" and product.mixes_values:
@@ -117,7 +155,7 @@ class ByHand:
                 return None
             self._told[step.weights] = True
             left, value, modules = (
-                product.left.detach(),
+                self._unscaled.get(product.left, product.left).detach(),
                 product.value().detach(),
                 running_modules(),
             )
@@ -159,6 +197,8 @@ class ByHand:
             if not whole or result is before or not self._owned(running_modules()):
                 return None
             made = _explained(step, before)
+            if made is not None and interventions():
+                made = replace(made, logits=before)
             if made is None or func in known["exp"]:
                 return made and replace(made, stage="exp")
             return replace(made, stage="weights", weights=result.detach())
@@ -281,7 +321,7 @@ def _seen(step: _Step, left: Tensor, value: Tensor, modules: tuple[Any, ...]) ->
     # Weights that were mixed or replaced between the softmax and the values are those that count.
     near = max(1e-3, ROUNDING[_precision(left)])
     changed = not step.dropped and not torch.allclose(mixed.float(), weights.float(), atol=near)
-    return SeenCall(
+    seen = SeenCall(
         modules,
         four(step.query),
         four(step.key),
@@ -291,6 +331,7 @@ def _seen(step: _Step, left: Tensor, value: Tensor, modules: tuple[Any, ...]) ->
         weights=mixed if changed else weights,
         trusted=step.trusted and not changed,
     )
+    return seen if step.change is None else step.change.recorded(seen)
 
 
 @cache

@@ -3,7 +3,7 @@
 Compiled code calls no torch function that a mode could hear of. So each call of it is run twice
 while a capture listens: first as it is written, on copies of its arguments, to be seen; then
 compiled, as if nobody listened. The result is that of the second run, to the last bit, and nothing
-is compiled anew, then or later.
+is compiled anew, then or later. While somebody intervenes it is run as it is written, and only so.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from attnpanel.sources.capture_seen import running_modules
 from attnpanel.sources.capture_session import (
     Patch,
     install_late,
+    interventions,
     owned,
     paused,
     recorders,
     rehearsal,
     rehearsing,
+    watched,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def _heard(compiles: Callable[..., Any]) -> Callable[..., Any]:
     def heard(*args: Any, **options: Any) -> Any:
         compiled = compiles(*args, **options)
         dynamo = sys.modules.get(DYNAMO)
-        if recorders() and dynamo is not None and ASKED in vars(dynamo):
+        if watched() and dynamo is not None and ASKED in vars(dynamo):
             install_late(_patch(dynamo, ASKED, _seen))
         return compiled
 
@@ -73,10 +75,10 @@ def _seen(ask: Callable[[Any], Any]) -> Callable[[Any], Any]:
     @functools.wraps(ask)
     def answer(callback: Any) -> Any:
         chosen = ask(callback)
-        if not recorders() or chosen is None:  # None: torch runs it as it is written
+        if not watched() or chosen is None:  # None: torch runs it as it is written
             return chosen
         call = sys._getframe(1).f_locals  # noqa: SLF001 - see ASKED
-        if rehearsing():
+        if rehearsing() or interventions():
             if call.get("fullgraph_count_enabled"):
                 _count_no_graphs()
             return None

@@ -33,7 +33,6 @@ def flex_call(
     A `score_mod` that multiplies all scores by one number, caps them by tanh, adds to them or hides
     them becomes scale, soft cap and bias. Of any other the weights it makes are kept.
     """
-    query, key, value = query.detach(), key.detach(), value.detach()
     batch, heads, query_len = query.shape[:3]
     key, value = (x.expand(batch, -1, -1, -1) for x in (key, value))
     mask = flex_mask(block_mask, query, key)
@@ -73,7 +72,7 @@ def _changed(
         )
         for axis, length in enumerate(full)
     ]
-    query, key = seen.query.float(), seen.key.float()
+    query, key = seen.query.detach().float(), seen.key.detach().float()
     scores = query @ key.repeat_interleave(full[1] // key.shape[1], dim=1).mT * seen.scale
 
     def modified(given: Tensor) -> Tensor:

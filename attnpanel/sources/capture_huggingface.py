@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.sources.capture_flex import flex_mask
 from attnpanel.sources.capture_seen import SeenCall, running_modules
-from attnpanel.sources.capture_session import Patch, paused, recorders, report
+from attnpanel.sources.capture_session import Patch, interventions, paused, report, watched
+from attnpanel.sources.intervene_call import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +46,7 @@ def _seen_interface(get_interface: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(get_interface)
     def get(self: Any, attn_implementation: str, default: Callable[..., Any]) -> Any:
         attend = get_interface(self, attn_implementation, default)
-        if not recorders():
+        if not watched():
             return attend
         read = _reader(attend, default)
         # An implementation of the user's own: what it calls is seen as in any other model.
@@ -65,12 +66,25 @@ def _attend(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """Run the attention function, unseen so that nothing is recorded twice, and report it."""
+    """Run the attention function, unseen so that nothing is recorded twice; change, report it."""
     if args:  # options by position: the function knows their names, we do not
         return attend(module, query, key, value, attention_mask, *args, **kwargs)
     with paused():
         result = attend(module, query, key, value, attention_mask, **kwargs)
-    report(lambda: read(module, query, key, value, attention_mask, result, kwargs))
+
+    def seen() -> SeenCall:
+        return read(module, query, key, value, attention_mask, result, kwargs)
+
+    if interventions():
+        dropout = float(kwargs.get("dropout") or 0) if module.training else 0.0
+        modules = (module, *running_modules())
+        # The interface gives (B, T, H, Dv).
+        new = changed(modules, seen, result[0].transpose(1, 2), dropout=dropout)
+        if new is not None:
+            report(lambda: new.seen)
+            weights = result[1] if new.weights is None else new.weights
+            return new.output.transpose(1, 2).contiguous(), weights, *result[2:]
+    report(seen)
     return result
 
 

@@ -59,9 +59,7 @@ class Recorder:
         budget: Budget,
         trace: Trace,
     ) -> None:
-        self.names = {id(module): _plain(name) for name, module in model.named_modules()}
-        for module in (model, getattr(model, "_orig_mod", model)):
-            self.names[id(module)] = type(module).__name__  # the root's qualified name is empty
+        self.names = qualified_names(model)
         self.model = model  # keeps the ids above valid
         self.layers, self.half, self.values = tuple(layers), half, values
         self.budget = budget
@@ -185,9 +183,15 @@ class Recorder:
         )
 
 
-def _plain(name: str) -> str:
-    """Leave out the modules that torch.compile wraps around others."""
-    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+def qualified_names(model: nn.Module) -> dict[int, str]:
+    """Name each module of a model, by its id, leaving out what torch.compile wraps around some."""
+    names = {
+        id(module): ".".join(part for part in name.split(".") if part != "_orig_mod")
+        for name, module in model.named_modules()
+    }
+    for module in (model, getattr(model, "_orig_mod", model)):
+        names[id(module)] = type(module).__name__  # the root's qualified name is empty
+    return names
 
 
 def _agrees(

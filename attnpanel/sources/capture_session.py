@@ -1,7 +1,8 @@
-"""Who is capturing in this thread, and the patches that hold while anybody is.
+"""Who captures or intervenes in this thread, and the patches that hold while anybody does.
 
 Patches are process-wide, so they are counted: the first capture installs them, the last one
-restores what was there. Recorders are per thread, so in other threads a patch does nothing.
+restores what was there. Recorders and interventions are per thread, so in other threads a patch
+does nothing.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 
     from attnpanel.sources.capture_recorder import Recorder
     from attnpanel.sources.capture_seen import SeenCall
+    from attnpanel.sources.intervene_change import Intervention
 
     Handler = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
 
 class _Thread(threading.local):
-    """One thread's captures, outermost first, and the one mode that listens for them all."""
+    """One thread's captures and interventions, outermost first, and the one mode for them all."""
 
     def __init__(self) -> None:
         self.recorders: tuple[Recorder, ...] = ()
+        self.interventions: tuple[Intervention, ...] = ()
         self.mode: TorchFunctionMode | None = None
         self.rehearsing = False
         self.late = ExitStack()
@@ -44,12 +47,24 @@ def recorders() -> tuple[Recorder, ...]:
     return _thread.recorders
 
 
+def interventions() -> tuple[Intervention, ...]:
+    """List what changes attention in this thread, outermost first; empty while paused."""
+    return _thread.interventions
+
+
+def watched() -> bool:
+    """Whether anybody captures or intervenes in this thread."""
+    return bool(_thread.recorders or _thread.interventions)
+
+
 def report(make: Callable[[], SeenCall]) -> None:
     """Hand a call to every capture of this thread: nested captures each see it.
 
     The model must run on, whatever it does: a call that can't be read or kept is left out, and
     told of when the capture ends.
     """
+    if not _thread.recorders:
+        return
     try:
         seen = make()
         for recorder in _thread.recorders:
@@ -61,8 +76,9 @@ def report(make: Callable[[], SeenCall]) -> None:
 
 
 def owned(modules: tuple[nn.Module, ...]) -> bool:
-    """Whether a call in these modules is of a model that is being captured in this thread."""
-    return any(recorder.owns(modules) for recorder in _thread.recorders)
+    """Whether a call in these modules is of a model that is captured or changed in this thread."""
+    watchers: tuple[Recorder | Intervention, ...] = (*_thread.recorders, *_thread.interventions)
+    return any(watcher.owns(modules) for watcher in watchers)
 
 
 def rehearsing() -> bool:
@@ -82,27 +98,46 @@ def rehearsal() -> Iterator[None]:
 
 @contextmanager
 def recording(recorder: Recorder, handler: Handler) -> Iterator[None]:
-    """Let `recorder` see this thread's calls; the outermost capture starts the listening mode."""
-    if _thread.mode is not None:
+    """Let `recorder` see this thread's calls."""
+    with _listening(handler):
         before = _thread.recorders
         _thread.recorders = (*before, recorder)
         try:
             yield
         finally:
             _thread.recorders = before
-        return
-    mode = listen(handler)
-    with ExitStack() as _thread.late, mode:
-        _thread.mode, _thread.recorders = mode, (recorder,)
+
+
+@contextmanager
+def changing(intervention: Intervention, handler: Handler) -> Iterator[None]:
+    """Let `intervention` change this thread's calls."""
+    with _listening(handler):
+        before = _thread.interventions
+        _thread.interventions = (*before, intervention)
         try:
             yield
         finally:
-            _thread.mode, _thread.recorders = None, ()
+            _thread.interventions = before
+
+
+@contextmanager
+def _listening(handler: Handler) -> Iterator[None]:
+    """Listen with one mode, which the outermost capture or intervention starts."""
+    if _thread.mode is not None:
+        yield
+        return
+    mode = listen(handler)
+    with ExitStack() as _thread.late, mode:
+        _thread.mode = mode
+        try:
+            yield
+        finally:
+            _thread.mode = None
             _thread.installed.clear()
 
 
 def install_late(patch: Patch) -> None:
-    """Install a patch for the rest of this thread's outermost capture."""
+    """Install a patch for as long as anybody captures or intervenes in this thread."""
     if patch not in _thread.installed:
         _thread.installed.add(patch)
         _thread.late.enter_context(patch.installed())
@@ -110,7 +145,7 @@ def install_late(patch: Patch) -> None:
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Run a piece of the model as if nobody captured: no recorders, and the mode taken off.
+    """Run a piece of the model as if nobody watched: nobody is told, and the mode is taken off.
 
     Taken off and not only silenced, because torch itself asks whether a mode is active (the
     fused path of its transformer modules) and torch.compile would trace into it.
@@ -121,7 +156,8 @@ def paused() -> Iterator[None]:
     modes: Callable[[], list[TorchFunctionMode]] = _get_current_function_mode_stack
     pop: Callable[[], TorchFunctionMode] = _pop_mode
     push: Callable[[TorchFunctionMode], None] = _push_mode
-    before, _thread.recorders = _thread.recorders, ()
+    recorders, _thread.recorders = _thread.recorders, ()
+    interventions, _thread.interventions = _thread.interventions, ()
     stack = modes()
     # Inside its own handler a mode is off the stack already.
     at = next((i for i, mode in enumerate(stack) if mode is _thread.mode), len(stack))
@@ -136,7 +172,7 @@ def paused() -> Iterator[None]:
             pop()
         for mode in reversed(taken):
             push(mode)
-        _thread.recorders = before
+        _thread.recorders, _thread.interventions = recorders, interventions
 
 
 def listen(handler: Handler) -> TorchFunctionMode:

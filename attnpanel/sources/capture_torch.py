@@ -12,6 +12,7 @@ from attnpanel.sources.capture_flex import flex_call
 from attnpanel.sources.capture_seen import SeenCall, running_modules
 from attnpanel.sources.capture_session import (
     Patch,
+    interventions,
     listen,
     owned,
     paused,
@@ -19,7 +20,10 @@ from attnpanel.sources.capture_session import (
     rehearsal,
     rehearsing,
     report,
+    watched,
 )
+from attnpanel.sources.intervene_by_hand import WrittenOut, written_out
+from attnpanel.sources.intervene_call import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def make_watcher() -> Handler:
-    """Make what runs a torch function, and reports it if it computes attention."""
+    """Make what runs a torch function, and changes and reports it if it computes attention."""
     import torch
     from torch.nn import functional
 
@@ -39,20 +43,57 @@ def make_watcher() -> Handler:
     flex = getattr(torch.ops.higher_order, "flex_attention", None)
 
     def see(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not recorders():
+        if not watched():
             return func(*args, **kwargs)
         if func is functional.multi_head_attention_forward:
             return _multi_head_attention(args, kwargs)
-        result = func(*args, **kwargs)
         if func is functional.scaled_dot_product_attention:
-            report(lambda: _sdpa(*args, **kwargs))
-        elif func is flex:
-            report(lambda: flex_call(*args, **kwargs))
-        else:
-            _follow(by_hand, func, args, kwargs, result)
-        return result
+            result, read = _changed_sdpa(args, kwargs, func(*args, **kwargs))
+            report(read)
+            return result
+        if func is flex:
+            result, read = _changed_flex(args, kwargs, func(*args, **kwargs))
+            report(read)
+            return result
+        args = by_hand.scaled(func, args, kwargs) if interventions() else args
+        result = func(*args, **kwargs)
+        _follow(by_hand, func, args, kwargs, result)
+        return by_hand.changed(func, result) if interventions() else result
 
     return see
+
+
+def _changed_sdpa(
+    args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, kind: Kind | None = None
+) -> tuple[Any, Callable[[], SeenCall]]:
+    """Return what interventions make of a call of SDPA that has run, and what to report of it."""
+
+    def read() -> SeenCall:
+        return replace(_sdpa(*args, **kwargs), kind=kind)
+
+    if not interventions():
+        return result, read
+    heads_axis = 0 if kwargs.get("enable_gqa") else 1
+    dropout = kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0)
+    output = _four_axes(result, heads_axis)
+    new = changed(running_modules(), read, output, dropout=dropout)
+    if new is None:
+        return result, read
+    return new.output.reshape(result.shape), lambda: new.seen
+
+
+def _changed_flex(
+    args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+) -> tuple[Any, Callable[[], SeenCall]]:
+    """Return what interventions make of a call of FlexAttention, and what to report of it."""
+
+    def read() -> SeenCall:
+        return flex_call(*args, **kwargs)
+
+    new = changed(running_modules(), read, result[0]) if interventions() else None
+    if new is None:
+        return result, read
+    return (new.output, *result[1:]), lambda: new.seen
 
 
 def _follow(
@@ -144,8 +185,10 @@ class _InsideMultiHead:
     ``softmax((query * scale) @ key.T + mask) @ value``.
     """
 
-    def __init__(self) -> None:
-        self.sdpa: SeenCall | None = None
+    def __init__(self, heads: int, kind: Kind) -> None:
+        self.heads, self.kind = heads, kind
+        self.change: WrittenOut | None = None
+        self.sdpa: Callable[[], SeenCall] | None = None
         self.query: Tensor | None = None
         self.key: Tensor | None = None
         self.value: Tensor | None = None
@@ -159,14 +202,19 @@ class _InsideMultiHead:
         import torch
         from torch.nn import functional
 
+        if self.change is not None and func is torch.bmm and self.change.plan.scales:
+            args = (self.change.scaled(args[0]), *args[1:])
         result = func(*args, **kwargs)
         if func is functional.scaled_dot_product_attention:
-            self.sdpa = _sdpa(*args, **kwargs)
+            result, self.sdpa = _changed_sdpa(args, kwargs, result, self.kind)
         elif func in {torch.Tensor.mul, torch.Tensor.__mul__}:
             self._product = (result, *args)
         elif func in {torch.bmm, torch.baddbmm} and self.query is None:
             self._scores(args)
         elif func is functional.softmax:
+            self.change = written_out(running_modules(), args[0], heads=self.heads, kind=self.kind)
+            if self.change is not None:
+                result = self.change.weights(args[0], result)
             self.weights = result
         elif func is torch.bmm and self.weights is not None:
             self.value = args[1]
@@ -180,40 +228,41 @@ class _InsideMultiHead:
         if product is query:
             self.query, self.scale = unscaled, float(scale)
 
-    def seen(self, heads: int, kind: Kind) -> SeenCall:
+    def seen(self) -> SeenCall:
         """Make the call, with the heads that torch folds into the batch on an axis of their own."""
         if self.sdpa is not None:
-            return replace(self.sdpa, kind=kind)
+            return self.sdpa()
         if self.query is None or self.key is None or self.value is None or self.weights is None:
             raise ValueError("F.multi_head_attention_forward must compute attention in known steps")
 
         def split(folded: Tensor) -> Tensor:
-            return folded.reshape(-1, heads, *folded.shape[1:])
+            return folded.reshape(-1, self.heads, *folded.shape[1:])
 
         shared = self.mask is None or self.mask.shape[0] == 1
-        return SeenCall(
+        seen = SeenCall(
             running_modules(),
             split(self.query),
             split(self.key),
             split(self.value),
             mask=self.mask if self.mask is None or shared else split(self.mask),
             scale=self.scale,
-            kind=kind,
+            kind=self.kind,
             weights=split(self.weights),
         )
+        return seen if self.change is None else self.change.recorded(seen)
 
 
 def _multi_head_attention(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run the body of ``F.multi_head_attention_forward`` where its steps can be seen."""
     from torch.nn import functional
 
-    inside = _InsideMultiHead()
+    # (query, key, value, embed_dim_to_check, num_heads, …): all callers pass these by position.
+    query, key, _, _, heads = args[:5] if len(args) >= 5 else _named(args, kwargs)
+    inside = _InsideMultiHead(heads, "self" if _same(query, key) else "cross")
     body = _without_dispatch(functional.multi_head_attention_forward)
     with listen(inside.see):
         result = body(*args, **kwargs)
-    # (query, key, value, embed_dim_to_check, num_heads, …): all callers pass these by position.
-    query, key, _, _, heads = args[:5] if len(args) >= 5 else _named(args, kwargs)
-    report(lambda: inside.seen(heads, "self" if _same(query, key) else "cross"))
+    report(inside.seen)
     return result
 
 
@@ -262,8 +311,10 @@ def _twice(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(original)
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not recorders() or rehearsing() or not _may_fuse(self):
+        if not watched() or rehearsing() or not _may_fuse(self):
             return original(self, *args, **kwargs)
+        if any(one.reaches_into(self) for one in interventions()):
+            return original(self, *args, **kwargs)  # what is changed can't be fused
         if any(getattr(x, "is_nested", False) for x in (*args, *kwargs.values())):
             for recorder in recorders():
                 recorder.leave_out((self,), "a nested tensor went into torch's fused attention")
