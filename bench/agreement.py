@@ -13,6 +13,7 @@ from attnpanel.kernels.request import Inputs
 from bench import structure, values
 from bench.bench_run import Agreement, Check
 from bench.cases import make_inputs
+from bench.raised import in_words
 from bench.reference import reference
 from bench.rounding import SIXTEEN_BIT
 from bench.trial import Trial, check, returned
@@ -98,7 +99,7 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
         checks = facts(implementation, request, raw)
         results = {name: to_float64(array) for name, array in returned(raw).items()}
     except Exception as error:  # noqa: BLE001 - whatever an implementation raises is its verdict
-        return replace(blank, verdict="error", reasons=(_in_words(error),))
+        return replace(blank, verdict="error", reasons=(in_words(error),))
     if checks[0].verdict != "pass":
         return _concluded(blank, checks)
     unit = weight_error(implementation, request, inputs)
@@ -194,7 +195,7 @@ def _made(name: str, make: Callable[[Trial], Check | None], trial: Trial) -> lis
     try:
         made = make(trial)
     except Exception as error:  # noqa: BLE001 - whatever an implementation raises is its verdict
-        made = Check(name, "error", _in_words(error))
+        made = Check(name, "error", in_words(error))
     return [] if made is None else [made]
 
 
@@ -209,7 +210,3 @@ def _concluded(agreement: Agreement, checks: list[Check]) -> Agreement:
         reasons=tuple(f"{check.name}: {check.detail}" for check in wrong),
         checks=tuple(checks),
     )
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from attnpanel.kernels.request import DType, Inputs, Request
 from bench.rounding import round_to
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from attnpanel.masks import MaskName
 
 InputKind = Literal["randn", "peaked", "outlier", "large"]
 
@@ -202,31 +197,3 @@ CERTIFICATE_CASES: Final[tuple[Case, ...]] = (
     # end of a row: oneDNN's with AMX before PR 5723, where S is no multiple of 32.
     Case(Request(1, 2, 2, 200, 200, 16, 16, "bfloat16", mask="padding", pad_lens=(100,))),
 )
-
-
-def timing_cases(
-    query_lens: Iterable[int],
-    *,
-    masks: Iterable[MaskName] = ("none", "causal"),
-    dtype: DType = "float32",
-    batch: int = 1,
-    heads: int = 8,
-    head_dim: int = 64,
-    device: str = "cpu",
-) -> tuple[Case, ...]:
-    """Self-attention of each length under each mask, in the order of a table: mask, then length.
-
-    Parameters
-    ----------
-    query_lens : integers
-        T, which is also S.
-    masks : mask names
-        Those that need nothing more than a name.
-    dtype, batch, heads, head_dim, device
-        As in :class:`~attnpanel.kernels.request.Request`.
-    """
-    return tuple(
-        Case(Request(batch, heads, heads, length, length, head_dim, head_dim, dtype, device, mask))
-        for mask in masks
-        for length in query_lens
-    )

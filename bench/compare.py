@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from bench.machine import lasting
 from bench.tables import markdown, plain
 
 if TYPE_CHECKING:
@@ -145,8 +146,13 @@ def _row(timing: Timing) -> tuple[str, str, int]:
 
 def _machines(before: BenchRun, after: BenchRun) -> list[str]:
     notes = []
-    for what in ("cpu_model", "cores", "python", "versions", "thread_variables"):
+    for what in ("cpu_model", "cores", "python", "versions", "thread_variables", "commit"):
         was, now = (getattr(run.environment, what) for run in (before, after))
+        if was != now:
+            notes.append(f"{what} differs: {was} before, {now} after")
+    first, second = lasting(before.machine), lasting(after.machine)
+    for what in {**first, **second}:
+        was, now = (machine.get(what, "none") for machine in (first, second))
         if was != now:
             notes.append(f"{what} differs: {was} before, {now} after")
     return [

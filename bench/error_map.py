@@ -169,16 +169,10 @@ def side(name: str, setting: Setting, right: Truth) -> Side:
     except ValueError as error:
         raise NoAnswerError(f"This build has no such implementation: {str(error)[:200]}.") from None
     case = setting.case()
-    reasons = implementation.unsupported(case.request)
-    if reasons:
-        raise NoAnswerError("; ".join(reasons))
-    inputs = make_inputs(case)
     try:
-        raw = implementation.prepare(inputs, case.request, threads=1)()
-        weights = raw.weights
-        if weights is None:
-            weights = _weights(implementation, inputs, case.request)
-        output, weights = to_float64(raw.output)[0, 0], to_float64(weights)[0, 0]
+        output, weights = _computed(implementation, make_inputs(case), case.request)
+    except NoAnswerError:
+        raise
     except Exception as error:  # whatever a framework raises, the page lives on
         raise NoAnswerError(f"{name} failed: {type(error).__name__}: {str(error)[:300]}") from error
     if output.shape != (SIZE, SIZE) or weights.shape != (SIZE, SIZE):
@@ -208,6 +202,19 @@ def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[n
     with np.errstate(invalid="ignore"):
         apart = np.abs(first - second)
     return np.where(known == 2, apart, np.where(known == 0, 0.0, np.inf))
+
+
+def _computed(
+    implementation: Implementation, inputs: Inputs, request: Request
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    reasons = implementation.unsupported(request)
+    if reasons:
+        raise NoAnswerError("; ".join(reasons))
+    raw = implementation.prepare(inputs, request, threads=1)()
+    weights = raw.weights
+    if weights is None:
+        weights = _weights(implementation, inputs, request)
+    return to_float64(raw.output)[0, 0], to_float64(weights)[0, 0]
 
 
 def _weights(implementation: Implementation, inputs: Inputs, request: Request) -> Any:

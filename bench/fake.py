@@ -13,6 +13,7 @@ from attnpanel.kernels.reasons import no_device
 from bench.agreement import facts
 from bench.bench_run import Agreement, Check
 from bench.cases import make_inputs
+from bench.raised import in_words
 
 if TYPE_CHECKING:
     from attnpanel.kernels.implementation import Implementation
@@ -64,8 +65,8 @@ def certify_fake(implementation: Implementation, case: Case) -> Agreement:
         checks = _propagated(implementation, case, request)
     except Exception as error:  # noqa: BLE001 - whatever an implementation raises is its verdict
         if NOT_BUILT in str(error):
-            return replace(agreement, reasons=(missing, f"without one, {error}"))
-        return replace(agreement, verdict="error", reasons=(f"{type(error).__name__}: {error}",))
+            return replace(agreement, reasons=(missing, f"without one, {in_words(error)}"))
+        return replace(agreement, verdict="error", reasons=(in_words(error),))
     wrong = tuple(f"{one.name}: {one.detail}" for one in checks if one.verdict != "pass")
     return replace(
         agreement,
@@ -89,4 +90,4 @@ def _propagated(implementation: Implementation, case: Case, request: Request) ->
         try:
             return facts(implementation, request, implementation.prepare(inputs, request)())
         except Mismatch as error:
-            return [Check("device", "fail", str(error))]
+            return [Check("device", "fail", in_words(error))]

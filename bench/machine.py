@@ -8,10 +8,21 @@ import subprocess
 BLAS_FIELDS = ("version", "architecture", "threading_layer")
 GPU_FIELDS = ("name", "driver_version", "clocks.sm", "clocks.mem", "power.limit", "power.draw")
 
+# The first of them are the device's, the others the moment's.
+LASTING_GPU_FIELDS = 2
+
 
 def describe_machine() -> dict[str, str]:
     """Return name to words; nothing that a machine does not tell. Changes no setting."""
     return {**_blas(), **_gpus()}
+
+
+def lasting(machine: dict[str, str]) -> dict[str, str]:
+    """Return what of it is the same a minute later: no clocks, no power."""
+    return {
+        name: "; ".join(words.split("; ")[: LASTING_GPU_FIELDS if name[:4] == "gpu " else None])
+        for name, words in machine.items()
+    }
 
 
 def _blas() -> dict[str, str]:

@@ -102,7 +102,8 @@ class Record:
             except OSError as error:
                 raise OSError(
                     f"{self._output} can't be written ({error.strerror or error}); what it held "
-                    "before is still there: make room for it and go on with --resume"
+                    "before is still there: make room for it and go on by the same command"
+                    " and --resume"
                 ) from error
             self._written_at = time.monotonic()
             self._writing_s = self._written_at - before

@@ -19,6 +19,7 @@ from attnpanel.kernels.torch_ring import RING, ring_attention, share
 from attnpanel.kernels.torch_ring_rule import BlockRule
 from bench.agreement import certify
 from bench.cases import Case
+from bench.units import PASSING_UNITS
 
 if TYPE_CHECKING:
     import argparse
@@ -202,7 +203,7 @@ def ring_words(case: str, timing: RingTiming) -> str:
         return f"{ring}: {agreement.verdict} on {agreement.case}: {'; '.join(agreement.reasons)}"
     median = statistics.median(timing.wall_s)
     return (
-        f"{ring}: pass on {agreement.case}, {agreement.max_ratio:.2g} of 8 units\n"
+        f"{ring}: pass on {agreement.case}, {agreement.max_ratio:.2g} of {PASSING_UNITS:g} units\n"
         f"{case}: median {median:.4g} s of {len(timing.wall_s)} calls "
         f"({min(timing.wall_s):.4g} to {max(timing.wall_s):.4g}); each process holds "
         f"{timing.held_bytes / 2**20:.3g} MiB"

@@ -110,7 +110,10 @@ def run_command(options: argparse.Namespace) -> None:
                 plan, options.scheduler, output=output, resume=options.resume, **wanted
             )
     if not found.finished:
-        raise Interrupted(f"stopped; what is done is in {output}: go on with --resume -o {output}")
+        raise Interrupted(
+            f"stopped; what is done is in {output}: go on by the same command "
+            f"with --resume -o {output}"
+        )
     _show(run_table(found))
     _say(f"wrote {output}")
 

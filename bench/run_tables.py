@@ -96,13 +96,16 @@ def timing_table(run: BenchRun, case: Case) -> str:
 
 def growth_table(run: BenchRun) -> str:
     """Return the exponents of time and memory in T; empty where too few lengths were timed."""
-    families: dict[str, list[Case]] = {}
+    families: dict[tuple[object, ...], list[Case]] = {}
     for case in _timed_cases(run):
+        same = {**vars(case.request), "query_len": None, "key_len": None, "pad_lens": None}
+        families.setdefault((*same.values(), case.kind), []).append(case)
+    rows = []
+    for cases in families.values():
+        case = cases[0]
         one = replace(case.request, query_len=1, key_len=1, pad_lens=None, mask="none", window=None)
         family = replace(case, request=one).name.replace("none ", f"{case.request.mask} ", 1)
-        families.setdefault(family.replace("T1 ", ""), []).append(case)
-    rows = []
-    for family, cases in families.items():
+        family = family.replace("T1 ", "")
         for name in run.implementations:
             times, bytes_ = (_fit(run, name, cases, what) for what in ("time", "memory"))
             if times or bytes_:

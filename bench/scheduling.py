@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.bench_run import Agreement, Timing
 from bench.environment import describe
-from bench.machine import describe_machine
+from bench.machine import describe_machine, lasting
 from bench.progress import Progress
 from bench.recording import Record
 from bench.running import run
@@ -157,6 +157,11 @@ class _Parts:
             if pending:
                 self._event.set()
                 self._take_in(pending, STOPPED_WITHIN_S, lost, all_of_them=True)
+        except BaseException:
+            # Cancelling takes no part off a worker that is at it already.
+            with contextlib.suppress(Exception):
+                self._event.set()
+            raise
         finally:
             self._client.cancel(list(pending))
             self._record.keep(finished=False)
@@ -193,7 +198,8 @@ class _Parts:
                 )
         except FuturesCancelledError:
             raise ConnectionError(
-                "the scheduler was lost; what is done is kept: go on with --resume"
+                "the scheduler was lost; what is done is kept: go on by the same "
+                "command and --resume"
             ) from None
         for future in [one for one in pending if one.done()]:
             part = pending.pop(future)
@@ -256,13 +262,16 @@ def _one_kind_of_machine(client: Any) -> tuple[Environment, dict[str, str]]:
         )
     environments = list(client.run(describe, workers=able).values())
     _check_alike(environments)
-    machine: dict[str, str] = next(iter(client.run(describe_machine, workers=able[:1]).values()))
-    return environments[0], machine
+    machines: list[dict[str, str]] = list(client.run(describe_machine, workers=able).values())
+    kinds = {str(lasting(machine)) for machine in machines}
+    if len(kinds) > 1:
+        raise ValueError(f"workers must be alike; got {' and '.join(sorted(kinds))}")
+    return environments[0], machines[0]
 
 
 def _check_alike(environments: list[Environment]) -> None:
     kinds = {
-        (one.cpu_model, one.cores, one.python, tuple(sorted(one.versions.items())))
+        (one.cpu_model, one.cores, one.python, one.commit, tuple(sorted(one.versions.items())))
         for one in environments
     }
     if len(kinds) > 1:

@@ -24,6 +24,7 @@ from bench.clocks import clock_for
 from bench.compiling import compiled_anew
 from bench.cuda_graphs import as_graph
 from bench.memory import means_no_memory, peak_bytes_of
+from bench.raised import in_words
 from bench.roofline import ITEM_BYTES, measure_limits
 from bench.timing import warm_up
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from bench.cases import Case
     from bench.clocks import Clock, Samples
 
-MOST_REASON = 500
 LONG_CALL_S = 0.25
 # Linux counts resident pages a few hundred kB behind.
 LEAST_SEEN_BYTES = 2**19
@@ -172,7 +172,7 @@ def answer(worker: Worker, order: str, values: tuple[Any, ...]) -> tuple[str, An
     try:
         return "ok", getattr(worker, order)(*values)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a kernel raises is its row's status
-        return status_of(error), f"{type(error).__name__}: {error}"[:MOST_REASON]
+        return status_of(error), in_words(error)
 
 
 def status_of(error: BaseException) -> Status:

@@ -68,8 +68,9 @@ def live_error_card(*, dark: bool) -> Any:
                 component.answer = {"asked": asked, **answer}
 
         def work() -> None:
-            answer = answers.answer(*chosen)
-            _on_page(document, lambda: show(answer))
+            answer = answers.answer(*chosen, wanted=lambda: mine == number)
+            if answer is not None:
+                _on_page(document, lambda: show(answer))
 
         # What compiles takes seconds: the page lives on meanwhile.
         threading.Thread(target=work, name="attnpanel-error-map", daemon=True).start()
@@ -166,13 +167,24 @@ class _Answers:
         self._sides: OrderedDict[tuple[str, Setting], Side] = OrderedDict()
 
     def answer(
-        self, first: str, second: str, dtype: DType, mask: MaskName, temperature: float
-    ) -> dict[str, Any]:
-        """Return what the page draws, or the problem in words."""
+        self,
+        first: str,
+        second: str,
+        dtype: DType,
+        mask: MaskName,
+        temperature: float,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, Any] | None:
+        """Return what the page draws, or the problem in words; None where nobody wants it now."""
         with self._lock:
+            if not wanted():
+                return None
             try:
                 setting = Setting(dtype, mask, temperature)
-                right = self._truths.setdefault(setting, truth(setting))
+                if setting not in self._truths:
+                    self._truths[setting] = truth(setting)
+                right = self._truths[setting]
                 one = self._side(first, setting, right)
                 other = self._side(second, setting, right)
             except NoAnswerError as error:

@@ -13,6 +13,7 @@ from bokeh.models import BoxAnnotation, CustomJS, CustomJSTickFormatter, FixedTi
 from attnpanel.theme import DARK, LIGHT, ramp
 from bench.plots.chart import CUT
 from bench.plots.words import bounded, ratio
+from bench.units import PASSING_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 MOST_ROWS, MOST_COLUMNS = 40, 120
 # White text on it has a contrast of 5.7, and nothing else on the page has its colour.
 FAILED: Final = "#b83b0a"
-PASSES: Final = 8.0
 ROW = 25  # pixels
 # As wide as the ratios need where there are few cases, as narrow as one digit where many.
 WIDEST, NARROWEST, WIDTH = 34, 16, 1150
@@ -133,7 +133,7 @@ def cell_text(agreement: Agreement, *, narrow: bool) -> str:
     if agreement.verdict == "error":
         return "!" if narrow else "err"
     if agreement.verdict == "fail":
-        return "✕" if narrow or known is None or known <= PASSES else f"✕{ratio(known)}"
+        return "✕" if narrow or known is None or known <= PASSING_UNITS else f"✕{ratio(known)}"
     if known is None:
         return "✓"
     return f"{known:.0f}" if narrow else ratio(known)
@@ -252,13 +252,13 @@ def _colours(agreement: Agreement, look: Theme) -> tuple[str, str]:
     if agreement.max_ratio is None:
         return look.soft, look.ink
     # The lighter third of the ramp: the text on it stays readable.
-    share = log10(1 + 9 * min(max(agreement.max_ratio / PASSES, 0.0), 1.0))
+    share = log10(1 + 9 * min(max(agreement.max_ratio / PASSING_UNITS, 0.0), 1.0))
     return ramp(look.sequential)[round(8 + share * 72)], look.ink
 
 
 def _told(agreement: Agreement) -> str:
     if agreement.verdict == "pass" and agreement.max_ratio is not None:
-        return f"passed: at most {ratio(agreement.max_ratio)} of {PASSES:g} units"
+        return f"passed: at most {ratio(agreement.max_ratio)} of {PASSING_UNITS:g} units"
     why = agreement.reasons[0] if agreement.reasons else ""
     kind = "shape, dtype and device only" if agreement.basis == "fake" else agreement.verdict
     return bounded(f"{kind}: {why}" if why else kind, 200)

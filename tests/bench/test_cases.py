@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attnpanel.kernels.request import Request
-from bench.cases import CERTIFICATE_CASES, Case, make_inputs, timing_cases
+from bench.cases import CERTIFICATE_CASES, Case, make_inputs
 
 PRIMES = Request(2, 6, 3, 5, 7, 11, 13)
 
@@ -51,14 +51,3 @@ def test_peaked_queries_give_nearly_all_their_weight_to_one_key():
 
     # 24 nats apart, but for the noise of the keys' lengths and of the other keys.
     assert np.median(top_two[..., 1] - top_two[..., 0]) > 15
-
-
-def test_timing_cases_are_every_length_under_every_mask():
-    cases = timing_cases((64, 128), masks=("none", "causal"), heads=2, head_dim=32)
-
-    assert [case.name for case in cases] == [
-        "none B1 H2 T64 D32 float32 randn",
-        "none B1 H2 T128 D32 float32 randn",
-        "causal B1 H2 T64 D32 float32 randn",
-        "causal B1 H2 T128 D32 float32 randn",
-    ]

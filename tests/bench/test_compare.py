@@ -180,6 +180,21 @@ def test_another_machine_and_a_busy_one_are_named():
     ]
 
 
+def test_another_commit_and_another_gpu_are_named_and_its_clocks_are_not():
+    gpu = "name Abacus; driver_version {}; clocks.sm {} MHz"
+    before, after = (
+        replace(run(timing([1.0] * 5), commit=commit), machine={"gpu 0": gpu.format(driver, clock)})
+        for commit, driver, clock in (("a1", 5, 300), ("b2", 6, 900))
+    )
+    same = replace(before, machine={"gpu 0": gpu.format(5, 1200)})
+
+    assert compare(before, after)[1] == [
+        "commit differs: a1 before, b2 after",
+        "gpu 0 differs: name Abacus; driver_version 5 before, name Abacus; driver_version 6 after",
+    ]
+    assert compare(before, same)[1] == []
+
+
 def test_the_table_counts_its_verdicts():
     table = compare_table(
         run(timing([1.0] * 5), timing([1.0] * 5, "b")),

@@ -167,7 +167,7 @@ def test_a_signal_stops_a_run_and_keeps_what_is_done(tmp_path, number):
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert f"bench: stopped; what is done is in {output}: go on with --resume" in said
+    assert f"bench: stopped; what is done is in {output}: go on by the same command with" in said
     assert "Traceback" not in said
     found = read(output, BenchRun)
     assert not found.finished
