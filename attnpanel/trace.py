@@ -121,6 +121,16 @@ class Trace:
             raise ValueError("a part of a trace takes no further call; add it to the whole")
         self._calls.append(call)
 
+    def set_calls(self, calls: Iterable[AttentionCall]) -> None:
+        """Replace the calls; a capture does so where it joins the steps of a generation."""
+        before, self._calls = self._calls, []
+        try:
+            for call in calls:
+                self.append(call)
+        except ValueError:
+            self._calls = before
+            raise
+
     def set_tokens(
         self,
         query_tokens: Sequence[Sequence[str]],

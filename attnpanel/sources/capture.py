@@ -26,6 +26,8 @@ def capture(
     layers: str | Sequence[str] = "*",
     dtype: Literal["float32", "float16"] = "float32",
     values: bool = True,
+    store: Literal["qk", "weights"] = "qk",
+    stitch: bool = True,
     max_bytes: int | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
 ) -> Iterator[Trace]:
@@ -53,6 +55,15 @@ def capture(
         weights by about 2e-3; a call with numbers beyond its range (65504) is kept in float32.
     values : bool, optional
         False leaves the values out; outputs can then not be shown.
+    store : {"qk", "weights"}, optional
+        ``"qk"`` keeps queries and keys, from which weights are computed when asked, under any
+        temperature and mask. ``"weights"`` keeps the weights themselves, the model's own where it
+        makes them: B·H·T·S numbers a call, which are what they are.
+    stitch : bool, optional
+        True makes one call a layer of what a model with a key/value cache generates step by
+        step, when the block ends: a picture of T by T, T being all tokens that were read. What
+        does not go on from the keys before (a beam that is swapped, another text) begins another
+        call. False keeps each step as a call; they share their keys.
     max_bytes : int, optional
         The most to store. Defaults to half of the memory that is free when the capture begins.
     tokens : sequence of str, or one such sequence per batch entry, optional
@@ -100,6 +111,7 @@ def capture(
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")  # noqa: TRY004 - one error type for wrong input
     check_choice("dtype", dtype, ("float32", "float16"))
+    check_choice("store", store, ("qk", "weights"))
     if max_bytes is not None:
         check_count("max_bytes", max_bytes)
     recorder = Recorder(
@@ -107,6 +119,7 @@ def capture(
         layers=[layers] if isinstance(layers, str) else layers,
         half=dtype == "float16",
         values=values,
+        weights=store == "weights",
         budget=Budget(max_bytes),
         trace=Trace(
             query_tokens=_token_rows(tokens),
@@ -118,7 +131,11 @@ def capture(
         for patch in (*fused_modules(), *attention_interface(), *compiled_calls()):
             stack.enter_context(patch.installed())
         stack.enter_context(recording(recorder, make_watcher()))
-        yield recorder.trace
+        try:
+            yield recorder.trace
+        finally:
+            if stitch:
+                recorder.join_steps()
     for message in _warnings(recorder):
         warnings.warn(message, UserWarning, stacklevel=3)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -87,9 +88,8 @@ class MaskReader:
         if four.dtype == torch.bool:
             visible, added = four.cpu().numpy(), None
         else:
-            limit = max(HIDDEN, torch.finfo(four.dtype).min / 2)
             additive = four.to("cpu", torch.float32).numpy()
-            visible, added = split(additive, limit)
+            visible, added = split(additive, hidden_at(four.dtype))
         visible = compact(visible)
         causal: Causal = "none"
         if query_len > 1 and visible.shape[-2:] == (query_len, key_len):
@@ -120,6 +120,13 @@ class MaskReader:
             kept.flags.writeable = False  # AttentionCall shares read-only arrays
             self._arrays[name] = kept
         return self._arrays[name]
+
+
+def hidden_at(dtype: torch.dtype) -> float:
+    """The number at or below which an additive mask of a dtype hides a key."""
+    import torch
+
+    return max(HIDDEN, float(torch.finfo(dtype).min / 2))
 
 
 def split(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import numpy as np
 
 from attnpanel.attention import attend
 from attnpanel.attention_call import AttentionCall, Kind
-from attnpanel.sources.capture_masks import MaskReader
+from attnpanel.sources.capture_masks import MaskReader, hidden_at
+from attnpanel.sources.capture_steps import Steps, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +45,8 @@ class Recorder:
         Store float16 where it can hold the numbers.
     values : bool
         Keep the values.
+    weights : bool
+        Store every call's weights in place of its queries and keys.
     budget : Budget
         What may be stored.
     trace : Trace
@@ -56,18 +60,21 @@ class Recorder:
         layers: Sequence[str],
         half: bool,
         values: bool,
+        weights: bool,
         budget: Budget,
         trace: Trace,
     ) -> None:
         self.names = qualified_names(model)
         self.model = model  # keeps the ids above valid
         self.layers, self.half, self.values = tuple(layers), half, values
+        self.weights = weights
         self.budget = budget
         self.trace = trace
         self.seen = 0
         self.unwanted: list[str] = []
         self.left_out: dict[str, str] = {}
         self._masks = MaskReader()
+        self._steps = Steps()
 
     def record(self, seen: SeenCall) -> None:
         """Add one call to the trace, if it is this model's and its layer is wanted."""
@@ -81,10 +88,22 @@ class Recorder:
         # One capture that can't keep a call must not keep it from the others around it.
         stored = self.budget.stored
         try:
-            self.trace.append(self._store(seen, layer, index))
-        except (ValueError, RuntimeError, TypeError) as error:
+            call = self._store(seen, layer, index)
+        except BaseException as error:
             self.budget.stored = stored
+            self._steps.forget(layer)
+            if not isinstance(error, (ValueError, RuntimeError, TypeError)):
+                raise
             self.left_out.setdefault(str(error), layer)
+        else:
+            self.trace.append(call)
+            self._steps.add(call)
+
+    def join_steps(self) -> None:
+        """Make one call a layer of what was generated step by step."""
+        joined = self._steps.joined()
+        if len(joined) < len(self.trace.calls):
+            self.trace.set_calls(joined)
 
     def owns(self, modules: tuple[nn.Module, ...]) -> bool:
         """Whether a call in these modules, innermost first, is this model's."""
@@ -102,6 +121,7 @@ class Recorder:
     def _store(self, seen: SeenCall, layer: str, index: int) -> AttentionCall:
         import torch
 
+        seen = _without_unused(seen, layer)
         query, key, value = self._arrays(seen.query, seen.key, seen.value, layer)
         masks = self._masks.stored_bytes
         sees = self._masks.read(seen.mask, seen.bias, query.shape[2], key.shape[2])
@@ -128,7 +148,9 @@ class Recorder:
             soft_cap=seen.soft_cap,
             sinks=None if seen.sinks is None else _copy(seen.sinks, torch.float32),
         )
-        return self._checked(call, seen)
+        placed, saved = self._steps.place(call, self._checked(call, seen))
+        self.budget.stored -= saved
+        return placed
 
     def _arrays(
         self, query: Tensor, key: Tensor, value: Tensor, layer: str
@@ -161,23 +183,31 @@ class Recorder:
                 )
             if not (np.isfinite(call.query).all() and np.isfinite(call.key).all()):
                 raise ValueError("query and key must be finite; they hold nan or inf")
-            return call
+            return self._of_weights(call, None) if self.weights else call
         rows = np.unique(np.linspace(0, call.query_len - 1, CHECKED_ROWS).round().astype(int))
         # Scores in 16 bits are often given to a softmax in 32.
         precision = TOLERANCE[str(seen.query.dtype).removeprefix("torch.")]
         precision = max(precision, TOLERANCE["float16"] if self.half else 0)
-        if seen.trusted and _agrees(call, seen.weights, rows, precision):
+        if seen.trusted and not self.weights and _agrees(call, seen.weights, rows, precision):
             return call
-        self.budget.stored -= call.query.nbytes + call.key.nbytes
+        return self._of_weights(call, seen.weights)
+
+    def _of_weights(self, call: AttentionCall, weights: Tensor | None) -> AttentionCall:
+        """Make a call that holds weights, the model's own or recomputed, and no query and key."""
+        assert call.query is not None  # noqa: S101 - set in _store
+        assert call.key is not None  # noqa: S101
         dtype = _half_or_float(half=self.half)
-        self.budget.take(seen.weights.numel() * dtype.itemsize, call.layer)
-        weights = _copy(seen.weights, dtype)
+        self.budget.stored -= call.query.nbytes + call.key.nbytes
+        size = call.batch * call.heads * call.query_len * call.key_len
+        self.budget.take(size * dtype.itemsize, call.layer)
         return AttentionCall(
             call.layer,
             call.index,
             call.kind,
             value=call.value,
-            recorded_weights=weights,
+            recorded_weights=weights_of(call, "float16" if self.half else "float32")
+            if weights is None
+            else _copy(weights, dtype),
             scale=call.scale,
             q_offset=call.q_offset,
         )
@@ -228,6 +258,27 @@ def _agrees(
     limit = max(TOLERANCE[str(weights.dtype).removeprefix("torch.")], precision)
     # A nan of the model's own is a difference, too.
     return bool(np.abs(again.weights - own.to("cpu", torch.float32).numpy()).max() <= limit)
+
+
+def _without_unused(seen: SeenCall, layer: str) -> SeenCall:
+    """Leave out the end of a static cache, which is not there yet: keys that nobody sees."""
+    import torch
+
+    key_len, mask = seen.key.shape[-2], seen.mask
+    alone = seen.kind != "cross" and not CROSS.search(layer)
+    if mask is None or not alone or not seen.query.shape[-2] < key_len == mask.shape[-1]:
+        return seen
+    sees = mask if mask.dtype == torch.bool else mask > hidden_at(mask.dtype)
+    seen_by_any = sees.reshape(-1, key_len).any(dim=0).nonzero()
+    used = int(seen_by_any[-1]) + 1 if len(seen_by_any) else key_len
+    if not seen.query.shape[-2] <= used < key_len:
+        return seen
+    return replace(
+        seen,
+        key=seen.key[..., :used, :],
+        value=seen.value[..., :used, :],
+        weights=None if seen.weights is None else seen.weights[..., :used],
+    )
 
 
 def _kind(

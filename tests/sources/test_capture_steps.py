@@ -1,0 +1,228 @@
+"""Generation with a cache: its steps make one picture a layer, that of the text read at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402, N812
+
+from attnpanel import Trace, capture  # noqa: E402
+
+# Sums of 24 float32 products in another order than the model's; the issue's own limit.
+ATOL = 1e-5
+B, PROMPT, NEW = 2, 5, 6
+SIZES = {
+    "vocab_size": 61,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 20,
+    "pad_token_id": 0,
+    "eos_token_id": None,
+}
+FAMILIES = {
+    "llama": ("Llama", SIZES),
+    "mistral": ("Mistral", {**SIZES, "sliding_window": 4}),
+    "gpt-oss": (
+        "GptOss",
+        {
+            **SIZES,
+            "head_dim": 6,
+            "num_local_experts": 2,
+            "num_experts_per_tok": 1,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+        },
+    ),
+}
+PADDINGS = {
+    "none": torch.ones(B, PROMPT, dtype=torch.long),
+    "left": torch.tensor([[1] * 5, [0] * 2 + [1] * 3]),
+}
+
+
+def build(family, attention):
+    name, options = FAMILIES[family]
+    config = getattr(transformers, f"{name}Config")(**options)
+    return made(getattr(transformers, f"{name}ForCausalLM"), config, attention)
+
+
+def made(model, config, attention):
+    torch.manual_seed(5)
+    model = model._from_config(config, attn_implementation=attention).eval()
+    for parameter in model.parameters():  # fresh weights give nearly uniform attention
+        if parameter.dim() == 2:
+            nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+def prompt():
+    torch.manual_seed(1)
+    return torch.randint(2, 61, (B, PROMPT))
+
+
+def generate(model, ids, **options):
+    return model.generate(ids, max_new_tokens=NEW, do_sample=False, **options)
+
+
+def weights_of(call):
+    return np.array([[call.weights(h, b) for h in range(call.heads)] for b in range(call.batch)])
+
+
+@pytest.mark.parametrize(
+    ("family", "attention", "padding", "options"),
+    [
+        ("llama", "sdpa", "none", {}),
+        ("llama", "sdpa", "left", {}),
+        ("llama", "eager", "none", {"cache_implementation": "static", "disable_compile": True}),
+        ("mistral", "sdpa", "left", {}),
+        ("gpt-oss", "eager", "none", {}),
+    ],
+)
+@pytest.mark.parametrize("store", ["qk", "weights"])
+def test_generated_steps_are_the_picture_of_the_whole_text(
+    family, attention, padding, options, store
+):
+    model, ids, mask = build(family, attention), prompt(), PADDINGS[padding]
+    plain = generate(model, ids, attention_mask=mask, **options)
+    with capture(model, store=store) as trace:
+        text = generate(model, ids, attention_mask=mask, **options)
+
+    assert torch.equal(plain, text)
+    read = text[:, :-1]  # the last token is never fed to the model
+    seen = F.pad(mask, (0, NEW - 1), value=1)
+    positions = (seen.cumsum(-1) - 1).clamp(min=0)
+    with torch.no_grad():
+        own = build(family, "eager")(
+            read, attention_mask=seen, position_ids=positions, output_attentions=True
+        ).attentions
+    assert trace.layers == ("model.layers.0.self_attn", "model.layers.1.self_attn")
+    for call, weights in zip(trace.calls, own, strict=True):
+        assert (call.query_len, call.key_len, call.q_offset) == (PROMPT + NEW - 1,) * 2 + (0,)
+        assert call.live == (store == "qk")
+        rows = seen.bool().numpy()  # nobody reads what a padded query sees
+        ours, expected = (x.swapaxes(1, 2)[rows] for x in (weights_of(call), weights.numpy()))
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=ATOL)
+
+
+def test_plain_generation_is_causal_without_a_mask():
+    model = build("llama", "sdpa")
+    with capture(model) as trace:
+        generate(model, prompt(), attention_mask=PADDINGS["none"])
+
+    assert [(c.causal, c.mask, c.bias) for c in trace.calls] == [("top_left", None, None)] * 2
+
+
+def test_cross_attention_of_a_generated_text_is_one_picture_too():
+    config = transformers.T5Config(
+        vocab_size=61,
+        d_model=24,
+        d_kv=6,
+        d_ff=20,
+        num_layers=1,
+        num_heads=4,
+        decoder_start_token_id=0,
+        eos_token_id=None,
+    )
+    model, ids = made(transformers.T5ForConditionalGeneration, config, "sdpa"), prompt()
+    with capture(model) as trace:
+        text = generate(model, ids)
+
+    whole = made(transformers.T5ForConditionalGeneration, config, "eager")
+    with torch.no_grad():
+        own = whole(input_ids=ids, decoder_input_ids=text[:, :-1], output_attentions=True)
+    assert [call.kind for call in trace.calls] == ["self", "self", "cross"]
+    for call, expected in zip(
+        trace.calls,
+        (*own.encoder_attentions, *own.decoder_attentions, *own.cross_attentions),
+        strict=True,
+    ):
+        np.testing.assert_allclose(weights_of(call), expected.numpy(), rtol=0, atol=ATOL)
+
+
+def test_steps_can_stay_apart_and_share_their_keys():
+    model = build("llama", "sdpa")
+    with capture(model, stitch=False) as trace:
+        generate(model, prompt())
+
+    steps = [call for call in trace.calls if call.layer == "model.layers.1.self_attn"]
+    assert [call.query_len for call in steps] == [PROMPT, *[1] * (NEW - 1)]
+    assert [call.key_len for call in steps] == list(range(PROMPT, PROMPT + NEW))
+    # Room for twice the keys is made now and then; in it nothing lies twice.
+    assert np.shares_memory(steps[-1].key, steps[-2].key)
+    assert np.shares_memory(steps[-1].value, steps[-2].value)
+
+
+def test_a_budget_counts_shared_keys_once():
+    model = build("llama", "sdpa")
+    # Per layer 4 heads of queries, and 2 of keys and of values, of 6 channels; 10 tokens read.
+    exactly = 2 * B * (4 + 2 + 2) * 6 * (PROMPT + NEW - 1) * 4
+    # The last step brings all its keys, before it is seen that they are there: 9 tokens' twice.
+    arriving = B * (2 + 2) * 6 * (PROMPT + NEW - 2) * 4
+    with capture(model, max_bytes=exactly + arriving) as trace:
+        generate(model, prompt(), attention_mask=PADDINGS["none"])
+
+    assert len(trace.calls) == 2
+
+
+def test_another_text_is_another_picture():
+    model = build("llama", "sdpa")
+    with capture(model) as trace:
+        generate(model, prompt())
+        generate(model, prompt().flip(1))
+
+    assert [call.query_len for call in trace.calls] == [PROMPT + NEW - 1] * 4
+    assert trace.layers[:2] == trace.layers[2:]
+
+
+class Beams(nn.Module):
+    """Attention over a cache whose batch entries may be swapped, as a beam search does."""
+
+    def __init__(self):
+        super().__init__()
+        self.cache = torch.zeros(2, 1, 0, 3)
+
+    def forward(self, x):
+        self.cache = torch.cat([self.cache, x], 2)
+        return F.scaled_dot_product_attention(x, self.cache, self.cache)
+
+
+def test_what_does_not_go_on_from_the_keys_before_begins_a_new_picture():
+    model = Beams()
+    with capture(model) as trace:
+        model(torch.randn(2, 1, 1, 3))
+        model(torch.randn(2, 1, 1, 3))
+        model.cache = model.cache.flip(0)
+        model(torch.randn(2, 1, 1, 3))
+        model(torch.randn(2, 1, 1, 3))
+
+    assert [(c.query_len, c.key_len, c.q_offset) for c in trace.calls] == [(2, 2, 0), (2, 4, 2)]
+    assert trace.calls[1].causal == "bottom_right"
+    # Its first query is the third token: it sees three keys.
+    np.testing.assert_array_equal(trace.calls[1].visible(0).sum(-1), [3, 4])
+
+
+def test_an_interrupted_generation_is_stitched_as_far_as_it_came(tmp_path):
+    model = Beams()
+
+    def interrupted():
+        with capture(model, tokens=["a", "b"]) as trace:
+            traces.append(trace)
+            for _ in range(2):
+                model(torch.randn(2, 1, 1, 3))
+            raise KeyError("the user's own")
+
+    traces = []
+    with pytest.raises(KeyError):
+        interrupted()
+
+    (call,) = traces[0].calls
+    assert traces[0].tokens_of(call) == (("a", "b"), ("a", "b"))
+    traces[0].save(tmp_path / "generated.safetensors")
+    again = Trace.load(tmp_path / "generated.safetensors")
+    np.testing.assert_array_equal(weights_of(again.calls[0]), weights_of(call))
