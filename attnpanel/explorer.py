@@ -18,6 +18,7 @@ from attnpanel.browser import Annotations, Interaction, SentenceLine, TokenStrip
 from attnpanel.controls import Controls
 from attnpanel.driver import PythonDriver
 from attnpanel.feed import Feed, fits
+from attnpanel.head_reading import HeadReading
 from attnpanel.state import SELECTION, ExplorerState
 from attnpanel.theme import look_variables, stylesheet
 from attnpanel.views.heatmaps import MOST_CELLS
@@ -166,10 +167,12 @@ class Explorer(Viewer):
             css_classes=["attn-annotations"],
         )
         self.notes = ()
+        self.reading = HeadReading(state, uid)
         add_marks(self.driver.figures)
-        for telling in (self.interaction, self.tokens, self.annotations):
+        maps = self.reading.component
+        for telling in (self.interaction, self.tokens, self.annotations, maps):
             telling.driver = "browser" if in_page or self._drawn_by == "file" else "python"
-        for telling in (self.tokens, self.annotations):
+        for telling in (self.tokens, self.annotations, maps):
             telling.on_msg(self._on_message)
         if self.feed is None:
             for name in ("scores", "weights", "output"):
@@ -204,6 +207,7 @@ class Explorer(Viewer):
                 busy,
                 _box(steps, self._sentence, css="attn-card"),
                 _box(words["row"], self.tokens, plots["row"], css="attn-card"),
+                _box(self.reading.component, css="attn-card"),
                 _box(self.annotations, css="attn-card"),
                 css="attn-center",
             ),
@@ -249,6 +253,7 @@ class Explorer(Viewer):
                 self.interaction.dark = self.state.dark
             if "trace" in changed:
                 self.notes = ()
+                self.reading.forget()
             if self.feed is not None:
                 self._follow_page(self.feed, changed)
             elif changed == {"pair"}:
@@ -393,6 +398,7 @@ class Explorer(Viewer):
             "key": state.key_tokens[key_index],
             "address": urlencode(state.to_address()),
         }
+        self.reading.follow()
 
     # -- what the reader does on the page ----------------------------------------------------
 

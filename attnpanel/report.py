@@ -140,6 +140,7 @@ def render_report(
     with set_curdoc(document):
         explorer = Explorer(trace, whole_page=True, drawn_by="file", **choices)
         explorer.notes = marks
+        explorer.reading.read_all()
         seed = explorer.state.color_seed
         payload = make_payload(trace, dtype=dtype, values=values, color_seed=seed)
         shown = title or f"Attention of {trace.model or trace.source or 'a model'}"

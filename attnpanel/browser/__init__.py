@@ -17,6 +17,7 @@ from attnpanel.browser.components import (
     Upload,
     Words,
 )
+from attnpanel.browser.head_maps_component import HeadMaps
 
 __all__ = [
     "Annotations",
@@ -25,6 +26,7 @@ __all__ = [
     "Download",
     "Explanation",
     "HeadList",
+    "HeadMaps",
     "Interaction",
     "SentenceLine",
     "ThemeButton",

@@ -375,6 +375,7 @@ class BrowserExplorer {
       address: this.address,
     };
     this.write("attn-annotations", { place });
+    this.write("attn-head-maps", { place: { layer: place.layer, head: place.head, batch: place.batch } });
   }
 
   /** Sets the data of the components that carry a CSS class. */

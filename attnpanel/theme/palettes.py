@@ -127,6 +127,7 @@ def variables(look: Theme) -> dict[str, str]:
         "--attn-soft": look.soft,
         "--attn-masked": look.masked,
         "--attn-hatch": look.hatch,
+        "--attn-ramp": ", ".join(look.sequential),
         "--bokeh-base-font": SYSTEM_FONT,
         "--attn-invert": "1" if look is DARK else "0",
         "--bk-major-label-text-color": look.ink,

@@ -1,0 +1,150 @@
+"""Every head's numbers as layers by heads maps: plain data, which the page draws when asked to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.analysis import numbers_of_heads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from attnpanel.trace import Trace
+
+# What a page shows of a number is less, and a report holds thousands of them.
+DIGITS = 5
+
+
+@dataclass(frozen=True)
+class HeadMap:
+    """One number of all heads, and how a page tells it.
+
+    Attributes
+    ----------
+    name : str
+        A column of :func:`attnpanel.analysis.analyze`.
+    title, unit : str
+        As they stand above the map.
+    decimals : int
+        How many are shown.
+    about : str
+        Formula and meaning.
+    missing : str
+        Why a head may have no such number.
+    """
+
+    name: str
+    title: str
+    unit: str
+    decimals: int
+    about: str
+    missing: str = ""
+
+
+BETWEEN = "has no meaning between two sequences"
+HEAD_MAPS: tuple[HeadMap, ...] = (
+    HeadMap(
+        "entropy",
+        "Entropy",
+        "nats",
+        2,
+        "Mean of −Σ w log w over queries: 0 where each takes from one key (Ghader and Monz, 2017).",
+    ),
+    HeadMap(
+        "effective_keys",
+        "Effective keys",
+        "keys",
+        1,
+        "Mean of exp(−Σ w log w) over queries: among how many keys a row is shared (Hill, 1973).",
+    ),
+    HeadMap(
+        "mean_distance",
+        "Mean distance",
+        "tokens",
+        1,
+        "Mean of Σ w |i − j| over queries: how far the head looks (Vig and Belinkov, 2019).",
+        BETWEEN,
+    ),
+    HeadMap(
+        "previous_token",
+        "Previous token",
+        "",
+        2,
+        "Mean weight on the token just before the query (Voita et al., 2019).",
+        BETWEEN,
+    ),
+    HeadMap(
+        "diagonal",
+        "Diagonal",
+        "",
+        2,
+        "Mean weight of a token on itself (Clark et al., 2019).",
+        BETWEEN,
+    ),
+    HeadMap(
+        "first_key",
+        "First token (sink)",
+        "",
+        2,
+        "Mean weight on the first key, the attention sink (Xiao et al., 2023).",
+    ),
+    HeadMap(
+        "induction",
+        "Induction",
+        "",
+        2,
+        "Mean weight on what followed the same token before (Olsson et al., 2022).",
+        "no token repeats",
+    ),
+)
+
+
+def head_maps(trace: Trace, batches: Iterable[int] | None = None) -> dict[str, Any]:
+    """Return every map of a trace as plain data.
+
+    Parameters
+    ----------
+    trace : Trace
+    batches : iterable of int, optional
+        Of which sequences; by default all that some call has.
+
+    Returns
+    -------
+    dict
+        ``maps``: the texts of :data:`HEAD_MAPS`; ``layers``: each call's name, its number and
+        those of its heads; ``values[batch][map][call][head]``: a number, or None where it has no
+        meaning. The numbers are those of :func:`attnpanel.analysis.analyze` to five digits.
+    """
+    if batches is None:
+        batches = range(max(call.batch for call in trace.calls))
+    return {
+        "maps": [
+            {
+                "title": one.title,
+                "unit": one.unit,
+                "decimals": one.decimals,
+                "about": one.about,
+                "missing": one.missing,
+            }
+            for one in HEAD_MAPS
+        ],
+        "layers": [
+            {"name": call.layer, "number": number, "heads": list(trace.head_numbers(call))}
+            for number, call in zip(trace.layer_numbers, trace.calls, strict=True)
+        ],
+        "values": {str(batch): _values(trace, batch) for batch in batches},
+    }
+
+
+def _values(trace: Trace, batch: int) -> list[list[list[float | None]]]:
+    made = [
+        numbers_of_heads(call, trace.tokens_of(call, batch)[1], batch) if batch < call.batch else {}
+        for call in trace.calls
+    ]
+    return [[[_short(x) for x in call.get(one.name, [])] for call in made] for one in HEAD_MAPS]
+
+
+def _short(number: float) -> float | None:
+    return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
