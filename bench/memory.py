@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def peak_bytes_of(call: Callable[[], Any], device: str) -> int | None:
     """Return the most memory that a call holds above what is held before it, its result included.
 
-    On CUDA what torch's allocator counts; on the CPU resident memory of this process and its
-    children, by the high-water mark that Linux keeps and lets one reset. Either is a difference
+    On CUDA and XPU what torch's allocator counts; on the CPU resident memory of this process and
+    its children, by the high-water mark that Linux keeps and lets one reset. Either is a difference
     of two readings, so what an allocator kept from an earlier call is handed back first.
 
     Returns
@@ -28,8 +28,8 @@ def peak_bytes_of(call: Callable[[], Any], device: str) -> int | None:
     int or None
         Bytes; None where the system tells none.
     """
-    if device == "cuda":
-        return _peak_on_cuda(call)
+    if device != "cpu":
+        return _peak_on(device, call)
     processes = [os.getpid(), *child_processes()]
     gc.collect()
     _give_back_freed_memory()
@@ -45,15 +45,18 @@ def peak_bytes_of(call: Callable[[], Any], device: str) -> int | None:
     return sum(max(0, peak - start) for peak, start in zip(most, before, strict=True))
 
 
-def _peak_on_cuda(call: Callable[[], Any]) -> int:
+def _peak_on(device: str, call: Callable[[], Any]) -> int | None:
     import torch
 
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
+    counter: Any = getattr(torch, device)
+    if not hasattr(counter, "max_memory_allocated"):  # MPS counts what is held now only
+        return None
+    counter.synchronize()
+    counter.reset_peak_memory_stats()
+    before = counter.memory_allocated()
     call()
-    torch.cuda.synchronize()
-    return int(torch.cuda.max_memory_allocated()) - before
+    counter.synchronize()
+    return int(counter.max_memory_allocated()) - before
 
 
 def _give_back_freed_memory() -> None:

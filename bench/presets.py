@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
+from attnpanel.kernels.reasons import device_is_here
 from attnpanel.kernels.request import DType, Request
+from attnpanel.kernels.torch_inputs import DEVICES
 from attnpanel.masks import Align, MaskName  # noqa: TC001 - get_type_hints looks them up
 from bench.cases import CERTIFICATE_CASES, Case, InputKind
 from bench.planning import Plan
@@ -92,7 +94,7 @@ class Preset:
     ----------
     about : str
         One line for `python -m bench list`.
-    device : {"auto", "cpu", "cuda"}
+    device : {"auto", "cpu", "cuda", "xpu", "mps"}
     certificates : {"all", "few", "none"}
         Cases that are only certified; few is the first of each mask and dtype. What is timed
         is always certified.
@@ -106,7 +108,7 @@ class Preset:
     """
 
     about: str = ""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "xpu", "mps"] = "auto"
     certificates: Literal["all", "few", "none"] = "few"
     compiled: bool = True
     implementations: tuple[str, ...] = ()
@@ -167,8 +169,8 @@ def make_plan(
     preset : Preset
     name : str
         For the record.
-    device : {"auto", "cpu", "cuda"}, optional
-        auto is cuda where there is one.
+    device : {"auto", "cpu", "cuda", "xpu", "mps"}, optional
+        auto is the accelerator that torch finds, else the CPU.
     implementations : sequence of str
         Also those that the preset leaves out; ``module:NAME`` for one of your own.
     query_lens, masks, dtypes : sequences
@@ -216,11 +218,7 @@ def resolve_device(device: str) -> str:
     """Return the type of device that ``"auto"`` is here."""
     if device != "auto":
         return device
-    try:
-        import torch
-    except ImportError:
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return next((one for one in DEVICES if one != "cpu" and device_is_here(one)), "cpu")
 
 
 def left_out(preset: Preset) -> list[str]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bench.roofline import flops
+from bench.work import flops
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

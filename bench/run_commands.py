@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from attnpanel.kernels import IMPLEMENTATIONS
 from attnpanel.kernels.request import DType
+from attnpanel.kernels.torch_inputs import DEVICES
 from attnpanel.masks import MaskName
 from bench.bench_run import BenchRun
 from bench.compare import compare, compare_table
@@ -45,7 +46,7 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"{', '.join(preset_names())}, or a .toml or .yaml file (default quick)",
     )
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--device", choices=["auto", *DEVICES])
     parser.add_argument(
         "--implementations",
         nargs="+",

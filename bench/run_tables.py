@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.roofline import flops, growth_exponent, least_seconds
+from bench.roofline import growth_exponent, least_seconds
 from bench.tables import environment_lines, markdown, plain
+from bench.work import flops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

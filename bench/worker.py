@@ -25,8 +25,9 @@ from bench.compiling import compiled_anew
 from bench.cuda_graphs import as_graph
 from bench.memory import means_no_memory, peak_bytes_of
 from bench.raised import in_words
-from bench.roofline import ITEM_BYTES, measure_limits
+from bench.roofline import measure_limits
 from bench.timing import warm_up
+from bench.work import ITEM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

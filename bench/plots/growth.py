@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from bench.datasheets import datasheet_in_words
 from bench.plots.chart import Chart, Limit, Line
 from bench.plots.families import MOST_POINTS, Curve, Family, curves, families, limits_of
 from bench.plots.words import bounded, rate, seconds, size
-from bench.roofline import ITEM_BYTES, flops, growth_exponent, least_seconds, minimal_bytes
+from bench.roofline import growth_exponent, least_seconds
+from bench.work import ITEM_BYTES, flops, minimal_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from attnpanel.kernels.request import Request
-    from bench.bench_run import BenchRun
+    from bench.bench_run import BenchRun, Limits
     from bench.cases import Case
 
 Item = TypeVar("Item")
@@ -29,6 +31,7 @@ def speed_chart(run: BenchRun, family: Family) -> Chart:
         least = [least_seconds(case.request, limits) for case in family.cases]
         name = f"limit of this machine  {seconds(least[-1])}"
         lower.append(Limit(name, _lengths(family.cases), least))
+        lower += _floor(limits, family)
     return Chart(
         tuple(
             Line(
@@ -86,6 +89,18 @@ def memory_chart(run: BenchRun, family: Family) -> Chart:
         size,
         "T, tokens",
     )
+
+
+def _floor(limits: Limits, family: Family) -> list[Limit]:
+    """The least that a known GPU's maker states."""
+    sheet = datasheet_in_words(limits.datasheet)
+    if sheet is None:
+        return []
+    least = [sheet.least_seconds(case.request) for case in family.cases]
+    known = [one for one in least if one is not None]
+    if len(known) < len(least):
+        return []
+    return [Limit(f"{sheet.title} datasheet  {seconds(known[-1])}", _lengths(family.cases), known)]
 
 
 def roofline_chart(run: BenchRun, family: Family) -> Chart:

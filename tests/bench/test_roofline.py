@@ -6,15 +6,9 @@ import pytest
 
 from attnpanel.kernels.request import Request
 from bench.bench_run import Limits
-from bench.roofline import (
-    datasheet_of,
-    flops,
-    growth_exponent,
-    least_seconds,
-    measure_limits,
-    minimal_bytes,
-    seen_pairs,
-)
+from bench.datasheets import DATASHEETS, datasheet_in_words, datasheet_of
+from bench.roofline import growth_exponent, least_seconds, measure_limits
+from bench.work import flops, minimal_bytes, seen_pairs
 
 
 def test_the_arithmetic_is_that_of_both_products():
@@ -122,4 +116,23 @@ def test_the_limits_of_half_precision_are_no_lower_than_what_converting_would_gi
 def test_a_gpu_has_the_figures_of_its_own_name(name, words):
     found = datasheet_of(name)
 
-    assert (found and found.partition(" datasheet")[0]) == words
+    assert (found and found.title) == words
+
+
+def test_a_datasheet_is_found_again_by_the_words_a_run_keeps():
+    assert DATASHEETS[0].words == (
+        "H200 SXM datasheet: 989 TFLOP/s bfloat16 (dense), 67 TFLOP/s float32, 4.8 TB/s"
+    )
+    assert [datasheet_in_words(sheet.words) for sheet in DATASHEETS] == list(DATASHEETS)
+    assert datasheet_in_words("H200 SXM datasheet: 1e9 TFLOP/s") is None
+    assert datasheet_in_words(None) is None
+
+
+def test_a_datasheets_floor_is_the_larger_of_arithmetic_and_memory():
+    request = Request(1, 1, 1, 4096, 4096, 64, 64, "bfloat16", "cuda")
+    few_keys = Request(1, 1, 1, 4096, 1, 64, 64, "bfloat16", "cuda")
+    h200 = DATASHEETS[0]
+
+    assert h200.least_seconds(request) == 2 * 4096**2 * 128 / 989e12
+    assert h200.least_seconds(few_keys) == 2 * (4096 + 1) * 128 / 4.8e12
+    assert h200.least_seconds(Request(1, 1, 1, 8, 8, 4, 4, "float64", "cuda")) is None

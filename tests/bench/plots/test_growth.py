@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.datasheets import DATASHEETS
 from bench.plots.families import families
 from bench.plots.growth import (
     history_chart,
@@ -39,6 +40,16 @@ def test_the_limit_is_arithmetic_over_the_best_matrix_product(run):
 
     # 4 B H T² D operations at 1.02e11 a second; far from the copy's bound.
     assert limit.y[-1] == pytest.approx(4 * 8 * 2048**2 * 64 / 1.02e11)
+
+
+def test_on_a_known_gpu_the_makers_floor_is_a_line_of_its_own(run):
+    h200 = DATASHEETS[0]
+    known = replace(run, limits=tuple(replace(one, datasheet=h200.words) for one in run.limits))
+
+    _, floor = speed_chart(known, families(known)[0]).limits
+
+    assert floor.name.startswith("H200 SXM datasheet")
+    assert floor.y[-1] == pytest.approx(4 * 8 * 2048**2 * 64 / 67e12)
 
 
 def test_half_the_pairs_of_a_causal_mask_halve_the_limit(run):
