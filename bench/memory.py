@@ -53,10 +53,11 @@ def _peak_on(device: str, call: Callable[[], Any]) -> int | None:
         return None
     counter.synchronize()
     counter.reset_peak_memory_stats()
-    before = counter.memory_allocated()
+    before = int(counter.memory_allocated())
     call()
     counter.synchronize()
-    return int(counter.max_memory_allocated()) - before
+    most = int(counter.max_memory_allocated())
+    return most - before
 
 
 def _give_back_freed_memory() -> None:
