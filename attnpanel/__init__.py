@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from attnpanel.report import save_report as save_report
     from attnpanel.sources.capture import capture as capture
     from attnpanel.sources.capture_record import record as record
+    from attnpanel.sources.generation import trace_generation as trace_generation
     from attnpanel.sources.intervene import intervene as intervene
     from attnpanel.sources.prompts import trace_prompt as trace_prompt
     from attnpanel.sources.toy import make_toy_data as make_toy_data
@@ -44,6 +45,7 @@ _LAZY = {
     "save_comparison": "attnpanel.compare_report",
     "save_report": "attnpanel.report",
     "toy_trace": "attnpanel.sources.toy",
+    "trace_generation": "attnpanel.sources.generation",
     "trace_prompt": "attnpanel.sources.prompts",
 }
 

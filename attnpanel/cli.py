@@ -222,18 +222,31 @@ def _add_capture(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     text.add_argument("--text", help="the prompt")
     text.add_argument("--text-file", type=Path, help="a UTF-8 file that holds the prompt")
     capture.add_argument("--max-tokens", type=int, default=2048, help="longest prompt, in tokens")
+    capture.add_argument(
+        "--generate",
+        type=int,
+        metavar="N",
+        help="have a language model write N tokens more, and save its attention over the whole",
+    )
     capture.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.safetensors")
     capture.set_defaults(run=_capture)
 
 
 def _capture(options: argparse.Namespace) -> int:
+    from attnpanel.sources.generation import trace_generation
     from attnpanel.sources.prompts import trace_prompt
 
     text = options.text
     if text is None:
         text = options.text_file.read_text(encoding="utf-8")
-    trace = trace_prompt(text, model=options.model, max_tokens=options.max_tokens)
+    limits = {"model": options.model, "max_tokens": options.max_tokens}
+    if options.generate is None:
+        trace = trace_prompt(text, **limits)
+    else:
+        trace = trace_generation(text, new_tokens=options.generate, **limits)
     trace.save(options.output)
     calls, tokens = len(trace.calls), len(trace.query_tokens[0])
     print(f"{options.output}: {calls} attention calls, {tokens} tokens")
+    if options.generate is not None:
+        print("".join(trace.query_tokens[0]))
     return 0

@@ -46,13 +46,25 @@ class LoadedModel:
                 return limit - (0 if module.padding_idx is None else module.padding_idx + 1)
         return limit
 
+    def check_length(self, count: int, max_tokens: int) -> None:
+        """Raise ValueError unless rule and model allow a text of `count` tokens."""
+        if count < 1:
+            raise ValueError(f"text must give at least one token with {self.name!r}; got none")
+        if count > max_tokens:
+            raise ValueError(f"text must have at most {max_tokens} tokens; got {count}")
+        limit = self.position_limit
+        if limit is not None and count > limit:
+            raise ValueError(
+                f"model {self.name!r} reads at most {limit} tokens; the text has {count}"
+            )
 
-_loaded: dict[str, LoadedModel] = {}
-_locks: dict[str, threading.Lock] = {}
+
+_loaded: dict[tuple[str, bool], LoadedModel] = {}
+_locks: dict[tuple[str, bool], threading.Lock] = {}
 _lock_of_locks = threading.Lock()
 
 
-def load_model(name: str = MINILM) -> LoadedModel:
+def load_model(name: str = MINILM, *, head: bool = False) -> LoadedModel:
     """Load a model and its tokenizer; the second call for a name gives the same objects.
 
     Code from a model repository is never run, and weights are read from safetensors only.
@@ -62,23 +74,26 @@ def load_model(name: str = MINILM) -> LoadedModel:
     name : str, optional
         ``"minilm"``, which needs no network; a local folder, which needs none either; or a
         name on the Hugging Face Hub.
+    head : bool, optional
+        True loads the model with its language-model head, which gives the scores of the next
+        token.
 
     Raises
     ------
     ValueError
-        If there is no such model, or it has no tokenizer or no safetensors weights.
+        If there is no such model, or it has no tokenizer, no safetensors weights or no such head.
     MissingDependencyError
         If a package is missing; the message says which command brings it.
     """
     with _lock_of_locks:
-        lock = _locks.setdefault(name, threading.Lock())
+        lock = _locks.setdefault((name, head), threading.Lock())
     with lock:
-        if name not in _loaded:
-            _loaded[name] = _load(name)
-        return _loaded[name]
+        if (name, head) not in _loaded:
+            _loaded[name, head] = _load(name, head=head)
+        return _loaded[name, head]
 
 
-def _load(name: str) -> LoadedModel:
+def _load(name: str, *, head: bool) -> LoadedModel:
     try:
         import torch  # noqa: F401 - transformers imports without it and fails later, unclearly
         import transformers
@@ -100,15 +115,24 @@ def _load(name: str) -> LoadedModel:
         if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
             raise ValueError(f"model {shown!r} has no tokenizer: its vocabulary is empty")
         try:
-            model = transformers.AutoModel.from_pretrained(
-                str(place), use_safetensors=True, **options
+            kind = _with_head(transformers, place, options) if head else transformers.AutoModel
+            model, how = kind.from_pretrained(
+                str(place), use_safetensors=True, output_loading_info=True, **options
             )
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
                 f"model {shown!r} must load from safetensors weights, without code of its own: "
                 f"{_first_line(error)}"
             ) from error
+    if head and how["missing_keys"]:  # an encoder: its head would be random numbers
+        raise ValueError(f"model {shown!r} has no weights of a language-model head")
     return LoadedModel(shown, model.eval(), tokenizer)
+
+
+def _with_head(transformers: Any, place: Path, options: dict[str, Any]) -> Any:
+    config = transformers.AutoConfig.from_pretrained(str(place), **options)
+    whole = config.is_encoder_decoder
+    return transformers.AutoModelForSeq2SeqLM if whole else transformers.AutoModelForCausalLM
 
 
 def _find(name: str) -> tuple[Path, bool]:

@@ -8,7 +8,7 @@ from attnpanel.errors import MissingDependencyError
 from attnpanel.rules import check_text
 from attnpanel.sources.capture import capture
 from attnpanel.sources.models import MINILM, LoadedModel, load_model
-from attnpanel.sources.token_text import readable
+from attnpanel.sources.token_text import is_byte_level, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,12 +84,12 @@ def _run(loaded: LoadedModel, text: str, max_tokens: int, start: Callable[[int],
     inputs = dict(loaded.tokenizer(text, return_tensors="pt", verbose=False))
     ids = inputs["input_ids"]
     count = int(ids.shape[1])
-    _check_length(loaded, count, max_tokens)
+    loaded.check_length(count, max_tokens)
     start(count)
     if loaded.model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids
     pieces = loaded.tokenizer.convert_ids_to_tokens(ids[0].tolist())
-    tokens = readable(pieces, byte_level=_is_byte_level(loaded.tokenizer))
+    tokens = readable(pieces, byte_level=is_byte_level(loaded.tokenizer))
     with torch.inference_mode(), capture(loaded.model, tokens=[tokens]) as trace:
         try:
             loaded.model(**inputs)
@@ -99,20 +99,3 @@ def _run(loaded: LoadedModel, text: str, max_tokens: int, start: Callable[[int],
             ) from error
     trace.source, trace.model = "prompt", loaded.name
     return trace
-
-
-def _check_length(loaded: LoadedModel, count: int, max_tokens: int) -> None:
-    if count < 1:
-        raise ValueError(f"text must give at least one token with {loaded.name!r}; got none")
-    if count > max_tokens:
-        raise ValueError(f"text must have at most {max_tokens} tokens; got {count}")
-    limit = loaded.position_limit
-    if limit is not None and count > limit:
-        raise ValueError(
-            f"model {loaded.name!r} reads at most {limit} tokens; the text has {count}"
-        )
-
-
-def _is_byte_level(tokenizer: object) -> bool:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return "ByteLevel" in repr(getattr(backend, "decoder", None))

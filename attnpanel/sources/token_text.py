@@ -37,6 +37,12 @@ def readable(pieces: Sequence[str], *, byte_level: bool) -> tuple[str, ...]:
     return tuple(_visible(_text(piece, byte_level=byte_level)) for piece in pieces)
 
 
+def is_byte_level(tokenizer: object) -> bool:
+    """Whether a tokenizer of transformers writes byte-level pieces."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return "ByteLevel" in repr(getattr(backend, "decoder", None))
+
+
 def _text(piece: str, *, byte_level: bool) -> str:
     if not byte_level:
         return piece.replace(SENTENCEPIECE_SPACE, " ")
