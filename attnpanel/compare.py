@@ -110,7 +110,8 @@ class Comparison(Viewer):
             css_classes=["attn-notice"],
         )
         self.show(first, second, query_index=query_index, choices=choices)
-        self.body = _box(*self._cards(), css="attn-body")
+        # In a box of its own: what the stylesheet lays out as a grid can't be hidden itself.
+        self.body = _box(_box(*self._cards(), css="attn-body"), css="attn-pictures")
         self._layout = _box(
             self.interaction,
             self.notice,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MATRICES = ("first", "second", "difference")
 SPAN = (-0.5, 0.5)
+# Bokeh clears a canvas from its half-th pixel on: of a plot that was laid out anew, as one is that was
+# hidden at first, the leftmost column keeps a trace.
+CUT = {"clip-path": "inset(-999px -999px -999px 1px)"}
 # What a tooltip says of the cell below it, from the labels of the axes.
 TOLD = """
 const {x, y} = special_vars
@@ -42,6 +45,7 @@ def comparison_figures(uid: str) -> dict[str, figure]:
     figures = {name: hv.render(element, backend="bokeh") for name, element in elements.items()}
     for name, plot in figures.items():
         plot.name = f"attn:plot:{name}"
+        plot.styles = CUT
         plot.toolbar.tools = []
         for kind, event in (("tap", "tap"), ("move", "mousemove"), ("leave", "mouseleave")):
             arguments = {"uid": uid, "view": name, "kind": kind}

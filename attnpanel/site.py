@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.compare_page import compare_page
+from attnpanel.exercises_page import exercises_page
 from attnpanel.page import page
 
 if TYPE_CHECKING:
@@ -36,4 +37,5 @@ class SitePage:
 PAGES: tuple[SitePage, ...] = (
     SitePage("", "Explorer", page),
     SitePage("compare", "Compare", compare_page),
+    SitePage("exercises", "Exercises", exercises_page),
 )

@@ -18,7 +18,7 @@ LAYERS = (
     ("kernels", "sources", "analysis", "comparison", "annotations"),
     ("selection", "training"),
     ("state", "theme"),
-    ("views", "browser", "payload"),
+    ("views", "browser", "payload", "exercises"),
     (
         "controls",
         "driver",
@@ -32,7 +32,7 @@ LAYERS = (
     ("explorer", "comparison_figures"),
     ("report", "compare"),
     ("compare_report",),
-    ("page", "compare_page", "lab"),
+    ("page", "compare_page", "exercises_page", "lab"),
     ("site",),
     ("app", "server"),
     ("cli",),

@@ -1,0 +1,43 @@
+"""An exercise done in a browser, from the task to the answer that is handed in."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.acting import choose
+from tests.browser.reading import open_explorer, settle
+
+
+def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
+    open_explorer(page, f"{served}exercises?exercise=causal")
+    verdict = page.locator(".attn-verdict")
+
+    page.get_by_role("button", name="Check").click()
+    expect(verdict.get_by_text("Not yet: t0 may see 8 tokens")).to_be_visible()
+    page.get_by_role("button", name="Hint").click()
+    expect(page.get_by_text("Hint: It is the mask of every language model")).to_be_visible()
+    choose(page, Mask="causal")
+    settle(page)
+    page.get_by_role("button", name="Check").click()
+    expect(verdict.get_by_text("Solved: t0 may see 1 token, the last token 8")).to_be_visible()
+
+    page.get_by_label("Your answer").fill("One score has <b>softmax</b> 1.")
+    page.get_by_label("Your answer").blur()
+    settle(page)
+    with page.expect_download(timeout=90_000) as download:
+        page.get_by_role("button", name="Export my answer").click()
+    path = tmp_path / "answer.html"
+    download.value.save_as(path)
+
+    report = open_page(offline=True)
+    report.goto(path.as_uri())
+    expect(report.get_by_role("heading", name="Exercise: No looking ahead")).to_be_visible()
+    expect(report.get_by_text("One score has <b>softmax</b> 1.")).to_be_visible()
+    expect(report.get_by_text("Solved: t0 may see 1 token, the last token 8")).to_be_visible()
+    report.wait_for_function("location.hash.includes('mask=causal')")
+
+    # The words outlast a reload, and belong to their exercise.
+    page.reload()
+    expect(page.get_by_label("Your answer")).to_have_value("One score has <b>softmax</b> 1.")
+    page.get_by_role("combobox").select_option("1 · Half for itself")
+    expect(page.get_by_label("Your answer")).to_have_value("")
