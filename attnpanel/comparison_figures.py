@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 MATRICES = ("first", "second", "difference")
 SPAN = (-0.5, 0.5)
-# Bokeh clears a canvas from its half-th pixel on: of a plot that was laid out anew, as one is that was
-# hidden at first, the leftmost column keeps a trace.
+# Bokeh clears a canvas from its half-th pixel on: of a plot that was laid out anew, as one is that
+# was hidden at first, the leftmost column keeps a trace.
 CUT = {"clip-path": "inset(-999px -999px -999px 1px)"}
 # What a tooltip says of the cell below it, from the labels of the axes.
 TOLD = """
