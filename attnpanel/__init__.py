@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attnpanel.compare_report import save_comparison as save_comparison
     from attnpanel.explorer import Explorer as Explorer
     from attnpanel.report import save_report as save_report
+    from attnpanel.sources.ablation import head_importance as head_importance
     from attnpanel.sources.capture import capture as capture
     from attnpanel.sources.capture_record import record as record
     from attnpanel.sources.generation import trace_generation as trace_generation
@@ -38,6 +39,7 @@ _LAZY = {
     "Explorer": "attnpanel.explorer",
     "Trace": "attnpanel.trace",
     "capture": "attnpanel.sources.capture",
+    "head_importance": "attnpanel.sources.ablation",
     "intervene": "attnpanel.sources.intervene",
     "make_toy_data": "attnpanel.sources.toy",
     "record": "attnpanel.sources.capture_record",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from attnpanel.explorer import Explorer
     from attnpanel.trace_choice import Chosen, Layers, Numbers
@@ -72,6 +74,7 @@ class Trace:
         self._calls: list[AttentionCall] = []
         # Set where this trace is a part of another one.
         self.chosen: Chosen | None = None
+        self._head_importance: tuple[NDArray[np.floating], ...] | None = None
         for call in calls:
             self.append(call)
         self.set_tokens(query_tokens, key_tokens)
@@ -113,6 +116,28 @@ class Trace:
         """``key_tokens[b][s]``; the query tokens where no others were given."""
         return self._key_tokens
 
+    @property
+    def head_importance(self) -> tuple[NDArray[np.floating], ...] | None:
+        """How much the model's output needs each head, one array of shape (H,) a call.
+
+        None until :func:`attnpanel.head_importance` has measured it. It isn't saved in a trace
+        file; a report has it.
+        """
+        return self._head_importance
+
+    @head_importance.setter
+    def head_importance(self, importance: Sequence[NDArray[np.floating]] | None) -> None:
+        if importance is None:
+            self._head_importance = None
+            return
+        shapes = [array.shape for array in importance]
+        expected = [(call.heads,) for call in self._calls]
+        if shapes != expected:
+            raise ValueError(
+                f"head_importance must be one array a call, of shapes {expected}; got {shapes}"
+            )
+        self._head_importance = tuple(importance)
+
     def append(self, call: AttentionCall) -> None:
         """Add a call at the end; capture does so while the model runs."""
         if not isinstance(call, AttentionCall):
@@ -120,6 +145,7 @@ class Trace:
         if self.chosen:
             raise ValueError("a part of a trace takes no further call; add it to the whole")
         self._calls.append(call)
+        self._head_importance = None  # it was that of other calls
 
     def set_calls(self, calls: Iterable[AttentionCall]) -> None:
         """Replace the calls; a capture does so where it joins the steps of a generation."""

@@ -44,7 +44,9 @@ def choose(trace: Trace, layers: Layers | None, heads: Numbers | None) -> Trace:
         return trace
     numbers = trace.layer_numbers
     kept = numbers if layers is None else _layers(layers, trace)
-    calls = [trace.calls[numbers.index(number)] for number in kept]
+    at = [numbers.index(number) for number in kept]
+    calls = [trace.calls[place] for place in at]
+    importance = trace.head_importance and [trace.head_importance[place] for place in at]
     whole = trace.chosen or Chosen(
         numbers, None, len(numbers), max((call.heads for call in trace.calls), default=0)
     )
@@ -54,7 +56,10 @@ def choose(trace: Trace, layers: Layers | None, heads: Numbers | None) -> Trace:
         chosen_heads = _numbers("heads", heads, known)
         places = [known.index(number) for number in chosen_heads]
         calls = [with_heads(call, places) for call in calls]
-    return with_calls(trace, calls, chosen=replace(whole, layers=kept, heads=chosen_heads))
+        importance = importance and [array[places] for array in importance]
+    part = with_calls(trace, calls, chosen=replace(whole, layers=kept, heads=chosen_heads))
+    part.head_importance = importance
+    return part
 
 
 def with_calls(trace: Trace, calls: list[AttentionCall], *, chosen: Chosen | None) -> Trace:

@@ -47,17 +47,24 @@ def analyze(trace: Trace, batch: int = 0) -> pd.DataFrame:
         Indexed by ``layer`` and ``head`` as the trace numbers them; ``name`` is the layer's,
         then one column a number of :data:`NUMBERS`: ``entropy`` in nats, ``effective_keys`` in
         keys, ``mean_distance`` in tokens, the others weights from 0 to 1. nan where a number has
-        no meaning: positions in cross-attention, induction where no token repeats.
+        no meaning: positions in cross-attention, induction where no token repeats. Last comes
+        ``importance`` where :func:`attnpanel.head_importance` has measured it.
     """
     import pandas as pd
 
     rows = []
-    for number, call in zip(trace.layer_numbers, trace.calls, strict=True):
+    names = [name for name, _ in NUMBERS]
+    measured = trace.head_importance
+    if measured is not None:
+        names.append("importance")
+    for at, (number, call) in enumerate(zip(trace.layer_numbers, trace.calls, strict=True)):
         made = numbers_of_heads(call, trace.tokens_of(call, batch)[1], batch)
+        if measured is not None:
+            made["importance"] = measured[at].astype(np.float64)
         for place, head in enumerate(trace.head_numbers(call)):
             numbers = {name: values[place] for name, values in made.items()}
             rows.append({"layer": number, "head": head, "name": call.layer, **numbers})
-    columns = ["layer", "head", "name", *(name for name, _ in NUMBERS)]
+    columns = ["layer", "head", "name", *names]
     return pd.DataFrame(rows, columns=columns).set_index(["layer", "head"])
 
 

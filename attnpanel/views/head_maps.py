@@ -100,6 +100,17 @@ HEAD_MAPS: tuple[HeadMap, ...] = (
     ),
 )
 
+# Where attnpanel.head_importance has measured it, which takes a run of the model a head.
+IMPORTANCE = HeadMap(
+    "importance",
+    "Importance",
+    "",
+    4,
+    "How much the output changes without the head: the mean over positions of the cosine distance "
+    "of the last state, or of the total variation of the next token's probabilities (Michel, Levy "
+    "and Neubig, 2019).",
+)
+
 
 def head_maps(trace: Trace, batches: Iterable[int] | None = None) -> dict[str, Any]:
     """Return every map of a trace as plain data.
@@ -113,9 +124,10 @@ def head_maps(trace: Trace, batches: Iterable[int] | None = None) -> dict[str, A
     Returns
     -------
     dict
-        ``maps``: the texts of :data:`HEAD_MAPS`; ``layers``: each call's name, its number and
-        those of its heads; ``values[batch][map][call][head]``: a number, or None where it has no
-        meaning. The numbers are those of :func:`attnpanel.analysis.analyze` to five digits.
+        ``maps``: the texts of :data:`HEAD_MAPS`, and of importance where that was measured;
+        ``layers``: each call's name, its number and those of its heads;
+        ``values[batch][map][call][head]``: a number, or None where it has no meaning. The numbers
+        are those of :func:`attnpanel.analysis.analyze` to five digits.
     """
     if batches is None:
         batches = range(max(call.batch for call in trace.calls))
@@ -128,7 +140,7 @@ def head_maps(trace: Trace, batches: Iterable[int] | None = None) -> dict[str, A
                 "about": one.about,
                 "missing": one.missing,
             }
-            for one in HEAD_MAPS
+            for one in _known(trace)
         ],
         "layers": [
             {"name": call.layer, "number": number, "heads": list(trace.head_numbers(call))}
@@ -138,12 +150,20 @@ def head_maps(trace: Trace, batches: Iterable[int] | None = None) -> dict[str, A
     }
 
 
+def _known(trace: Trace) -> tuple[HeadMap, ...]:
+    return HEAD_MAPS if trace.head_importance is None else (*HEAD_MAPS, IMPORTANCE)
+
+
 def _values(trace: Trace, batch: int) -> list[list[list[float | None]]]:
-    made = [
-        numbers_of_heads(call, trace.tokens_of(call, batch)[1], batch) if batch < call.batch else {}
-        for call in trace.calls
-    ]
-    return [[[_short(x) for x in call.get(one.name, [])] for call in made] for one in HEAD_MAPS]
+    made = []
+    for at, call in enumerate(trace.calls):
+        numbers = {}
+        if batch < call.batch:
+            numbers = numbers_of_heads(call, trace.tokens_of(call, batch)[1], batch)
+            if trace.head_importance is not None:
+                numbers["importance"] = trace.head_importance[at].astype(float)
+        made.append(numbers)
+    return [[[_short(x) for x in call.get(one.name, [])] for call in made] for one in _known(trace)]
 
 
 def _short(number: float) -> float | None:

@@ -44,3 +44,13 @@ def test_a_part_keeps_the_numbers_of_its_layers_and_heads():
 
 def test_only_the_sequences_asked_for_are_read():
     assert list(head_maps(trace_of(call(0, batch=3)), [2])["values"]) == ["2"]
+
+
+def test_importance_is_a_map_where_it_was_measured():
+    trace = trace_of(call(0, batch=2), call(1, heads=2))
+    trace.head_importance = [np.array([0.5, 0.25, 0.0]), np.array([0.125, 1.0])]
+    made = head_maps(trace)
+
+    assert [one["title"] for one in made["maps"]][-1] == "Importance"
+    assert made["values"]["0"][-1] == [[0.5, 0.25, 0.0], [0.125, 1.0]]
+    assert made["values"]["1"][-1] == [[0.5, 0.25, 0.0], []]
