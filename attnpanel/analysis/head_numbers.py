@@ -193,7 +193,9 @@ def _mean(
     missing: float = 0.0,
 ) -> float:
     """Mean of a number of :class:`Rows` over those that have it; `missing` where none has."""
-    rows = weights if weights.dtype in (np.float32, np.float64) else weights.astype(float)
+    rows = weights.astype(float, copy=False)
+    if np.isnan(rows).any():
+        return float("nan")  # a row that is undefined has no number, and the mean has none
     names = None if tokens is None else number_names(tokens)
     positions = Positions(np.arange(len(rows)) + offset, rows.shape[1], names)
     made = getattr(Rows(rows, positions), number)
