@@ -102,6 +102,7 @@ CONTROLS: tuple[Control, ...] = (
     Control("align", _buttons, hidden=True),
     Control("empty_rows", _buttons),
     Control("weight_scale", _buttons),
+    Control("skip_first", pn.widgets.Checkbox),
     Control("color_seed", pn.widgets.IntInput),
 )
 

@@ -23,7 +23,7 @@ from attnpanel.state import SELECTION, ExplorerState
 from attnpanel.theme import look_variables, stylesheet
 from attnpanel.views.heatmaps import MOST_CELLS
 from attnpanel.views.live import LiveViews
-from attnpanel.views.sentence import formula, sentence
+from attnpanel.views.sentence import formula, scale_words, sentence
 from attnpanel.views.text import shaded_tokens
 
 if TYPE_CHECKING:
@@ -330,10 +330,7 @@ class Explorer(Viewer):
         words["scores"].param.update(
             text="Score", aside=formula(state) if call.live else "not recorded"
         )
-        scale = {"square root": "colour by square root", "per row": "colour relative to its row"}
-        words["weights"].param.update(
-            text="Softmax", aside=scale.get(state.weight_scale, "each row sums to 1")
-        )
+        words["weights"].param.update(text="Softmax", aside=scale_words(state))
         missing = "no values were kept" if call.value is None else f"output, {call.value_dim} ch."
         words["output"].param.update(text="Mix", aside=missing)
         words["row"].param.update(
@@ -366,8 +363,10 @@ class Explorer(Viewer):
 
     def _write_numbers(self) -> None:
         weights = np.nan_to_num(self.state.selection.weights)
-        numbers = f"entropy {entropy(weights):.2f} nats · distance {mean_distance(weights):.1f}"
-        self._words["numbers"].text = f"{self._place()} · {numbers}"
+        numbers = [self._place(), f"entropy {entropy(weights):.2f} nats"]
+        if self.state.call.kind == "self":  # between two sequences there is no distance
+            numbers.append(f"distance {mean_distance(weights, self.state.call.q_offset):.1f}")
+        self._words["numbers"].text = " · ".join(numbers)
 
     def _provenance(self) -> str:
         state, call = self.state, self.state.call
@@ -426,9 +425,13 @@ class Explorer(Viewer):
             self._set(name, 0 if end == "first" else self.state.param[name].bounds[1])
 
     def _next(self, name: Any) -> None:
-        if name == "mask" and "mask" not in self.state.unavailable():
-            choices = self.state.param["mask"].objects
-            self.state.mask = choices[(choices.index(self.state.mask) + 1) % len(choices)]
+        if name not in ("mask", "skip_first") or name in self.state.unavailable():
+            return
+        if name == "skip_first":
+            self.state.skip_first = not self.state.skip_first
+            return
+        choices = self.state.param["mask"].objects
+        self.state.mask = choices[(choices.index(self.state.mask) + 1) % len(choices)]
 
     def _pick_key(self, key: Any) -> None:
         if 0 <= int(key) < self.state.call.key_len:

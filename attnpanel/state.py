@@ -38,9 +38,10 @@ ADDRESS = {
     "batch": "batch",
     "paint": "color_seed",
     "scale": "weight_scale",
+    "nosink": "skip_first",
 }
 # Left out of the address bar while they are as they start.
-UNSAID = ("aggregate", "batch", "align", "color_seed", "weight_scale")
+UNSAID = ("aggregate", "batch", "align", "color_seed", "weight_scale", "skip_first")
 SELECTION = (
     "trace", "layer", "head", "aggregate", "batch", "temperature", "mask", "pad_len", "window",
     "align", "empty_rows",
@@ -123,6 +124,12 @@ class ExplorerState(param.Parameterized):
         label="Colour scale",
         doc="How a weight becomes a colour: its square root, itself, or relative to its row.",
     )
+    skip_first = param.Boolean(
+        default=False,
+        label="Scale without first token",
+        doc="The colours end at the largest number of the other tokens: many heads rest on the "
+        "first one (an attention sink), next to which nothing else can be seen.",
+    )
     pair = param.Parameter(
         default=None,
         doc="(query_index, key_index) under the pointer; None means the selected row's top key.",
@@ -193,6 +200,17 @@ class ExplorerState(param.Parameterized):
             )
             self._selection = (key, computed)
         return self._selection[1]
+
+    @property
+    def scaled_from(self) -> int:
+        """The first key whose numbers count for the colour scale.
+
+        0, or where the first token is left out the key after the first that any query sees:
+        padding on the left is no token.
+        """
+        if not self.skip_first or self.call.key_len == 1:
+            return 0
+        return 1 + int(self.selection.visible.any(axis=0).argmax())
 
     @property
     def colours(self) -> NDArray[np.float64] | None:
@@ -270,6 +288,7 @@ class ExplorerState(param.Parameterized):
                 "The attention sink takes the whole of such a row.",
             ),
             ("empty_rows", not self._has_empty_rows(), "Every query sees a key."),
+            ("skip_first", call.key_len == 1, "There is one key token."),
             ("color_seed", call.value is None, "No values were kept in this trace."),
         )
         return {name: reason for name, idle, reason in rules if idle}

@@ -55,8 +55,8 @@ def from_scores(scores: object, values: object = None, **rest: Any) -> Attention
     return AttentionCall(
         "by hand",
         0,
-        kind="self" if len(rows) == rows.shape[1] else "cross",
         **{
+            "kind": "self" if len(rows) == rows.shape[1] else "cross",
             "query": rows[None, None],
             "key": key[None, None],
             "value": value,

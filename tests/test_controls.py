@@ -21,6 +21,7 @@ LABELS = {
     "align": "Causal alignment",
     "empty_rows": "Empty rows",
     "weight_scale": "Colour scale",
+    "skip_first": "Scale without first token",
     "color_seed": "Paint seed",
 }
 
@@ -64,6 +65,7 @@ def test_the_controls_stand_in_reading_order_with_the_labels_people_know(layered
         ("align", "bottom_right"),
         ("empty_rows", "nan"),
         ("weight_scale", "per row"),
+        ("skip_first", True),
         ("color_seed", 7),
     ],
 )

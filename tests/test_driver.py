@@ -107,6 +107,7 @@ def changes(draw, state):
             **chosen,
             temperature=draw(st.floats(0.1, 10)),
             aggregate=draw(st.booleans()),
+            skip_first=draw(st.booleans()),
             dark=draw(st.booleans()),
             color_seed=draw(st.integers(0, 9)),
         )
@@ -171,6 +172,8 @@ MATRICES = {"attn:scores", "attn:weights", "attn:output"}
         ({"query_index": 3}, {"attn:row", "attn:swatches", "attn:mixed"}, ROW | SWATCHES),
         ({"color_seed": 5}, {"attn:swatches", "attn:mixed"}, SWATCHES),
         ({"weight_scale": "per row"}, {"attn:weights"}, set()),
+        # Relative to their row, the numbers that are drawn change with it.
+        ({"skip_first": True, "weight_scale": "per row"}, {"attn:weights"}, {"attn:scores"}),
         ({"pair": (1, 2)}, set(), set()),
         (
             {"temperature": 2.0},
@@ -180,7 +183,7 @@ MATRICES = {"attn:scores", "attn:weights", "attn:output"}
         ({"head": 1}, {*MATRICES, "attn:row", "attn:swatches", "attn:mixed"}, ROW | SWATCHES),
         ({"viewport": (0, 1, 0, 1)}, MATRICES, set()),
     ],
-    ids=["token", "paint", "scale", "pair", "temperature", "head", "zoom"],
+    ids=["token", "paint", "scale", "first token", "pair", "temperature", "head", "zoom"],
 )
 def test_a_change_writes_the_sources_that_depend_on_it_and_no_other(toy, change, written, may_be):
     toy.state.param.update(**{name: toy.state.param[name].default for name in change})

@@ -1,5 +1,6 @@
 """Explorer: one component, in a plain Python process; the browser's side is tests/browser."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from attnpanel.explorer import Explorer
 from attnpanel.sources.toy import toy_trace
 from attnpanel.trace import AttentionCall
 from attnpanel.views.heatmaps import MOST_CELLS
-from tests.hand_made import call, recorded, trace_of
+from tests.hand_made import call, from_scores, recorded, trace_of
 
 NAMES = ("scores", "weights", "output", "row", "swatches", "grid")
 
@@ -132,6 +133,22 @@ def test_the_numbers_beneath_the_overview_are_those_of_the_head(explorer):
     np.testing.assert_allclose(entropy, np.log(7), atol=0.01)
 
 
+def test_the_distance_is_told_from_where_the_queries_stand():
+    # Two queries at places 3 and 4 of five keys, each looking at itself; then at another text.
+    scores = np.where(np.eye(2, 5, k=3, dtype=bool), 60, 0)
+    step = from_scores(scores, kind="self", q_offset=3)
+
+    texts = [
+        Explorer(trace_of(one))._words["numbers"].text
+        for one in (step, replace(step, kind="cross"))
+    ]
+
+    assert texts == [
+        "layer 0, head 0 · entropy 0.00 nats · distance 0.0",
+        "layer 0, head 0 · entropy 0.00 nats",
+    ]
+
+
 def test_a_move_of_the_pointer_changes_the_sentence_alone(explorer):
     before = {name: explorer.driver.source(f"attn:{name}").data for name in NAMES}
 
@@ -185,6 +202,7 @@ def test_a_dark_page_draws_dark(explorer):
         ({"jump": ["query_index", "last"]}, {"query_index": 6}),
         ({"jump": ["query_index", "first"]}, {"query_index": 0}),
         ({"next": "mask"}, {"mask": "none"}),
+        ({"next": "skip_first"}, {"skip_first": True}),
         ({"key": 5}, {"pair": (0, 5)}),
         ({"pair": [3, 5]}, {"pair": (3, 5)}),
         ({"pair": None}, {"pair": None}),

@@ -34,6 +34,7 @@ def choices(draw, state):
     }
     picked["color_seed"] = draw(st.integers(0, 5))
     picked["aggregate"] = draw(st.booleans())
+    picked["skip_first"] = draw(st.booleans())
     picked["temperature"] = draw(st.floats(0.1, 10))
     for name in ("mask", "align", "empty_rows", "weight_scale"):
         picked[name] = draw(st.sampled_from(state.param[name].objects))
@@ -274,6 +275,8 @@ def test_recorded_weights_are_shown_as_recorded_whatever_was_chosen_before():
         ("layers differ", {"layer": 1, "mask": "causal"}, "align", None),
         ("layers differ", {"layer": 1, "mask": "window"}, "align", None),
         ("toy", {"mask": "causal"}, "align", "There are as many queries as keys."),
+        ("toy", {}, "skip_first", None),
+        ("one token, one head", {}, "skip_first", "There is one key token."),
         ("toy", {"mask": "causal"}, "empty_rows", "Every query sees a key."),
         ("toy", {"mask": "padding", "pad_len": 2}, "empty_rows", None),
         ("soft-capped, with sinks", {"layer": 1}, "empty_rows", "The attention sink takes"),
@@ -357,7 +360,7 @@ def test_a_link_written_today_is_read_tomorrow():
     link = {
         "layer": "1", "head": "1", "mean": "1", "token": "2", "temperature": "0.5",
         "mask": "window", "pad": "2", "window": "4", "align": "bottom_right", "empty": "nan",
-        "batch": "1", "paint": "7", "scale": "per row",
+        "batch": "1", "paint": "7", "scale": "per row", "nosink": "1",
     }  # fmt: skip
     trace = trace_of(call(0), call(1, batch=2, heads=2, query_len=3, key_len=11))
     state = ExplorerState(trace)
@@ -367,7 +370,7 @@ def test_a_link_written_today_is_read_tomorrow():
     expected = {
         "layer": 1, "head": 1, "aggregate": True, "query_index": 2, "temperature": 0.5,
         "mask": "window", "pad_len": 2, "window": 4, "align": "bottom_right", "empty_rows": "nan",
-        "batch": 1, "color_seed": 7, "weight_scale": "per row",
+        "batch": 1, "color_seed": 7, "weight_scale": "per row", "skip_first": True,
     }  # fmt: skip
     assert {name: getattr(state, name) for name in expected} == expected
 

@@ -596,20 +596,25 @@ export function largestMagnitude(matrix, visible = null) {
   return largest;
 }
 
+// A colour scale ends no lower: what is left where a sink takes all is no pattern.
+export const LEAST_PEAK = 1e-6;
+
 /**
- * Each row divided by its largest weight; rows without a positive weight stay as they are.
+ * Each row divided by its largest weight; rows whose largest is below a millionth stay as they are.
  *
  * @param {Floats} weights T*S
- * @param {{T: number, S: number}} sizes
+ * @param {{T: number, S: number, first?: number}} sizes first: the keys before this one are not looked at for
+ *   the largest, so that their own part of it may be above 1
  * @returns {Floats} T*S, a new array
  */
-export function relativeToRowPeak(weights, { T, S }) {
+export function relativeToRowPeak(weights, { T, S, first = 0 }) {
   expectLength("weights", weights, T * S, "T*S");
+  expectInteger("first", first, 0, S);
   const relative = weights.slice();
   for (let i = 0; i < T; i++) {
     let peak = 0;
-    for (let j = i * S; j < (i + 1) * S; j++) if (weights[j] > peak) peak = weights[j];
-    if (peak > 0) for (let j = i * S; j < (i + 1) * S; j++) relative[j] /= peak;
+    for (let j = i * S + first; j < (i + 1) * S; j++) if (weights[j] > peak) peak = weights[j];
+    if (peak >= LEAST_PEAK) for (let j = i * S; j < (i + 1) * S; j++) relative[j] /= peak;
   }
   return relative;
 }
@@ -640,15 +645,17 @@ export function entropy(weights, T, S) {
 }
 
 /**
- * Mean over queries of `sum_j w_ij |i - j|`: how far a head looks, in tokens; rows of zeros are left out.
+ * Mean over queries of `sum_j w_ij |i + offset - j|`: how far a head looks, in tokens; rows of zeros are left
+ * out.
  *
  * @param {Floats} weights T*S
  * @param {number} T
  * @param {number} S
+ * @param {number} [offset] position of the first query among the keys
  * @returns {number} 0 where no row has a weight
  */
-export function meanDistance(weights, T, S) {
-  return meanOfRows(weights, T, S, (weight, i, j) => weight * Math.abs(i - j));
+export function meanDistance(weights, T, S, offset = 0) {
+  return meanOfRows(weights, T, S, (weight, i, j) => weight * Math.abs(i + offset - j));
 }
 
 function meanOfRows(weights, T, S, term) {

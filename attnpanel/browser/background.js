@@ -9,8 +9,19 @@ const MATRICES = ["scores", "weights", "output"];
 // What a question does not depend on: it need not be asked again when only these change.
 const ASIDE = {
   selection: new Set(["query_index", "pair", "color_seed"]),
-  numbers: new Set(["query_index", "pair", "color_seed", "viewport", "weight_scale", "dark"]),
-  tiles: new Set(["query_index", "pair", "color_seed", "layer", "head", "aggregate", "viewport", "weight_scale", "dark"]),
+  numbers: new Set(["query_index", "pair", "color_seed", "viewport", "weight_scale", "skip_first", "dark"]),
+  tiles: new Set([
+    "query_index",
+    "pair",
+    "color_seed",
+    "layer",
+    "head",
+    "aggregate",
+    "viewport",
+    "weight_scale",
+    "skip_first",
+    "dark",
+  ]),
 };
 
 /** Asks the Worker; a newer question of a kind takes the older one's place. */

@@ -3,6 +3,7 @@ import { DRAWINGS, keepSelection, overviewJob, overviewWork, select, selectionWo
 import { applyDrawings, findPlots, modelsByClass, setIfOther } from "./plots.js";
 import { openTrace } from "./trace_data.js";
 import {
+  SWITCHES,
   bounds,
   fitLayer,
   fromAddress,
@@ -53,11 +54,11 @@ class BrowserExplorer {
     this.models = modelsByClass(page);
     this.plots = findPlots(page);
     this.widgets = {};
-    for (const name of [...SLIDERS, ...GROUPS, "aggregate", "temperature", "color_seed"]) {
+    for (const name of [...SLIDERS, ...GROUPS, ...SWITCHES, "temperature", "color_seed"]) {
       const widget = this.models.get(`attn-control-${name}`)?.[0];
       if (!widget) continue;
       this.widgets[name] = widget;
-      const property = GROUPS.includes(name) || name === "aggregate" ? "active" : "value";
+      const property = [...GROUPS, ...SWITCHES].includes(name) ? "active" : "value";
       widget.properties[property].change.connect(() => this.take(name, widget));
     }
     for (const plot of Object.values(this.plots)) {
@@ -129,7 +130,7 @@ class BrowserExplorer {
     if (this.following || this.left) return;
     let value = widget.value;
     if (name === "temperature") value = 10 ** (Math.round(widget.value / 0.05) * 0.05);
-    else if (name === "aggregate") value = widget.active;
+    else if (SWITCHES.has(name)) value = widget.active;
     else if (GROUPS.includes(name)) value = this.choices(name)[widget.active];
     if (value === null || value === undefined) return;
     this.set({ [name]: value });
@@ -322,7 +323,7 @@ class BrowserExplorer {
         const [start, end] = limits[name];
         Object.assign(target, { start, end: Math.max(end, start + 1), value: state[name] });
       } else if (name === "temperature") target.value = Math.min(Math.max(Math.log10(state[name]), -1), 1);
-      else if (name === "aggregate") target.active = state[name];
+      else if (SWITCHES.has(name)) target.active = state[name];
       else if (GROUPS.includes(name)) target.active = this.choices(name).indexOf(state[name]);
       else Object.assign(target, { value: state[name], high: limits[name][1] });
       setIfOther(widget, target);
@@ -470,10 +471,8 @@ class BrowserExplorer {
       move(message.step[0], state[message.step[0]] + message.step[1]);
     } else if (message.jump && STEPPED.includes(message.jump[0])) {
       move(message.jump[0], limits[message.jump[0]][message.jump[1] === "first" ? 0 : 1]);
-    } else if (message.next === "mask" && !("mask" in (this.idle ?? {}))) {
-      const masks = this.choices("mask");
-      this.set({ mask: masks[(masks.indexOf(state.mask) + 1) % masks.length] });
-    } else if ("token" in message) move("query_index", message.token);
+    } else if ("next" in message && !(message.next in (this.idle ?? {}))) this.next(message.next);
+    else if ("token" in message) move("query_index", message.token);
     else if ("key" in message) this.set({ pair: [state.query_index, message.key] });
     else if ("pair" in message) this.point(message.pair, call);
     else if (message.tap) this.tap(...message.tap, move, call);
@@ -485,6 +484,13 @@ class BrowserExplorer {
       this.write("attn-interaction", { asks_theme: false });
       if (!this.theme) this.set({ dark: message.prefers_dark });
     }
+  }
+
+  /** The next of the masks, or the other position of a switch. */
+  next(name) {
+    const masks = this.choices("mask");
+    if (name === "mask") this.set({ mask: masks[(masks.indexOf(this.state.mask) + 1) % masks.length] });
+    else if (SWITCHES.has(name)) this.set({ [name]: !this.state[name] });
   }
 
   point(pair, { T, S }) {

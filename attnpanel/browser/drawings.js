@@ -1,5 +1,5 @@
 import { addInto, blindQueries, divideBy, makeMask, mix, mixColour, pool, scores } from "./attention.js";
-import { OVERVIEW_ROWS, overviewTile, overviewTileOfWeights, relativeToRowPeak, softmaxRows } from "./attention.js";
+import { LEAST_PEAK, OVERVIEW_ROWS, overviewTile, overviewTileOfWeights, relativeToRowPeak, softmaxRows } from "./attention.js";
 import { fixed, labelsOf, shorten } from "./words_of.js";
 
 // What is computed for the head on screen, and every picture of it as plain data: attnpanel's selection.py
@@ -246,7 +246,9 @@ export function scoresDrawing(trace, state, selection) {
     return { ...unknown, masked: false };
   }
   const visible = finiteCells(trace.calls[state.layer], selection);
-  const colours = symmetric(trace, state, largest(scored, { T, S, visible, below: HIDDEN, absolute: true }));
+  const first = scaledFrom(state, selection);
+  const reach = largest(scored, { T, S, visible, first, below: HIDDEN, absolute: true });
+  const colours = symmetric(trace, state, reach);
   const draw = (down, across) => shrunk(scored, T, S, down, across, { visible });
   return matrixDrawing(trace, state, "attn:scores", draw, colours);
 }
@@ -265,14 +267,16 @@ export function weightsDrawing(trace, state, selection) {
   const filled = state.empty_rows !== "zero" && trace.calls[state.layer].sinks === null;
   const shown = { visible, wholeRows: filled ? selection.empty : null };
   const cells = (matrix) => (down, across) => shrunk(matrix, T, S, down, across, shown);
+  // Of these keys comes the scale; what lies above it has its last colour.
+  const first = scaledFrom(state, selection);
   if (state.weight_scale === "per row") {
     const colours = { low: 0, high: 1, palette: sequential(trace, state, "1") };
-    const relative = relativeToRowPeak(weights, { T, S });
+    const relative = relativeToRowPeak(weights, { T, S, first });
     // Relative to its row is what one sees; the weight itself is what hovering tells.
     return matrixDrawing(trace, state, "attn:weights", cells(relative), colours, cells(weights));
   }
   const power = state.weight_scale === "linear" ? "1" : "0.5";
-  const high = largest(weights, { T, S, ...shown }) || 1;
+  const high = peakOrOne(largest(weights, { T, S, first, ...shown }));
   const colours = { low: 0, high, palette: sequential(trace, state, power) };
   return matrixDrawing(trace, state, "attn:weights", cells(weights), colours);
 }
@@ -386,12 +390,36 @@ function finiteCells(call, { visible, scores: scored }) {
   return call.hasBias ? visible.map((seen, at) => (Number.isFinite(scored[at]) ? seen : 0)) : visible;
 }
 
+/**
+ * The first key whose numbers count for the colour scale: 0, or where the first token is left out the key
+ * after the first that any query sees.
+ *
+ * @param {import("./words_of.js").State} state
+ * @param {Selection} selection
+ * @returns {number}
+ */
+export function scaledFrom(state, { T, S, visible }) {
+  if (!state.skip_first || S === 1) return 0;
+  for (let key = 0; key < S; key++) {
+    for (let query = 0; query < T; query++) if (visible[query * S + key] !== 0) return key + 1;
+  }
+  return 1;
+}
+
+/** Where a colour scale ends: the largest number, or 1 where there is none to speak of. */
+function peakOrOne(peak) {
+  return peak >= LEAST_PEAK ? peak : 1;
+}
+
 /** The largest number, or magnitude, below a limit among the shown cells; 0 where there is none above 0. */
-function largest(matrix, { T, S, visible = null, wholeRows = null, below = Infinity, absolute = false }) {
+function largest(
+  matrix,
+  { T, S, first = 0, visible = null, wholeRows = null, below = Infinity, absolute = false },
+) {
   let found = 0;
   for (let i = 0; i < T; i++) {
     const all = visible === null || (wholeRows !== null && wholeRows[i] === 1);
-    for (let at = i * S; at < (i + 1) * S; at++) {
+    for (let at = i * S + first; at < (i + 1) * S; at++) {
       const number = absolute ? Math.abs(matrix[at]) : matrix[at];
       if (number > found && number < below && (all || visible[at] !== 0)) found = number;
     }
@@ -695,7 +723,11 @@ export function shadedTokens(trace, state, selection) {
   const { queries, keys } = trace.tokensOf(trace.calls[state.layer], state.batch);
   const palette = sequential(trace, state, "0.5");
   const weights = Array.from(rowOfWeights(selection, state.query_index), orZero);
-  const shades = weights.map((weight) => palette[roundToEven(Math.fround(clip(weight, 0, 1) * 255))]);
+  // A weight's own shade, so that tokens can be compared; relative where the first is left out.
+  const first = scaledFrom(state, selection);
+  const high = first > 0 ? peakOrOne(weights.slice(first).reduce((one, other) => Math.max(one, other), 0)) : 1;
+  const step = (weight) => roundToEven(Math.fround(clip(Math.fround(weight / high), 0, 1) * 255));
+  const shades = weights.map((weight) => palette[step(weight)]);
   const equal = () => queries.length === keys.length && queries.every((token, at) => token === keys[at]);
   return {
     names: { keys, queries: queries === keys || equal() ? [] : queries },
@@ -871,10 +903,10 @@ export const DRAWINGS = {
   scores: {
     draw: ofSelection(scoresDrawing),
     // Scores are what comes before temperature and policy.
-    depends: OF_MATRIX.filter((name) => name !== "temperature" && name !== "empty_rows"),
+    depends: [...OF_MATRIX.filter((name) => name !== "temperature" && name !== "empty_rows"), "skip_first"],
     ...outlined,
   },
-  weights: { draw: ofSelection(weightsDrawing), depends: [...OF_MATRIX, "weight_scale"], ...outlined },
+  weights: { draw: ofSelection(weightsDrawing), depends: [...OF_MATRIX, "weight_scale", "skip_first"], ...outlined },
   output: { draw: ofSelection(outputDrawing), depends: OF_MATRIX, ...outlined },
   row: { draw: ofSelection(rowDrawing), depends: OF_ROW },
   swatches: { draw: ofSelection(swatchesDrawing), depends: [...OF_ROW, "color_seed"] },

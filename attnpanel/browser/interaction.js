@@ -9,6 +9,7 @@ const STEPS = {
   "[": ["layer", -1],
   "]": ["layer", 1],
 };
+const NEXT = { m: "mask", f: "skip_first" };
 const JUMPS = { Home: ["query_index", "first"], End: ["query_index", "last"] };
 
 function typing(path) {
@@ -41,7 +42,7 @@ export function render({ model }) {
     let message = null;
     if (event.key in STEPS) message = { step: STEPS[event.key] };
     else if (event.key in JUMPS) message = { jump: JUMPS[event.key] };
-    else if (event.key === "m") message = { next: "mask" };
+    else if (event.key in NEXT) message = { next: NEXT[event.key] };
     if (message) {
       event.preventDefault();
       tell(model, message);

@@ -18,7 +18,8 @@ import { entropy, meanDistance } from "./attention.js";
  *
  * @typedef {{layer: number, head: number, aggregate: boolean, batch: number, query_index: number,
  *   temperature: number, mask: string, pad_len: number, window: number, align: string, empty_rows: string,
- *   color_seed: number, weight_scale: string, pair: ?number[], viewport: ?number[], dark: boolean}} State
+ *   color_seed: number, weight_scale: string, skip_first: boolean, pair: ?number[], viewport: ?number[],
+ *   dark: boolean}} State
  */
 
 const START = {
@@ -35,6 +36,7 @@ const START = {
   empty_rows: "zero",
   color_seed: 0,
   weight_scale: "square root",
+  skip_first: false,
   pair: null,
   viewport: null,
   dark: false,
@@ -64,9 +66,12 @@ const ADDRESS = [
   ["batch", "batch", "Batch"],
   ["paint", "color_seed", "Paint seed"],
   ["scale", "weight_scale", "Colour scale"],
+  ["nosink", "skip_first", "Scale without first token"],
 ];
+// Choices that are on or off.
+export const SWITCHES = new Set(["aggregate", "skip_first"]);
 // Left out of the address while they are as they start.
-const UNSAID = new Set(["aggregate", "batch", "align", "color_seed", "weight_scale"]);
+const UNSAID = new Set(["aggregate", "batch", "align", "color_seed", "weight_scale", "skip_first"]);
 
 // Numbers and tokens.
 
@@ -312,6 +317,7 @@ export function unavailable(trace, state, selection) {
     ["align", call.T === call.S, "There are as many queries as keys."],
     ["empty_rows", call.sinks !== null, "The attention sink takes the whole of such a row."],
     ["empty_rows", !selection?.empty.includes(1), "Every query sees a key."],
+    ["skip_first", call.S === 1, "There is one key token."],
     ["color_seed", !call.hasValue, "The values were left out, so the colours can't be mixed anew."],
     ["color_seed", !call.hasColours, "No values were kept in this trace."],
   ];
@@ -371,7 +377,7 @@ export function toAddress(trace, state, selection) {
     const value = state[name];
     if (name in idle || (UNSAID.has(name) && value === START[name])) continue;
     texts[short] = name === "temperature" ? general(value, 6) : String(value);
-    if (name === "aggregate") texts[short] = value ? "1" : "0";
+    if (SWITCHES.has(name)) texts[short] = value ? "1" : "0";
     if (name === "layer") texts[short] = String(layerNumbers(trace)[value]);
     if (name === "head") texts[short] = String(headNumbers(trace.calls[state.layer])[value]);
   }
@@ -403,13 +409,14 @@ export function fromAddress(trace, state, texts) {
 function choiceOf(trace, state, name, text) {
   const choices = {
     aggregate: ["0", "1"],
+    skip_first: ["0", "1"],
     mask: masksOf(trace),
     align: ["top_left", "bottom_right"],
     empty_rows: ["zero", "uniform", "nan"],
     weight_scale: ["square root", "linear", "per row"],
   };
   if (name in choices && !choices[name].includes(text)) return null;
-  if (name === "aggregate") return text === "1";
+  if (SWITCHES.has(name)) return text === "1";
   if (name in choices) return text;
   let value = name === "temperature" ? readFloat(text) : readInteger(text);
   if (name === "layer") value = layerNumbers(trace).indexOf(value);
@@ -578,13 +585,12 @@ function because(call, state) {
 export function titles(trace, state) {
   const call = trace.calls[state.layer];
   const token = trace.tokensOf(call, state.batch).queries[state.query_index];
-  const scale = { "square root": "colour by square root", "per row": "colour relative to its row" };
   const most = Math.max(...trace.calls.map((one) => one.H));
   const layers = trace.calls.length;
   const shape = `${layers} layer${layers > 1 ? "s" : ""} × ${most} head${most > 1 ? "s" : ""}`;
   return {
     scores: { text: "Score", aside: call.live ? formula(call) : "not recorded" },
-    weights: { text: "Softmax", aside: scale[state.weight_scale] ?? "each row sums to 1" },
+    weights: { text: "Softmax", aside: scaleWords(call, state) },
     output: { text: "Mix", aside: call.hasValue ? `output, ${call.Dv} ch.` : "no values were kept" },
     row: {
       text: `Where “${token}” looks`,
@@ -594,6 +600,13 @@ export function titles(trace, state) {
     swatches: { text: "Paint mixing", aside: paintWords(trace, call, state) },
     provenance: provenance(trace, call),
   };
+}
+
+/** What the colours of the weights mean. */
+function scaleWords(call, state) {
+  if (state.skip_first && call.S > 1) return "colour without first token";
+  const scale = { "square root": "colour by square root", "per row": "colour relative to its row" };
+  return scale[state.weight_scale] ?? "each row sums to 1";
 }
 
 function paintWords(trace, call, state) {
@@ -629,6 +642,7 @@ export function numbersLine(trace, state, selection) {
   const mayBeUnknown = state.empty_rows === "nan" || !call.live;
   const weights = mayBeUnknown ? selection.weights.map((weight) => weight || 0) : selection.weights;
   const nats = fixed(entropy(weights, call.T, call.S), 2);
-  const tokens = fixed(meanDistance(weights, call.T, call.S), 1);
-  return `${place(call, state)} · entropy ${nats} nats · distance ${tokens}`;
+  const line = `${place(call, state)} · entropy ${nats} nats`;
+  if (call.kind !== "self") return line; // between two sequences there is no distance
+  return `${line} · distance ${fixed(meanDistance(weights, call.T, call.S, call.qOffset), 1)}`;
 }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # pooled (largest value of a block) until one zooms in, then drawn cell by cell.
 MOST_CELLS = 512
 HIDDEN = 1e29
+# A scale ends no lower: what is left where a sink takes all is no pattern.
+LEAST_PEAK = 1e-6
 
 
 def scores_drawing(state: ExplorerState) -> Drawing:
@@ -33,7 +35,8 @@ def scores_drawing(state: ExplorerState) -> Drawing:
             _matrix_drawing(state, "attn:scores", unknown, _symmetric(unknown, state)), masked=False
         )
     shown = np.where(selection.visible & np.isfinite(selection.scores), selection.scores, np.nan)
-    return _matrix_drawing(state, "attn:scores", shown, _symmetric(shown, state))
+    colours = _symmetric(shown[:, state.scaled_from :], state)
+    return _matrix_drawing(state, "attn:scores", shown, colours)
 
 
 def weights_drawing(state: ExplorerState) -> Drawing:
@@ -44,17 +47,24 @@ def weights_drawing(state: ExplorerState) -> Drawing:
     shown = selection.visible | (selection.empty & filled)[:, None]
     weights = np.where(shown, selection.weights, np.nan)
     look = theme(state.dark)
-    high, power = float(np.nanmax(weights, initial=0.0)) or 1.0, 0.5
+    # Of these keys comes the scale; what lies above it has its last colour.
+    scaled = weights[:, state.scaled_from :]
+    high, power = float(peak_or_one(np.nanmax(scaled, initial=0.0))), 0.5
     exact = None
     if state.weight_scale == "linear":
         power = 1.0
     elif state.weight_scale == "per row":
         exact, power = weights, 1.0
-        peak = np.fmax.reduce(weights, axis=-1, keepdims=True)
-        weights = weights / np.where(peak > 0, peak, 1)
+        peak = np.fmax.reduce(scaled, axis=-1, keepdims=True, initial=0)
+        weights = weights / peak_or_one(peak)
         high = 1.0
     colours = Colours(0.0, high, ramp(look.sequential, power=power))
     return _matrix_drawing(state, "attn:weights", weights, colours, exact=exact)
+
+
+def peak_or_one(peak: Any) -> Any:
+    """Where a colour scale ends: the largest number, or 1 where there is none to speak of."""
+    return np.where(peak >= LEAST_PEAK, peak, np.float32(1))[()]
 
 
 def output_drawing(state: ExplorerState) -> Drawing:

@@ -109,6 +109,15 @@ def formula(state: ExplorerState) -> str:
     return product if call.bias is None else f"{product} + bias"
 
 
+def scale_words(state: ExplorerState) -> str:
+    """Return what the colours of the weights mean."""
+    # Short enough for one line: a second would push this picture below those beside it.
+    if state.scaled_from:
+        return "colour without first token"
+    scale = {"square root": "colour by square root", "per row": "colour relative to its row"}
+    return scale.get(state.weight_scale, "each row sums to 1")
+
+
 def _sinks(state: ExplorerState) -> NDArray[np.floating] | None:
     return state.call.sinks if state.call.live else None
 

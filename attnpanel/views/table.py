@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MATRIX = (*SELECTION, "dark", "viewport")
 # Scores are what comes before temperature and policy.
-SCORES = tuple(name for name in MATRIX if name not in ("temperature", "empty_rows"))
+SCORES = (*(name for name in MATRIX if name not in ("temperature", "empty_rows")), "skip_first")
 ROW = (*SELECTION, "dark", "query_index")
 
 
@@ -88,7 +88,7 @@ VIEWS: tuple[View, ...] = (
         "weights",
         weights_drawing,
         image_element,
-        (*MATRIX, "weight_scale"),
+        (*MATRIX, "weight_scale", "skip_first"),
         row_outline,
         ("query_index",),
     ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnpanel.theme import ramp, theme
+from attnpanel.views.heatmaps import peak_or_one
 from attnpanel.views.swatches import readable_on
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ def shaded_tokens(state: ExplorerState) -> dict[str, Any]:
         everything else moves.
     """
     weights = np.nan_to_num(state.selection.weights[state.query_index])
+    # A weight's own shade, so that tokens can be compared; relative where the first is left out.
+    scaled = weights[state.scaled_from :]
+    high = peak_or_one(scaled.max(initial=0)) if state.scaled_from else np.float32(1)
     palette = ramp(theme(state.dark).sequential, power=0.5)
-    steps = np.rint(np.clip(weights, 0, 1) * 255).astype(int)
+    steps = np.rint(np.clip(weights / high, 0, 1) * 255).astype(int)
     same = state.query_tokens == state.key_tokens
     return {
         "names": {

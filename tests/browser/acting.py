@@ -21,12 +21,13 @@ BUTTONS = {
     "Colour scale": "weight_scale",
     "Causal alignment": "align",
 }
+SWITCHES = {"Aggregate heads": "aggregate", "Scale without first token": "skip_first"}
 TEMPERATURE_STEP = 0.05  # of the exponent
 
 
 def control(page: Page, label: str) -> Locator:
     """Return the part of the page that holds a control."""
-    names = {"Aggregate heads": "aggregate", "Paint seed": "color_seed", **SLIDERS, **BUTTONS}
+    names = {"Paint seed": "color_seed", **SLIDERS, **BUTTONS, **SWITCHES}
     return page.locator(f".attn-control-{names[label]}")
 
 
@@ -158,7 +159,7 @@ def _bring(page: Page, label: str, value: object) -> bool:
         moved = "bk-active" not in (button.get_attribute("class") or "")
         if moved:
             button.click()
-    elif label == "Aggregate heads":
+    elif label in SWITCHES:
         box = part.get_by_role("checkbox")
         moved = box.is_checked() is not value
         box.set_checked(bool(value))

@@ -30,6 +30,7 @@ def kinds_trace() -> Trace:
         call(3, heads=2, query_len=5, key_len=11, q_offset=6, causal="top_left"),
         call(4, heads=2, query_len=23, key_len=30, causal="bottom_right"),
         call(5, heads=2, query_len=7, values=False),
+        call(6, heads=2, soft_cap=0.5, sinks=np.array([-1, 2], np.float32), causal="top_left"),
         query_tokens=[WORDS, WORDS[::-1]],
         model="a model",
     )

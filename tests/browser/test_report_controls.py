@@ -44,6 +44,7 @@ STATE = {"query_index": 6}
         ),
         ({"Colour_scale": "linear"}, {"weight_scale": "linear"}),
         ({"Colour_scale": "per row"}, {"weight_scale": "per row"}),
+        ({"Scale_without_first_token": True}, {"skip_first": True}),
         ({"Paint_seed": 7}, {"color_seed": 7}),
         ({"Paint_seed": 19}, {"color_seed": 19}),
     ],

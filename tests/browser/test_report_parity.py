@@ -36,6 +36,7 @@ def random_state(draw, trace, layer):
         **{name: draw.randint(*state.param[name].bounds) for name in numbers},
         **{name: draw.choice(state.param[name].objects) for name in names},
         aggregate=draw.random() < 0.25,
+        skip_first=draw.random() < 0.25,
         temperature=10 ** draw.uniform(-1, 1),
         color_seed=draw.randint(0, 19),
     )

@@ -63,6 +63,7 @@ def test_a_tap_on_a_token_chooses_it(toy_report):
         (["ArrowRight", "ArrowLeft", "ArrowLeft"], "head", "0"),
         (["m"], "mask", "padding"),
         (["m"] * 5, "mask", "none"),
+        (["f"], "nosink", "1"),
     ],
     ids=lambda part: "+".join(part) if isinstance(part, list) else "",
 )

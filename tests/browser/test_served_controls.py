@@ -13,7 +13,7 @@ pytest_plugins = ["tests.browser.opened"]
 ONE_HEAD = {"scores", "weights", "output", "row", "swatches", "mixed"}
 TOY = {
     "Head": 0, "Aggregate_heads": False, "Token_i": 6, "Temperature": 0, "Mask": "none",
-    "Colour_scale": "√", "Paint_seed": 0,
+    "Colour_scale": "√", "Paint_seed": 0, "Scale_without_first_token": False,
 }  # fmt: skip
 
 
@@ -35,6 +35,11 @@ TOY = {
             ONE_HEAD - {"scores"} | {"grid"},
         ),
         ({}, {"Colour_scale": "per row"}, {"weights"}),
+        (
+            {"Colour_scale": "per row", "Mask": "causal", "Head": 1},
+            {"Scale_without_first_token": True},
+            {"weights"},
+        ),
         ({}, {"Paint_seed": 7}, {"swatches", "mixed"}),
     ],
     ids=lambda part: "+".join(part) if isinstance(part, dict) else "",

@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 SEEDS = (0, 7)
 CHOICES = (
     "layer", "head", "aggregate", "batch", "query_index", "temperature", "mask", "pad_len",
-    "window", "align", "empty_rows", "color_seed", "weight_scale", "pair", "viewport", "dark",
+    "window", "align", "empty_rows", "color_seed", "weight_scale", "skip_first", "pair",
+    "viewport", "dark",
 )  # fmt: skip
 HOSTILE = (
     "<img src=x onerror=alert(1)>", "</script>", "“quoted”", "a\nb\tc", "\u202eright to left",
@@ -230,6 +231,8 @@ def _call_data(one: AttentionCall) -> dict[str, Any]:
         "D": one.head_dim,
         "Dv": one.value_dim,
         "layer": one.layer,
+        "kind": one.kind,
+        "qOffset": one.q_offset,
         "live": one.live,
         "hasValue": one.value is not None,
         "hasColours": one.value is not None,
@@ -286,6 +289,7 @@ def states(draw: st.DrawFn, trace: Trace) -> ExplorerState:
         **{name: draw(st.integers(*state.param[name].bounds)) for name in numbers},
         **{name: draw(st.sampled_from(state.param[name].objects)) for name in names},
         aggregate=draw(st.integers(0, 3)) == 3,
+        skip_first=draw(st.booleans()),
         temperature=draw(st.floats(0.1, 10)),
         color_seed=draw(st.sampled_from(SEEDS)),
         dark=draw(st.booleans()),

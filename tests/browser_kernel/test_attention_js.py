@@ -638,6 +638,15 @@ def test_rows_are_relative_to_their_largest_weight(kernel):
     np.testing.assert_array_equal(relative.reshape(4, 3), expected)
 
 
+def test_rows_are_relative_to_the_largest_of_the_other_keys(kernel):
+    # In the second row what is left is below a millionth: no pattern.
+    weights = np.array([[0.75, 0.25, 0.125], [1, 9e-7, 0]])
+
+    relative = kernel("relativeToRowPeak", weights, {"T": 2, "S": 3, "first": 1})
+
+    np.testing.assert_array_equal(relative.reshape(2, 3), [[3, 1, 0.5], [1, 9e-7, 0]])
+
+
 # -- numbers about a head --------------------------------------------------------------------
 
 
@@ -659,9 +668,13 @@ def test_entropy_and_distance_are_those_of_analysis(kernel, head, temperature, e
         query, key, None, bias=bias, mask=mask, temperature=temperature, empty_rows=empty_rows
     ).weights
 
-    # Within the rounding of a sum of at most 81 terms of at most 9 each.
-    for name, expected in (("entropy", entropy(weights)), ("meanDistance", mean_distance(weights))):
-        assert kernel(name, weights, *weights.shape) == pytest.approx(
+    # Within the rounding of a sum of at most 81 terms of at most 12 each.
+    for name, expected, offset in (
+        ("entropy", entropy(weights), []),
+        ("meanDistance", mean_distance(weights), []),
+        ("meanDistance", mean_distance(weights, 3), [3]),
+    ):
+        assert kernel(name, weights, *weights.shape, *offset) == pytest.approx(
             expected, rel=1e-13, abs=1e-14, nan_ok=True
         )
 

@@ -130,6 +130,40 @@ def test_scores_are_centred_at_zero_and_masked_ones_do_not_stretch_the_scale():
     assert colours.palette[0] == LIGHT.diverging[0]
 
 
+def test_the_scale_may_end_at_the_largest_of_the_other_tokens():
+    # Rows of weights 0.9 and 0.1, 0.5 and 0.5: without the first token the scale ends at 0.5.
+    rows = np.log([[0.9, 0.1], [0.5, 0.5]])
+    state = ExplorerState(trace_of(from_scores(rows)), skip_first=True)
+
+    assert weights_drawing(state).colours.high == pytest.approx(0.5)
+    assert scores_drawing(state).colours.high == pytest.approx(-np.log(0.1))
+    np.testing.assert_allclose(image(weights_drawing(state)), [[0.9, 0.1], [0.5, 0.5]], rtol=1e-6)
+    state.weight_scale = "per row"
+    np.testing.assert_allclose(image(weights_drawing(state)), [[9, 1], [1, 1]], rtol=1e-6)
+    state.skip_first = False
+    np.testing.assert_allclose(image(weights_drawing(state)), [[1, 1 / 9], [1, 1]], rtol=1e-6)
+
+
+def test_the_first_token_is_the_first_that_any_query_sees():
+    # Padding on the left: the sink is token 1, and the scale that of token 2 alone.
+    rows = np.log([[1.0, 3.0, 1.0]] * 3)
+    mask = np.array([[False, True, True]])
+    state = ExplorerState(trace_of(from_scores(rows, mask=mask)), skip_first=True)
+
+    assert state.scaled_from == 2
+    assert weights_drawing(state).colours.high == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("weight_scale", ["square root", "linear", "per row"])
+def test_a_scale_of_nothing_is_the_whole_one(weight_scale):
+    # One token that all queries see: without it there is no other.
+    one = from_scores(np.zeros((2, 2)), mask=np.array([[False, True]]))
+    state = ExplorerState(trace_of(one), skip_first=True, weight_scale=weight_scale)
+
+    assert weights_drawing(state).colours.high == 1
+    np.testing.assert_array_equal(image(weights_drawing(state))[:, 1], 1)
+
+
 def test_weights_begin_at_the_cards_own_colour():
     for dark, look in ((False, LIGHT), (True, DARK)):
         colours = weights_drawing(hand_made(dark=dark)).colours

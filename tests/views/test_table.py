@@ -119,7 +119,7 @@ def a_change(draw, state):
         choice[name] = st.sampled_from(state.param[name].objects)
     choice["temperature"] = st.floats(0.1, 10)
     choice["color_seed"] = st.integers(0, 9)
-    choice["aggregate"] = choice["dark"] = st.booleans()
+    choice["aggregate"] = choice["dark"] = choice["skip_first"] = st.booleans()
     choice["viewport"] = st.sampled_from([None, (-0.5, 1.5, 1.5, -0.5)])
     name = draw(st.sampled_from(sorted(choice)))
     changed = set()

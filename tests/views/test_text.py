@@ -29,6 +29,18 @@ def test_a_shade_grows_with_the_square_root_of_the_weight():
     assert max(abs(a - b) for a, b in zip(rgb(quarter), rgb(middle), strict=True)) <= 2
 
 
+def test_where_the_first_token_is_left_out_the_others_are_shaded_relative_to_their_largest():
+    # Weights 0.9, 0.08, 0.02: the second is the last colour, the third a quarter of it.
+    trace = trace_of(from_scores(np.log([[0.9, 0.08, 0.02]])))
+    shown = shaded_tokens(ExplorerState(trace, skip_first=True))["content"]
+
+    middle = ramp(LIGHT.sequential, 3)[1]
+    assert shown["shades"][:2] == [LIGHT.sequential[-1]] * 2
+    close = zip(rgb(shown["shades"][2]), rgb(middle), strict=True)
+    assert max(abs(a - b) for a, b in close) <= 2
+    assert shown["weights"] == ["0.9000", "0.0800", "0.0200"]
+
+
 def rgb(colour):
     return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
 
