@@ -12,8 +12,9 @@ from panel.io.state import set_curdoc
 
 from attnpanel.browser import ThemeButton, Words
 from attnpanel.compare import Comparison
-from attnpanel.offline import offline_page, write_whole
+from attnpanel.offline import offline_page
 from attnpanel.theme import stylesheet
+from attnpanel.whole_file import write_whole
 
 if TYPE_CHECKING:
     import os

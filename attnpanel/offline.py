@@ -1,15 +1,12 @@
-"""A Bokeh document as one HTML file: no server, no network, written whole or not at all."""
+"""A Bokeh document as one HTML file: no server, no network."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
-import os
 import re
-import tempfile
 import zlib
-from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +20,7 @@ from bokeh.resources import Resources
 from attnpanel.theme import BODY_CSS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from bokeh.document import Document
 
@@ -188,26 +185,3 @@ def _notices(codes: dict[str, str]) -> str:
         ]
     )
     return f"<!--\n{text.replace('--', '- -')}\n-->"
-
-
-def write_whole(path: Path, pieces: Iterable[str]) -> None:
-    """Write a text file whole or not at all; an older one at the path survives a failure.
-
-    Raises
-    ------
-    OSError
-        If it can't be written.
-    """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".attnpanel-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            for piece in pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise

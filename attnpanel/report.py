@@ -19,11 +19,12 @@ from attnpanel.browser import ThemeButton, Words
 from attnpanel.browser.browser_driver import BrowserDriver
 from attnpanel.explorer import Explorer
 from attnpanel.feed import choices_of, settings
-from attnpanel.offline import offline_page, write_whole
+from attnpanel.offline import offline_page
 from attnpanel.payload import make_payload
 from attnpanel.theme import stylesheet
 from attnpanel.trace import Trace
 from attnpanel.trace_choice import spans
+from attnpanel.whole_file import write_whole
 
 if TYPE_CHECKING:
     import os

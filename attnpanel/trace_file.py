@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import stat
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -29,6 +28,7 @@ from attnpanel.trace_header import (
     Outline,
     outline,
 )
+from attnpanel.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,25 +41,13 @@ _OTHER_FORMATS = ((b"PK", "a zip or npz file"), (b"\x80", "a pickle"), (b"\x93NU
 
 def save_trace(trace: Trace, path: str | os.PathLike[str], *, tokens: bool) -> None:
     """Write a trace as one file, all of it or none; see :meth:`attnpanel.Trace.save`."""
-    # A link keeps pointing where it did: its target is what gets replaced.
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".attnpanel-{secrets.token_hex(8)}.tmp")
-    with _one_error(target.name):
+    name = Path(os.path.realpath(path)).name
+    with _one_error(name):
         tensors, document = _packed(trace, tokens=tokens)
-    temporary.open("xb").close()
-    try:
-        # safetensors makes a file only its owner may read. The older file decides who may read
-        # the new one, and the umask (which open() above followed) where there is none.
-        mode = (target if target.exists() else temporary).stat().st_mode
+    with whole_file(path) as temporary:
         _write(tensors, {"trace": json.dumps(document, separators=(",", ":"))}, temporary)
-        temporary.chmod(stat.S_IMODE(mode))
-        with temporary.open("rb+") as file, _one_error(target.name):
+        with temporary.open("rb") as file, _one_error(name):
             _read_outline(file, temporary.stat().st_size)
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def load_trace(path: str | os.PathLike[str]) -> Trace:

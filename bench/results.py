@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 import types
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from pathlib import Path
-from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
+from attnpanel.whole_file import write_whole
 from bench.environment import Environment  # noqa: TC001 - get_type_hints looks it up
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 UI_SCHEMA: Final = "attnpanel.bench-ui/1"
 Samples = tuple[float, ...]
@@ -107,20 +117,8 @@ def write(run: Any, path: Path) -> None:
         Its folder is made where there is none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(run), file, indent=1, allow_nan=False)
-            file.write("\n")
-        # mkstemp's file is private; a result is as readable as any file its user makes.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
+    text = json.dumps(asdict(run), indent=1, allow_nan=False)
+    write_whole(path, [text, "\n"])
 
 
 def read(path: Path, kind: type[Run]) -> Run:

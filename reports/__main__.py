@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnpanel.offline import write_whole
+from attnpanel.whole_file import write_whole
 from reports.table import REPORTS
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 # Each row may import the rows above it, never its own neighbours or a row below. A part is a
 # module or a folder of attnpanel; inside a folder, files may import one another.
 LAYERS = (
-    ("rules", "errors"),
+    ("rules", "errors", "whole_file"),
     ("attention", "masks"),
     ("attention_call",),
     ("trace",),
@@ -49,7 +49,7 @@ REPORTS_MAY_IMPORT = {"bench.results", "bench.plots"}
 BENCH_MAY_IMPORT = {
     *("attention", "masks", "kernels", "report", "sources", "trace", "views"),
     # Its page looks and behaves as the explorer's does, and is written as the explorer's report is.
-    *("theme", "browser", "offline", "navigation"),
+    *("theme", "browser", "offline", "navigation", "whole_file"),
 }
 # Stricter than the rows: an oracle shared with what it judges is no oracle.
 NEVER = {"kernels": {"attnpanel.attention"}, "state": {"panel", "holoviews", "bokeh"}}

@@ -111,7 +111,7 @@ def test_a_file_without_scripts_has_words_for_its_reader(text):
 FILLS_UP = """
 import resource, sys
 from pathlib import Path
-from attnpanel.offline import write_whole
+from attnpanel.whole_file import write_whole
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
     write_whole(Path(sys.argv[1]), ["x" * 60_000] * 3)

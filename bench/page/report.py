@@ -8,7 +8,8 @@ import panel as pn
 from bokeh.document import Document
 from panel.io.state import set_curdoc
 
-from attnpanel.offline import offline_page, write_whole
+from attnpanel.offline import offline_page
+from attnpanel.whole_file import write_whole
 from bench.page.error_card import recorded_error_card
 from bench.page.layout import BenchLayout
 from bench.page.run_cards import run_cards, words
