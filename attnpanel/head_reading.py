@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from attnpanel.browser import HeadMaps
+from attnpanel.page_work import PageWork
 from attnpanel.views.head_maps import head_maps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from attnpanel.state import ExplorerState
+    from attnpanel.trace import Trace
+
+    # Sets a trace's head_importance, and tells a fraction and what happens now.
+    Measure = Callable[[Trace, Callable[[float, str], None]], None]
 
 _SERIAL = count(1)
 
@@ -37,12 +44,21 @@ class HeadReading:
             css_classes=["attn-head-maps"],
         )
         self.component.on_msg(self._on_message)
+        self._work, self._stopping = PageWork("attnpanel-importance"), threading.Event()
         self.forget()
 
     def forget(self) -> None:
         """Another trace is shown: its numbers are computed when somebody looks."""
         self._trace = self.state.trace
+        self.offer(None)
         self.component.numbers = {"trace": next(_SERIAL), "layers": [], "maps": [], "values": {}}
+
+    def offer(self, measure: Measure | None) -> None:
+        """Let the reader measure the importance of the shown trace's heads, or not."""
+        self._measure = measure
+        self._stop()
+        heads = {call.layer: call.heads for call in self._trace.calls}
+        self.component.runs = sum(heads.values()) if measure else 0
 
     def follow(self) -> None:
         """Tell the card what is on screen, where Python draws."""
@@ -55,24 +71,65 @@ class HeadReading:
         self._take(self.component.numbers["trace"], head_maps(self._trace))
 
     def _on_message(self, event: Any) -> None:
-        """Compute the numbers of a sequence; anything unexpected in a message is ignored."""
+        """Compute what is asked for; anything unexpected in a message is ignored."""
         message = event.data
-        batch = message.get("maps") if isinstance(message, dict) else None
-        if type(batch) is not int or not 0 <= batch < max(c.batch for c in self._trace.calls):
+        if not isinstance(message, dict):
             return
-        trace, serial, document = self._trace, self.component.numbers["trace"], pn.state.curdoc
+        batch = message.get("maps")
+        if type(batch) is int and 0 <= batch < max(call.batch for call in self._trace.calls):
+            self._read([batch])
+        if message.get("measure") is True and self._measure and not self.component.measuring:
+            self._begin(self._measure)
+        if message.get("measure") is False:
+            self._stop()
+
+    def _read(self, batches: list[int]) -> None:
+        trace, serial = self._trace, self.component.numbers["trace"]
+        document = pn.state.curdoc
         if document is None or document.session_context is None:
-            self._take(serial, head_maps(trace, [batch]))
+            self._take(serial, head_maps(trace, batches))
             return
 
         def work() -> None:
-            made = head_maps(trace, [batch])
+            made = head_maps(trace, batches)
             document.add_next_tick_callback(lambda: self._take(serial, made))
 
         threading.Thread(target=work, name="attnpanel-head-maps", daemon=True).start()
 
+    def _begin(self, measure: Measure) -> None:
+        """Measure importance, say how far that is, and show it as one more map."""
+        trace, stop = self._trace, threading.Event()
+        self._stopping = stop
+        self.component.measuring = {"fraction": 0.0, "text": "Starting …"}
+
+        def work(tell: Callable[[str], None]) -> None:
+            def told(fraction: float, text: str) -> None:
+                if stop.is_set():
+                    raise ValueError("stopped")  # which nobody hears
+                tell(f"{fraction:.3f} {text}")
+
+            measure(trace, told)
+
+        self._work.start(work, done=self._measured, failed=self._failed, told=self._told)
+
+    def _told(self, said: str) -> None:
+        fraction, text = said.split(" ", 1)
+        self.component.measuring = {"fraction": float(fraction), "text": text}
+
+    def _failed(self, sentence: str) -> None:
+        self.component.measuring = {"text": f"Importance can't be measured. {sentence}"}
+
+    def _measured(self, _nothing: None) -> None:
+        self.offer(None)
+        self._read([int(batch) for batch in self.component.numbers["values"]])
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._work.abandon()
+        self.component.measuring = {}
+
     def _take(self, serial: int, made: dict[str, Any]) -> None:
         known = self.component.numbers
         if known["trace"] == serial:
-            values = known["values"] | made["values"]
-            self.component.numbers = made | {"trace": serial, "values": values}
+            kept = known["values"] if known["maps"] == made["maps"] else {}
+            self.component.numbers = made | {"trace": serial, "values": kept | made["values"]}

@@ -260,11 +260,12 @@ class Card {
     this.sized.observe(this.root);
     model.on("numbers", () => this.follow());
     model.on("place", () => this.place());
+    model.on(["runs", "measuring"], () => this.offer());
     model.on("remove", () => this.sized.disconnect());
   }
 
   build() {
-    this.orders = element("div", "attn-choices");
+    this.orders = element("div", "attn-map-orders");
     this.orders.setAttribute("role", "group");
     this.orders.setAttribute("aria-label", "Order of the heads");
     for (const [name, words] of ORDERS) {
@@ -276,8 +277,16 @@ class Card {
     }
     this.status = element("span");
     this.status.setAttribute("role", "status");
+    this.measure = element("button", "attn-plain-button");
+    this.measure.type = "button";
+    this.measure.addEventListener("click", () => this.model.send_msg({ measure: !this.busy }));
+    this.done = element("progress");
+    this.done.max = 1;
+    this.told = element("span", "attn-maps-told");
     const bar = element("div", "attn-maps-bar");
     bar.append(this.orders, this.status);
+    const measuring = element("div", "attn-maps-bar");
+    measuring.append(this.measure, this.done, this.told);
     this.about = element(
       "p",
       "attn-words muted",
@@ -285,8 +294,23 @@ class Card {
         "every map; tap it, or go there by the arrow keys and press Enter, to look through it.",
     );
     this.grid = element("div", "attn-maps");
-    this.root.append(bar, this.grid, this.about);
+    this.root.append(bar, this.grid, measuring, this.about);
     this.sort(this.order);
+    this.offer();
+  }
+
+  /** Offers to measure importance where a model is at hand, and says how far that is. */
+  offer() {
+    if (!this.grid) return;
+    const { runs, measuring } = this.model;
+    const { fraction, text = "" } = measuring;
+    this.busy = fraction !== undefined;
+    this.measure.parentElement.hidden = runs === 0 && text === "";
+    this.measure.hidden = runs === 0;
+    this.measure.textContent = this.busy ? "Stop" : `Measure importance: ${runs} runs without one head each`;
+    this.done.hidden = !this.busy;
+    this.done.value = fraction ?? 0;
+    this.told.textContent = text;
   }
 
   // -- what is shown -----------------------------------------------------------------------
