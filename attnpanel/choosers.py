@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
@@ -13,6 +13,9 @@ from attnpanel.browser import Upload
 from attnpanel.sources.toy import toy_trace
 from attnpanel.theme import stylesheet
 from attnpanel.trace import Trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
 # What the prompt opens on: a head in which “it” finds what it stands for.
@@ -37,6 +40,10 @@ class Settings:
         Longest prompt, in characters, checked before any tokeniser sees it.
     max_upload_bytes : int
         Largest trace file a visitor may upload, in bytes.
+    runs : path or None
+        The file that the lab's runs are kept in; None is the user's own.
+    max_trainings : int
+        How many runs of the lab may train at a time.
     """
 
     models: tuple[str, ...] = ("minilm",)
@@ -44,6 +51,8 @@ class Settings:
     max_tokens: int = 512
     max_characters: int = 20_000
     max_upload_bytes: int = 64_000_000
+    runs: Path | None = None
+    max_trainings: int = 2
 
 
 class ToyChooser:

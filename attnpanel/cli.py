@@ -88,6 +88,15 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME=FILE.py",
         help="a further Panel app, served and linked as /NAME; repeat for several",
     )
+    serve.add_argument(
+        "--runs",
+        type=Path,
+        metavar="FILE",
+        help="where the lab keeps its runs (default: ATTNPANEL_RUNS, or the user's data folder)",
+    )
+    serve.add_argument(
+        "--max-trainings", type=int, default=2, help="runs that may train at a time (default 2)"
+    )
     serve.set_defaults(run=_serve)
 
 
@@ -99,7 +108,7 @@ def _page(text: str) -> tuple[str, Path]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    for name in ("max_tokens", "max_upload_mb"):
+    for name in ("max_tokens", "max_upload_mb", "max_trainings"):
         if getattr(options, name) < 1:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} must be at least 1; got {getattr(options, name)}")
@@ -114,6 +123,8 @@ def _serve(options: argparse.Namespace) -> int:
         max_upload_bytes=options.max_upload_mb * 1_000_000,
         origins=tuple(options.allow_origin),
         pages=dict(options.pages),
+        runs=options.runs,
+        max_trainings=options.max_trainings,
     )
 
 

@@ -31,6 +31,8 @@ def serve(
     max_upload_bytes: int = 64_000_000,
     origins: tuple[str, ...] = (),
     pages: Mapping[str, Path] | None = None,
+    runs: Path | None = None,
+    max_trainings: int = 2,
 ) -> int:
     """Serve the dashboard until interrupted; the first line printed is its address.
 
@@ -48,6 +50,8 @@ def serve(
         Further ``HOST[:PORT]`` names that browsers may reach this server by.
     pages : mapping of str to path, optional
         Further Panel apps by the name they are served and linked under: ``{"bench": app.py}``.
+    runs, max_trainings
+        As in :class:`attnpanel.choosers.Settings`.
 
     Returns
     -------
@@ -73,6 +77,8 @@ def serve(
         traces=offered,
         max_tokens=max_tokens,
         max_upload_bytes=max_upload_bytes,
+        runs=runs,
+        max_trainings=max_trainings,
     )
     port = _free_port(address, port)
     name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound

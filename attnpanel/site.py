@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.compare_page import compare_page
 from attnpanel.exercises_page import exercises_page
+from attnpanel.lab.page import lab_page
 from attnpanel.page import page
 
 if TYPE_CHECKING:
@@ -37,5 +38,6 @@ class SitePage:
 PAGES: tuple[SitePage, ...] = (
     SitePage("", "Explorer", page),
     SitePage("compare", "Compare", compare_page),
+    SitePage("lab", "Lab", lab_page),
     SitePage("exercises", "Exercises", exercises_page),
 )

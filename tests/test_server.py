@@ -138,6 +138,7 @@ def test_every_page_of_the_package_is_served_and_linked_under_its_name(panel, pa
     [
         ("<b>", "app.py", "a page's name must be a word"),
         ("", "app.py", "a page's name must be a word"),
+        ("lab", "app.py", "a page's name must be one that attnpanel has not"),
         ("bench", "gone.py", "must be a Python file that exists"),
         ("bench", "app.html", "must be a Python file that exists"),
     ],

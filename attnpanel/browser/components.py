@@ -102,6 +102,7 @@ class Upload(Styled):
 
     accept = param.String(default=".safetensors", doc="What the file dialog offers.")
     prompt = param.String(default="Choose or drop a trace file", doc="What the place says.")
+    kind = param.String(default="trace", doc="What files are called when one is refused.")
     max_bytes = param.Integer(default=64_000_000, bounds=(1, None), doc="Largest file, in bytes.")
 
     _esm = HERE / "upload.js"

@@ -16,7 +16,7 @@ export function render({ model }) {
     words.textContent = file.name;
     if (file.size > model.max_bytes) {
       const [most, got] = [model.max_bytes, file.size].map((n) => (n / 1e6).toFixed(0));
-      model.send_msg({ refused: `a trace file may have at most ${most} MB; “${file.name}” has ${got} MB` });
+      model.send_msg({ refused: `a ${model.kind} file may have at most ${most} MB; “${file.name}” has ${got} MB` });
       return;
     }
     let offset = 0;

@@ -275,6 +275,17 @@ class RunStore:
                     for step, answers, frame in rows
                 ]
 
+    def answers(self, number: int, after: int = -1) -> list[tuple[int, list[list[float]]]]:
+        """Return step and weights on the answer of a run's pictures after a step, in order."""
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT step, answers FROM pictures WHERE run = ? AND step > ? "
+                "ORDER BY step LIMIT 200",
+                (number, after),
+            )
+            with _reading(number):
+                return [(int(step), _answers(answers)) for step, answers in rows]
+
     def trace(self, number: int, step: int) -> Trace:
         """Return the attention of a run's example at one step, for the explorer.
 
@@ -285,6 +296,10 @@ class RunStore:
         """
         from attnpanel.trace import Trace
 
+        return Trace.from_bytes(self.trace_bytes(number, step), f"run {number}, step {step}")
+
+    def trace_bytes(self, number: int, step: int) -> bytes:
+        """Return that trace as the content of a trace file."""
         with self._open() as database:
             row = database.execute(
                 "SELECT trace FROM pictures WHERE run = ? AND step = ? AND length(trace) <= ?",
@@ -292,7 +307,7 @@ class RunStore:
             ).fetchone()
         if row is None:
             raise RunStoreError(f"there is no attention of run {number} at step {step}")
-        return Trace.from_bytes(row[0], f"run {number}, step {step}")
+        return bytes(row[0])
 
     def rename(self, number: int, name: str) -> None:
         """Give a run another name."""

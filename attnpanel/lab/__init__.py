@@ -1,0 +1,1 @@
+"""The page /lab: train tiny transformers, compare their curves, watch a head form."""

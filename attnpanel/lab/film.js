@@ -1,0 +1,291 @@
+// The attention of one example through training: a step slider, all heads as tiles, one head large, and
+// for each head a row of how much weight it puts where the answer stands: the moment it forms is seen there.
+
+const FORMED = 0.5;
+const SVG = "http://www.w3.org/2000/svg";
+
+const make = (tag, css, text) => {
+  const element = document.createElement(tag);
+  if (css) element.className = css;
+  if (text !== undefined) element.textContent = text;
+  if (tag === "button") element.type = "button";
+  return element;
+};
+
+function bytes(text) {
+  return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+}
+
+// The first kept step from which on one head always has half of its weight on the answer, and that head.
+export function formed(frames, heads) {
+  const last = frames[frames.length - 1];
+  let found = null;
+  (last?.answers ?? []).forEach((row, layer) =>
+    row.forEach((_weight, head) => {
+      let first = frames.length;
+      while (first > 0 && frames[first - 1].answers[layer]?.[head] >= FORMED) first -= 1;
+      if (first < frames.length && (found === null || first < found.place)) found = { place: first, layer, head };
+    }),
+  );
+  return found;
+}
+
+export function render({ model }) {
+  const root = make("div", "lab-film");
+  const line = make("div", "lab-step-line");
+  const slider = make("input", "lab-step");
+  const play = make("button", "attn-plain-button", "Play");
+  const label = make("output", "lab-step-words");
+  const stripBox = make("div", "lab-strip");
+  const strip = make("canvas");
+  const mark = make("i");
+  const told = make("p", "attn-words lab-formed");
+  const pictures = make("div", "lab-pictures");
+  const tiles = make("div", "lab-tiles");
+  const large = make("div", "lab-large");
+  const cells = make("canvas");
+  const outlines = document.createElementNS(SVG, "svg");
+  const down = make("div", "lab-down");
+  const across = make("div", "lab-across");
+  const pair = make("p", "attn-sentence lab-pair");
+  const empty = make("p", "attn-words muted");
+  slider.type = "range";
+  slider.min = 0;
+  slider.setAttribute("aria-label", "Step of training");
+  cells.setAttribute("role", "img");
+  pair.setAttribute("aria-live", "polite");
+  stripBox.append(strip, mark);
+  line.append(play, slider, label);
+  large.append(down, cells, outlines, across);
+  const right = make("div", "lab-right");
+  const title = make("h3", "lab-head-title");
+  right.append(title, large, pair);
+  pictures.append(tiles, right);
+  root.append(empty, line, stripBox, told, pictures);
+
+  let frames = [];
+  let at = -1;
+  let newest = true; // whether the reader stays with what comes last
+  let picked = null; // [layer, head]; null is the head with most weight on the answer
+  let playing = null;
+  let buttons = [];
+  let context = {};
+
+  const shade = () => {
+    const dark = document.documentElement.classList.contains("attn-dark-page");
+    const palette = model.palettes[dark ? "dark" : "light"];
+    const table = new Uint32Array(256);
+    for (let value = 0; value < 256; value += 1) {
+      const hex = palette[Math.round(Math.sqrt(value / 255) * (palette.length - 1))];
+      const [r, g, b] = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
+      table[value] = (255 << 24) | (b << 16) | (g << 8) | r;
+    }
+    return table;
+  };
+  const paint = (canvas, width, height, value) => {
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
+    }
+    const image = new ImageData(width, height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let place = 0; place < pixels.length; place += 1) pixels[place] = context.table[value(place)];
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  };
+  const offset = (layer, head) => (layer * context.heads + head) * context.length ** 2;
+  const chosen = () => {
+    if (picked) return picked;
+    const rows = frames[frames.length - 1].answers;
+    let best = [0, 0];
+    rows.forEach((row, layer) => row.forEach((weight, head) => weight > rows[best[0]][best[1]] && (best = [layer, head])));
+    return best;
+  };
+  const percent = (part) => `${(100 * part).toFixed(0)} %`;
+  const word = (position) => `“${context.tokens[position]}” (${position})`;
+
+  const drawPair = (query, key) => {
+    const frame = frames[at];
+    const [layer, head] = chosen();
+    for (const one of outlines.querySelectorAll(".over")) one.remove();
+    if (query === undefined) {
+      const weight = frame.answers[layer]?.[head];
+      pair.textContent =
+        weight === undefined
+          ? `Layer ${layer}, head ${head} after ${frame.step} steps. Point at a cell to read it.`
+          : `After ${frame.step} steps layer ${layer}, head ${head} puts ${percent(weight)} of its weight where the answers stand (outlined).`;
+      return;
+    }
+    const value = frame.cells[offset(layer, head) + query * context.length + key] / 255;
+    const answer = context.wanted.has(query * context.length + key) ? ", where its answer stands" : "";
+    pair.textContent =
+      key > query
+        ? `${word(query)} may not see ${word(key)}, which comes after it.`
+        : `${word(query)} gives ${percent(value)} of its weight to ${word(key)}${answer}.`;
+    outline(key, query, "over");
+  };
+  const outline = (x, y, css) => {
+    const box = document.createElementNS(SVG, "rect");
+    for (const [name, value] of Object.entries({ x, y, width: 1, height: 1, class: css })) box.setAttribute(name, value);
+    outlines.append(box);
+  };
+
+  const draw = () => {
+    const none = frames.length === 0;
+    for (const part of [line, stripBox, told, pictures]) part.hidden = none;
+    empty.hidden = !none;
+    empty.textContent = model.about.empty ?? "";
+    if (none) return;
+    context.table = shade();
+    if (newest || at < 0) at = frames.length - 1;
+    at = Math.min(at, frames.length - 1);
+    const frame = frames[at];
+    slider.max = frames.length - 1;
+    slider.value = at;
+    slider.setAttribute("aria-valuetext", `step ${frame.step}`);
+    label.textContent = `step ${frame.step} of ${model.about.steps}`;
+    play.textContent = playing === null ? "Play" : "Pause";
+    const [layer, head] = chosen();
+    buttons.forEach((button, place) => {
+      const its = [Math.floor(place / context.heads), place % context.heads];
+      const start = offset(...its);
+      const weight = frame.answers[its[0]]?.[its[1]];
+      paint(button.canvas, context.length, context.length, (cell) => frame.cells[start + cell]);
+      button.words.textContent = weight === undefined ? `${its[0]}.${its[1]}` : `${its[0]}.${its[1]} · ${percent(weight)}`;
+      button.setAttribute("aria-pressed", String(its[0] === layer && its[1] === head));
+      button.setAttribute("aria-label", `Layer ${its[0]}, head ${its[1]}` + (weight === undefined ? "" : `: ${percent(weight)} on the answer`));
+    });
+    title.textContent = `Layer ${layer}, head ${head}`;
+    const start = offset(layer, head);
+    paint(cells, context.length, context.length, (cell) => frame.cells[start + cell]);
+    cells.setAttribute("aria-label", `Weights of layer ${layer}, head ${head}: a row is a query, a column a key`);
+    drawStrip();
+    drawPair();
+    for (const one of model.document._all_models.values())
+      if (one.name === "lab:step") one.setv({ location: frame.step, visible: true }, { sync: false });
+    if (model.step !== frame.step) model.step = frame.step;
+  };
+  const drawStrip = () => {
+    const rows = context.layers * context.heads;
+    const any = frames[0].answers.length > 0;
+    stripBox.hidden = !any;
+    told.hidden = !any;
+    if (!any) return;
+    const flat = frames.map((frame) => frame.answers.flat());
+    paint(strip, frames.length, rows, (place) => {
+      const weight = flat[place % frames.length][Math.floor(place / frames.length)];
+      return Math.round(255 * Math.min(Math.max(weight, 0), 1));
+    });
+    strip.style.height = `${Math.min(Math.max(rows * 6, 24), 96)}px`;
+    mark.style.left = `${(100 * (at + 0.5)) / frames.length}%`;
+    mark.style.width = `${100 / frames.length}%`;
+    const first = formed(frames);
+    told.replaceChildren();
+    if (first === null) told.textContent = "No head puts half of its weight on the answer yet. ";
+    else {
+      const go = make("button", "attn-link-button", `step ${frames[first.place].step}`);
+      go.addEventListener("click", () => {
+        picked = [first.layer, first.head];
+        choose(first.place);
+      });
+      told.append(`Layer ${first.layer}, head ${first.head} has formed: from `, go, " on it puts at least half of its weight on the answer. ");
+    }
+    told.append(make("small", "", "Above: that weight, a row for each head, a column for each kept step. Below: layer.head · that weight."));
+  };
+
+  const stop = () => {
+    clearInterval(playing);
+    playing = null;
+  };
+  const choose = (place) => {
+    at = place;
+    newest = place === frames.length - 1;
+    draw();
+  };
+  slider.addEventListener("input", () => {
+    stop();
+    choose(Number(slider.value));
+  });
+  play.addEventListener("click", () => {
+    if (playing !== null) stop();
+    else {
+      at = at >= frames.length - 1 ? 0 : at;
+      newest = false;
+      playing = setInterval(() => {
+        if (at >= frames.length - 1) stop();
+        choose(Math.min(at + 1, frames.length - 1));
+      }, 160);
+    }
+    draw();
+  });
+  const onStrip = (event) => {
+    if (event.type === "pointermove" && event.buttons === 0) return;
+    const box = strip.getBoundingClientRect();
+    const place = Math.floor(((event.clientX - box.left) / box.width) * frames.length);
+    stop();
+    choose(Math.min(Math.max(place, 0), frames.length - 1));
+  };
+  strip.addEventListener("pointerdown", onStrip);
+  strip.addEventListener("pointermove", onStrip);
+  cells.addEventListener("pointermove", (event) => {
+    const box = cells.getBoundingClientRect();
+    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    const inside = (part) => Math.min(Math.max(Math.floor(part * context.length), 0), context.length - 1);
+    drawPair(inside(y), inside(x));
+  });
+  cells.addEventListener("pointerleave", () => drawPair());
+
+  const labels = () => {
+    const many = context.length > 40;
+    for (const side of [down, across]) {
+      side.replaceChildren(...context.tokens.map((token) => make("span", "", token)));
+      side.classList.toggle("many", many);
+    }
+  };
+  const start = () => {
+    const about = model.about;
+    frames = [];
+    at = -1;
+    newest = true;
+    picked = null;
+    stop();
+    context = { tokens: about.tokens ?? [], length: about.tokens?.length ?? 0, layers: about.layers, heads: about.heads };
+    context.wanted = new Set((about.answers ?? []).map(([query, key]) => query * context.length + key));
+    outlines.replaceChildren();
+    outlines.setAttribute("viewBox", `0 0 ${context.length} ${context.length}`);
+    outlines.setAttribute("preserveAspectRatio", "none");
+    for (const [query, key] of about.answers ?? []) outline(key, query, "answer");
+    tiles.style.setProperty("--lab-heads", about.heads ?? 1);
+    buttons = [];
+    for (let place = 0; place < (about.layers ?? 0) * (about.heads ?? 0); place += 1) {
+      const button = make("button", "lab-tile");
+      button.canvas = make("canvas");
+      button.words = make("span");
+      button.append(button.canvas, button.words);
+      button.addEventListener("click", () => {
+        picked = [Math.floor(place / about.heads), place % about.heads];
+        draw();
+      });
+      buttons.push(button);
+    }
+    tiles.replaceChildren(...buttons);
+    labels();
+    for (const { step, answers, cells: packed } of model.recorded) frames.push({ step, answers, cells: bytes(packed) });
+    draw();
+    if (about.run !== undefined && model.recorded.length === 0) model.send_msg({ need: about.run });
+  };
+  const take = (data) => {
+    if (data.film !== model.about.run || (frames.length && data.step <= frames[frames.length - 1].step)) return;
+    frames.push({ step: data.step, answers: data.answers, cells: new Uint8Array(data.cells) });
+    if (data.more) return; // drawn when the last of these has come
+    draw();
+  };
+  model.on("msg:custom", take);
+  model.on("about", start);
+  document.addEventListener("attn:look", draw);
+  model.on("remove", () => {
+    stop();
+    document.removeEventListener("attn:look", draw);
+  });
+  start();
+  return root;
+}

@@ -1,0 +1,165 @@
+"""The card that starts a run: its settings, checked before anything is started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import panel as pn
+
+from attnpanel.browser import Upload, Words
+from attnpanel.lab.components import box, styles
+from attnpanel.training.settings import BOUNDS, LEARNING_RATES, TrainingSettings
+from attnpanel.training.tasks import TASKS, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIELDS: Final = {
+    "layers": "Layers",
+    "heads": "Heads a layer",
+    "d_model": "d_model",
+    "steps": "Steps",
+    "batch": "Batch",
+    "seed": "Seed",
+}
+MOST_BYTES: Final = 4_000_000
+OWN: Final = "Alice in Wonderland, its opening"
+
+
+class Form:
+    """The settings of the next run.
+
+    Parameters
+    ----------
+    start : function of TrainingSettings and a text or None
+        Called when the reader starts a run; a ValueError or OSError is shown here.
+    """
+
+    def __init__(self, start: Callable[[TrainingSettings, str | None], None]) -> None:
+        self._start = start
+        self._text: str | None = None
+        first = TrainingSettings()
+        self.task = pn.widgets.Select(
+            label="Task",
+            options={task.title: task.name for task in TASKS},
+            value=first.task,
+            sizing_mode="stretch_width",
+            margin=0,
+            stylesheets=styles(),
+            css_classes=["lab-field", "lab-task"],
+        )
+        self._teaches = Words(tone="muted", margin=0, sizing_mode="stretch_width")
+        self._upload = Upload(
+            accept=".txt,.md,text/plain",
+            prompt="Choose or drop a text of your own",
+            kind="text",
+            max_bytes=MOST_BYTES,
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        self._upload.on_msg(self._on_file)
+        self._chosen = Words(tone="muted", text=f"Text: {OWN}", margin=0)
+        self._text_part = box(self._upload, self._chosen, css="lab-text", visible=False)
+        self.numbers = {name: _number(name, label, first) for name, label in FIELDS.items()}
+        self.rate = pn.widgets.FloatInput(
+            label="Learning rate",
+            value=first.learning_rate,
+            start=LEARNING_RATES[0],
+            end=LEARNING_RATES[1],
+            step=1e-4,
+            format="0.[000000]",
+            margin=0,
+            stylesheets=styles(),
+            css_classes=["lab-field", "lab-learning_rate"],
+        )
+        self.attends = pn.widgets.Checkbox(
+            label="with attention (without: the baseline)",
+            value=True,
+            margin=0,
+            stylesheets=styles(),
+            css_classes=["lab-attends"],
+        )
+        self.button = pn.widgets.Button(
+            label="Start",
+            margin=0,
+            stylesheets=styles(),
+            css_classes=["attn-button", "attn-primary", "lab-start"],
+        )
+        self.problem = Words(tone="error", visible=False, margin=0, css_classes=["lab-problem"])
+        self.button.on_click(lambda _event: self.start())
+        self.task.param.watch(lambda _event: self._tell_task(), "value")
+        self._tell_task()
+        self.view = box(
+            Words(text="A run", aside="a tiny decoder-only transformer", heading=True, margin=0),
+            self.task,
+            self._teaches,
+            self._text_part,
+            box(*self.numbers.values(), self.rate, css="lab-fields"),
+            self.attends,
+            box(self.button, css="lab-row"),
+            self.problem,
+            css="attn-card lab-form",
+        )
+
+    def start(self) -> None:
+        """Start a run of what the form says, or say what is wrong with it."""
+        self.problem.visible = False
+        values = {name: widget.value for name, widget in self.numbers.items()}
+        missing = [FIELDS[name] for name, value in values.items() if value is None]
+        if self.rate.value is None:
+            missing.append("Learning rate")
+        if missing:
+            self.say(f"{', '.join(missing)}: a number is missing.")
+            return
+        try:
+            settings = TrainingSettings(
+                task=self.task.value,
+                learning_rate=self.rate.value,
+                attends=bool(self.attends.value),
+                **values,
+            )
+            self._start(settings, self._text if settings.task == "text" else None)
+        except (ValueError, OSError) as error:
+            self.say(f"Not started: {error}.")
+
+    def say(self, text: str) -> None:
+        """Show what is wrong, below the button."""
+        self.problem.param.update(text=text, visible=True)
+
+    def _tell_task(self) -> None:
+        task = next(one for one in TASKS if one.name == self.task.value)
+        self._teaches.text = task.teaches
+        self._text_part.visible = task.name == "text"
+
+    def _on_file(self, event: Any) -> None:
+        """Take a text file; one that can't be learned is refused, and the one before stays."""
+        message = event.data
+        if not isinstance(message, dict):
+            return
+        self.problem.visible = False
+        if "refused" in message:
+            self.say(f"{str(message['refused'])[:300]}.")
+            return
+        chunk, name = message.get("chunk"), str(message.get("name", "the file"))[:80]
+        if not isinstance(chunk, bytes) or len(chunk) != message.get("size"):
+            self.say("The upload was interrupted. Choose the file again.")
+            return
+        try:
+            self._text = read_text(chunk)
+        except ValueError as error:
+            self.say(f"{name} can't be learned: {error}.")
+        else:
+            self._chosen.text = f"Text: {name}, {len(self._text):,} characters"
+
+
+def _number(name: str, label: str, first: TrainingSettings) -> Any:
+    least, most = BOUNDS[name]
+    return pn.widgets.IntInput(
+        label=label,
+        value=getattr(first, name),
+        start=least,
+        end=most,
+        margin=0,
+        stylesheets=styles(),
+        css_classes=["lab-field", f"lab-{name}"],
+    )

@@ -1,0 +1,229 @@
+import sqlite3
+from types import SimpleNamespace
+
+import pytest
+
+from attnpanel.choosers import Settings
+from attnpanel.lab.page import LabPage, lab_page
+from attnpanel.lab.shown import film_about, run_words
+from attnpanel.training.settings import TrainingSettings
+
+
+def press(page, what, run, **more):
+    page._on_list(SimpleNamespace(data={"do": what, "run": run, **more}))
+
+
+def row(page, run):
+    return next(one for one in page.list.runs if one["id"] == run)
+
+
+def lines(page, chart, part="lines"):
+    return page.pictures[chart]._sources[part].data
+
+
+@pytest.fixture
+def handed(page, monkeypatch):
+    """What the page was handed of pictures: (run, step, whether more follow)."""
+    got = []
+    monkeypatch.setattr(
+        page.film, "hand", lambda run, picture, *, more: got.append((run, picture.step, more))
+    )
+    return got
+
+
+def test_a_page_without_runs_says_nothing_and_draws_nothing(page):
+    assert page.list.runs == []
+    assert page.film.about == {}
+    assert not page.notice.visible
+
+
+def test_the_curves_of_the_newest_runs_are_drawn_each_in_its_colour(trainings, add):
+    numbers = [add(name, attends=name != "base") for name in ("old", "base", "new", "newest")]
+
+    page = LabPage(trainings)
+
+    assert [row(page, number)["shown"] for number in numbers] == [False, True, True, True]
+    shown = lines(page, "loss")
+    assert shown["xs"] == [[0, 3], [0, 3]]
+    assert shown["ys"] == [[1, 4], [1, 4]]
+    assert len({*shown["color"], *lines(page, "loss", "dashed")["color"]}) == 3
+    assert shown["width"][1] > shown["width"][0]  # the one that is followed
+    # The best head's weight on the answer; the baseline has none.
+    assert lines(page, "answer")["ys"] == [[0.25, 0.25], [0.25, 0.25]]
+    assert lines(page, "answer", "dashed")["ys"] == []
+    assert lines(page, "loss", "points")["told"][1] == "step 3: 4.000"
+    assert page.pictures["loss"].figure.x_range.end == 30
+
+
+def test_what_a_training_writes_is_drawn_at_the_next_look(page, add, handed):
+    number = add("one", steps=(0,))
+    page.refresh()
+    page._on_film(SimpleNamespace(data={"need": number}))
+
+    add.more(number, (6, 15), accuracy=0.75)
+    page.refresh()
+
+    assert lines(page, "accuracy")["ys"] == [[0.25, 0.75, 0.75]]
+    assert lines(page, "answer")["ys"] == [[0.25, 0.25, 0.5]]
+    assert row(page, number)["progress"] == 0.5
+    assert row(page, number)["words"] == (
+        "#1 · training · step 15 of 30 · accuracy 0.75 · 2 s · about 2 s left"
+    )
+    assert handed == [(number, 0, False), (number, 6, True), (number, 15, False)]
+
+
+def test_no_pictures_are_handed_before_the_page_asks(page, add, handed):
+    add("one")
+    page.refresh()
+    page.refresh()
+
+    assert handed == []
+
+
+def test_another_run_is_followed_and_its_film_begins_anew(page, add, handed):
+    first, second = add("first"), add("second")
+    page.refresh()
+    page._on_film(SimpleNamespace(data={"need": second}))
+    handed.clear()
+
+    press(page, "follow", first)
+    page.refresh()
+    assert page.film.about["run"] == first
+    assert handed == []
+    page._on_film(SimpleNamespace(data={"need": first}))
+
+    assert handed == [(first, 0, True), (first, 3, False)]
+    assert row(page, first)["followed"]
+    assert not row(page, second)["followed"]
+
+
+def test_a_run_is_hidden_paused_renamed_and_deleted(page, store, add):
+    number = add("one")
+    page.refresh()
+    assert row(page, number)["can"] == ["pause", "stop", "rename"]
+
+    press(page, "show", number, on=False)
+    assert lines(page, "loss")["xs"] == []
+    press(page, "show", number, on=True)
+    assert lines(page, "loss")["xs"] == [[0, 3]]
+    press(page, "pause", number)
+    assert store.run(number).wanted == "pause"
+    assert "pausing" in row(page, number)["words"]
+    press(page, "rename", number, name="other")
+    assert row(page, number)["name"] == "other"
+    assert lines(page, "loss", "points")["name"] == ["other", "other"]
+    store.end(number, "stopped")
+    page.refresh()
+    assert row(page, number)["can"] == ["rename", "delete"]
+    press(page, "delete", number)
+    assert page.list.runs == []
+    assert page.film.about == {}
+    assert lines(page, "loss")["xs"] == []
+
+
+def test_a_run_that_another_tab_deletes_disappears(trainings, add, store):
+    kept, gone = add("kept"), add("gone")
+    one, other = LabPage(trainings), LabPage(trainings)
+
+    press(one, "delete", gone)
+    press(other, "pause", gone)
+    other.refresh()
+
+    assert [run["id"] for run in other.list.runs] == [kept]
+    assert other.film.about["run"] == kept
+    assert not other.notice.visible
+
+
+def test_at_most_as_many_curves_as_there_are_colours(page, add):
+    numbers = [add(f"run {index}") for index in range(10)]
+    page.refresh()
+    for number in numbers:
+        press(page, "show", number, on=True)
+
+    assert [row(page, number)["shown"] for number in numbers] == [False] * 2 + [True] * 8
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        "stop",
+        {},
+        {"do": "stop"},
+        {"do": "stop", "run": "1"},
+        {"do": "stop", "run": True},
+        {"do": "stop", "run": 99},
+        {"do": "fly", "run": 1},
+        {"do": ["stop"], "run": 1},
+        {"do": "rename", "run": 1, "name": "x" * 500},
+        {"need": 99},
+    ],
+)
+def test_whatever_a_page_sends_the_runs_stay(page, store, add, data):
+    add("one")
+    page.refresh()
+
+    page._on_list(SimpleNamespace(data=data))
+    page._on_film(SimpleNamespace(data=data))
+
+    assert [(run.name, run.wanted) for run in store.runs()] == [("one", "train")]
+
+
+def test_a_started_run_is_followed(page, trainings):
+    page.form.start()
+
+    assert trainings.started == [(TrainingSettings(), None)]
+    assert row(page, 1)["followed"]
+    assert page.film.about["steps"] == 600
+    assert not page.form.problem.visible
+
+
+def test_a_store_that_breaks_is_said_until_it_works_again(page, store, add):
+    number = add("one")
+    page.refresh()
+
+    def write(state):
+        with sqlite3.connect(store.path) as database:
+            database.execute("UPDATE runs SET state = ?", (state,))
+        database.close()
+
+    write("<script>")
+    page.refresh()
+    assert page.notice.visible
+    assert page.notice.text.startswith(f"Run {number} is damaged")
+
+    write("done")
+    page.refresh()
+    assert not page.notice.visible
+
+
+def test_a_file_that_holds_no_runs_is_a_page_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("panel.state.cache", {})
+    path = tmp_path / "notes.txt"
+    path.write_text("no runs at all " * 100)
+
+    view = lab_page(Settings(runs=path))
+
+    said = [one.text for one in view.select() if hasattr(one, "text")]
+    assert any("is no file of runs" in text for text in said)
+
+
+def test_the_film_knows_the_example_and_where_its_answers_stand(store, add):
+    about = film_about(store.run(add("one")), None)
+
+    tokens = about["tokens"]
+    assert len(tokens) == 32
+    for query, key in about["answers"][:5]:
+        # What follows the symbol now is what stood at the answer's place, one after it before.
+        assert tokens[key - 1] == tokens[query] or key == 0
+    assert "baseline" in film_about(store.run(add("base", attends=False)), None)["empty"]
+
+
+def test_why_a_run_failed_is_part_of_its_words(store, add):
+    number = add("one")
+    store.end(number, "failed", "the loss is no number any more")
+
+    words = run_words(store.run(number), None)
+
+    assert words.startswith("#1 · failed · step 3 of 30")
+    assert words.endswith(". the loss is no number any more")
