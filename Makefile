@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test bench bench-ui bench-report report pictures check format clean
+.PHONY: help install serve test bench bench-ui bench-report report notebooks docs check format clean
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -57,9 +57,16 @@ bench-report: install ## Measure the offline report and its peers; writes bench/
 report: install ## Build the ready-made reports into dist/reports (ARGS= names some of them)
 	@$(BIN)/python -m reports -o dist/reports $(ARGS)
 
-pictures: install ## Take the README's screenshots anew into docs/pictures
+notebooks: install ## Open the example notebooks in JupyterLab (ARGS=)
+	@$(BIN)/python -m jupyterlab docs/examples $(ARGS)
+
+# The pictures, what the notebooks print, and the page of every public name: all of it is in git.
+docs: install ## Make the documents' pictures, outputs and names anew; pages of the notebooks go to dist/docs (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
-	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_pictures.py
+	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_pictures.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python docs/write_api.py
+	@PYTHONPATH=. $(BIN)/python docs/run_notebooks.py
+	@$(BIN)/python -m nbconvert --to html --execute --output-dir dist/docs docs/examples/*.ipynb
 
 check: install ## Lint, formatting and types; changes nothing
 	@$(BIN)/ruff check

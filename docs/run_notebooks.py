@@ -44,7 +44,8 @@ def outputs_of(notebook: dict[str, Any]) -> list[list[dict[str, Any]]]:
     -------
     list of list of dict
         For each code cell its outputs, as Jupyter's format has them: what was printed, then the
-        value of the last line where that is text.
+        value of the last line where that is text. Of a cell with the tag ``optional``, which says
+        something else where a package is missing, none.
 
     Raises
     ------
@@ -53,7 +54,9 @@ def outputs_of(notebook: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """
     names: dict[str, Any] = {"__name__": "__main__"}
     with empty_folder():
-        return [_run("".join(cell["source"]), names) for cell in code_cells(notebook)]
+        made = [_run("".join(cell["source"]), names) for cell in code_cells(notebook)]
+    tags = [cell["metadata"].get("tags", []) for cell in code_cells(notebook)]
+    return [[] if "optional" in its else given for its, given in zip(tags, made, strict=True)]
 
 
 @contextmanager

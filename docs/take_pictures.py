@@ -1,57 +1,284 @@
-"""Take the pictures of the README: the served page on MiniLM's sentence, light, dark and narrow.
+"""Take the pictures of the documents, each of the real page, light and dark.
 
-Run by `make pictures`; needs the models extra and a browser, both of which `make test` brings.
+``make docs`` runs it; ``python docs/take_pictures.py NAME …`` takes some of them. A picture is a
+row in `PICTURES`. Needs the models extra and a browser, both of which `make test` brings.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image, ImageDraw, ImageFont
+from playwright.sync_api import Browser, Page, sync_playwright
 
+import attnpanel as ap
 from bench.browser import ARGUMENTS, find_browser
+from docs.jupyterlab import jupyterlab, run_all
 
-PICTURES = Path(__file__).parent / "pictures"
-LOOKS = (
-    ("light", 1440, 900),
-    ("dark", 1440, 900),
-    ("light", 390, 844),
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FOLDER = Path(__file__).parent / "pictures"
+LOOKS = ("light", "dark")
+PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
+TROPHY = "of what “it” becomes is taken from “trophy”"
+PAUSE_MS = 1500  # what follows when nothing else moves, such as all heads, is drawn by then
+STEP_MS = 1800  # how long a step of the animation is shown
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def nothing(_page: Page) -> None:
+    """Take the page as it opens."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, taken in each look.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, before ``-light.png`` and ``-dark.png``.
+    address : str
+        Behind the server's; or the name of a file that `made_files` makes.
+    ready : str
+        A text that is on the page once it is drawn.
+    act : function of a page
+        What a reader does before it is taken.
+    width, height : int
+        Of the window, in pixels; the height of None takes the whole page.
+    """
+
+    name: str
+    address: str
+    ready: str
+    act: Callable[[Page], None] = nothing
+    width: int = 1440
+    height: int | None = 900
+
+
+def write_note(page: Page) -> None:
+    """Write a note on the pair that is shown."""
+    page.get_by_placeholder("What do you see?").fill("The pronoun finds its noun.")
+    page.get_by_role("button", name="Add note").click()
+    page.get_by_text("Your note on").scroll_into_view_if_needed()
+
+
+def read_heads(page: Page) -> None:
+    """Open the card of all heads' numbers."""
+    page.locator(".attn-maps-card summary").click()
+    page.locator(".attn-map canvas").first.wait_for()
+    page.locator(".attn-map canvas").last.scroll_into_view_if_needed()
+
+
+PICTURES = (
+    Picture("explorer", "?source=prompt", TROPHY),
+    Picture("explorer-narrow", "?source=prompt", TROPHY, width=390, height=None),
+    Picture("toy", "?source=toy&head=2&token=5&mask=causal&temperature=0.1", "of what “t5”"),
+    Picture("notes", "?source=prompt", TROPHY, act=write_note),
+    Picture("captured", "?source=file&layer=1&head=3&token=12", "of what “log” becomes"),
+    Picture("bench", "bench", "Agreement"),
+    Picture("report", "report.html", TROPHY, height=1270),
+    Picture("heads", "?source=prompt&layer=3&head=1", TROPHY, act=read_heads),
+    Picture("exercise", "exercises?exercise=half", "Half for itself"),
+    Picture("compare", "compare?ready=he-she", "Where “he/she” looks", height=None),
+)
+# The animation: what the reader does, and the words below the picture.
+STEPS: tuple[tuple[str, Callable[[Page], object]], ...] = (
+    ("“it” looks at “trophy” and “suitcase”", nothing),
+    ("a lower temperature: the largest score wins", lambda page: temperature(page, -12)),
+    ("a higher one: all look alike", lambda page: temperature(page, 24)),
+    ("as the model has it", lambda page: temperature(page, -12)),
+    ("arrow down: another token", lambda page: press(page, "ArrowDown", 2)),
+    ("arrow right: another head", lambda page: press(page, "ArrowRight", 4)),
+    ("key m: a causal mask: no looking ahead", lambda page: press(page, "m", 3)),
 )
 
 
-def main() -> None:
-    """Serve the page, take the pictures, stop."""
-    command = [sys.executable, "-m", "attnpanel", "serve", "--port", "0"]
+def main(names: list[str]) -> None:
+    """Serve the pages, take the pictures that are named, or all; stop."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder)
+        make_files(made)
+        with served(made / "llama.safetensors") as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=os.environ.get("ATTNPANEL_CHROMIUM") or find_browser(),
+                args=list(ARGUMENTS),
+            )
+            for look in LOOKS:
+                for picture in PICTURES:
+                    if not names or picture.name in names:
+                        with opened(browser, picture, look, address, made) as page:
+                            save(page, picture, look)
+                if not names or "notebook" in names:
+                    save_notebook(browser, look)
+                if not names or "steps" in names:
+                    with opened(browser, PICTURES[0], look, address, made) as page:
+                        save_steps(page, look)
+            browser.close()
+
+
+def make_files(folder: Path) -> None:
+    """Make what some of the pictures show: a captured model's trace and a report."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    words = "the cat sat on the mat and the dog sat on the log".split()  # noqa: SIM905 - the notebook's
+    config = LlamaConfig(
+        vocab_size=100,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    model = LlamaForCausalLM(config).eval()
+    ids = torch.tensor([[sorted(set(words)).index(word) for word in words]])
+    with torch.inference_mode(), ap.capture(model, tokens=words) as trace:
+        model(input_ids=ids)
+    trace.save(folder / "llama.safetensors")
+    prompt = ap.trace_prompt(PROMPT)
+    notes = "**Layer 3, head 1**: “it” looks at “trophy”, then at “suitcase”."
+    choices = {"layer": 3, "head": 1, "query_index": prompt.query_tokens[0].index("it")}
+    title = "What a pronoun looks at"
+    ap.save_report(prompt, folder / "report.html", title=title, notes=notes, **choices)
+
+
+@contextmanager
+def served(trace: Path) -> Iterator[str]:
+    """Serve the dashboard with a trace, and the bench beside it; give its address."""
+    bench = f"bench={ROOT / 'bench' / 'app.py'}"
+    command = [sys.executable, "-m", "attnpanel", "serve", str(trace), "--port", "0"]
+    command += ["--page", bench]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own server
         try:
             assert server.stdout is not None  # noqa: S101 - asked for above
-            address = server.stdout.readline().split()[-1]
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(
-                    executable_path=os.environ.get("ATTNPANEL_CHROMIUM") or find_browser(),
-                    args=list(ARGUMENTS),
-                )
-                for look, width, height in LOOKS:
-                    take(browser, address, look, width, height)
-                browser.close()
+            yield server.stdout.readline().split()[-1]
         finally:
-            server.kill()
+            server.kill()  # it would wait to tell a closed pipe that it ends
 
 
-def take(browser: Browser, address: str, look: str, width: int, height: int) -> None:
-    """Save one picture once MiniLM's numbers are on the page."""
-    context = browser.new_context(viewport={"width": width, "height": height})
+@contextmanager
+def opened(
+    browser: Browser, picture: Picture, look: str, address: str, made: Path
+) -> Iterator[Page]:
+    """Open a picture's page in a look, as a reader would have it."""
+    size = {"width": picture.width, "height": picture.height or 844}
+    context = browser.new_context(viewport=size, color_scheme=look)
     page = context.new_page()
-    page.goto(f"{address}?source=prompt&theme={look}")
-    page.get_by_text("of what “it” becomes is taken from “trophy”").wait_for(timeout=120_000)
-    page.wait_for_timeout(1500)  # the overview follows when nothing else moves
-    name = f"explorer-{look}" if width > 900 else f"explorer-{look}-narrow"
-    page.screenshot(path=PICTURES / f"{name}.png", full_page=width < 900)
+    file = made / picture.address
+    if file.suffix == ".html":
+        page.goto(file.as_uri())
+    else:
+        page.goto(f"{address.rstrip('/')}/{picture.address}")
+    page.get_by_text(picture.ready).first.wait_for(timeout=120_000)
+    page.wait_for_timeout(PAUSE_MS)
+    yield page
     context.close()
 
 
+def save(page: Page, picture: Picture, look: str) -> None:
+    """Write one picture; 256 colours, which nobody sees, take a quarter of the bytes."""
+    picture.act(page)
+    page.wait_for_timeout(PAUSE_MS)
+    path = FOLDER / f"{picture.name}-{look}.png"
+    page.screenshot(path=path, full_page=picture.height is None)
+    with Image.open(path) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def save_notebook(browser: Browser, look: str) -> None:
+    """Write the picture of a cell in JupyterLab."""
+    trace = "ap.toy_trace(T=8, d_model=8, heads=4, seed=7)"
+    choices = 'head=2, query_index=5, mask="causal", temperature=0.1'
+    source = f"import attnpanel as ap\n\nap.Explorer({trace}, {choices}, dark={look == 'dark'})"
+    cell = {
+        "cell_type": "code",
+        "execution_count": None,
+        "id": "explorer",
+        "metadata": {},
+        "outputs": [],
+        "source": source,
+    }
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    content = {
+        "cells": [cell],
+        "metadata": {"kernelspec": kernel},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    picture = Picture("notebook", "", "")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "explorer.ipynb").write_text(json.dumps(content))
+        with jupyterlab(Path(folder), dark=look == "dark") as address:
+            context = browser.new_context(
+                viewport={"width": 1440, "height": 900}, color_scheme=look
+            )
+            page = context.new_page()
+            run_all(page, address, "explorer.ipynb")
+            page.get_by_text("of what “t5”").first.wait_for(timeout=120_000)
+            save(page, picture, look)
+            context.close()
+
+
+def save_steps(page: Page, look: str) -> None:
+    """Write the animation: the real page, step by step, and what the reader does below it."""
+    page.set_viewport_size({"width": 1440, "height": 900})
+    frames = []
+    for words, act in STEPS:
+        act(page)
+        page.wait_for_timeout(PAUSE_MS)
+        page.screenshot(path=FOLDER / "step.png")
+        with Image.open(FOLDER / "step.png") as image:
+            frames.append(captioned(image.convert("RGB"), words, look))
+    (FOLDER / "step.png").unlink()
+    # One palette for all frames: what does not change is then stored once.
+    palette = frames[0].quantize(128)
+    first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    first.save(
+        FOLDER / f"steps-{look}.gif",
+        save_all=True,
+        append_images=rest,
+        duration=STEP_MS,
+        loop=0,
+        optimize=True,
+    )
+
+
+def captioned(image: Image.Image, words: str, look: str) -> Image.Image:
+    """Return a picture at two thirds of its size with words on a strip below it."""
+    width, height = 960, round(image.height * 960 / image.width)
+    ground, ink = ("#ffffff", "#1b2130") if look == "light" else ("#181c25", "#e7eaf1")
+    frame = Image.new("RGB", (width, height + 44), ground)
+    frame.paste(image.resize((width, height), Image.Resampling.LANCZOS))
+    font = ImageFont.load_default(22)
+    ImageDraw.Draw(frame).text((width / 2, height + 22), words, ink, font, anchor="mm")
+    return frame
+
+
+def press(page: Page, key: str, times: int) -> None:
+    """Press a key of the explorer."""
+    for _ in range(times):
+        page.keyboard.press(key)
+
+
+def temperature(page: Page, steps: int) -> None:
+    """Move the slider of the temperature by some steps."""
+    slider = page.get_by_role("slider", name="Temperature")
+    slider.focus()
+    press(page, "ArrowLeft" if steps < 0 else "ArrowRight", abs(steps))
+    slider.blur()
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.ipynb")])
+# Of Markdown, and of the pictures that have a light and a dark file.
+LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 
 
 def headings(page: Path) -> set[str]:
@@ -19,10 +22,20 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def links(page: Path) -> list[str]:
+    """Where a page, or the words of a notebook, lead to."""
+    text = page.read_text()
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        text = "\n".join("".join(one["source"]) for one in cells if one["cell_type"] == "markdown")
+    shown = CODE.sub("", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+    return [link or picture for link, picture in LINK.findall(shown)]
+
+
 def broken_links(page: Path) -> list[str]:
     """Links of a page to files and headings that are not there."""
     broken = []
-    for link in LINK.findall(re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)):
+    for link in links(page):
         if re.match(r"\w+:", link):
             continue
         file, _, anchor = link.partition("#")
@@ -42,6 +55,27 @@ def test_a_broken_link_is_found(tmp_path):
     page.write_text("# A title\n[a](missing.md) [b](#a-title) [c](#other) [d](https://x.org/y)")
 
     assert broken_links(page) == ["missing.md", "#other"]
+
+
+def test_a_missing_picture_is_found_and_code_is_no_link(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text('`a[0](x)`\n<source srcset="dark.png"><img alt="" src="page.md">')
+    notebook = tmp_path / "page.ipynb"
+    cell = {"cell_type": "markdown", "source": ["![a](light.png)\n", "[b](page.md)"]}
+    notebook.write_text(json.dumps({"cells": [cell]}))
+
+    assert broken_links(page) == ["dark.png"]
+    assert broken_links(notebook) == ["light.png"]
+
+
+def test_every_picture_is_shown_in_a_document_and_has_a_light_and_a_dark_file():
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
+    pictures = set((ROOT / "docs" / "pictures").iterdir())
+
+    assert pictures - shown == set()
+    names = [re.fullmatch(r"(.*)-(light|dark)(\.\w+)", picture.name) for picture in pictures]
+    assert all(names)
+    assert len({(name[1], name[3]) for name in names if name}) * 2 == len(pictures)
 
 
 def test_make_help_lists_every_target():

@@ -40,11 +40,12 @@ def test_a_kept_notebook_holds_text_and_nothing_of_one_machine(path):
 
 def test_a_notebook_whose_numbers_changed_is_found():
     def code(*source):
-        return {"cell_type": "code", "source": list(source), "outputs": []}
+        return {"cell_type": "code", "source": list(source), "outputs": [], "metadata": {}}
 
-    notebook = {"cells": [code("x = 2\n", "print(x)\n", "x + 1"), code("x;")]}
+    notebook = {"cells": [code("x = 2\n", "print(x)\n", "x + 1"), code("x;"), code("x")]}
+    notebook["cells"][2]["metadata"]["tags"] = ["optional"]
 
     printed, value = outputs_of(notebook)[0]
     assert printed["text"] == ["2\n"]
     assert value["data"] == {"text/plain": ["3"]}
-    assert outputs_of(notebook)[1] == []
+    assert outputs_of(notebook)[1:] == [[], []]

@@ -12,6 +12,10 @@ const STEPS = {
 const NEXT = { m: "mask", f: "skip_first" };
 const JUMPS = { Home: ["query_index", "first"], End: ["query_index", "last"] };
 
+const RESTING =
+  "The pictures are as they were when the notebook ran: no Python is behind this page, so its controls are at rest. " +
+  "Run the notebook to use them; attnpanel.save_report() makes a page whose controls live.";
+
 function typing(path) {
   return path.some(
     (node) =>
@@ -96,6 +100,23 @@ export function render({ model }) {
       if (words) words.change.connect(() => slider.properties.title.change.emit());
     }
   };
+  // A notebook made into a page has no Python behind it: say so, and let nobody pull at what rests.
+  const isStill = () =>
+    model.driver === "python" &&
+    document.body.classList.contains("jp-Notebook") &&
+    Object.keys(window.PyViz?.kernels ?? {}).length === 0;
+  const rest = () => {
+    const root = [...below(document.body)].find((node) => node.classList.contains(model.root_class));
+    const controls = root && [...below(root)].find((node) => node.classList.contains("attn-controls"));
+    if (!controls) return; // not laid out yet
+    clearInterval(resting);
+    const words = document.createElement("p");
+    words.textContent = RESTING;
+    words.style.cssText = "margin: 0; padding: 8px 14px; font: 13px system-ui, sans-serif; opacity: 0.75";
+    root.before(words);
+    controls.inert = true;
+    controls.style.opacity = 0.6;
+  };
   const writeAddress = () => {
     if (!model.writes_address || model.address === "") return;
     const url = new URL(window.location.href);
@@ -118,6 +139,7 @@ export function render({ model }) {
   model.on("after_render", () => setTimeout(describe, 0));
   model.on("remove", () => {
     clearInterval(asking);
+    clearInterval(resting);
     document.removeEventListener("keydown", onKey);
     document.removeEventListener(`attn:${model.uid}`, onPlot);
   });
@@ -136,5 +158,6 @@ export function render({ model }) {
     if (model.asks_theme) tell(model, { prefers_dark: dark });
     else clearInterval(asking);
   }, 150);
+  const resting = isStill() ? setInterval(rest, 150) : null;
   return anchor;
 }
