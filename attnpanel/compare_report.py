@@ -13,6 +13,7 @@ from panel.io.state import set_curdoc
 from attnpanel.browser import ThemeButton, Words
 from attnpanel.compare import Comparison
 from attnpanel.offline import offline_page
+from attnpanel.report import notes_pane
 from attnpanel.theme import stylesheet
 from attnpanel.whole_file import write_whole
 
@@ -33,6 +34,7 @@ def save_comparison(
     title: str = "Two traces of attention",
     question: str = "",
     words: str = "",
+    notes: str = "",
     start: Mapping[str, Any] | None = None,
     query_index: int = 0,
     **choices: Any,
@@ -49,6 +51,8 @@ def save_comparison(
         The page's title.
     question, words : str, optional
         What is asked, and what a reader answers: plain text, shown as it is.
+    notes : str, optional
+        Markdown shown below; HTML in it is shown as text.
     start : mapping, optional
         A :attr:`Comparison.state` to open in.
     query_index, **choices
@@ -75,11 +79,12 @@ def save_comparison(
             comparison.show(first, second, start=start)
         layout = comparison.__panel__()
         layout.insert(1, _header(title, comparison.uid))
-        layout.insert(3, _box(_box(*_texts(first, second), css="attn-card"), css="attn-footer"))
+        layout.insert(3, _box(_box(*_texts(first, second), css="attn-card"), css="attn-above"))
         answer = [_line(question, heading=True)] if question else []
         answer += [_line(line) for line in words.splitlines() if line.strip()]
         about = [_line(line, tone="muted") for line in _provenance(first, second)]
-        layout.append(_box(_box(*answer, *about, css="attn-card"), css="attn-footer"))
+        said = [notes_pane(notes)] if notes else []
+        layout.append(_box(_box(*answer, *said, *about, css="attn-card"), css="attn-footer"))
         page = offline_page(document, layout, title)
     write_whole(path, page)
     return path
@@ -100,7 +105,7 @@ def _texts(first: Trace, second: Trace) -> list[Any]:
         tokens = trace.tokens_of(trace.calls[0])[0]
         said = " ".join(tokens[:MOST_TOKENS_SAID]) + " …" * (len(tokens) > MOST_TOKENS_SAID)
         source = trace.model or trace.source or "a trace"
-        lines.append(Words(text=f"{side}: {said}", aside=source, margin=0))
+        lines.append(_line(f"{side}: {said}", aside=source))
     return lines
 
 
@@ -119,7 +124,13 @@ def _provenance(first: Trace, second: Trace) -> list[str]:
 
 
 def _line(text: str, **options: Any) -> Words:
-    return Words(text=text, margin=0, sizing_mode="stretch_width", **options)
+    return Words(
+        text=text,
+        margin=0,
+        sizing_mode="stretch_width",
+        css_classes=["attn-question"],
+        **options,
+    )
 
 
 def _box(*children: Any, css: str) -> Any:

@@ -226,23 +226,7 @@ def _header(title: str, uid: str) -> Any:
 def _footer(trace: Trace, payload: Payload, notes: str) -> Any:
     parts: list[Any] = []
     if notes:
-        # HTML in the notes becomes text; what remains is cleaned again before it is trusted.
-        # A picture would be fetched when the file is opened: its Markdown stays text.
-        markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
-        safe = nh3.clean(markdown.render(notes), tags=nh3.ALLOWED_TAGS - {"img"})
-        # The space, which browsers ignore, keeps Panel from looking for an element of that name: a
-        # link such as #head=2 restores a state.
-        safe = safe.replace('href="#', 'href=" #')
-        parts.append(
-            pn.pane.HTML(
-                safe,
-                disable_math=True,  # a formula would ask a CDN for MathJax
-                css_classes=["attn-notes"],
-                stylesheets=[stylesheet()],
-                sizing_mode="stretch_width",
-                margin=0,
-            )
-        )
+        parts.append(notes_pane(notes))
     parts += [
         Words(text=line, tone="muted", margin=0, sizing_mode="stretch_width")
         for line in provenance(trace, payload)
@@ -257,6 +241,25 @@ def _footer(trace: Trace, payload: Payload, notes: str) -> Any:
     return pn.Column(
         card,
         css_classes=["attn-footer"],
+        stylesheets=[stylesheet()],
+        sizing_mode="stretch_width",
+        margin=0,
+    )
+
+
+def notes_pane(notes: str) -> Any:
+    """Return Markdown that anybody may have written as a part of a page."""
+    # HTML in the notes becomes text; what remains is cleaned again before it is trusted.
+    # A picture would be fetched when the file is opened: its Markdown stays text.
+    markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
+    safe = nh3.clean(markdown.render(notes), tags=nh3.ALLOWED_TAGS - {"img"})
+    # The space, which browsers ignore, keeps Panel from looking for an element of that name: a
+    # link such as #head=2 restores a state.
+    safe = safe.replace('href="#', 'href=" #')
+    return pn.pane.HTML(
+        safe,
+        disable_math=True,  # a formula would ask a CDN for MathJax
+        css_classes=["attn-notes"],
         stylesheets=[stylesheet()],
         sizing_mode="stretch_width",
         margin=0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports import real_prompt, toy_lesson, two_prompts
+from reports import benchmark, real_prompt, toy_lesson, two_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +50,15 @@ REPORTS: tuple[Report, ...] = (
     Report(
         "two_prompts",
         "One word changed",
-        "Two sentences that differ in one word, and the heads in which that changes what “it” "
-        "looks at.",
+        "Two sentences that differ in one word, side by side, and the heads in which that changes "
+        "what “it” looks at.",
         two_prompts.build,
+    ),
+    Report(
+        "benchmark",
+        "Implementations of attention, certified and timed",
+        "Which implementation is right, how wrong the others are, and which is fastest here: the "
+        "newest recorded run.",
+        benchmark.build,
     ),
 )

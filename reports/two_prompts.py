@@ -1,19 +1,17 @@
-"""Two sentences that differ in one word, in one file: a batch of two."""
+"""Two sentences that differ in one word, side by side."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from attnpanel.report import save_report
-from attnpanel.sources.capture import capture
-from attnpanel.sources.models import load_model
-from attnpanel.sources.token_text import readable
+from attnpanel.compare_report import save_comparison
+from attnpanel.comparison import heads_by_change
+from attnpanel.sources.prompts import trace_prompt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from attnpanel.trace import Trace
@@ -29,21 +27,19 @@ LISTED = 5
 NOTES = """
 ## What to compare
 
-The file holds two sentences; the *Batch* control goes from one to the other:
-
-- 0: “{one}”
-- 1: “{other}”
+- A: “{one}”
+- B: “{other}”
 
 One word changes what “{token}” stands for: the {first} is too {one_word}, the {second} too {other_word}. Does the model see it?
 
-**Where “{token}” looks changes most** in [layer {layer}, head {head}](#layer={layer}&head={head}&mean=0&token={at}&temperature=1&mask=model&batch=0):
-{moved:.1%} of its weight goes elsewhere in the [second sentence](#layer={layer}&head={head}&mean=0&token={at}&temperature=1&mask=model&batch=1).
+**Where “{token}” looks changes most** in [layer {layer}, head {head}](#layer={layer}&head={head}&row={at}&temperature=1&mask=model&by=token):
+{moved:.1%} of its weight goes elsewhere in the second sentence.
 The most of it leaves “{loser}” ({loser_one:.1%} → {loser_other:.1%}) and arrives at “{winner}” ({winner_one:.1%} → {winner_other:.1%}).
-The next heads by this measure:
+The next heads by this measure, as *Heads by difference* ranks them:
 
 {listed}
 
-**But is that understanding?** In [layer {known_layer}, head {known_head}](#layer={known_layer}&head={known_head}&mean=0&token={at}&temperature=1&mask=model&batch=0)
+**But is that understanding?** In [layer {known_layer}, head {known_head}](#layer={known_layer}&head={known_head}&row={at}&temperature=1&mask=model&by=token)
 “{token}” does look at the two things it could stand for:
 
 - “{first}” gets {first_one:.1%} in the first sentence and {first_other:.1%} in the second,
@@ -52,7 +48,7 @@ The next heads by this measure:
 {verdict}
 
 Before the first layer the two sentences differ at one token only. In layer 0 the row of “{token}” moves by at most {layer_zero:.1%} of its weight, since only one key
-is another; the difference spreads from layer to layer.
+is another; the difference spreads from layer to layer. [All tokens together](#layer={layer}&head={head}&row={at}&by=all) say where it goes.
 """
 SAME = "So it looks at the {first} more in both: this head finds candidates, and does not decide between them by the last word."
 TURNED = "So its preference turns with the last word."
@@ -60,64 +56,43 @@ TURNED = "So its preference turns with the last word."
 
 def build(path: Path, title: str) -> Path:
     """Write the report; needs the MiniLM that `make install` brings."""
-    trace = trace_pair()
-    layer, head, _ = by_change(trace)[0]
-    at = trace.query_tokens[0].index(TOKEN)
-    return save_report(
-        trace, path, title=title, notes=notes(trace), layer=layer, head=head, query_index=at
+    first, second = trace_pair()
+    at = first.query_tokens[0].index(TOKEN)
+    return save_comparison(
+        first, second, path, title=title, notes=notes(first, second), query_index=at
     )
 
 
-def trace_pair() -> Trace:
-    """Run both sentences through MiniLM at once."""
-    import torch
-
-    loaded = load_model("minilm")
-    # Of one length in tokens, or this raises: padding would be a difference of its own.
-    inputs = loaded.tokenizer(list(SENTENCES), return_tensors="pt")
-    rows = [
-        readable(loaded.tokenizer.convert_ids_to_tokens(row.tolist()), byte_level=False)
-        for row in inputs["input_ids"]
-    ]
-    with torch.inference_mode(), capture(loaded.model, tokens=rows) as trace:
-        loaded.model(**inputs)
-    trace.source, trace.model = "two prompts", loaded.name
-    return trace
+def trace_pair() -> tuple[Trace, Trace]:
+    """Run both sentences through MiniLM; they have as many tokens, and differ in one."""
+    first, second = map(trace_prompt, SENTENCES)
+    return first, second
 
 
-def by_change(trace: Trace) -> list[tuple[int, int, float]]:
-    """Each head as (layer, head, share of the weight of "it" that moves), the largest first."""
-    moved = [
-        (layer, head, float(np.abs(other - one).sum() / 2))
-        for layer, call in enumerate(trace.calls)
-        for head in range(call.heads)
-        for one, other in [_rows(trace, layer, head)]
-    ]
-    return sorted(moved, key=lambda row: -row[2])
-
-
-def _rows(trace: Trace, layer: int, head: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _rows(
+    first: Trace, second: Trace, layer: int, head: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The row of "it" in both sentences."""
-    at, call = trace.query_tokens[0].index(TOKEN), trace.calls[layer]
-    return call.weights(head, 0)[at], call.weights(head, 1)[at]
+    at = first.query_tokens[0].index(TOKEN)
+    return first.calls[layer].weights(head)[at], second.calls[layer].weights(head)[at]
 
 
-def notes(trace: Trace) -> str:
-    """Return what to compare, its numbers computed from the trace."""
-    tokens, others = trace.query_tokens
+def notes(one: Trace, other: Trace) -> str:
+    """Return what to compare, its numbers computed from the traces."""
+    tokens, others = one.query_tokens[0], other.query_tokens[0]
     at = tokens.index(TOKEN)
-    changes = by_change(trace)
-    layer, head, moved = changes[0]
-    one, other = _rows(trace, layer, head)
-    loser, winner = int((other - one).argmin()), int((other - one).argmax())
-    known_one, known_other = _rows(trace, LAYER, HEAD)
+    changes = heads_by_change(one, other, query_index=at)
+    most = changes[0]
+    before, after = _rows(one, other, most.layer, most.head)
+    loser, winner = int((after - before).argmin()), int((after - before).argmax())
+    known, then = _rows(one, other, LAYER, HEAD)
     first, second = (tokens.index(name) for name in CANDIDATES)
-    turned = (known_one[first] > known_one[second]) != (known_other[first] > known_other[second])
+    turned = (known[first] > known[second]) != (then[first] > then[second])
     changed = next(i for i, (a, b) in enumerate(zip(tokens, others, strict=True)) if a != b)
     listed = "\n".join(
-        f"- [layer {number}, head {its}](#layer={number}&head={its}&mean=0&token={at}"
-        f"&temperature=1&mask=model): {share:.1%}"
-        for number, its, share in changes[1:LISTED]
+        f"- [layer {next_one.layer}, head {next_one.head}](#layer={next_one.layer}"
+        f"&head={next_one.head}&row={at}&temperature=1&mask=model&by=token): {next_one.moved:.1%}"
+        for next_one in changes[1:LISTED]
     )
     named = {"first": CANDIDATES[0], "second": CANDIDATES[1]}
     return NOTES.format(
@@ -128,24 +103,24 @@ def notes(trace: Trace) -> str:
         other_word=others[changed],
         token=TOKEN,
         at=at,
-        layer=layer,
-        head=head,
-        moved=moved,
+        layer=most.layer,
+        head=most.head,
+        moved=most.moved,
         loser=_either(tokens[loser], others[loser]),
-        loser_one=one[loser],
-        loser_other=other[loser],
+        loser_one=before[loser],
+        loser_other=after[loser],
         winner=_either(tokens[winner], others[winner]),
-        winner_one=one[winner],
-        winner_other=other[winner],
+        winner_one=before[winner],
+        winner_other=after[winner],
         listed=listed,
         known_layer=LAYER,
         known_head=HEAD,
-        first_one=known_one[first],
-        first_other=known_other[first],
-        second_one=known_one[second],
-        second_other=known_other[second],
+        first_one=known[first],
+        first_other=then[first],
+        second_one=known[second],
+        second_other=then[second],
         verdict=(TURNED if turned else SAME).format(**named),
-        layer_zero=max(share for number, _, share in changes if number == 0),
+        layer_zero=max(change.moved for change in changes if change.layer == 0),
     )
 
 

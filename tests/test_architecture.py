@@ -36,8 +36,8 @@ SAME_PART = {"trace_file": "trace", "trace_header": "trace", "trace_choice": "tr
     "cli_training": "cli"
 }
 RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
-# Of the bench, reports take what was measured and how it is drawn.
-REPORTS_MAY_IMPORT = {"bench.results", "bench.plots"}
+# Of the bench, reports take what was measured and how it is drawn and laid out.
+REPORTS_MAY_IMPORT = {"bench.results", "bench.plots", "bench.page.report", "bench.page.runs"}
 BENCH_MAY_IMPORT = {
     *("attention", "masks", "kernels", "report", "sources", "trace", "views"),
     # Its page looks and behaves as the explorer's does, and is written as the explorer's report is.

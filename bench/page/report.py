@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from bench.bench_run import BenchRun
 
 
-def save_run_report(run: BenchRun, path: Path, *, history: Sequence[BenchRun] = ()) -> Path:
+def save_run_report(
+    run: BenchRun, path: Path, *, history: Sequence[BenchRun] = (), title: str = ""
+) -> Path:
     """Write a run's pictures as one offline HTML file.
 
     Parameters
@@ -32,6 +34,8 @@ def save_run_report(run: BenchRun, path: Path, *, history: Sequence[BenchRun] = 
         Written whole or not at all; its folder must exist.
     history : sequence of BenchRun, optional
         Other runs, to see this one beside.
+    title : str, optional
+        The page's title; by default the run's date and preset.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def save_run_report(run: BenchRun, path: Path, *, history: Sequence[BenchRun] = 
     if path.is_dir():
         raise IsADirectoryError(f"a report needs the name of a file; {path} is a folder")
     pn.extension(inline=True)
-    title = bounded(f"Bench of {run.environment.date_utc[:10]}, preset {run.preset}", 80)
+    title = title or bounded(f"Bench of {run.environment.date_utc[:10]}, preset {run.preset}", 80)
     document = Document()
     # A document of its own: made while a page is served, it would share that page's styles.
     with set_curdoc(document):
