@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from attnpanel.attention_call import AttentionCall
 
 # Cells that are computed at a time.
-BLOCK_CELLS = 2**17
+BLOCK_CELLS = 2**18
 
 
 def query_blocks(
