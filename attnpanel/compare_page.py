@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from attnpanel.theme import BODY_CSS, stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from attnpanel.comparison import Ready
     from attnpanel.trace import Trace
@@ -169,6 +171,7 @@ class ComparePage:
 
     def _compare(self, ready: Ready | None) -> None:
         asked = {side: (self._sources[side].value, self._said(side)) for side in SIDES}
+        change = dict(ready.change) if ready else {}
         for side, (source, text) in asked.items():
             if source not in self._settings.traces and not text.strip():
                 self._say("error", f"Type a sentence for {side.upper()} first.")
@@ -177,11 +180,10 @@ class ComparePage:
         self._say("busy", "Reading both sides …")
 
         def work(tell: Callable[[str], None]) -> tuple[Trace, Trace]:
-            made: dict[tuple[Any, str], Trace] = {}
-            for key in asked.values():
-                if key not in made:
-                    made[key] = self._trace(*key, tell)
-            return made[asked["a"]], made[asked["b"]]
+            first = self._trace(*asked["a"], tell)
+            if asked["a"] == asked["b"] and not change:
+                return first, first
+            return first, self._trace(*asked["b"], tell, change)
 
         self._work.start(
             work,
@@ -190,20 +192,27 @@ class ComparePage:
             told=lambda text: self._say("busy", text),
         )
 
-    def _trace(self, source: Any, text: str, tell: Callable[[str], None]) -> Trace:
-        """Return a side's trace: a file's, or a prompt's through a model."""
+    def _trace(
+        self,
+        source: Any,
+        text: str,
+        tell: Callable[[str], None],
+        change: Mapping[str, Any] | None = None,
+    ) -> Trace:
+        """Return a side's trace: a file's, or a prompt's through a model, changed if asked for."""
         if source in self._settings.traces:
             return self._settings.traces[source]
         from attnpanel.sources.prompts import trace_prompt
 
         if len(text) > self._settings.max_characters:
             raise ValueError(f"a prompt may have {self._settings.max_characters:,} characters")
-        return trace_prompt(
-            text,
-            model=source,
-            max_tokens=self._settings.max_tokens,
-            progress=lambda _fraction, message: tell(message),
-        )
+        with _changed(source, change or {}):
+            return trace_prompt(
+                text,
+                model=source,
+                max_tokens=self._settings.max_tokens,
+                progress=lambda _fraction, message: tell(message),
+            )
 
     def _show(
         self,
@@ -274,6 +283,16 @@ def compare_page(settings: Settings | None = None) -> Any:
     arguments = pn.state.session_args or {}
     link = {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
     return ComparePage(settings or Settings(), link).view
+
+
+def _changed(model: str, change: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """The block in which a model's attention is changed; one that does nothing without a change."""
+    if not change:
+        return nullcontext()
+    from attnpanel.sources.intervene import intervene
+    from attnpanel.sources.models import load_model
+
+    return intervene(load_model(model).model, **change)
 
 
 def _address(asked: Mapping[str, tuple[Any, str]], models: int) -> dict[str, str]:

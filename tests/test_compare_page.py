@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 
 import pytest
 
@@ -54,6 +55,19 @@ def test_one_prompt_on_both_sides_is_run_once(asked):
 
     assert len(asked) == 1
     assert page.comparison.traces[0] is page.comparison.traces[1]
+
+
+def test_a_changed_second_run_is_a_run_of_its_own(asked, monkeypatch):
+    changed = []
+    monkeypatch.setattr(
+        compare_page, "_changed", lambda _model, change: changed.append(change) or nullcontext()
+    )
+
+    page = ComparePage(Settings(), {"ready": "switched-off"})
+
+    assert len(asked) == 2
+    assert changed == [{}, {"layer": "*layer.0.*", "head": 2, "scale": 0.0}]
+    assert page.comparison.traces[0] is not page.comparison.traces[1]
 
 
 def test_a_link_with_prompts_opens_them(asked):

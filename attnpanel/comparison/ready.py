@@ -30,6 +30,8 @@ class Ready:
     choices : mapping
         What is chosen beyond the token. Where it names no head, the head is the one in which the
         token's row changes most, found by looking at all.
+    change : mapping
+        What :func:`attnpanel.intervene` changes while the second prompt is run; nothing by default.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Ready:
     token: str
     question: str
     choices: Mapping[str, Any] = field(default_factory=dict)
+    change: Mapping[str, Any] = field(default_factory=dict)
 
 
 READY: tuple[Ready, ...] = (
@@ -118,5 +121,15 @@ READY: tuple[Ready, ...] = (
         "it",
         "Under the causal mask “it” sees nothing behind itself. Where does that weight go?",
         {"layer": (3, 3), "head": (1, 1), "mask": ("model", "causal")},
+    ),
+    Ready(
+        "switched-off",
+        "Before and after: a head switched off",
+        TROPHY,
+        TROPHY,
+        "it",
+        "In B the first layer's head 2, which copies the token before, adds nothing. Which heads "
+        "of later layers look elsewhere now, and what did they use it for?",
+        change={"layer": "*layer.0.*", "head": 2, "scale": 0.0},
     ),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from attnpanel.comparison import READY, align, heads_by_change
+from attnpanel.sources.intervene import intervene
+from attnpanel.sources.models import load_model
 from attnpanel.sources.prompts import trace_prompt
 
 # What the token looks at in the head found for the first sentence, at least how much of its
@@ -42,3 +44,17 @@ def test_the_found_head_looks_elsewhere(ready):
     assert row.max() > least
     assert best.moved > 0.5
     assert other[pairs[tokens.index(word)]] < most
+
+
+@pytest.mark.model
+def test_with_a_head_switched_off_later_heads_look_elsewhere():
+    ready = next(one for one in READY if one.change)
+    first = trace_prompt(ready.first)
+    with intervene(load_model().model, **ready.change):
+        second = trace_prompt(ready.second)
+
+    changes = heads_by_change(first, second, query_index=first.query_tokens[0].index(ready.token))
+
+    assert changes[0].moved > 0.25
+    # What comes before the change is as it was, the first layer's own weights included.
+    assert {change.moved for change in changes if change.layer == 0} == {0.0}
