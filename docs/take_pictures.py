@@ -79,6 +79,12 @@ def read_heads(page: Page) -> None:
     page.locator(".attn-map canvas").last.scroll_into_view_if_needed()
 
 
+def where_a_head_forms(page: Page) -> None:
+    """Stand at the step at which the run's head forms."""
+    page.locator(".lab-tile").first.wait_for()
+    page.locator(".lab-formed button").first.click()
+
+
 PICTURES = (
     Picture("explorer", "?source=prompt", TROPHY),
     Picture("explorer-narrow", "?source=prompt", TROPHY, width=390, height=None),
@@ -89,6 +95,8 @@ PICTURES = (
     Picture("report", "report.html", TROPHY, height=1270),
     Picture("heads", "?source=prompt&layer=3&head=1", TROPHY, act=read_heads),
     Picture("exercise", "exercises?exercise=half", "Half for itself"),
+    Picture("exercise", "exercises?exercise=half", "Half for itself"),
+    Picture("lab", "lab?run=1", "Induction", act=where_a_head_forms, height=1200),
     Picture("compare", "compare?ready=he-she", "Where “he/she” looks", height=None),
 )
 # The animation: what the reader does, and the words below the picture.
@@ -127,7 +135,7 @@ def main(names: list[str]) -> None:
 
 
 def make_files(folder: Path) -> None:
-    """Make what some of the pictures show: a captured model's trace and a report."""
+    """Make what some of the pictures show: a captured model's trace, a report, a training."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -152,6 +160,9 @@ def make_files(folder: Path) -> None:
     choices = {"layer": 3, "head": 1, "query_index": prompt.query_tokens[0].index("it")}
     title = "What a pronoun looks at"
     ap.save_report(prompt, folder / "report.html", title=title, notes=notes, **choices)
+    train = [sys.executable, "-m", "attnpanel", "train", "--name", "four heads"]
+    store = ["--runs", str(folder / "runs.sqlite3")]
+    subprocess.run([*train, *store], check=True, capture_output=True)  # noqa: S603 - our own command
 
 
 @contextmanager
@@ -159,7 +170,7 @@ def served(trace: Path) -> Iterator[str]:
     """Serve the dashboard with a trace, and the bench beside it; give its address."""
     bench = f"bench={ROOT / 'bench' / 'app.py'}"
     command = [sys.executable, "-m", "attnpanel", "serve", str(trace), "--port", "0"]
-    command += ["--page", bench]
+    command += ["--page", bench, "--runs", str(trace.parent / "runs.sqlite3")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own server
         try:
             assert server.stdout is not None  # noqa: S101 - asked for above
@@ -181,7 +192,7 @@ def opened(
         page.goto(file.as_uri())
     else:
         page.goto(f"{address.rstrip('/')}/{picture.address}")
-    page.get_by_text(picture.ready).first.wait_for(timeout=120_000)
+    page.get_by_text(picture.ready).locator("visible=true").first.wait_for(timeout=120_000)
     page.wait_for_timeout(PAUSE_MS)
     yield page
     context.close()
