@@ -41,6 +41,9 @@ class _Step:
         What the product was multiplied by since.
     bias : tensor of shape (…, T, S), or None
         What was added since.
+    soft_cap : float or None
+        What a tanh has bent the products to, with a factor since: ``soft_cap * tanh(scale *
+        product / soft_cap)`` stands in place of ``scale * product``.
     stage : {"scores", "exp", "sum", "weights"}
     added : tensor of shape (…, T, S), or None
         From the softmax on: the bias, and less than -1e8 where masked; None where there is neither.
@@ -60,6 +63,7 @@ class _Step:
     key: Tensor
     scale: float
     bias: Tensor | None = None
+    soft_cap: float | None = None
     stage: Literal["scores", "exp", "sum", "weights"] = "scores"
     added: Tensor | None = None
     trusted: bool = True
@@ -214,6 +218,10 @@ class ByHand:
         known = _functions()
         if func in known["dropout"] and step.stage == "weights":
             return replace(step, dropped=True)
+        if func in known["tanh"] and step.stage == "scores":
+            # A bias below the cap is part of what is bent: no field of a call says that.
+            once = step.bias is None and step.soft_cap is None
+            return replace(step, soft_cap=1.0, trusted=step.trusted and once)
         if other is None:
             return step
         if func in known["div"] and step.stage == "exp":
@@ -234,7 +242,8 @@ def _scaled(step: _Step, factor: Any, result: Tensor, *, inverse: bool) -> _Step
     if isinstance(factor, torch.Tensor):
         factor = factor.detach()
         if factor.numel() != 1:
-            if factor.shape[-1] != 1 or factor.dim() > step.query.dim():
+            bent = step.soft_cap is not None
+            if bent or factor.shape[-1] != 1 or factor.dim() > step.query.dim():
                 return replace(step, trusted=False)
             times = 1 / factor if inverse else factor
             bias = None if step.bias is None else step.bias.reshape(result.shape) * times
@@ -244,7 +253,11 @@ def _scaled(step: _Step, factor: Any, result: Tensor, *, inverse: bool) -> _Step
         return replace(step, trusted=False)
     times = 1 / number if inverse else number
     return replace(
-        step, scale=step.scale * times, bias=None if step.bias is None else step.bias * times
+        step,
+        scale=step.scale * times,
+        bias=None if step.bias is None else step.bias * times,
+        # The sign stays with the scale: a tanh is odd.
+        soft_cap=None if step.soft_cap is None else step.soft_cap * abs(times),
     )
 
 
@@ -274,6 +287,8 @@ def _explained(step: _Step, logits: Tensor) -> _Step | None:
     if products.numel() != logits.numel():
         return None
     products = products.reshape(logits.shape)
+    if step.soft_cap is not None:
+        products = step.soft_cap * (products / step.soft_cap).tanh()
     added = (logits - products).float()
     masked = logits <= max(MASKED, torch.finfo(logits.dtype).min / 2)
     size = torch.where(masked, 0, (products.abs() + logits.abs()).float()).amax(-1, keepdim=True)
@@ -328,6 +343,7 @@ def _seen(step: _Step, left: Tensor, value: Tensor, modules: tuple[Any, ...]) ->
         four(value),
         mask=None if step.added is None else four(step.added),
         scale=step.scale,
+        soft_cap=step.soft_cap,
         weights=mixed if changed else weights,
         trusted=step.trusted and not changed,
     )
@@ -343,6 +359,7 @@ def _functions() -> dict[str, frozenset[Any]]:
     return {
         "softmax": frozenset({functional.softmax, torch.softmax, tensor.softmax}),
         "exp": frozenset({torch.exp, tensor.exp}),
+        "tanh": frozenset({torch.tanh, tensor.tanh, tensor.tanh_}),
         "sum": frozenset({torch.sum, tensor.sum}),
         "dropout": frozenset({functional.dropout, torch.dropout}),
         "add": frozenset(

@@ -210,9 +210,32 @@ def test_the_values_are_those_that_were_mixed():
     np.testing.assert_allclose(call.value, value, rtol=0, atol=1e-6)
 
 
-def test_capped_scores_are_stored_as_the_models_own_weights():
+def test_capped_scores_are_computed_anew(subtests):
+    # 0.5 on scores of a few units: weights without the cap are far off.
+    def tanh_of_half(q, k, v):
+        weights = (torch.tanh(q @ k.transpose(-2, -1) / 0.5) * 0.5).softmax(-1)
+        return weights @ v, weights
+
+    def causal_and_in_place(q, k, v):
+        scores = q @ k.transpose(-2, -1) * D**-0.5
+        scores.div_(-0.5).tanh_().mul_(-0.5)
+        weights = scores.masked_fill(~CAUSAL, float("-inf")).softmax(-1)
+        return weights @ v, weights
+
+    for spelling, scale in ((tanh_of_half, 1.0), (causal_and_in_place, D**-0.5)):
+        with subtests.test(spelling.__name__):
+            trace, own = ran(spelling)
+
+            (call,) = trace.calls
+            assert call.recorded_weights is None
+            assert (call.soft_cap, call.scale) == (0.5, pytest.approx(scale))
+            np.testing.assert_allclose(weights_of(call), own, rtol=0, atol=ATOL)
+
+
+def test_a_bias_below_the_cap_leaves_the_models_own_weights():
     def capped(q, k, v):
-        weights = (torch.tanh(q @ k.transpose(-2, -1) / 2) * 2).softmax(-1)
+        scores = q @ k.transpose(-2, -1) + torch.linspace(-2, 2, T)
+        weights = (torch.tanh(scores / 0.5) * 0.5).softmax(-1)
         return weights @ v, weights
 
     trace, own = ran(capped)
