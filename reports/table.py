@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports import benchmark, real_prompt, toy_lesson, two_prompts
+from reports import benchmark, real_prompt, toy_lesson, training_run, two_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,5 +60,12 @@ REPORTS: tuple[Report, ...] = (
         "Which implementation is right, how wrong the others are, and which is fastest here: the "
         "newest recorded run.",
         benchmark.build,
+    ),
+    Report(
+        "training_run",
+        "Learning to look back",
+        "Three tiny transformers learn induction, one of them without attention: their curves, and the "
+        "attention of one at every step.",
+        training_run.build,
     ),
 )
