@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.browser import MeasurementError
+from bench.capture.measure import FULL as CAPTURE_FULL
+from bench.capture.measure import QUICK as CAPTURE_QUICK
+from bench.capture.measure import measure as measure_capture
+from bench.capture.results import CaptureRun
+from bench.capture.table import capture_table
 from bench.report import cases
 from bench.report.measure import measure as measure_report
 from bench.report.results import ReportRun
@@ -116,6 +121,15 @@ def _ui(options: argparse.Namespace) -> None:
     print(ui_table(run))
 
 
+def _capture(options: argparse.Namespace) -> None:
+    if options.table is not None:
+        print(capture_table(read(options.table, CaptureRun)))
+        return
+    run = measure_capture(CAPTURE_QUICK if options.quick else CAPTURE_FULL)
+    _keep(run, options.output, "capture")
+    print(capture_table(run))
+
+
 def _report(options: argparse.Namespace) -> None:
     if options.runs:
         _run_report(options.runs, options.output)
@@ -139,7 +153,7 @@ def _run_report(paths: Sequence[Path], output: Path | None) -> None:
     print(f"bench: wrote {path}", file=sys.stderr)
 
 
-def _keep(run: UiRun | ReportRun, output: Path | None, name: str) -> None:
+def _keep(run: UiRun | ReportRun | CaptureRun, output: Path | None, name: str) -> None:
     path = output or RESULTS / f"{name}-{datetime.now(UTC):%Y-%m-%d}.json"
     write(run, path)
     print(f"bench: wrote {path}", file=sys.stderr)
@@ -152,6 +166,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
     Command("ring", "ring attention over torchrun's processes", ring_arguments, ring_command),
     Command("ui", "slider to picture, start and import", _arguments("ui"), _ui),
+    Command("capture", "what capturing a model's attention costs", _arguments("capture"), _capture),
     Command(
         "report",
         "a run as one HTML file; or measure the explorer's report and its peers",

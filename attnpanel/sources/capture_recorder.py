@@ -121,7 +121,7 @@ class Recorder:
     def _store(self, seen: SeenCall, layer: str, index: int) -> AttentionCall:
         import torch
 
-        seen = _without_unused(seen, layer)
+        seen = _without_unused(_padded(seen), layer)
         query, key, value = self._arrays(seen.query, seen.key, seen.value, layer)
         masks = self._masks.stored_bytes
         sees = self._masks.read(seen.mask, seen.bias, query.shape[2], key.shape[2])
@@ -258,6 +258,25 @@ def _agrees(
     limit = max(TOLERANCE[str(weights.dtype).removeprefix("torch.")], precision)
     # A nan of the model's own is a difference, too.
     return bool(np.abs(again.weights - own.to("cpu", torch.float32).numpy()).max() <= limit)
+
+
+def _padded(seen: SeenCall) -> SeenCall:
+    """Pad a call of nested tensors, sequences of different lengths, with keys that nobody sees."""
+    import torch
+
+    if not (seen.query.is_nested and seen.key.is_nested):
+        return seen
+    if seen.mask is not None:
+        raise ValueError("nested tensors must come without a mask; got one")
+
+    def whole(nested: Tensor) -> Tensor:
+        parts = [part.transpose(0, 1) for part in nested.detach().unbind()]  # (T of its own, H, D)
+        return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True).transpose(1, 2)
+
+    lengths = torch.tensor([part.shape[1] for part in seen.key.unbind()])
+    key = whole(seen.key)
+    there = torch.arange(key.shape[2]) < lengths[:, None, None, None]
+    return replace(seen, query=whole(seen.query), key=key, value=whole(seen.value), mask=there)
 
 
 def _without_unused(seen: SeenCall, layer: str) -> SeenCall:

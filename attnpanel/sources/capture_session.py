@@ -61,9 +61,12 @@ def report(make: Callable[[], SeenCall]) -> None:
     """Hand a call to every capture of this thread: nested captures each see it.
 
     The model must run on, whatever it does: a call that can't be read or kept is left out, and
-    told of when the capture ends.
+    told of when the capture ends. What a checkpoint computes again in a backward pass was seen in
+    the forward pass.
     """
-    if not _thread.recorders:
+    import torch
+
+    if not _thread.recorders or torch._C._current_graph_task_id() != -1:  # noqa: SLF001 - as torch.utils.checkpoint asks
         return
     try:
         seen = make()

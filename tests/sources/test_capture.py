@@ -116,6 +116,7 @@ def test_tokens_are_kept_for_one_sequence_or_several(tokens, stored):
     [
         ({"model": lambda x: x}, "torch.nn.Module"),
         ({"dtype": "int8"}, "float32, float16"),
+        ({"store": "all"}, "qk, weights"),
         ({"tokens": "text"}, "sequence of strings"),
     ],
 )
@@ -305,6 +306,107 @@ def test_a_meta_tensor_is_told_and_the_model_runs_on():
     model = Plain()
     with pytest.warns(UserWarning, match="meta device"), capture(model):
         assert model(*[torch.randn(1, 1, 5, 11, device="meta")] * 3).shape == (1, 1, 5, 11)
+
+
+def test_weights_of_nan_are_told_as_nan_where_the_model_gives_them():
+    model = bert("eager")
+    with torch.no_grad():
+        model.encoder.layer[1].attention.self.key.weight.fill_(torch.nan)
+    with capture(model) as trace:
+        run(model)
+
+    first, second = trace.calls
+    assert first.live
+    assert np.isnan(second.weights(0)).all()
+
+
+@pytest.mark.parametrize(("batch", "length"), [(0, 5), (2, 0)])
+def test_an_empty_batch_or_sequence_is_told_and_the_model_runs_on(batch, length):
+    model = Plain()
+    x = torch.randn(batch, 3, length, 11)
+    with pytest.warns(UserWarning, match="none of them empty"), capture(model) as trace:
+        assert model(x, x, x).shape == x.shape
+
+    assert trace.calls == ()
+
+
+def test_one_token_sees_itself():
+    model = bert()
+    with capture(model) as trace:
+        run(model, 1)
+
+    assert [call.weights(3).tolist() for call in trace.calls] == [[[1.0]]] * 2
+
+
+def test_a_models_second_run_is_in_the_same_trace():
+    model = bert()
+    with capture(model) as trace:
+        run(model, 3)
+        run(model, 3)
+
+    assert [(call.index, call.query_len) for call in trace.calls] == [(i, 3) for i in range(4)]
+
+
+def test_a_capture_can_be_entered_once():
+    model = bert()
+    once = capture(model)
+    with once:
+        run(model)
+    with pytest.raises((RuntimeError, AttributeError)), once:
+        pass
+
+    assert active_modes() == []
+
+
+def test_a_model_may_capture_itself():
+    """Re-entry: a capture that begins inside the forward of a captured model."""
+
+    class Curious(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.plain = Plain()
+
+        def forward(self, x):
+            with capture(self.plain) as self.seen:
+                return self.plain(x, x, x)
+
+    model = Curious()
+    with capture(model) as trace:
+        model(torch.randn(1, 2, 5, 11))
+
+    assert (len(trace.calls), len(model.seen.calls)) == (1, 1)
+    assert active_modes() == []
+
+
+def test_a_torch_script_is_told_with_what_to_do():
+    with pytest.warns(DeprecationWarning, match="torch.jit"):
+        model = torch.jit.trace(Plain(), [torch.randn(1, 1, 5, 11)] * 3)
+    x = torch.randn(1, 1, 5, 11)
+    with pytest.warns(UserWarning, match=r"torch\.jit .* attnpanel\.record"), capture(model):
+        model(x, x, x)
+
+
+# What is stored in place of queries and keys
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_weights_can_be_stored_in_place_of_queries_and_keys(attention, dtype):
+    model = bert(attention)
+    with capture(model) as live:
+        run(model)
+    # Per layer 4 heads of 7 by 7 weights, and values of 4 heads with 6 channels.
+    size = 2 * (4 * 7 * 7 + 4 * 7 * 6) * np.dtype(dtype).itemsize
+    arriving = 2 * 4 * 7 * 6 * np.dtype(dtype).itemsize
+    with capture(model, store="weights", dtype=dtype, max_bytes=size + arriving) as trace:
+        run(model)
+
+    for call, other in zip(trace.calls, live.calls, strict=True):
+        assert (call.live, call.recorded_weights.dtype) == (False, np.dtype(dtype))
+        atol = 1e-6 if dtype == "float32" else 1e-3
+        np.testing.assert_allclose(call.weights(3), other.weights(3), rtol=0, atol=atol)
+        with pytest.raises(ValueError, match="temperature 1"):
+            call.weights(3, temperature=2.0)
 
 
 # How much is stored

@@ -144,6 +144,17 @@ def test_flex_attention_is_read_through_its_mask_function(padding):
         assert_weights(call, expected, PADDINGS[padding])
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_what_a_checkpoint_computes_again_for_its_gradients_is_no_second_call(attention):
+    model = build("bert", attention).train()
+    newer = getattr(model, "activation_checkpointing_enable", None)
+    (newer or model.gradient_checkpointing_enable)()
+    with capture(model) as trace:
+        model(**inputs_for("bert", "none")).last_hidden_state.sum().backward()
+
+    assert [call.index for call in trace.calls] == [0, 1]
+
+
 def test_layers_have_the_qualified_name_of_the_module_that_computes_them():
     model = build("bert", "sdpa")
 

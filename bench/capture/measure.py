@@ -1,0 +1,154 @@
+"""Run a model plainly, captured and by eager attention, in turns."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.sources.capture import capture
+from attnpanel.sources.models import MINILM, load_model
+from bench.capture.results import CAPTURE_SCHEMA, PLAIN, CaptureRun, Size, Way
+from bench.environment import describe, load
+from bench.memory import peak_bytes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from attnpanel.trace import Trace
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much is measured.
+
+    Attributes
+    ----------
+    name : str
+    sizes : tuple of (int, int, int)
+        B, T and the number of rounds.
+    peaks : int
+        How often memory is measured.
+    """
+
+    name: str
+    sizes: tuple[tuple[int, int, int], ...]
+    peaks: int
+
+
+FULL = Preset("full", ((1, 128, 20), (1, 512, 12), (8, 512, 5)), peaks=2)
+QUICK = Preset("quick", ((1, 16, 3),), peaks=1)
+WARM_UPS = 1
+
+
+def measure(preset: Preset) -> CaptureRun:
+    """Measure all sizes of a preset.
+
+    Raises
+    ------
+    MissingDependencyError
+        If PyTorch, transformers or MiniLM is not installed.
+    """
+    import torch
+
+    model = load_model(MINILM).model
+    eager = copy.deepcopy(model)
+    eager.set_attn_implementation("eager")
+    environment = describe(None)
+    with torch.inference_mode():
+        sizes = tuple(
+            _size(model, eager, batch, query_len, rounds, preset.peaks)
+            for batch, query_len, rounds in preset.sizes
+        )
+    return CaptureRun(
+        schema=CAPTURE_SCHEMA,
+        preset=preset.name,
+        environment=replace(environment, load_after=load()),
+        model=MINILM,
+        threads=torch.get_num_threads(),
+        sizes=sizes,
+    )
+
+
+def ways(model: Any, eager: Any, ids: Any) -> Mapping[str, Callable[[], Any]]:
+    """Name the ways to run the model; each returns what is left of its run."""
+
+    def captured(**options: Any) -> Callable[[], Trace]:
+        def run() -> Trace:
+            with capture(model, **options) as trace:
+                model(input_ids=ids)
+            return trace
+
+        return run
+
+    return {
+        PLAIN: lambda: model(input_ids=ids),
+        "capture": captured(),
+        "capture, float16, no values": captured(dtype="float16", values=False),
+        "eager, output_attentions": lambda: eager(input_ids=ids, output_attentions=True),
+    }
+
+
+@dataclass
+class _Draft:
+    """A way while it is being measured."""
+
+    run: Callable[[], Any]
+    wall_s: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+    def sample(self) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.run()
+        self.wall_s.append(time.perf_counter() - wall)
+        self.cpu_s.append(time.process_time() - cpu)
+
+
+def _size(model: Any, eager: Any, batch: int, query_len: int, rounds: int, peaks: int) -> Size:
+    import torch
+
+    numbers = torch.Generator().manual_seed(0)
+    ids = torch.randint(1000, model.config.vocab_size, (batch, query_len), generator=numbers)
+    drafts = {name: _Draft(run) for name, run in ways(model, eager, ids).items()}
+    for draft in drafts.values():
+        for _ in range(WARM_UPS):
+            draft.run()
+    for number in range(rounds):
+        # Another one is first in each round: what ran before leaves its mark on caches.
+        order = list(drafts.values())
+        for draft in order[number % len(order) :] + order[: number % len(order)]:
+            draft.sample()
+    return Size(batch, query_len, tuple(_way(*one, peaks) for one in drafts.items()))
+
+
+def _way(name: str, draft: _Draft, peaks: int) -> Way:
+    found = [peak_bytes_of(draft.run, "cpu") for _ in range(peaks)]
+    known = [one for one in found if one is not None]
+    return Way(
+        name,
+        tuple(draft.wall_s),
+        tuple(draft.cpu_s),
+        tuple(known) if len(known) == len(found) else None,
+        stored_bytes(draft.run()),
+    )
+
+
+def stored_bytes(left: Any) -> int:
+    """Return what a run leaves behind for those who look at attention."""
+    if hasattr(left, "calls"):
+        return sum(array.nbytes for array in _distinct(_arrays(left)))
+    return sum(one.numel() * one.itemsize for one in getattr(left, "attentions", None) or ())
+
+
+def _arrays(trace: Trace) -> Iterator[NDArray[np.generic]]:
+    names = ("query", "key", "value", "mask", "bias", "recorded_weights")
+    for call in trace.calls:
+        yield from (getattr(call, name) for name in names if getattr(call, name) is not None)
+
+
+def _distinct(arrays: Iterable[NDArray[np.generic]]) -> Iterable[NDArray[np.generic]]:
+    return {id(array): array for array in arrays}.values()
