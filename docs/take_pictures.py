@@ -96,7 +96,7 @@ PICTURES = (
     Picture("heads", "?source=prompt&layer=3&head=1", TROPHY, act=read_heads),
     Picture("exercise", "exercises?exercise=half", "Half for itself"),
     Picture("exercise", "exercises?exercise=half", "Half for itself"),
-    Picture("lab", "lab?run=1", "Induction", act=where_a_head_forms, height=1200),
+    Picture("lab", "lab?run=1", "Attention while it learns", act=where_a_head_forms, height=1200),
     Picture("compare", "compare?ready=he-she", "Where “he/she” looks", height=None),
 )
 # The animation: what the reader does, and the words below the picture.
@@ -135,7 +135,7 @@ def main(names: list[str]) -> None:
 
 
 def make_files(folder: Path) -> None:
-    """Make what some of the pictures show: a captured model's trace, a report, a training."""
+    """Make what some of the pictures show: a captured model's trace, a report, two trainings."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -160,9 +160,9 @@ def make_files(folder: Path) -> None:
     choices = {"layer": 3, "head": 1, "query_index": prompt.query_tokens[0].index("it")}
     title = "What a pronoun looks at"
     ap.save_report(prompt, folder / "report.html", title=title, notes=notes, **choices)
-    train = [sys.executable, "-m", "attnpanel", "train", "--name", "four heads"]
-    store = ["--runs", str(folder / "runs.sqlite3")]
-    subprocess.run([*train, *store], check=True, capture_output=True)  # noqa: S603 - our own command
+    train = [sys.executable, "-m", "attnpanel", "train", "--runs", str(folder / "runs.sqlite3")]
+    for options in (["--name", "four heads"], ["--name", "no attention", "--no-attention"]):
+        subprocess.run([*train, *options], check=True, capture_output=True)  # noqa: S603 - our own command
 
 
 @contextmanager
