@@ -203,6 +203,9 @@ class LabPage:
         for gone in set(self._colours) - set(runs):
             del self._colours[gone]
         drawn = {number: self._news_of(number) for number in self._colours}
+        for run in runs.values():
+            if run.ended and run.id not in self._points:
+                self._news_of(run.id)  # once, for the accuracy that its row tells
         self._follow(runs)
         if any(drawn.values()) or self._drawing != self._drawn:
             self._drawn = self._drawing

@@ -55,6 +55,25 @@ def test_the_curves_of_the_newest_runs_are_drawn_each_in_its_colour(trainings, a
     assert page.pictures["loss"].figure.x_range.end == 30
 
 
+def test_how_good_a_run_became_is_told_without_its_curves(page, add):
+    number = add("one", state="done", accuracy=0.75)
+    page.refresh()
+    press(page, "show", number, on=False)
+
+    assert row(page, number)["words"] == "#1 · done · step 3 of 30 · accuracy 0.75 · 2 s"
+    assert lines(page, "loss")["xs"] == []
+
+
+def test_a_run_that_ended_undrawn_is_told_and_drawn_when_it_is_asked_for(trainings, add):
+    old, *_ = [add(name, state="done") for name in ("old", "b", "c", "d")]
+    page = LabPage(trainings)
+    assert "accuracy 0.25" in row(page, old)["words"]
+
+    press(page, "show", old, on=True)
+
+    assert len(lines(page, "loss")["xs"]) == 4
+
+
 def test_what_a_training_writes_is_drawn_at_the_next_look(page, add, handed):
     number = add("one", steps=(0,))
     page.refresh()
