@@ -38,10 +38,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 serve: install ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, ARGS=)
 	@$(BIN)/attnpanel serve --page bench=bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
 
-# Half of it waits for a browser: one process a core, up to four, a file of tests at a time.
+# Half of it waits for a browser: one process a core, up to four, a file of tests at a time, in the
+# order of the folders: xdist would keep the long files of few tests, the browser's, for the end.
 test: install ## Run the whole test suite, in a real browser too (ARGS=)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
-	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
 	@$(BIN)/python -m bench run $(ARGS)
