@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from attnpanel.browser import Upload
+from attnpanel.change_choice import ChangeChoice
 from attnpanel.sources.toy import toy_trace
 from attnpanel.theme import stylesheet
 from attnpanel.trace import Trace
@@ -17,11 +18,14 @@ from attnpanel.trace import Trace
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from attnpanel.sources.prompts import PromptChange
+
 PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
 # What the prompt opens on: a head in which “it” finds what it stands for.
 PROMPT_START = {"layer": 3, "head": 1, "query_index": 11}
 Show = Callable[[Trace, Mapping[str, Any]], None]
 Say = Callable[[str, str], None]
+Compare = Callable[["PromptChange", str], None]
 
 
 @dataclass(frozen=True)
@@ -112,14 +116,27 @@ class ToyChooser:
 
 
 class PromptChooser:
-    """A sentence through one of the operator's models."""
+    """A sentence through one of the operator's models, as it is or with its attention changed.
+
+    Parameters
+    ----------
+    show, say
+        As for every chooser.
+    settings : Settings
+    compare : function of a PromptChange and of words, optional
+        Called after a changed run is shown.
+    """
 
     name = "prompt"
 
-    def __init__(self, show: Show, say: Say, settings: Settings) -> None:
+    def __init__(
+        self, show: Show, say: Say, settings: Settings, compare: Compare | None = None
+    ) -> None:
         self._show, self._say, self._settings = show, say, settings
+        self._compare = compare
         self._run_number = 0
         self.shown = False
+        self.change = ChangeChoice()
         self._text = pn.widgets.TextInput(
             value=PROMPT,
             placeholder="Type a sentence",
@@ -144,7 +161,14 @@ class PromptChooser:
             css_classes=["attn-button", "attn-primary"],
         )
         self._run.on_click(lambda _event: self.open())
-        self.row = _row(self._text, self._model, self._run)
+        self.row = pn.Column(
+            _row(self._text, self._model, self._run),
+            self.change.row,
+            css_classes=["attn-slot-rows"],
+            stylesheets=[stylesheet()],
+            sizing_mode="stretch_width",
+            margin=0,
+        )
 
     def abandon(self) -> None:
         """Show no prompt that is still running: the reader has gone to another source."""
@@ -165,6 +189,11 @@ class PromptChooser:
     def _start(self, text: str) -> None:
         self._run_number += 1
         number, model, settings = self._run_number, self._model.value, self._settings
+        try:
+            asked, words = self.change.asked(), self.change.words()
+        except ValueError as error:
+            self._say("error", f"{str(error).capitalize()}.")
+            return
         self._run.loading = True
         self._say("busy", "Reading the prompt …")
         document = pn.state.curdoc
@@ -186,19 +215,26 @@ class PromptChooser:
 
         def work() -> None:
             try:
-                from attnpanel.sources.prompts import trace_prompt
-
-                trace = trace_prompt(
-                    text, model=model, max_tokens=settings.max_tokens, progress=progress
+                trace, change = _run_prompt(
+                    text, asked, model=model, max_tokens=settings.max_tokens, progress=progress
                 )
             except Exception as error:  # noqa: BLE001 - whatever a model raises, the page lives on
                 sentence = _sentence(error)
                 on_page(lambda: self._finish(sentence, None))
             else:
                 start = PROMPT_START if text == PROMPT and model == "minilm" else {}
-                on_page(lambda: self._finish("", lambda: self._show(trace, start)))
+                start = start | _places(asked or {})
+                on_page(lambda: self._finish("", lambda: self._open(trace, start, change, words)))
 
         threading.Thread(target=work, name="attnpanel-prompt", daemon=True).start()
+
+    def _open(
+        self, trace: Trace, start: Mapping[str, Any], change: PromptChange | None, words: str
+    ) -> None:
+        self.change.fit(trace)
+        self._show(trace, start)
+        if change is not None and self._compare is not None:
+            self._compare(change, words)
 
     def _finish(self, problem: str, show: Callable[[], None] | None) -> None:
         self._run_number += 1  # what the thread still had to say about its progress is past
@@ -213,19 +249,20 @@ class PromptChooser:
 
     def address(self) -> dict[str, str]:
         """Return what a link needs to run the same prompt."""
-        given = {"prompt": self._text.value}
+        given = {"prompt": self._text.value, **self.change.address()}
         return given if len(self._settings.models) == 1 else {**given, "model": self._model.value}
 
     def restore(self, texts: Mapping[str, str]) -> list[str]:
         """Set the prompt and model a link carries; return a sentence where they are unusable."""
         if "prompt" in texts:
             self._text.value = texts["prompt"][: self._settings.max_characters]
+        problems = self.change.restore(texts)
         if texts.get("model") in self._settings.models:
             self._model.value = texts["model"]
         elif "model" in texts:
             listed = ", ".join(self._settings.models)
-            return [f"This server runs {listed}; the link asks for another model."]
-        return []
+            problems.append(f"This server runs {listed}; the link asks for another model.")
+        return problems
 
 
 class FileChooser:
@@ -323,6 +360,26 @@ class FileChooser:
             return
         self._uploaded = trace
         self._show(trace, {})
+
+
+def _run_prompt(
+    text: str, asked: Mapping[str, Any] | None, **options: Any
+) -> tuple[Trace, PromptChange | None]:
+    """Run a prompt as it is, or also under the change that is asked for."""
+    from attnpanel.sources.prompts import change_prompt, trace_prompt
+
+    if asked is None:
+        return trace_prompt(text, **options), None
+    change = change_prompt(text, **options, **asked)
+    return change.after, change
+
+
+def _places(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what shows a change: its layer, its head, and the query whose edge is cut."""
+    places = {"layer": asked.get("layer"), "head": asked.get("head")}
+    for query, _ in asked.get("hide_edges", ()):
+        places["query_index"] = query
+    return {name: place for name, place in places.items() if isinstance(place, int)}
 
 
 def _sentence(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from attnpanel.browser import CopyLink, Download, ThemeButton, Words
+from attnpanel.change_card import ChangeCard
 from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
 from attnpanel.explorer import Explorer
 from attnpanel.navigation import brand
@@ -42,7 +43,8 @@ class Page:
         self._problems: list[str] = []
         self._notice = Words(visible=False, margin=0, sizing_mode="stretch_width")
         self.explorer = Explorer(toy_trace(), whole_page=True, drawn_by="page")
-        self._prompt = PromptChooser(self._show, self._say, settings)
+        self.change = ChangeCard(self.explorer.state)
+        self._prompt = PromptChooser(self._show, self._say, settings, self.change.show)
         self._choosers: dict[str, ToyChooser | PromptChooser | FileChooser] = {
             "Toy": ToyChooser(self._show, self._say),
             "Prompt": self._prompt,
@@ -90,6 +92,7 @@ class Page:
         layout = self.explorer.__panel__()
         layout.insert(1, header)
         layout.insert(2, self._notice)
+        layout.insert(3, self.change.view)
         return layout
 
     # -- from one source to another --------------------------------------------------------
@@ -121,6 +124,7 @@ class Page:
     def _show(self, trace: Trace, start: Mapping[str, Any]) -> None:
         """Show a trace: with what the link asks for the first time, as it starts afterwards."""
         self._notice.visible = False
+        self.change.hide()
         state = self.explorer.state
         chooser = self._choosers[self._tabs.value]
         theme = {k: v for k, v in self.explorer.address.items() if k == "theme"}

@@ -283,6 +283,29 @@ def finish(model=None):
             thread.join(10)
 
 
+def test_a_change_that_is_chosen_is_run_shown_and_compared(reader, monkeypatch):
+    after, asked, compared = trace_of(call(0), call(1)), [], []
+    change = SimpleNamespace(after=after)
+
+    def change_prompt(text, **options):
+        asked.append((text, {k: options[k] for k in ("layer", "head", "scale")}))
+        return change
+
+    monkeypatch.setattr("attnpanel.sources.prompts.change_prompt", change_prompt)
+    chooser = PromptChooser(
+        reader.show, reader.say, Settings(), lambda *given: compared.append(given)
+    )
+    assert chooser.restore({"prompt": "Hello", "change": "out,1,0"}) == []
+
+    chooser.open()
+    finish()
+
+    assert asked == [("Hello", {"layer": 1, "head": 0, "scale": 0.0})]
+    assert reader.shown == [(after, {"layer": 1, "head": 0})]
+    assert compared == [(change, "layer 1, head 0 knocked out")]
+    assert chooser.address() == {"prompt": "Hello", "change": "out,1,0"}
+
+
 def test_a_prompt_is_run_with_what_the_operator_allows(reader, model):
     settings = Settings(models=("tiny", "large"), max_tokens=77)
     chooser = PromptChooser(reader.show, reader.say, settings)

@@ -110,6 +110,38 @@ def test_a_link_to_a_prompt_restores_prompt_and_choices(asked, page):
     assert differing(snapshot(asked), snapshot(page), within=1e-5) == set()
 
 
+def test_a_change_of_attention_is_shown_beside_what_was_before(asked):
+    text = "The trophy does not fit."
+    ask(asked, text)
+    asked.locator(".attn-change-kind select").select_option("without one edge")
+    asked.locator(".attn-change-layer select").select_option("layer 3")
+    asked.locator(".attn-change-head select").select_option("head 1")
+    settle(asked)
+    asked.locator(".attn-change input:visible").nth(0).fill("4")
+    asked.locator(".attn-change input:visible").nth(1).fill("2")
+    asked.keyboard.press("Tab")
+    settle(asked)
+    asked.get_by_role("button", name="Run").click()
+    asked.locator(".attn-change-card h2:visible").first.wait_for()
+    wait_for_model(asked)
+
+    assert link(asked)["change"] == "edge,3,1,4,2"
+    before = trace_prompt(text).calls[3].weights(1)
+    change = source(asked, "change:difference")["image"][0]
+    np.testing.assert_allclose(change[4, 2], -before[4, 2], atol=1e-5)
+    np.testing.assert_allclose(np.delete(change, 4, axis=0), 0, atol=1e-5)
+    choose(asked, Head=2)
+    settle(asked)
+    np.testing.assert_allclose(source(asked, "change:difference")["image"][0], 0, atol=1e-5)
+
+    asked.locator(".attn-change-kind select").select_option("as the model does")
+    settle(asked)
+    asked.get_by_role("button", name="Run").click()
+    asked.locator(".attn-change-card h2").first.wait_for(state="detached")
+    wait_for_model(asked)
+    assert "change" not in link(asked)
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [("", "Type a sentence"), ("   ", "Type a sentence"), ("word " * 600, "512 tokens")],

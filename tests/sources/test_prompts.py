@@ -18,6 +18,7 @@ from attnpanel import Trace, trace_prompt  # noqa: E402
 from attnpanel.errors import MissingDependencyError  # noqa: E402
 from attnpanel.sources import models as loading  # noqa: E402
 from attnpanel.sources.models import load_model  # noqa: E402
+from attnpanel.sources.prompts import change_prompt  # noqa: E402
 
 SENTENCE = "The trophy does not fit in the brown suitcase because it is too large."
 TEXT = "the cat sat on the mat"
@@ -288,3 +289,55 @@ def test_a_missing_package_is_told_with_its_command(monkeypatch, package, comman
 
     with pytest.raises(MissingDependencyError, match=command):
         load_model("minilm")
+
+
+# With changed attention
+
+
+def test_a_changed_encoder_tells_how_far_its_states_have_moved(folder):
+    plain = trace_prompt(TEXT, str(folder))
+
+    change = change_prompt(TEXT, str(folder), layer=0, head=1, weights="uniform")
+
+    np.testing.assert_array_equal(change.before.calls[0].query, plain.calls[0].query)
+    rows = np.tril(np.ones((len(plain.query_tokens[0]),) * 2))
+    uniform = rows / rows.sum(-1, keepdims=True)
+    np.testing.assert_allclose(change.after.calls[0].weights(1), uniform, atol=1e-6)
+    np.testing.assert_allclose(
+        change.after.calls[0].weights(0), plain.calls[0].weights(0), atol=1e-6
+    )
+    assert change.output.kind == "embedding"
+    assert change.output.moved.shape == (len(rows),)
+    assert change.output.moved[0] < 1e-13  # the first token sees only itself
+    assert change.output.moved.max() > 1e-11
+
+
+def test_a_changed_language_model_tells_what_comes_next(folder):
+    torch.manual_seed(3)
+    whole = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).eval()
+    torch.nn.init.normal_(whole.lm_head.weight)
+    whole.save_pretrained(folder)
+    plain = trace_prompt(TEXT, str(folder))
+
+    change = change_prompt(TEXT, str(folder), layer="layers.0.*", scale=0)
+
+    assert change.before.layers == plain.layers == ("layers.0.self_attn",)
+    output = change.output
+    assert output.kind == "prediction"
+    # Without attention's output a layer is its feed-forward part.
+    layer, ids = whole.model.layers[0], load_model(str(folder)).tokenizer(TEXT)["input_ids"]
+    with torch.no_grad():
+        x = whole.model.embed_tokens(torch.tensor(ids))
+        x = x + layer.mlp(layer.post_attention_layernorm(x))
+        expected = whole.lm_head(whole.model.norm(x)).softmax(-1).numpy()
+    for row, candidates in zip(expected, output.candidates, strict=True):
+        ours = sorted(one.after for one in candidates)
+        assert set(np.round(ours, 5)) <= set(np.round(row.astype(float), 5))
+    assert output.whole > 1e-4
+
+
+def test_a_change_that_does_not_fit_the_model_is_one_sentence(folder):
+    with pytest.raises(ValueError, match=r"layer must be in 0\.\.0; got 3"):
+        change_prompt(TEXT, str(folder), layer=3, scale=0)
+    with pytest.raises(ValueError, match=r"head must be in 0\.\.1 in layer 'layers.0.self_attn'"):
+        change_prompt(TEXT, str(folder), layer=0, head=2, scale=0)
