@@ -21,6 +21,7 @@ B, H, T, S, D = 2, 3, 5, 7, 11
 HIDDEN = torch.ones(B, 1, 1, S, dtype=torch.bool)
 HIDDEN[1, :, :, 5:] = False
 BAND = torch.ones(T, S, dtype=torch.bool).tril().triu(-3)
+BAND[0, T:] = True  # a key that nobody sees would be left out of a trace
 ADDED = torch.linspace(-2, 2, H * T * S).reshape(1, H, T, S)
 
 
