@@ -20,7 +20,7 @@ from attnpanel.sources.toy import toy_trace
 from attnpanel.theme import BODY_CSS, stylesheet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from attnpanel.trace import Trace
 
@@ -39,7 +39,7 @@ class Page:
     """
 
     def __init__(self, settings: Settings, link: Mapping[str, str]) -> None:
-        self._link = dict(link)
+        self._link, self._settings = dict(link), settings
         self._problems: list[str] = []
         self._notice = Words(visible=False, margin=0, sizing_mode="stretch_width")
         self.explorer = Explorer(toy_trace(), whole_page=True, drawn_by="page")
@@ -135,12 +135,33 @@ class Page:
         except ValueError as error:
             self._say("error", f"This trace can't be shown: {error}")
             return
+        self._offer_importance(trace)
         link, self._link = self._link, {}
         self._problems += state.from_address(link)
         self._say_problems()
         self._problems = []
         self.explorer.interaction.writes_address = True
         self.explorer.refresh_address()
+
+    def _offer_importance(self, trace: Trace) -> None:
+        """Let the reader measure what each head matters, where the model is at hand.
+
+        Not of a run that was changed itself.
+        """
+        asked = self._choosers[self._tabs.value].address()
+        if self._tabs.value != "Prompt" or set(asked) - {"prompt", "model"}:
+            return
+        if trace.head_importance is not None:
+            return
+        text, settings = asked["prompt"], self._settings
+        model = asked.get("model", settings.models[0])
+
+        def measure(trace: Trace, progress: Callable[[float, str], None]) -> None:
+            from attnpanel.sources.prompts import measure_prompt
+
+            measure_prompt(trace, text, model, max_tokens=settings.max_tokens, progress=progress)
+
+        self.explorer.reading.offer(measure)
 
     def _say(self, tone: str, text: str) -> None:
         self._notice.param.update(text=text, tone=tone, visible=True)

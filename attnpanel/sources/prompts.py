@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.errors import MissingDependencyError
 from attnpanel.rules import check_text
+from attnpanel.sources.ablation import head_importance
 from attnpanel.sources.capture import capture
 from attnpanel.sources.intervene import intervene
 from attnpanel.sources.models import MINILM, LoadedModel, load_model
@@ -151,6 +152,41 @@ def change_prompt(
     output = _output_change(loaded, plain, changed)
     tell(1.0, "Done")
     return PromptChange(before, after, output)
+
+
+def measure_prompt(
+    trace: Trace,
+    text: str,
+    model: str = MINILM,
+    *,
+    max_tokens: int = 2048,
+    progress: Callable[[float, str], None] | None = None,
+) -> None:
+    """Measure the importance of every head for a text: the model runs once for each.
+
+    Parameters
+    ----------
+    trace : Trace
+        What :func:`trace_prompt` gave for the same text and model; its `head_importance` is set.
+    text, model, max_tokens, progress
+        As for :func:`trace_prompt`.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`trace_prompt` and :func:`attnpanel.head_importance`.
+    """
+    _check(text, max_tokens)
+    loaded = load_model(model)
+    if _predicts(loaded):
+        loaded = load_model(model, head=True)
+    inputs, _ = prompt_inputs(loaded, text, max_tokens)
+    head_importance(
+        loaded.model.base_model,
+        lambda: loaded.model(**inputs),
+        trace,
+        progress=progress or _tell_nobody,
+    )
 
 
 @dataclass(frozen=True, eq=False)
