@@ -248,7 +248,7 @@ def test_flex_attention_called_directly_is_changed(change):
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     def banded(_b, _h, i, j):
-        return (j <= i) & (j > i - 4)
+        return ((j <= i) & (j > i - 4)) | ((i == 0) & (j >= T))  # BAND
 
     def route(q, k, v):
         mask = create_block_mask(banded, None, None, T, S, device="cpu", BLOCK_SIZE=128)
