@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import ctypes
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,7 @@ class Preset:
 FULL = Preset("full", ((1, 128, 20), (1, 512, 12), (8, 512, 5)), peaks=2)
 QUICK = Preset("quick", ((1, 16, 3),), peaks=1)
 WARM_UPS = 1
+MMAP_THRESHOLD = -3  # malloc.h: M_MMAP_THRESHOLD
 
 
 def measure(preset: Preset) -> CaptureRun:
@@ -60,9 +63,12 @@ def measure(preset: Preset) -> CaptureRun:
     eager.set_attn_implementation("eager")
     environment = describe(None)
     with torch.inference_mode():
+        timed = [(size, _timed(model, eager, *size)) for size in preset.sizes]
+        # From here on: see _map_each_block.
+        _map_each_block()
         sizes = tuple(
-            _size(model, eager, batch, query_len, rounds, preset.peaks)
-            for batch, query_len, rounds in preset.sizes
+            Size(batch, query_len, tuple(_way(*one, preset.peaks) for one in drafts.items()))
+            for (batch, query_len, _), drafts in timed
         )
     return CaptureRun(
         schema=CAPTURE_SCHEMA,
@@ -72,6 +78,16 @@ def measure(preset: Preset) -> CaptureRun:
         threads=torch.get_num_threads(),
         sizes=sizes,
     )
+
+
+def _map_each_block() -> None:
+    """Have malloc map large blocks one by one, so that what is freed is no longer resident.
+
+    By default glibc keeps freed blocks between those that are held: up to 60 % of what a capture
+    stores, and another number in every run. It makes each call slower, so times come first.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 1 << 16)
 
 
 def ways(model: Any, eager: Any, ids: Any) -> Mapping[str, Callable[[], Any]]:
@@ -108,7 +124,7 @@ class _Draft:
         self.cpu_s.append(time.process_time() - cpu)
 
 
-def _size(model: Any, eager: Any, batch: int, query_len: int, rounds: int, peaks: int) -> Size:
+def _timed(model: Any, eager: Any, batch: int, query_len: int, rounds: int) -> dict[str, _Draft]:
     import torch
 
     numbers = torch.Generator().manual_seed(0)
@@ -122,7 +138,7 @@ def _size(model: Any, eager: Any, batch: int, query_len: int, rounds: int, peaks
         order = list(drafts.values())
         for draft in order[number % len(order) :] + order[: number % len(order)]:
             draft.sample()
-    return Size(batch, query_len, tuple(_way(*one, peaks) for one in drafts.items()))
+    return drafts
 
 
 def _way(name: str, draft: _Draft, peaks: int) -> Way:

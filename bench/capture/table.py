@@ -28,7 +28,8 @@ SAYS = (
     "Medians. × plain: of the ratios to the plain run of the same round, with their quartiles; "
     "CPU × plain: the same of CPU seconds, all threads. + peak MB: the peak of memory above the "
     "plain run's; beyond stored: how much of that is more than what is stored, as a share of it. "
-    "MB are 1,000,000 bytes."
+    "malloc maps large blocks one by one meanwhile, so that what it keeps of freed ones does not "
+    "count. MB are 1,000,000 bytes."
 )
 NONE = "–"
 
