@@ -109,7 +109,13 @@ class Comparison(Viewer):
             sizing_mode="stretch_width",
             css_classes=["attn-notice"],
         )
-        self.show(first, second, query_index=query_index, choices=choices)
+        self.show(
+            first,
+            second,
+            query_index=query_index,
+            choices=choices,
+            address={} if whole_page and not served else None,
+        )
         # In a box of its own: what the stylesheet lays out as a grid can't be hidden itself.
         self.body = _box(_box(*self._cards(), css="attn-body"), css="attn-pictures")
         self._layout = _box(
@@ -142,7 +148,8 @@ class Comparison(Viewer):
         start : mapping, optional
             Another comparison's `state` of these traces, which goes before all choices.
         address : mapping of str to str, optional
-            What the address bar holds beside the choices, to find these traces again.
+            What the address bar holds beside the choices, to find these traces again. None leaves
+            the address bar alone: a link could not find them.
         """
         for trace in (first, second):
             longest = max((max(call.query_len, call.key_len) for call in trace.calls), default=0)
@@ -154,7 +161,7 @@ class Comparison(Viewer):
         self.driver.given = {
             **self._given,
             "sides": [_packed(trace) for trace in self.traces],
-            "address": dict(address or {}),
+            "address": None if address is None else dict(address),
         }
 
     @property

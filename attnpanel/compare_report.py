@@ -76,7 +76,7 @@ def save_comparison(
     with set_curdoc(document):
         comparison = Comparison(first, second, query_index=query_index, whole_page=True, **choices)
         if start is not None:
-            comparison.show(first, second, start=start)
+            comparison.show(first, second, start=start, address={})
         layout = comparison.__panel__()
         layout.insert(1, _header(title, comparison.uid))
         layout.insert(3, _box(_box(*_texts(first, second), css="attn-card"), css="attn-above"))

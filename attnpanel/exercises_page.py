@@ -58,6 +58,8 @@ class ExercisesPage:
         self._traces: dict[str, Trace] = {"": toy_trace()}
         self.exercise = NAMES.get(link.get("exercise", ""), EXERCISES[0])
         self.explorer = Explorer(self._traces[""], whole_page=True, drawn_by="page")
+        # The address keeps what it asked for until something is shown.
+        self.explorer.interaction.writes_address = False
         if link.get("theme") in ("dark", "light"):
             self.explorer.set_dark(link["theme"] == "dark")
         self._choice = pn.widgets.Select(
@@ -197,6 +199,7 @@ class ExercisesPage:
         problems = state.from_address(link)
         if problems:
             self._say("error", "Not restored from the link. " + " ".join(problems))
+        self.explorer.interaction.writes_address = True
         self.explorer.refresh_address()
 
     # -- hint, check, answer ---------------------------------------------------------------

@@ -97,6 +97,8 @@ def test_where_no_model_is_here_the_toy_is_shown_and_the_reason_said(asked, monk
     page = ComparePage(Settings(), {})
 
     assert page.comparison.body.visible
+    # A link to the toy would not find it, and what the link asked for is still in the address bar.
+    assert page.comparison.driver.given["address"] is None
     assert page._notice.tone == "error"
     assert "A model needs PyTorch. Below are two heads of the toy" in page._notice.text
 

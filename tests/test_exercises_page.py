@@ -72,6 +72,7 @@ def test_a_model_s_exercise_without_a_model_says_why_and_what_is_left(monkeypatc
     page = ExercisesPage(Settings(), {"exercise": "sink"})
 
     assert not page._pictures.visible
+    assert not page.explorer.interaction.writes_address
     assert page._notice.text == "A model needs PyTorch. The toy's exercises need no model."
     page._choice.value = "half"
     assert page._pictures.visible

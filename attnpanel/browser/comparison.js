@@ -122,9 +122,11 @@ class ComparisonPage {
 
   /** Takes what Python gave: two traces, and where to start. */
   adopt() {
-    const { serial, sides, start } = this.model.given;
+    const { serial, sides, start, address } = this.model.given;
     if (serial === undefined || serial === this.serial) return;
-    const first = this.serial === null;
+    // Without an address these traces are none that a link could find again.
+    const first = address !== null && !this.found;
+    this.found ||= first;
     this.serial = serial;
     this.traces = sides.map(({ meta, calls }) => openTrace(meta, calls));
     this.caches = [{}, {}];
@@ -398,6 +400,7 @@ class ComparisonPage {
   }
 
   writeAddress() {
+    if (this.model.given.address === null) return;
     const theme = this.theme === null ? {} : { theme: this.theme };
     const given = new URLSearchParams({ ...this.model.given.address, ...this.choices(), ...theme }).toString();
     const address = this.model.served ? `?${given}` : `#${given}`;
