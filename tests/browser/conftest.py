@@ -19,8 +19,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from bench.browser import ARGUMENTS, WHAT_TO_DO, find_browser
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-# However busy the machine: Playwright's own 5 s are too few where other tests run beside this one.
-expect.set_options(timeout=30_000)
+# However busy the machine: Playwright's own 5 and 30 s are too few where other tests run beside.
+PATIENCE_MS = 90_000
+expect.set_options(timeout=PATIENCE_MS)
 START_LIMIT_S = 120  # a cold start on a busy machine takes some seconds; a hang is no start
 
 
@@ -41,6 +42,7 @@ class Problems:
 
     def watch(self, context: BrowserContext) -> None:
         """Note errors and warnings, exceptions and requests to elsewhere from every page."""
+        context.set_default_timeout(PATIENCE_MS)
         context.on("console", self._note_console)
         context.on("weberror", self._note_exception)
         context.on("request", lambda request: self._note_address(request.url))

@@ -99,7 +99,7 @@ QUIET_MS = 210
 READY = "window.Bokeh?.documents?.[0]?.is_idle && Bokeh.documents[0].get_model_by_name('attn:grid')"
 
 
-def open_explorer(page: Page, address: str, *, limit_s: float = 60) -> Page:
+def open_explorer(page: Page, address: str, *, limit_s: float = 90) -> Page:
     """Go to a served page and wait until it stands and nothing is on its way any more."""
     page.add_init_script(WATCH)
     page.goto(address)
@@ -108,7 +108,7 @@ def open_explorer(page: Page, address: str, *, limit_s: float = 60) -> Page:
     return page
 
 
-def settle(page: Page, *, limit_s: float = 30, quiet_ms: float = QUIET_MS) -> None:
+def settle(page: Page, *, limit_s: float = 90, quiet_ms: float = QUIET_MS) -> None:
     """Wait until the server has dealt with everything and the page has heard all of it."""
     page.evaluate(SETTLE, [1000 * limit_s, quiet_ms])
 

@@ -120,7 +120,7 @@ def test_the_served_page_s_words_and_place_go_into_its_report(page, open_page, s
     page.get_by_role("button", name="all tokens").click()
     page.wait_for_function("location.search.includes('by=all')")
     path = tmp_path / "comparison.html"
-    with page.expect_download(timeout=90_000) as download:
+    with page.expect_download() as download:
         page.get_by_role("button", name="Download report").click()
     download.value.save_as(path)
 

@@ -24,7 +24,7 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     page.get_by_label("Your answer").fill("One score has <b>softmax</b> 1.")
     page.get_by_label("Your answer").blur()
     settle(page)
-    with page.expect_download(timeout=90_000) as download:
+    with page.expect_download() as download:
         page.get_by_role("button", name="Export my answer").click()
     path = tmp_path / "answer.html"
     download.value.save_as(path)

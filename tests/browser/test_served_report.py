@@ -8,7 +8,7 @@ from tests.browser.reading import open_explorer
 def test_the_downloaded_report_opens_offline_where_the_page_was(page, open_page, served, tmp_path):
     open_explorer(page, f"{served}?mask=causal&head=2&token=5")
     report = tmp_path / "attention.html"
-    with page.expect_download(timeout=90_000) as download:
+    with page.expect_download() as download:
         page.get_by_role("button", name="Download report").click()
     download.value.save_as(report)
 
