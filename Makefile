@@ -67,7 +67,8 @@ docs: install ## Make the documents' pictures, outputs and names anew; pages of 
 	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_pictures.py $(ARGS)
 	@PYTHONPATH=. $(BIN)/python docs/write_api.py
 	@PYTHONPATH=. $(BIN)/python docs/run_notebooks.py
-	@$(BIN)/python -m nbconvert --to html --execute --embed-images --output-dir dist/docs docs/examples/*.ipynb
+	@$(BIN)/python -m nbconvert --to html --execute --output-dir dist/docs/examples docs/examples/*.ipynb
+	@rm -rf dist/docs/pictures && cp -R docs/pictures dist/docs/pictures
 
 check: install ## Lint, formatting and types; changes nothing
 	@$(BIN)/ruff check
