@@ -327,7 +327,7 @@ def axis_end(most: float) -> float:
     Examples
     --------
     >>> axis_end(0.0032), axis_end(0.9), axis_end(0.0)
-    (0.005, 2.0, 1.0)
+    (0.005, 1.0, 1.0)
     """
     if most <= 0:
         return 1.0
