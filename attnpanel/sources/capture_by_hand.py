@@ -72,6 +72,11 @@ class _Step:
     logits: Tensor | None = None
     change: WrittenOut | None = None
 
+    @property
+    def grouped(self) -> bool:
+        """Whether groups of query heads share a key: two axes of heads."""
+        return self.key.dim() == 5 and self.key.shape[2] == 1
+
 
 class ByHand:
     """Follows one thread's products of activations, and makes a call of each attention.
@@ -130,7 +135,7 @@ class ByHand:
         step = self._steps.get(result) if func in known["softmax"] | known["div"] else None
         if step is None or step.logits is None or step.stage != "weights":
             return result
-        change = written_out(running_modules(), step.logits)
+        change = written_out(running_modules(), step.logits, grouped=step.grouped)
         if change is None:
             return result
         weights = change.weights(step.logits, result)
@@ -140,17 +145,20 @@ class ByHand:
 
     def scaled(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, ...]:
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a function, so that interventions scale a mix of values."""
         product = product_of(func, args, kwargs)
         step = None if product is None else self._steps.get(product.left)
         if product is None or step is None or step.change is None or not step.change.plan.scales:
-            return args
+            return args, kwargs
         if not product.mixes_values:
-            return args
+            return args, kwargs
         left = step.change.scaled(product.left)
         self._steps[left], self._unscaled[left] = step, product.left
-        return tuple(left if one is product.left else one for one in args)
+        exchanged: tuple[tuple[Any, ...], dict[str, Any]] = _exchanged(
+            (args, kwargs), product.left, left
+        )
+        return exchanged
 
     def _multiplied(self, product: Product, result: Tensor) -> Callable[[], SeenCall] | None:
         step = self._steps.get(product.left)
@@ -233,6 +241,15 @@ class ByHand:
         if step.stage == "scores" and func in known["add"] | known["sub"]:
             return _raised(step, other, result, negative=func in known["sub"])
         return step
+
+
+def _exchanged(given: Any, old: Tensor, new: Tensor) -> Any:
+    """Return arguments, or a list or dict among them, with another tensor in place of one."""
+    if isinstance(given, (list, tuple)):
+        return type(given)(_exchanged(one, old, new) for one in given)
+    if isinstance(given, dict):
+        return {name: _exchanged(one, old, new) for name, one in given.items()}
+    return new if given is old else given
 
 
 def _scaled(step: _Step, factor: Any, result: Tensor, *, inverse: bool) -> _Step:
@@ -322,8 +339,7 @@ def _seen(step: _Step, left: Tensor, value: Tensor, modules: tuple[Any, ...]) ->
     assert step.weights is not None  # noqa: S101 - set with the stage
     # Heads folded into the batch on the way are unfolded where they were told apart.
     lead = max((x.shape[:-2] for x in (step.weights, left, value)), key=len)
-    # Groups of query heads that share a key: two axes of heads.
-    grouped = len(lead) == 3 and step.key.dim() == 5 and step.key.shape[2] == 1
+    grouped = len(lead) == 3 and step.grouped
 
     def four(x: Tensor) -> Tensor:
         same = x.shape[:-2].numel() == lead.numel()

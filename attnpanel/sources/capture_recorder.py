@@ -186,7 +186,7 @@ class Recorder:
             return self._of_weights(call, None) if self.weights else call
         rows = np.unique(np.linspace(0, call.query_len - 1, CHECKED_ROWS).round().astype(int))
         # Scores in 16 bits are often given to a softmax in 32.
-        precision = TOLERANCE[str(seen.query.dtype).removeprefix("torch.")]
+        precision = TOLERANCE[str(seen.key.dtype).removeprefix("torch.")]
         precision = max(precision, TOLERANCE["float16"] if self.half else 0)
         if seen.trusted and not self.weights and _agrees(call, seen.weights, rows, precision):
             return call

@@ -55,7 +55,8 @@ def make_watcher() -> Handler:
             result, read = _changed_flex(args, kwargs, func(*args, **kwargs))
             report(read)
             return result
-        args = by_hand.scaled(func, args, kwargs) if interventions() else args
+        if interventions():
+            args, kwargs = by_hand.scaled(func, args, kwargs)
         result = func(*args, **kwargs)
         _follow(by_hand, func, args, kwargs, result)
         return by_hand.changed(func, result) if interventions() else result

@@ -55,7 +55,8 @@ def intervene(
         Globs over the qualified names of the modules that compute attention, such as
         ``"encoder.layer.3.*"``: the names that a trace's calls have.
     head : int, slice or iterable of int, optional
-        Which heads, from 0. All by default.
+        Which heads, from 0. All by default. Arrays of masks and weights hold the chosen heads in
+        the order given here.
     temperature : float, optional
         Divides the scores, above 0; 1 is the model's own, dimensionless.
     mask : {"causal", "window"} or bool array broadcastable to (B, heads, T, S), optional
@@ -77,7 +78,8 @@ def intervene(
     ------
     ValueError
         If an argument breaks its rule; or inside the block, from the model's forward, if a
-        chosen call has no such head or other sizes than an array, or can't be changed.
+        chosen call has no such head or other sizes than an array, or can't be changed; or when
+        the block ends, if a chosen layer never mixed values in a way that `scale` can reach.
     MissingDependencyError
         If PyTorch is not installed.
 
@@ -127,6 +129,11 @@ def intervene(
             stack.enter_context(patch.installed())
         stack.enter_context(changing(intervention, make_watcher()))
         yield
+    if missed := intervention.never_scaled():
+        raise ValueError(
+            f"scale can't reach the output of layer {missed[0]!r}: no product of its weights with "
+            "values was seen; choose other layers"
+        )
     if not intervention.calls:
         warnings.warn(_nothing_changed(intervention), UserWarning, stacklevel=3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.sources.capture_recorder import TOLERANCE
 from attnpanel.sources.intervene_call import first_position, recorded, scaled_values, told_apart
 from attnpanel.sources.intervene_place import Place
 from attnpanel.sources.intervene_plan import (
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from attnpanel.attention_call import Kind
     from attnpanel.sources.capture_seen import SeenCall
+    from attnpanel.sources.intervene_change import Intervention
 
 # What model code calls its number of heads, where it folds them into the batch.
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
-# How far exponentials over their sum may be from a softmax: more is a mask we don't know of.
+# How far exponentials over their sum may be from a softmax, at least, or else the precision of the
+# weights: more is a mask we don't know of.
 SAME = 1e-3
 
 
@@ -32,10 +35,15 @@ class WrittenOut:
     Parameters
     ----------
     plan : Plan
+    meant : sequence of Intervention
+        Those of the plan. Each is told where its scale has not reached an output.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, meant: tuple[Intervention, ...]) -> None:
         self.plan = plan
+        self._owing = [one for one in meant if one.change.scale != 1]
+        for one in self._owing:
+            one.unscaled.append(plan.place.layer)
 
     def weights(self, logits: Tensor, weights: Tensor) -> Tensor:
         """Return the changed weights, in the shape and dtype of the model's own.
@@ -57,12 +65,16 @@ class WrittenOut:
         plan = self.plan
         if not plan.heads:
             return weights
-        dtype = torch.promote_types(logits.dtype, torch.float32)
         at = list(plan.heads)
-        visible, scores = split_additive(self._four(logits).to(dtype)[:, at])
+        # In the model's own precision: what hides a key there is but a number in a finer one.
+        visible, scores = split_additive(self._four(logits)[:, at])
         own = self._four(weights)
         plain = masked_softmax(scores, visible).detach()
-        if not torch.allclose(plain, own[:, at].detach().to(dtype), atol=SAME):
+        near = max(SAME, TOLERANCE[str(weights.dtype).removeprefix("torch.")])
+        # A row that sees no key is nan.
+        blind = ~visible.any(-1, keepdim=True)
+        theirs = own[:, at].detach().to(plain.dtype).masked_fill(blind, 0)
+        if not torch.allclose(plain, theirs, atol=near):
             raise ValueError(
                 f"attention of layer {plan.place.layer!r} can't be changed: its weights are more "
                 "than a softmax of its scores; only scale can be changed"
@@ -71,8 +83,10 @@ class WrittenOut:
 
     def scaled(self, weights: Tensor) -> Tensor:
         """Return weights that give scaled outputs."""
-        scale = self.plan.scale().to(weights.dtype)
-        return (self._four(weights) * scale).reshape(weights.shape)
+        for one in self._owing:
+            one.unscaled.remove(self.plan.place.layer)
+        self._owing = []
+        return self.plan.scaled(self._four(weights)).reshape(weights.shape)
 
     def recorded(self, seen: SeenCall) -> SeenCall:
         """Return what a capture stores, given the call with its changed weights."""
@@ -94,6 +108,7 @@ def written_out(
     logits: Tensor,
     *,
     heads: int | None = None,
+    grouped: bool = False,
     kind: Kind | None = None,
 ) -> WrittenOut | None:
     """Find the changes of an attention whose softmax got `logits`; None where nobody means it.
@@ -105,6 +120,8 @@ def written_out(
     logits : tensor of shape (…, H, T, S) or (B · H, T, S)
     heads : int, optional
         H, where the caller knows it.
+    grouped : bool, optional
+        Whether of five axes the second and third are groups of query heads that share a key.
     kind : {"self", "cross"}, optional
     """
     meant = meaning(modules)
@@ -112,24 +129,23 @@ def written_out(
         return None
     layer = meant[0].layer_of(modules)
     *lead, query_len, key_len = logits.shape
-    count = heads or _heads(lead, modules)
+    count = heads or _heads(lead, modules, grouped=grouped)
     batch = logits.numel() // (count * query_len * key_len)
     first = 0
     if query_len < key_len:
         visible, _ = split_additive(logits.detach().reshape(batch, count, query_len, key_len))
         first = first_position(layer, kind, "none", visible)
-    return WrittenOut(
-        Plan(Place(layer, batch, count, query_len, key_len, first, logits.device), meant)
-    )
+    place = Place(layer, batch, count, query_len, key_len, first, logits.device)
+    return WrittenOut(Plan(place, meant), meant)
 
 
-def _heads(lead: list[int], modules: tuple[nn.Module, ...]) -> int:
+def _heads(lead: list[int], modules: tuple[nn.Module, ...], *, grouped: bool) -> int:
     """How many heads a softmax has whose leading axes are these."""
-    if len(lead) == 2:
-        return lead[1]
-    if len(lead) == 3:  # groups of query heads that share a key
+    if len(lead) == 3 and grouped:
         return lead[1] * lead[2]
-    if len(lead) != 1:
+    if len(lead) > 1:  # what comes before the heads is batch
+        return lead[-1]
+    if not lead:
         return 1
     named: list[Any] = [
         getattr(owner, name, None)

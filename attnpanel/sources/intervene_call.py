@@ -86,6 +86,11 @@ def _changed(
     dropout: float,
     watched: bool,
 ) -> ChangedCall:
+    if output.is_nested:
+        raise ValueError(
+            f"attention of layer {layer!r} can't be changed: its sequences of different lengths "
+            "are nested tensors"
+        )
     try:
         seen = told_apart(read())
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
@@ -105,7 +110,7 @@ def _changed(
         if watched:
             seen = recorded(plan, replace(seen, weights=own), new)
     if plan.scales:
-        output = output * plan.scale().to(output.dtype)
+        output = plan.scaled(output)
         seen = scaled_values(plan, seen)
     return ChangedCall(seen, output, own)
 
@@ -133,6 +138,8 @@ def recorded(plan: Plan, seen: SeenCall, new: Tensor | None) -> SeenCall:
     Where weights were put in place, nothing makes them: they are stored themselves. Weights that
     `seen` has are the changed ones; `new`, those of the plan's heads, is asked for without.
     """
+    import torch
+
     every = tuple(range(plan.place.heads))
     sharpness = plan.sharpness()
     # A cap is one number for all heads.
@@ -147,7 +154,8 @@ def recorded(plan: Plan, seen: SeenCall, new: Tensor | None) -> SeenCall:
         cap, factors = seen.soft_cap, sharpness[:, 0, 0]
         seen = replace(
             seen,
-            query=seen.query * sharpness.to(seen.query.dtype),
+            # In 16 bits a sharp head would lose digits, or leave the range.
+            query=seen.query.to(torch.promote_types(seen.query.dtype, torch.float32)) * sharpness,
             soft_cap=None if cap is None else cap * float(factors[0]),
             bias=None if seen.bias is None else seen.bias * sharpness,
             sinks=None if seen.sinks is None else seen.sinks * factors.to(seen.sinks.dtype),
@@ -237,4 +245,4 @@ def scaled_values(plan: Plan, seen: SeenCall) -> SeenCall:
     key, value = seen.key, seen.value
     if group > 1:  # heads that share values may have different scales
         key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
-    return replace(seen, key=key, value=value * plan.scale().to(value.dtype))
+    return replace(seen, key=key, value=plan.scaled(value))

@@ -71,6 +71,8 @@ class Intervention:
         self.layers, self.heads, self.change = tuple(layers), heads, change
         self.calls: dict[str, int] = {}
         self.others: list[str] = []
+        # The layers of calls whose output a scale should change and has not reached, one a call.
+        self.unscaled: list[str] = []
 
     def owns(self, modules: tuple[nn.Module, ...]) -> bool:
         """Whether a call in these modules, innermost first, is this model's."""
@@ -106,6 +108,12 @@ class Intervention:
         before = self.calls.get(layer, 0)
         self.calls[layer] = before + 1
         return before
+
+    def never_scaled(self) -> tuple[str, ...]:
+        """Name the layers in none of whose calls the scale has reached an output."""
+        return tuple(
+            layer for layer, count in self.calls.items() if self.unscaled.count(layer) == count
+        )
 
     def _layer(self, modules: tuple[nn.Module, ...]) -> str | None:
         return next((self.names[id(m)] for m in modules if id(m) in self.names), None)

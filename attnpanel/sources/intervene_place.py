@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -36,15 +37,25 @@ class Place:
 
 
 def check_heads(heads: Heads) -> tuple[int, ...] | slice | None:
-    """Return the heads that are meant: all, a slice of them, or numbers in ascending order."""
+    """Return the heads that are meant: all, a slice of them, or numbers in the caller's order."""
     if heads is None or isinstance(heads, slice):
         return heads
-    numbers = list(heads) if isinstance(heads, Iterable) else [heads]
+    numbers = [_whole(one) for one in (heads if isinstance(heads, Iterable) else [heads])]
     for number in numbers:
         check_count("head", number)
     if not numbers:
         raise ValueError("head must name at least one head; got none")
-    return tuple(sorted(set(numbers)))
+    return tuple(dict.fromkeys(numbers))
+
+
+def _whole(number: Any) -> Any:
+    """Return NumPy's integers as Python's, and anything else as it is, True and False too."""
+    if isinstance(number, bool):
+        return number
+    try:
+        return operator.index(number)
+    except TypeError:
+        return number
 
 
 def heads_in(meant: tuple[int, ...] | slice | None, count: int, layer: str) -> tuple[int, ...]:
@@ -59,6 +70,6 @@ def heads_in(meant: tuple[int, ...] | slice | None, count: int, layer: str) -> t
         return tuple(range(count))
     if isinstance(meant, slice):
         return tuple(range(count)[meant])
-    if meant[-1] >= count:
-        raise ValueError(f"head must be in 0..{count - 1} in layer {layer!r}; got {meant[-1]}")
+    if max(meant) >= count:
+        raise ValueError(f"head must be in 0..{count - 1} in layer {layer!r}; got {max(meant)}")
     return meant

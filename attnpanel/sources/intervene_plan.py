@@ -64,6 +64,11 @@ class Plan:
         """Return what every head's output is multiplied by, of shape (H, 1, 1)."""
         return self._product([part.change.scale for part in self._parts])
 
+    def scaled(self, tensor: Tensor) -> Tensor:
+        """Return a tensor (B, H, …, …) times the heads' scales; 0 makes 0 of inf, too."""
+        scale = self.scale().to(tensor.dtype)
+        return (tensor * scale).masked_fill(scale == 0, 0)
+
     @property
     def scales(self) -> bool:
         """Whether an output is multiplied."""

@@ -481,3 +481,90 @@ def test_dropout_falls_on_the_changed_weights_as_on_the_models_own():
     steps = during * S / 2
     close(steps, steps.round())
     assert len(steps.round().unique()) > 2
+
+
+@pytest.mark.parametrize("route", [sdpa, matmul], ids=lambda route: route.__name__)
+def test_arrays_hold_heads_in_the_order_that_is_asked_for(route):
+    model, inputs = Attention(route), tensors()
+    weights = np.stack([np.eye(T, S), np.full((T, S), 0.5), np.zeros((T, S))])
+    mask = np.stack([np.eye(T, S, dtype=bool), np.ones((T, S), dtype=bool)])
+
+    for asked in ({"weights": weights}, {"mask": mask}):
+        ((name, array),) = asked.items()
+        order = [2, 0, 1][: len(array)]
+        with intervene(model, head=order, **asked):
+            together = model(*inputs)
+        for at, head in enumerate(order):
+            with intervene(model, head=head, **{name: array[at]}):
+                close(model(*inputs)[:, head], together[:, head])
+
+
+def test_numpys_integers_name_heads():
+    model, inputs = Attention(sdpa), tensors()
+
+    with intervene(model, head=np.int64(2), scale=0):
+        during = model(*inputs)
+
+    assert [bool(during[:, head].any()) for head in range(H)] == [True, True, False]
+    for truth in (True, np.True_):
+        with pytest.raises(ValueError, match="head must be"), intervene(model, head=truth, scale=0):
+            pass
+
+
+def einsum_of_a_list(weights, v):
+    return torch.einsum("bhqk,bhkd->bhqd", [weights, v])
+
+
+def matmul_by_names(weights, v):
+    return torch.matmul(input=weights, other=v)
+
+
+@pytest.mark.parametrize("mix", [einsum_of_a_list, matmul_by_names])
+def test_a_head_is_knocked_out_however_its_product_is_spelled(mix):
+    model, inputs = Attention(lambda q, k, v: mix((q @ k.mT).softmax(-1), v)), tensors()
+    plain = model(*inputs)
+
+    with intervene(model, head=1, scale=0):
+        during = model(*inputs)
+
+    assert not during[:, 1].any()
+    assert torch.equal(during[:, ::2], plain[:, ::2])
+
+
+def test_a_scale_that_reaches_no_output_is_an_error():
+    def mixed_by_sums(q, k, v):
+        return ((q @ k.mT).softmax(-1)[..., None] * v[:, :, None]).sum(-2)
+
+    model, inputs = Attention(mixed_by_sums), tensors()
+
+    with (
+        pytest.raises(ValueError, match="scale can't reach the output of layer 'Attention'"),
+        intervene(model, scale=0),
+    ):
+        model(*inputs)
+    with intervene(model, temperature=0.5):
+        model(*inputs)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_nested_tensors_are_refused_in_words():
+    model, parts = Attention(sdpa), [torch.ones(length, H, D) for length in (T, 3)]
+    ragged = torch.nested.nested_tensor(parts, layout=torch.jagged).transpose(1, 2)
+
+    with (
+        pytest.raises(ValueError, match=r"'Attention' can't be changed: .* nested tensors"),
+        intervene(model, scale=0),
+    ):
+        model(ragged, ragged, ragged)
+
+
+def test_heads_come_last_of_the_axes_before_queries():
+    model, (q, k, v) = Attention(matmul), tensors()
+    windows = [x.unflatten(0, (1, B)) for x in (q, k, v)]
+
+    with intervene(model, head=2, scale=0), capture(model) as trace:
+        during = model(*windows)
+
+    assert not during[:, :, 2].any()
+    assert during[:, :, :2].any(-1).all()
+    assert (trace.calls[0].batch, trace.calls[0].heads) == (B, H)
