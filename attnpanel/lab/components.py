@@ -60,6 +60,15 @@ class RunList(_Part):
     _esm = HERE / "run_list.js"
 
 
+class TickBox(_Part):
+    """A box to tick, with its words as its accessible name: Panel's has none."""
+
+    label = param.String(default="", doc="The words beside the box.")
+    value = param.Boolean(default=False, doc="Whether it is ticked.")
+
+    _esm = HERE / "tick_box.js"
+
+
 class Film(_Part):
     """The attention of one example through training; asks for a run's pictures by a message."""
 

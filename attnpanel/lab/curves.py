@@ -32,13 +32,13 @@ COLOURS: Final = (
     "#7d8899",
 )
 GRID: Final = "#98a2b3"
-HEIGHT: Final = 190
+HEIGHT: Final = 206
 FONT: Final = "10.5px"
 # Bokeh clears a canvas from its half-th pixel on: what the first layout painted would stay in the
 # leftmost column. Only that column is cut; a tooltip may reach out on every other side.
 CUT: Final = {"clip-path": "inset(-999px -999px -999px 1px)"}
-# 0.001 rather than 10 to the −3.
-PLAIN: Final = "return String(Number(tick.toPrecision(1)))"
+# 0.001 rather than 10 to the −3; six digits, so that 0.30000000000000004 is 0.3 and 3.5 stays 3.5.
+PLAIN: Final = "return String(Number(tick.toPrecision(6)))"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Chart:
 CHARTS: Final = (
     Chart("loss", "Loss", "held out, nats a token", logarithmic=True, digits=3),
     Chart("accuracy", "Accuracy", "held out, 0 to 1", logarithmic=False, digits=3),
-    Chart("answer", "Weight on the answer", "the best head", logarithmic=False, digits=2),
+    Chart("answer", "Weight on the answer", "best head; line: formed", logarithmic=False, digits=2),
 )
 
 
@@ -185,6 +185,12 @@ class CurvePicture:
             axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
             axis.major_label_text_font_size = FONT
             axis.major_label_standoff = 4
+        shown.xaxis[0].update(
+            axis_label="steps",
+            axis_label_standoff=2,
+            axis_label_text_font_size=FONT,
+            axis_label_text_font_style="normal",
+        )
         if self.chart.logarithmic:
             shown.yaxis[0].formatter = CustomJSTickFormatter(code=PLAIN)
         shown.xaxis[0].ticker.desired_num_ticks = 4
@@ -206,5 +212,6 @@ class CurvePicture:
             )
         )
         if self.chart.name == "answer":
+            # From here on the film says that a head has formed (FORMED in film.js).
             half = Span(dimension="width", location=0.5, line_color=GRID, line_alpha=0.6)
             shown.add_layout(half)

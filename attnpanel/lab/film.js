@@ -134,7 +134,10 @@ export function render({ model }) {
     for (const part of [line, stripBox, told, pictures]) part.hidden = none;
     empty.hidden = !none;
     empty.textContent = model.about.empty ?? "";
-    if (none) return;
+    if (none) {
+      tellStep(-1);
+      return;
+    }
     context.table = shade();
     if (newest || at < 0) at = frames.length - 1;
     at = Math.min(at, frames.length - 1);
@@ -160,9 +163,13 @@ export function render({ model }) {
     cells.setAttribute("aria-label", `Weights of layer ${layer}, head ${head}: a row is a query, a column a key`);
     drawStrip();
     drawPair();
+    tellStep(frame.step);
+  };
+  // The dotted line of the curves, and what the page's server offers as a trace; -1: there is no picture.
+  const tellStep = (step) => {
     for (const one of model.document._all_models.values())
-      if (one.name === "lab:step") one.setv({ location: frame.step, visible: true }, { sync: false });
-    if (model.step !== frame.step) model.step = frame.step;
+      if (one.name === "lab:step") one.setv({ location: Math.max(step, 0), visible: step >= 0 }, { sync: false });
+    if (model.step !== step) model.step = step;
   };
   const drawStrip = () => {
     const rows = context.layers * context.heads;

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import panel as pn
 
 from attnpanel.browser import Upload, Words
-from attnpanel.lab.components import box, styles
+from attnpanel.lab.components import TickBox, box, styles
 from attnpanel.training.settings import BOUNDS, LEARNING_RATES, TrainingSettings
 from attnpanel.training.tasks import TASKS, read_text
 
@@ -72,11 +72,10 @@ class Form:
             stylesheets=styles(),
             css_classes=["lab-field", "lab-learning_rate"],
         )
-        self.attends = pn.widgets.Checkbox(
-            label="with attention (without: the baseline)",
+        self.attends = TickBox(
+            label="Attention (untick for the baseline)",
             value=True,
             margin=0,
-            stylesheets=styles(),
             css_classes=["lab-attends"],
         )
         self.button = pn.widgets.Button(
@@ -85,9 +84,18 @@ class Form:
             stylesheets=styles(),
             css_classes=["attn-button", "attn-primary", "lab-start"],
         )
-        self.problem = Words(tone="error", visible=False, margin=0, css_classes=["lab-problem"])
+        self.problem = Words(
+            tone="error",
+            visible=False,
+            margin=0,
+            sizing_mode="stretch_width",
+            stylesheets=styles(),
+            css_classes=["lab-problem"],
+        )
         self.button.on_click(lambda _event: self.start())
         self.task.param.watch(lambda _event: self._tell_task(), "value")
+        for field in (self.task, *self.numbers.values(), self.rate, self.attends):
+            field.param.watch(lambda _event: self._forget_problem(), "value")
         self._tell_task()
         self.view = box(
             Words(text="A run", aside="a tiny decoder-only transformer", heading=True, margin=0),
@@ -125,6 +133,10 @@ class Form:
     def say(self, text: str) -> None:
         """Show what is wrong, below the button."""
         self.problem.param.update(text=text, visible=True)
+
+    def _forget_problem(self) -> None:
+        """What was wrong was said of settings that are changed now."""
+        self.problem.visible = False
 
     def _tell_task(self) -> None:
         task = next(one for one in TASKS if one.name == self.task.value)

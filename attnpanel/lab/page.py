@@ -12,7 +12,14 @@ from attnpanel.lab.components import Film, LabLook, RunList, box, styles
 from attnpanel.lab.curves import CHARTS, COLOURS, Curve, CurvePicture
 from attnpanel.lab.form import Form
 from attnpanel.lab.report import MOST_NOTES, render_training_report
-from attnpanel.lab.shown import best_answers, film_about, make_curve, point_values, run_words
+from attnpanel.lab.shown import (
+    best_answers,
+    film_about,
+    make_curve,
+    point_values,
+    run_name,
+    run_words,
+)
 from attnpanel.navigation import brand
 from attnpanel.theme import BODY_CSS, look_variables
 from attnpanel.training.starting import Trainings
@@ -31,6 +38,14 @@ CAN: Final = {
     "training": ["pause", "stop", "rename"],
     "paused": ["train", "stop", "rename"],
 }
+NO_CURVES: Final = (
+    "Loss, accuracy and the weight on the answer are drawn here, step by step: "
+    "start a run, or tick one in the list."
+)
+NO_FILM: Final = (
+    "The attention of one example is shown here at every step of its training: a picture of each "
+    "head, from random to trained, and the step at which a head forms."
+)
 
 
 class LabPage:
@@ -62,7 +77,7 @@ class LabPage:
         self.form = Form(self._start)
         self.list = RunList(sizing_mode="stretch_width", margin=0)
         self.list.on_msg(self._on_list)
-        self.film = Film(sizing_mode="stretch_width", margin=0)
+        self.film = Film(about={"empty": NO_FILM}, sizing_mode="stretch_width", margin=0)
         self.film.on_msg(self._on_film)
         self.pictures = {chart.name: CurvePicture(chart) for chart in CHARTS}
         self.notice = Words(tone="error", visible=False, margin=0, sizing_mode="stretch_width")
@@ -71,8 +86,10 @@ class LabPage:
             self._make_trace,
             label="This step as a trace",
             filename="attention.safetensors",
+            visible=False,
             margin=0,
         )
+        self.film.param.watch(self._offer_trace, "step")
         self._report = Download(
             self._make_report, label="Download report", filename="training.html", margin=0
         )
@@ -86,8 +103,22 @@ class LabPage:
             stylesheets=styles(),
             css_classes=["lab-field", "lab-notes-field"],
         )
+        self._no_curves = Words(tone="muted", text=NO_CURVES, margin=0, sizing_mode="stretch_width")
+        self._charts = self._lay_out_charts()
         self.view = self._lay_out()
         self.refresh()
+
+    def _lay_out_charts(self) -> Any:
+        charts = [
+            box(
+                _words(chart.title, chart.aside, heading=True),
+                self.pictures[chart.name].pane,
+                css="lab-chart",
+            )
+            for chart in CHARTS
+        ]
+        # Around the grid, whose style would show it whether visible or not.
+        return box(box(*charts, css="lab-charts"), css="lab-drawn", visible=False)
 
     def _lay_out(self) -> Any:
         header = box(
@@ -97,14 +128,6 @@ class LabPage:
             ThemeButton(uid=self.uid, driver="browser", margin=0),
             css="attn-header",
         )
-        charts = [
-            box(
-                _words(chart.title, chart.aside, heading=True),
-                self.pictures[chart.name].pane,
-                css="lab-chart",
-            )
-            for chart in CHARTS
-        ]
         body = box(
             box(
                 self.form.view,
@@ -116,7 +139,7 @@ class LabPage:
                 css="lab-side",
             ),
             box(
-                box(box(*charts, css="lab-charts"), css="attn-card lab-curves"),
+                box(self._no_curves, self._charts, css="attn-card lab-curves"),
                 box(self._about, self.film, box(self._trace, css="lab-row"), css="attn-card"),
                 box(self.notes, css="attn-card"),
                 css="lab-main",
@@ -134,7 +157,7 @@ class LabPage:
         number = self._trainings.start(settings, text=text)
         self._show(number)
         self._wanted = number
-        self.refresh()
+        pn.state.execute(self.refresh, schedule=True)
 
     def _show(self, number: int) -> None:
         """Draw a run's curves in a colour that no other drawn one has."""
@@ -163,7 +186,8 @@ class LabPage:
             "delete": lambda: self.store.delete(number),
         }
         self._try(actions.get(str(message.get("do")), lambda: None))
-        self.refresh()
+        # Panel may run this without the document's lock; what is scheduled has it.
+        pn.state.execute(self.refresh, schedule=True)
 
     def _choose(self, number: int) -> None:
         self._wanted = number
@@ -208,8 +232,9 @@ class LabPage:
                 self._news_of(run.id)  # once, for the accuracy that its row tells
         self._follow(runs)
         if any(drawn.values()) or self._drawing != self._drawn:
-            self._drawn = self._drawing
+            self._drawn = ()  # until all are drawn: what fails is drawn at the next look
             self._draw_curves()
+            self._drawn = self._drawing
         rows = [self._row(run) for run in runs.values()]
         if rows != self.list.runs:
             self.list.runs = rows
@@ -234,10 +259,12 @@ class LabPage:
             self._followed, self._sent = number, -1
             run = None if number is None else runs[number]
             self._answers = {} if run is None else {**self._answers, run.id: {}}
-            self.film.about = {} if run is None else film_about(run, self.store.text(run.id))
-            self._about.aside = "" if run is None else run.name
-            return
-        self._send_pictures()
+            self.film.about = (
+                {"empty": NO_FILM} if run is None else film_about(run, self.store.text(run.id))
+            )
+        else:
+            self._send_pictures()
+        self._about.aside = "" if number is None else run_name(runs[number])
 
     def _on_film(self, event: Any) -> None:
         """Hand the page every picture of the run it has begun to show."""
@@ -254,9 +281,14 @@ class LabPage:
             self._sent = picture.step
             self.film.hand(self._followed, picture, more=place < len(new) - 1)
 
+    def _offer_trace(self, event: Any) -> None:
+        """Offer the step that is shown as a trace; a page without a picture shows step -1."""
+        self._trace.visible = event.new >= 0
+
     def _draw_curves(self) -> None:
         runs = [self._runs[number] for number in sorted(self._colours)]
         steps = max((run.settings.steps for run in runs), default=1)
+        self._charts.visible, self._no_curves.visible = bool(runs), not runs
         for name, picture in self.pictures.items():
             picture.write([self._curve(run, name) for run in runs], steps)
 

@@ -16,7 +16,7 @@ from panel.io.state import set_curdoc
 from attnpanel.browser import ThemeButton, Words
 from attnpanel.lab.components import Film, LabLook, box, styles
 from attnpanel.lab.curves import CHARTS, COLOURS, CurvePicture
-from attnpanel.lab.shown import curves_of, film_about, run_words
+from attnpanel.lab.shown import curves_of, film_about, run_name, run_words
 from attnpanel.offline import offline_page
 from attnpanel.theme import look_variables
 from attnpanel.whole_file import write_whole
@@ -129,7 +129,9 @@ def _view(store: RunStore, runs: list[Run], followed: Run, title: str, notes: st
     cards = [
         box(box(*charts, css="lab-charts"), css="attn-card"),
         box(
-            _words("Attention while it learns", followed.name, heading=True), film, css="attn-card"
+            _words("Attention while it learns", run_name(followed), heading=True),
+            film,
+            css="attn-card",
         ),
         box(
             _words("The runs", "everything that decides their result", heading=True),

@@ -24,7 +24,7 @@ export function render({ model }) {
       state: make("span", "lab-state"),
       bar: make("progress"),
       actions: make("div", "lab-actions"),
-      asked: false, // whether “Delete” was pressed once
+      asked: 0, // the timer that takes “Really delete?” back; 0 when it isn't asked
     };
     row.box.type = "checkbox";
     row.box.addEventListener("change", () => tell("show", id, { on: row.box.checked }));
@@ -66,21 +66,24 @@ export function render({ model }) {
     if (row.can === wanted) return; // a button that has the focus stays
     row.can = wanted;
     const words = { pause: "Pause", train: "Go on", stop: "Stop", rename: "Rename", delete: "Delete" };
+    const takeBack = () => {
+      clearTimeout(row.asked);
+      row.asked = 0;
+      for (const button of row.actions.children) button.textContent = words[button.dataset.do];
+    };
     const buttons = run.can.map((what) => {
       const button = make("button", "attn-link-button", words[what]);
       button.dataset.do = what;
       button.addEventListener("click", () => {
         const now = model.runs.find((one) => one.id === run.id);
         if (!now) return;
+        const sure = row.asked !== 0;
+        takeBack();
         if (what === "rename") rename(row, now);
-        else if (what !== "delete" || row.asked) tell(what, run.id);
+        else if (what !== "delete" || sure) tell(what, run.id);
         else {
-          row.asked = true;
           button.textContent = "Really delete?";
-          setTimeout(() => {
-            row.asked = false;
-            button.textContent = words.delete;
-          }, 4000);
+          row.asked = setTimeout(takeBack, 4000);
         }
       });
       return button;
@@ -100,7 +103,7 @@ export function render({ model }) {
       const row = rows.get(run.id) ?? makeRow(run.id);
       row.item.classList.toggle("followed", run.followed);
       row.box.checked = run.shown;
-      row.box.setAttribute("aria-label", `Draw the curves of ${run.name}`);
+      row.box.setAttribute("aria-label", `Draw the curves of #${run.id} ${run.name}`);
       row.chip.style.background = run.shown ? run.colour : "transparent";
       row.chip.classList.toggle("dashed", run.dashed);
       if (row.name.textContent !== run.name) row.name.textContent = run.name;

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from attnpanel.training.store import Point, Run, RunStore
 
+NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 STATES: Final = {
     "waiting": "starting",
     "training": "training",
@@ -24,6 +25,11 @@ STATES: Final = {
     "failed": "failed",
     "lost": "interrupted: its process ended",
 }
+
+
+def run_name(run: Run) -> str:
+    """Return a run's name with its number: runs of the same settings have the same name."""
+    return f"#{run.id} {run.name}"
 
 
 def run_words(run: Run, last: Point | None) -> str:
@@ -36,10 +42,10 @@ def run_words(run: Run, last: Point | None) -> str:
     if last is not None:
         parts.append(f"accuracy {last.accuracy:.2f}")
     if run.step:
-        parts.append(f"{run.seconds:.0f} s")
+        parts.append(f"{run.seconds:.0f}{NO_BREAK}s")
     if run.state == "training" and run.step:
         left = run.seconds / run.step * (run.settings.steps - run.step)
-        parts.append(f"about {left:.0f} s left")
+        parts.append(f"about {left:.0f}{NO_BREAK}s left")
     return " · ".join(parts) + (f". {run.reason}" if run.reason else "")
 
 
@@ -53,7 +59,7 @@ def make_curve(
 ) -> Curve:
     """Return a run's line: dashed for the baseline, strong for the run that is followed."""
     return Curve(
-        run.name,
+        run_name(run),
         colours[run.id],
         list(values.keys()),
         list(values.values()),

@@ -9,6 +9,7 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
+from attnpanel.lab.curves import PLAIN
 from attnpanel.training.store import RunStore
 from tests.browser.conftest import free_port, wait_for_address
 
@@ -20,6 +21,8 @@ POINTS = """(chart) => {
   const source = Bokeh.documents[0].get_model_by_name(`lab:${chart}:lines`)
   return source.data.ys.map((line) => line.length)
 }"""
+STEP_LINE = """() => [...Bokeh.documents[0]._all_models.values()]
+  .some((model) => model.name === "lab:step" && model.visible)"""
 DASHED = "() => Bokeh.documents[0].get_model_by_name('lab:loss:dashed').data.ys.length === 1"
 
 
@@ -66,12 +69,24 @@ def run(page, name):
     return page.locator(".lab-run").filter(has_text=name)
 
 
+def test_the_ticks_of_the_loss_say_their_numbers(open_page):
+    said = open_page().evaluate(
+        "([code, ticks]) => ticks.map(new Function('tick', code))",
+        [PLAIN, [3.5, 3, 0.30000000000000004, 0.001, 1.125]],
+    )
+
+    assert said == ["3.5", "3", "0.3", "0.001", "1.125"]
+
+
 def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     lab, runs, open_page, tmp_path
 ):
     page = open_page()
     open_lab(page, lab)
     expect(page.get_by_role("link", name="Lab")).to_have_attribute("aria-current", "page")
+
+    expect(page.locator(".lab-charts")).to_be_hidden()
+    expect(page.locator(".lab-curves")).to_contain_text("start a run, or tick one")
 
     # What can't be trained is said, and nothing starts.
     fill(page, d_model=8, heads=3, steps=40, batch=4)
@@ -99,12 +114,15 @@ def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     expect(page.locator(".lab-pair")).to_contain_text("After 0 steps layer 1, head 1 puts")
 
     # Another, without attention, is stopped on its way.
-    page.locator(".lab-attends").get_by_role("checkbox").uncheck()
+    expect(page.get_by_role("button", name="This step as a trace")).to_be_visible()
+    page.get_by_role("checkbox", name="Attention (untick").uncheck()
     fill(page, steps=20000)
     page.get_by_role("button", name="Start").click()
     baseline = run(page, "without attention")
     expect(baseline).to_contain_text("· training ·", timeout=TRAINED_MS)
     expect(page.locator(".lab-film")).to_contain_text("it has no attention to look at")
+    expect(page.get_by_role("button", name="This step as a trace")).to_be_hidden()
+    assert not page.evaluate(STEP_LINE)
     baseline.get_by_role("button", name="Stop").click()
     expect(baseline).to_contain_text("stopped", timeout=TRAINED_MS)
 
@@ -133,7 +151,11 @@ def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     expect(report.locator(".lab-step-words")).to_have_text("step 39 of 40")
     assert report.evaluate(POINTS, "loss") == [41]
 
-    # Deleted, for all who look.
+    # Deleted, for all who look; another press takes the question back.
+    run(page, "<b>base</b>").get_by_role("button", name="Delete").click()
+    run(page, "<b>base</b>").get_by_role("button", name="Rename").click()
+    page.keyboard.press("Escape")
+    expect(run(page, "<b>base</b>").get_by_role("button", name="Really")).to_have_count(0)
     for _ in range(2):
         run(page, "<b>base</b>").get_by_role("button", name="elete").click()
     expect(page.locator(".lab-run")).to_have_count(1)

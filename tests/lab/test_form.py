@@ -53,6 +53,25 @@ def test_wrong_numbers_are_said_and_start_nothing(form, started):
     assert len(started) == 1
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda form: form.numbers["heads"].param.update(value=4),
+        lambda form: form.rate.param.update(value=0.01),
+        lambda form: form.task.param.update(value="sort"),
+        lambda form: form.attends.param.update(value=False),
+    ],
+)
+def test_what_was_wrong_is_said_until_something_is_changed(form, change):
+    form.numbers["heads"].value = 5
+    form.start()
+    assert form.problem.visible
+
+    change(form)
+
+    assert not form.problem.visible
+
+
 def test_what_hinders_a_start_is_said():
     def full(*_):
         raise OSError("the runs in x can't be used: database or disk is full")

@@ -5,7 +5,7 @@ import pytest
 
 from attnpanel.choosers import Settings
 from attnpanel.lab.page import LabPage, lab_page
-from attnpanel.lab.shown import film_about, run_words
+from attnpanel.lab.shown import NO_BREAK, film_about, run_words
 from attnpanel.training.settings import TrainingSettings
 
 
@@ -31,9 +31,10 @@ def handed(page, monkeypatch):
     return got
 
 
-def test_a_page_without_runs_says_nothing_and_draws_nothing(page):
+def test_a_page_without_runs_says_what_will_be_there(page):
     assert page.list.runs == []
-    assert page.film.about == {}
+    assert list(page.film.about) == ["empty"]
+    assert (page._no_curves.visible, page._charts.visible) == (True, False)
     assert not page.notice.visible
 
 
@@ -60,7 +61,7 @@ def test_how_good_a_run_became_is_told_without_its_curves(page, add):
     page.refresh()
     press(page, "show", number, on=False)
 
-    assert row(page, number)["words"] == "#1 · done · step 3 of 30 · accuracy 0.75 · 2 s"
+    assert row(page, number)["words"] == f"#1 · done · step 3 of 30 · accuracy 0.75 · 2{NO_BREAK}s"
     assert lines(page, "loss")["xs"] == []
 
 
@@ -86,9 +87,47 @@ def test_what_a_training_writes_is_drawn_at_the_next_look(page, add, handed):
     assert lines(page, "answer")["ys"] == [[0.25, 0.25, 0.5]]
     assert row(page, number)["progress"] == 0.5
     assert row(page, number)["words"] == (
-        "#1 · training · step 15 of 30 · accuracy 0.75 · 2 s · about 2 s left"
+        f"#1 · training · step 15 of 30 · accuracy 0.75 · 2{NO_BREAK}s · about 2{NO_BREAK}s left"
     )
     assert handed == [(number, 0, False), (number, 6, True), (number, 15, False)]
+
+
+def test_curves_that_could_not_be_drawn_are_drawn_at_the_next_look(page, add, monkeypatch):
+    add("one")
+    picture = page.pictures["accuracy"]
+    with monkeypatch.context() as broken:
+        broken.setattr(picture, "write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            page.refresh()
+
+    page.refresh()
+
+    assert lines(page, "accuracy")["xs"] == [[0, 3]]
+    assert (page._no_curves.visible, page._charts.visible) == (False, True)
+
+
+def test_a_press_is_shown_when_the_document_is_locked(page, add, monkeypatch):
+    number = add("one")
+    page.refresh()
+    scheduled = []
+    monkeypatch.setattr(
+        "panel.state.execute", lambda call, schedule: scheduled.append((call, schedule))
+    )
+
+    press(page, "show", number, on=False)
+
+    assert scheduled == [(page.refresh, True)]
+
+
+def test_a_trace_is_offered_while_a_picture_is_shown(page, add):
+    add("one")
+    page.refresh()
+    assert not page._trace.visible
+
+    page.film.step = 0
+    assert page._trace.visible
+    page.film.step = -1
+    assert not page._trace.visible
 
 
 def test_no_pictures_are_handed_before_the_page_asks(page, add, handed):
@@ -130,13 +169,14 @@ def test_a_run_is_hidden_paused_renamed_and_deleted(page, store, add):
     assert "pausing" in row(page, number)["words"]
     press(page, "rename", number, name="other")
     assert row(page, number)["name"] == "other"
-    assert lines(page, "loss", "points")["name"] == ["other", "other"]
+    assert lines(page, "loss", "points")["name"] == ["#1 other", "#1 other"]
+    assert page._about.aside == "#1 other"
     store.end(number, "stopped")
     page.refresh()
     assert row(page, number)["can"] == ["rename", "delete"]
     press(page, "delete", number)
     assert page.list.runs == []
-    assert page.film.about == {}
+    assert list(page.film.about) == ["empty"]
     assert lines(page, "loss")["xs"] == []
 
 
