@@ -45,12 +45,15 @@ class Comparison(Viewer):
     first, second : Trace
         Two prompts, two models, or twice the same trace to compare heads, temperatures or masks.
     query_index : int, optional
-        The query looked at, in the first trace.
+        The query looked at, in the first trace; None is the one whose row moves most over all
+        heads, of those that have a counterpart in the second trace.
     whole_page : bool, optional
         Whether the comparison has its page to itself: it then listens to the keyboard everywhere
         and keeps the address bar up to date.
     served : bool, optional
         Whether a server hands over further traces; in a file the address is behind a ``#``.
+    changed : str, optional
+        What was changed in the second trace's model, for B's heading: ``"layer 0's head 2 off"``.
     **choices
         ``layer``, ``head``, ``temperature`` or ``mask``: one value, or a pair for the two sides.
         Without a head, the page opens at the one in which the query's row changes most.
@@ -73,9 +76,10 @@ class Comparison(Viewer):
         first: Trace,
         second: Trace,
         *,
-        query_index: int = 0,
+        query_index: int | None = 0,
         whole_page: bool = False,
         served: bool = False,
+        changed: str = "",
         **choices: Any,
     ) -> None:
         # Inline: a notebook must not ask a CDN for what the package brings.
@@ -114,6 +118,7 @@ class Comparison(Viewer):
             second,
             query_index=query_index,
             choices=choices,
+            changed=changed,
             address={} if whole_page and not served else None,
         )
         # In a box of its own: what the stylesheet lays out as a grid can't be hidden itself.
@@ -134,16 +139,17 @@ class Comparison(Viewer):
         first: Trace,
         second: Trace,
         *,
-        query_index: int = 0,
+        query_index: int | None = 0,
         choices: Mapping[str, Any] | None = None,
         start: Mapping[str, Any] | None = None,
         address: Mapping[str, str] | None = None,
+        changed: str = "",
     ) -> None:
         """Show two other traces.
 
         Parameters
         ----------
-        first, second, query_index, choices
+        first, second, query_index, choices, changed
             As for the class.
         start : mapping, optional
             Another comparison's `state` of these traces, which goes before all choices.
@@ -157,11 +163,13 @@ class Comparison(Viewer):
                 raise ValueError(f"a comparison shows {MOST_TOKENS} tokens at most; got {longest}")
         opened = opening(first, second, query_index=query_index, choices=choices)
         self.traces = (first, second)
+        self.changed = changed
         self._given = {"start": opened | dict(start or {}), "serial": next(_SERIAL)}
         self.driver.given = {
             **self._given,
             "sides": [_packed(trace) for trace in self.traces],
             "address": None if address is None else dict(address),
+            "changed": changed,
         }
 
     @property

@@ -141,7 +141,10 @@ class ComparePage:
     def _choose(self) -> None:
         """Compare what the reader chose from the list."""
         chosen = next((ready for ready in READY if ready.label == self._ready.value), None)
-        if chosen is None or self._opening:
+        if self._opening:
+            return
+        if chosen is None:
+            self._question.text = QUESTION
             return
         for side, text in zip(SIDES, (chosen.first, chosen.second), strict=True):
             self._texts[side].value = text
@@ -222,6 +225,7 @@ class ComparePage:
     ) -> None:
         first, second = traces
         self._run.loading = False
+        changed = ready.changed if ready else ""
         address = {"ready": ready.name} if ready else _address(asked, len(self._settings.models))
         try:
             self.comparison.show(
@@ -230,11 +234,13 @@ class ComparePage:
                 query_index=_index_of(ready, first),
                 choices=ready.choices if ready else None,
                 address=address,
+                changed=changed,
             )
         except ValueError as error:
             self._say("error", f"These can't be compared: {error}.")
             return
         self._question.text = ready.question if ready else QUESTION
+        self._texts["b"].label = f"B, {changed}" if changed else "B"
         self.words.subject = "&".join(f"{name}={text}" for name, text in address.items())
         self._notice.visible = False
         self.comparison.body.visible = True
@@ -261,6 +267,7 @@ class ComparePage:
                     title=str(self._ready.value),
                     question=self._question.text,
                     words=self.words.text,
+                    changed=self.comparison.changed,
                     start=self.comparison.state,
                 )
             except (ValueError, OSError) as error:
@@ -302,12 +309,10 @@ def _address(asked: Mapping[str, tuple[Any, str]], models: int) -> dict[str, str
     return texts if models == 1 and len(set(sources.values())) == 1 else {**texts, **sources}
 
 
-def _index_of(ready: Ready | None, trace: Trace) -> int:
-    """The ready comparison's token, or the first that is no special one such as “[CLS]”."""
+def _index_of(ready: Ready | None, trace: Trace) -> int | None:
+    """The ready comparison's token; None, the one that differs most, where there is none."""
     tokens = trace.tokens_of(trace.calls[0])[0]
-    if ready and ready.token in tokens:
-        return tokens.index(ready.token)
-    return next((at for at, token in enumerate(tokens) if token.strip("[]<>") == token), 0)
+    return tokens.index(ready.token) if ready and ready.token in tokens else None
 
 
 def _select(options: list[str], *, css: str) -> Any:

@@ -36,7 +36,8 @@ def save_comparison(
     words: str = "",
     notes: str = "",
     start: Mapping[str, Any] | None = None,
-    query_index: int = 0,
+    changed: str = "",
+    query_index: int | None = 0,
     **choices: Any,
 ) -> Path:
     """Write a comparison as one HTML file that needs no server and no network.
@@ -55,7 +56,7 @@ def save_comparison(
         Markdown shown below; HTML in it is shown as text.
     start : mapping, optional
         A :attr:`Comparison.state` to open in.
-    query_index, **choices
+    changed, query_index, **choices
         As for :class:`Comparison`.
 
     Returns
@@ -74,12 +75,16 @@ def save_comparison(
     document = Document()
     # A document of its own: made while a page is served, it would share that page's styles.
     with set_curdoc(document):
-        comparison = Comparison(first, second, query_index=query_index, whole_page=True, **choices)
+        comparison = Comparison(
+            first, second, query_index=query_index, whole_page=True, changed=changed, **choices
+        )
         if start is not None:
-            comparison.show(first, second, start=start, address={})
+            comparison.show(first, second, start=start, address={}, changed=changed)
         layout = comparison.__panel__()
         layout.insert(1, _header(title, comparison.uid))
-        layout.insert(3, _box(_box(*_texts(first, second), css="attn-card"), css="attn-above"))
+        layout.insert(
+            3, _box(_box(*_texts(first, second, changed), css="attn-card"), css="attn-above")
+        )
         answer = [_line(question, heading=True)] if question else []
         answer += [_line(line) for line in words.splitlines() if line.strip()]
         about = [_line(line, tone="muted") for line in _provenance(first, second)]
@@ -98,14 +103,15 @@ def _header(title: str, uid: str) -> Any:
     )
 
 
-def _texts(first: Trace, second: Trace) -> list[Any]:
+def _texts(first: Trace, second: Trace, changed: str) -> list[Any]:
     """What stands on both sides, as it was cut into tokens."""
     lines = []
     for side, trace in (("A", first), ("B", second)):
         tokens = trace.tokens_of(trace.calls[0])[0]
         said = " ".join(tokens[:MOST_TOKENS_SAID]) + " …" * (len(tokens) > MOST_TOKENS_SAID)
         source = trace.model or trace.source or "a trace"
-        lines.append(_line(f"{side}: {said}", aside=source))
+        aside = f"{source} · {changed}" if side == "B" and changed else source
+        lines.append(_line(f"{side}: {said}", aside=aside))
     return lines
 
 

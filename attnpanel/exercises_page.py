@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 # The page tells its state 60 ms after a change: what is pressed at once must not overtake it.
 CHECK_WAIT_MS = 150
+# What a verdict is about: a change of one of these makes it stale.
+JUDGED = (
+    "trace",
+    "layer",
+    "head",
+    "aggregate",
+    "batch",
+    "temperature",
+    "mask",
+    "pad_len",
+    "window",
+    "align",
+    "empty_rows",
+)
 NAMES = {exercise.name: exercise for exercise in EXERCISES}
 NOTES = """
 ## {title}
@@ -91,6 +105,9 @@ class ExercisesPage:
         self.view = self._lay_out()
         self._open()
         self._choice.param.watch(self._on_choice, "value")
+        self.explorer.state.param.watch(
+            lambda *_events: self._judge("", solved=False), list(JUDGED)
+        )
 
     def _lay_out(self) -> Any:
         header = _box(
@@ -221,10 +238,13 @@ class ExercisesPage:
         try:
             verdict = self.exercise.check(self.explorer.state)
         except ValueError as error:
-            self.verdict.text = f"This can't be checked: {error}."
+            self._judge(f"This can't be checked: {error}.", solved=False)
             return
+        self._judge(verdict.words, solved=verdict.solved)
+
+    def _judge(self, words: str, *, solved: bool) -> None:
         self.verdict.param.update(
-            text=verdict.words, css_classes=["attn-verdict", *["attn-solved"] * verdict.solved]
+            text=words, css_classes=["attn-verdict", *["attn-solved"] * solved]
         )
 
     def _make_report(self) -> bytes | None:

@@ -96,7 +96,10 @@ def serve(
         port=port,
         address=address,
         websocket_origin=sorted({*reached_by, *origins}),
-        title="attnpanel",
+        title={
+            **{f"/{page.name}": f"{page.title} · attnpanel" for page in PAGES},
+            **{name: f"{name.capitalize()} · attnpanel" for name in beside},
+        },
         show=False,
         start=False,
         verbose=False,

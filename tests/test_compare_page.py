@@ -9,7 +9,7 @@ import pytest
 
 from attnpanel import compare_page
 from attnpanel.choosers import Settings
-from attnpanel.compare_page import OWN, ComparePage
+from attnpanel.compare_page import OWN, QUESTION, ComparePage
 from attnpanel.comparison import READY
 from attnpanel.sources import prompts
 from attnpanel.sources.toy import toy_trace
@@ -68,6 +68,26 @@ def test_a_changed_second_run_is_a_run_of_its_own(asked, monkeypatch):
     assert len(asked) == 2
     assert changed == [{}, {"layer": "*layer.0.*", "head": 2, "scale": 0.0}]
     assert page.comparison.traces[0] is not page.comparison.traces[1]
+    assert page.comparison.driver.given["changed"] == "layer 0's head 2 off"
+    assert page._texts["b"].label == "B, layer 0's head 2 off"
+
+
+def test_the_question_and_the_change_are_of_what_is_compared(asked, monkeypatch):
+    monkeypatch.setattr(compare_page, "_changed", lambda _model, _change: nullcontext())
+    page = ComparePage(Settings(), {"ready": "switched-off"})
+
+    page._ready.value = OWN
+    assert page._question.text == QUESTION
+
+    page._compare_own()
+    assert page._texts["b"].label == "B"
+    assert page.comparison.driver.given["changed"] == ""
+
+
+def test_prompts_of_one_s_own_open_at_a_token_of_both(asked):
+    page = ComparePage(Settings(), {"a": "one two three", "b": "two three"})
+
+    assert page.comparison.state["row"] in (1, 2)
 
 
 def test_a_link_with_prompts_opens_them(asked):

@@ -30,7 +30,7 @@ def test_it_opens_with_the_first_exercise_unsolved(page):
 
     assert page.exercise.name == "half"
     assert page.explorer.state.head == 1
-    assert page.verdict.text.startswith("Not yet: token 2 gives 85.0%")
+    assert page.verdict.text.startswith("Not yet: token 2 gives 85.0 %")
     assert page._hint.text == ""
 
 
@@ -40,6 +40,18 @@ def test_the_check_reads_what_is_shown(page):
 
     assert page.verdict.text.startswith("Solved: ")
     assert "attn-solved" in page.verdict.css_classes
+
+
+def test_a_verdict_goes_when_what_it_is_about_changes(page):
+    page.explorer.state.temperature = 10**0.35
+    page.check()
+    page.explorer.state.choose(query_index=1, dark=True)
+    assert page.verdict.text.startswith("Solved: ")
+
+    page.explorer.state.temperature = 1.0
+
+    assert page.verdict.text == ""
+    assert "attn-solved" not in page.verdict.css_classes
 
 
 def test_another_exercise_starts_afresh(page):
@@ -121,5 +133,5 @@ def test_the_answer_goes_into_the_report_with_the_check(page, monkeypatch):
     assert page._make_report() == b"report"
     assert made["explorer"] is page.explorer
     assert made["title"] == "Exercise: Half for itself"
-    assert "**Solved: token 2 gives 48.2% of its weight to itself.**" in made["notes"]
+    assert "**Solved: token 2 gives 48.2 % of its weight to itself.**" in made["notes"]
     assert "Because {it} is flat." in made["notes"]

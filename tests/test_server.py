@@ -122,6 +122,7 @@ def test_a_page_beside_is_served_and_linked_under_its_name(panel, pages, tmp_pat
     serve(port=0, pages={"bench": app})
 
     assert panel.pages["bench"] == str(app)
+    assert panel.options["title"]["bench"] == "Bench · attnpanel"
     links = brand("").object
     assert links.index("href='./' aria-current=page>Explorer<") < links.index("'./bench'>Bench<")
 
@@ -130,6 +131,9 @@ def test_every_page_of_the_package_is_served_and_linked_under_its_name(panel, pa
     serve(port=0)
 
     assert set(panel.pages) == {f"/{page.name}" for page in site.PAGES}
+    # Panel asks for the titles of just these.
+    assert set(panel.options["title"]) == set(panel.pages)
+    assert panel.options["title"]["/compare"] == "Compare · attnpanel"
     assert all(f"./{page.name}'" in brand("").object for page in site.PAGES)
 
 

@@ -5,6 +5,7 @@ import {
   differenceDrawing,
   headsDrawing,
   mostChanged,
+  onlySide,
   pairName,
   points,
   sideColours,
@@ -56,6 +57,7 @@ function sameNames(queries, keys) {
 class SharedChoice {
   constructor(name, label, { input, words, set, setApart }) {
     this.words = words;
+    this.label = label;
     this.box = piece("div", "attn-choice");
     this.box.dataset.name = name;
     const head = piece("div", "attn-choice-head");
@@ -77,6 +79,7 @@ class SharedChoice {
 
   show(apart, fill) {
     this.link.textContent = apart ? "same in both" : "A and B apart";
+    this.link.setAttribute("aria-label", `${this.label}: ${this.link.textContent}`);
     this.link.title = apart ? "Have B follow A" : "Choose B by itself";
     for (const [at, { row, control, said }] of this.sides.entries()) {
       row.hidden = at === 1 && !apart;
@@ -303,7 +306,9 @@ class ComparisonPage {
       share: `${fixed(100 * one.moved, 1)} %`,
       here: here(one),
     }));
-    this.write("attn-head-list", { heads, every: state.every });
+    const only = onlySide(alignedTokens(this.traces, state), state);
+    const none = only && !state.every ? "This token has no counterpart: choose another, or all tokens." : "No head differs here.";
+    this.write("attn-head-list", { heads, every: state.every, none });
   }
 
   say(compared, palettes) {
@@ -318,11 +323,14 @@ class ComparisonPage {
       return said.join(" · ");
     };
     this.write("attn-words-first", { text: "A", aside: rule(0) });
-    this.write("attn-words-second", { text: "B", aside: rule(1) });
+    const { changed } = this.model.given;
+    this.write("attn-words-second", { text: "B", aside: changed ? `${rule(1)} · ${changed}` : rule(1) });
     this.write("attn-words-difference", { text: "B − A", aside: reach ? `from ${points(-reach)} to ${points(reach)} points` : "no difference" });
+    const only = onlySide(compared, state);
+    const read = only ? `in ${only} only: it has no counterpart` : "A left, B right, the change in points";
     const token = pairName(...this.tokenPair(queries));
     const place = where(0) === where(1) ? where(0) : `${where(0)} and ${where(1)}`;
-    this.write("attn-words-row", { text: `Where “${token}” looks`, aside: `${place} · A left, B right, the change in points` });
+    this.write("attn-words-row", { text: `Where “${token}” looks`, aside: `${place} · ${read}` });
     const ranked = state.every ? "mean over all tokens" : `what moves of “${token}”`;
     this.write("attn-words-heads", { text: "Heads by difference", aside: `${ranked} · tap one` });
     this.write("attn-sentence-line", { pieces: comparisonSentence(compared, state) });

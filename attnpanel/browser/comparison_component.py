@@ -42,6 +42,7 @@ class HeadList(_Telling):
         default=[], doc="layer, head, text, share and here of each."
     )
     every = param.Boolean(default=False, doc="Whether all tokens count, not only the chosen one.")
+    none = param.String(default="No head differs here.", doc="What an empty list says.")
 
     _esm = join_modules("tell", "head_list")
 

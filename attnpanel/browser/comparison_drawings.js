@@ -80,13 +80,21 @@ function gridOf({ queries, keys }, state, name, matrix, colours, labels) {
   };
 }
 
-/** The row looked at: two bars a key, the first side's left of the second's, and the change in points. */
-export function barsDrawing({ keys, weights }, state, palettes, look) {
+/** The one side that has the token looked at, “A” or “B”; null where both have it. */
+export function onlySide({ queries }, state) {
+  const [first, second] = queries.names.map((names) => names[state.row]);
+  return first === null ? "B" : second === null ? "A" : null;
+}
+
+/** The row looked at: two bars a key, the first side's left of the second's, and the change in points. A row that one side lacks changes by
+ * nothing that could be said. */
+export function barsDrawing(compared, state, palettes, look) {
+  const { keys, weights } = compared;
   const wide = keys.pairs.length;
   const rows = weights.map((one) => Float64Array.from(one.subarray(state.row * wide, (state.row + 1) * wide), (w) => w || 0));
   const change = rows[1].map((weight, at) => weight - rows[0][at]);
   const most = rows.reduce((top, row) => row.reduce(larger, top), 0);
-  const labelled = places(0, wide).filter((at) => Math.abs(change[at]) >= SMALLEST_CHANGE);
+  const labelled = (onlySide(compared, state) ? [] : places(0, wide)).filter((at) => Math.abs(change[at]) >= SMALLEST_CHANGE);
   labelled.sort((one, other) => Math.abs(change[other]) - Math.abs(change[one]));
   const named = labelled.slice(0, MOST_CHANGES);
   const [blue, orange] = sideColours(palettes);
@@ -189,8 +197,8 @@ export function comparisonSentence(compared, state) {
   const { queries, keys, weights } = compared;
   const [query, other] = queries.names.map((names) => names[state.row]);
   const token = brief(pairName(query, other));
-  if (query === null || other === null) {
-    const where = query === null ? "B" : "A";
+  const where = onlySide(compared, state);
+  if (where !== null) {
     return [["pair", token], ["text", `stands in ${where} only, so there is nothing to hold its row against. Choose another token.`]];
   }
   const at = shownKey(compared, state);

@@ -36,11 +36,11 @@ export function render({ model }) {
     );
     if (model.heads.length === 0) {
       const none = document.createElement("li");
-      none.textContent = "No head differs here.";
+      none.textContent = model.none;
       list.replaceChildren(none);
     }
   };
-  model.on(["heads", "every"], draw);
+  model.on(["heads", "every", "none"], draw);
   draw();
   return root;
 }

@@ -11,6 +11,13 @@ const LEFT = 22;
 const TOP = 13;
 const HEIGHT = { least: 2, most: 16, all: 340 };
 const SHADES = 64;
+// What stands between two numbers at least, in pixels: closer ones read as one.
+const BETWEEN = 4;
+const ABOUT = {
+  place: "Rows are layers, columns heads",
+  largest: "Rows are layers, the one with the largest number first; columns are ranks, a layer's largest number first, named by their heads",
+  smallest: "Rows are layers, the one with the smallest number first; columns are ranks, a layer's smallest number first, named by their heads",
+};
 // Keys that move the cursor, as [rows, columns].
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
@@ -172,7 +179,7 @@ class HeadMap {
 
   drawCells(context, look, { wide, high }) {
     const gap = high > 5 && wide > 5 ? 1 : 0;
-    const named = this.card.order !== "place" && wide >= 12 && high >= 11;
+    const named = this.card.order !== "place" && wide >= this.widest(context) + BETWEEN && high >= 11;
     context.textAlign = "center";
     this.rows.forEach(([layer, heads], row) => {
       heads.forEach((head, column) => {
@@ -200,6 +207,12 @@ class HeadMap {
     context.stroke();
   }
 
+  /** How wide the widest number of a head is, in pixels. */
+  widest(context) {
+    const names = this.rows.flatMap(([layer, heads]) => heads.map((head) => this.card.headName(layer, head)));
+    return Math.max(0, ...[...new Set(names)].map((name) => context.measureText(name).width));
+  }
+
   /** Numbers of layers at the left; of heads above, where a column is one head. */
   drawNumbers(context, look, { wide, high, columns }) {
     context.fillStyle = look.muted;
@@ -210,7 +223,7 @@ class HeadMap {
     });
     if (this.card.order !== "place") return;
     const [longest] = this.rows.find(([, heads]) => heads.length === columns) ?? [0];
-    const apart = Math.ceil(14 / wide);
+    const apart = Math.ceil((this.widest(context) + BETWEEN) / wide);
     context.textAlign = "center";
     for (let head = 0; head < columns; head += apart) {
       context.fillText(this.card.headName(longest, head), LEFT + (head + 0.5) * wide, TOP / 2);
@@ -287,12 +300,7 @@ class Card {
     bar.append(this.orders, this.status);
     const measuring = element("div", "attn-maps-bar");
     measuring.append(this.measure, this.done, this.told);
-    this.about = element(
-      "p",
-      "attn-words muted",
-      "Rows are layers, columns heads, each with the model's own mask and temperature 1. Point at a head to read it in " +
-        "every map; tap it, or go there by the arrow keys and press Enter, to look through it.",
-    );
+    this.about = element("p", "attn-words muted");
     this.grid = element("div", "attn-maps");
     this.root.append(bar, this.grid, measuring, this.about);
     this.sort(this.order);
@@ -369,6 +377,9 @@ class Card {
   sort(order) {
     this.order = order;
     for (const button of this.orders.children) button.ariaPressed = String(button.dataset.order === order);
+    this.about.textContent =
+      `${ABOUT[order]}. Each head has the model's own mask and temperature 1. Point at a head to read it in every map; ` +
+      "tap it, or go there by the arrow keys and press Enter, to look through it.";
     for (const map of this.maps) map.sort();
     this.draw();
   }

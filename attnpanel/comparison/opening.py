@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.comparison.alignment import align
-from attnpanel.comparison.search import heads_by_change
+from attnpanel.comparison.search import heads_by_change, query_by_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ def opening(
     first: Trace,
     second: Trace,
     *,
-    query_index: int = 0,
+    query_index: int | None = 0,
     choices: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the state in which a page of two traces opens.
@@ -31,7 +31,8 @@ def opening(
     first, second : Trace
         Of at least one call each.
     query_index : int, optional
-        The query looked at, in the first trace.
+        The query looked at, in the first trace; None is the one whose row moves most over all
+        heads, of those that have a counterpart in the second trace.
     choices : mapping, optional
         ``layer``, ``head``, ``temperature`` or ``mask``, each a pair for the two sides or one value
         for both. Without a head, it is the one in which the query's row changes most.
@@ -50,6 +51,8 @@ def opening(
     for side, trace in zip(SIDES, (first, second), strict=True):
         if not trace.calls:
             raise ValueError(f"a comparison needs a call in each trace; the {side} has none")
+    if query_index is None:
+        query_index = query_by_change(first, second)
     pairs = {name: _pair(value) for name, value in (choices or {}).items()}
     unknown = set(pairs) - {"layer", "head", "temperature", "mask"}
     if unknown:

@@ -32,6 +32,8 @@ class Ready:
         token's row changes most, found by looking at all.
     change : mapping
         What :func:`attnpanel.intervene` changes while the second prompt is run; nothing by default.
+    changed : str
+        The same in a few words, for B's heading.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Ready:
     question: str
     choices: Mapping[str, Any] = field(default_factory=dict)
     change: Mapping[str, Any] = field(default_factory=dict)
+    changed: str = ""
 
 
 READY: tuple[Ready, ...] = (
@@ -131,5 +134,6 @@ READY: tuple[Ready, ...] = (
         "In B the first layer's head 2, which copies the token before, adds nothing. Which heads "
         "of later layers look elsewhere now, and what did they use it for?",
         change={"layer": "*layer.0.*", "head": 2, "scale": 0.0},
+        changed="layer 0's head 2 off",
     ),
 )

@@ -86,3 +86,40 @@ def heads_by_change(
             moved = moved_shares(np.nan_to_num(one), np.nan_to_num(other), queries, keys)
             found.append(HeadChange(layer, head, float(moved[counted].mean())))
     return sorted(found, key=lambda change: -change.moved)
+
+
+def query_by_change(first: Trace, second: Trace) -> int:
+    """Return the query of the first trace whose row moves most, on average over all heads.
+
+    Special tokens such as “[CLS]” come behind the others, and a query without a counterpart behind
+    all: nothing of it can be compared.
+
+    Parameters
+    ----------
+    first, second : Trace
+        As for :func:`heads_by_change`; the first sequence of each.
+
+    Examples
+    --------
+    >>> from attnpanel.sources.toy import toy_trace
+    >>> query_by_change(toy_trace(), toy_trace())
+    0
+    """
+    names = first.tokens_of(first.calls[0])[0]
+    moved = np.zeros(len(names))
+    paired = np.zeros(len(names), bool)
+    for ours, theirs in zip(first.calls, second.calls, strict=False):
+        tokens, others = first.tokens_of(ours), second.tokens_of(theirs)
+        queries, keys = (align(one, other) for one, other in zip(tokens, others, strict=True))
+        both = [
+            (at, one)
+            for at, (one, other) in enumerate(queries)
+            if one is not None and other is not None and one < len(names)
+        ]
+        rows, places = [at for at, _ in both], [one for _, one in both]
+        paired[places] = True
+        for head in range(min(ours.heads, theirs.heads)):
+            one, other = (np.nan_to_num(call.weights(head)) for call in (ours, theirs))
+            moved[places] += moved_shares(one, other, queries, keys)[rows]
+    ordinary = [token.strip("[]<>") == token for token in names]
+    return max(range(len(names)), key=lambda at: (paired[at], ordinary[at], moved[at]))

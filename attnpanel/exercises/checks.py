@@ -24,7 +24,7 @@ NEARLY_ALL = 7.0
 def half_on_itself(state: ExplorerState) -> Verdict:
     """Whether token 2 gives half of its weight to itself."""
     weight = float(_weights(state)[2, 2])
-    said = f"token 2 gives {weight:.1%} of its weight to itself"
+    said = f"token 2 gives {_percent(weight)} of its weight to itself"
     return _verdict(abs(weight - 0.5) <= HALF_WITHIN, said, "it should be 50 %, within 2 points")
 
 
@@ -56,21 +56,24 @@ def some_row_is_empty(state: ExplorerState) -> Verdict:
 def looks_one_back(state: ExplorerState) -> Verdict:
     """Whether the shown head is one that looks at the token before."""
     share = previous_token(_weights(state))
-    said = f"{_head(state)} gives {share:.1%} of its weight to the token before, on average"
+    said = f"{_head(state)} gives {_percent(share)} of its weight to the token before, on average"
     return _verdict(share >= MOST_OF_IT and _is_own(state), said, _own(state, "more than half"))
 
 
 def looks_one_ahead(state: ExplorerState) -> Verdict:
     """Whether the shown head is one that looks at the token after."""
     share = float(np.diagonal(_weights(state), offset=1).mean())
-    said = f"{_head(state)} gives {share:.1%} of its weight to the token after, on average"
+    said = f"{_head(state)} gives {_percent(share)} of its weight to the token after, on average"
     return _verdict(share >= MOST_OF_IT and _is_own(state), said, _own(state, "more than half"))
 
 
 def looks_at_the_first(state: ExplorerState) -> Verdict:
     """Whether the shown head is a sink: most of its weight goes to the first token."""
     share = first_key(_weights(state))
-    said = f"{_head(state)} gives {share:.1%} of its weight to “{state.key_tokens[0]}”, on average"
+    said = (
+        f"{_head(state)} gives {_percent(share)} of its weight to “{state.key_tokens[0]}”, "
+        "on average"
+    )
     return _verdict(share >= SINK and _is_own(state), said, _own(state, "three quarters"))
 
 
@@ -79,8 +82,8 @@ def it_finds_the_trophy(state: ExplorerState) -> Verdict:
     row = _weights(state)[state.query_tokens.index("it")]
     trophy, most = state.key_tokens.index("trophy"), int(row.argmax())
     said = (
-        f"in {_head(state)} “it” gives “trophy” {row[trophy]:.1%}, "
-        f"and most, {row[most]:.1%}, to “{state.key_tokens[most]}”"
+        f"in {_head(state)} “it” gives “trophy” {_percent(row[trophy])}, "
+        f"and most, {_percent(row[most])}, to “{state.key_tokens[most]}”"
     )
     found = most == trophy and row[trophy] >= PRONOUN and _is_own(state)
     return _verdict(found, said, _own(state, "40 %, and no other token more"))
@@ -104,6 +107,10 @@ def _own(state: ExplorerState, wanted: str) -> str:
 def _head(state: ExplorerState) -> str:
     which = "the mean of all heads" if state.aggregate else f"head {state.head}"
     return f"layer {state.layer}, {which}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _tokens(count: int) -> str:

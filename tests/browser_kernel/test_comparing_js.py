@@ -147,6 +147,9 @@ def test_a_token_without_a_counterpart_is_said_to_have_none(page):
     pieces = page("sentenceOfTwo", START | {"row": row})
 
     assert pieces[1][1].startswith("stands in B only")
+    assert page("picturesOfTwo", START)["bars"]["sources"]["compare:bars:labels"]["text"]
+    bars = page("picturesOfTwo", START | {"row": row})["bars"]
+    assert bars["sources"]["compare:bars:labels"]["text"] == []
 
 
 def test_the_sentence_gives_both_weights_and_their_change(page):

@@ -43,6 +43,25 @@ def test_the_row_is_the_query_s_place_among_the_aligned():
     assert opening(short, long, query_index=1)["row"] == 2
 
 
+def test_without_a_query_it_opens_at_the_one_that_moves_most_and_has_a_counterpart():
+    # “x” is in the first alone; the special token's row moves most, then that of “b”.
+    rows = np.full((5, 5), 0.2, np.float32)
+    moved = np.full((4, 4), 0.25, np.float32)
+    moved[0] = 0, 0, 0, 1
+    moved[2] = 0, 1, 0, 0
+    first, second = (
+        Trace([AttentionCall("a", 0, recorded_weights=weights[None, None])], query_tokens=[tokens])
+        for weights, tokens in (
+            (rows, ["[CLS]", "x", "a", "b", "c"]),
+            (moved, ["[CLS]", "a", "b", "c"]),
+        )
+    )
+
+    state = opening(first, second, query_index=None)
+
+    assert state["row"] == 3
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

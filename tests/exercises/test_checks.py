@@ -84,7 +84,7 @@ def test_a_wrong_try_says_how_far_off_it_is():
     state = ExplorerState(toy_trace(), **BY_NAME["half"].start)
     weight = toy_trace().calls[0].weights(1)[2, 2]
 
-    assert f"{weight:.1%}" in BY_NAME["half"].check(state).words
+    assert f"{100 * weight:.1f} %" in BY_NAME["half"].check(state).words
 
 
 def test_evenness_is_not_to_be_had_by_a_mask():
