@@ -106,10 +106,12 @@ def assert_untouched(older):
 
 
 def test_a_disk_that_fills_up_leaves_the_older_file_alone(toy, older, monkeypatch):
-    real = os.fdopen
+    real = Path.open
 
-    def full(*args, **kwargs):
-        file = real(*args, **kwargs)
+    def full(path, mode="r", **kwargs):
+        file = real(path, mode, **kwargs)
+        if mode != "w":
+            return file
 
         class Full:
             def __enter__(self):
@@ -124,7 +126,7 @@ def test_a_disk_that_fills_up_leaves_the_older_file_alone(toy, older, monkeypatc
 
         return Full()
 
-    monkeypatch.setattr(os, "fdopen", full)
+    monkeypatch.setattr(Path, "open", full)
 
     with pytest.raises(OSError, match="No space left on device"):
         save_report(toy, older)
@@ -132,14 +134,14 @@ def test_a_disk_that_fills_up_leaves_the_older_file_alone(toy, older, monkeypatc
     assert_untouched(older)
 
 
-@pytest.mark.parametrize("step", ["fsync", "fdopen"])
+@pytest.mark.parametrize(("where", "step"), [(os, "fsync"), (Path, "chmod"), (Path, "replace")])
 def test_a_failure_on_the_way_to_the_disk_leaves_the_older_file_alone(
-    toy, older, monkeypatch, step
+    toy, older, monkeypatch, where, step
 ):
     def fail(*_args, **_options):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, step, fail)
+    monkeypatch.setattr(where, step, fail)
 
     with pytest.raises(OSError, match="Input/output error"):
         save_report(toy, older)

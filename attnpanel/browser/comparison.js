@@ -8,7 +8,6 @@ import {
   onlySide,
   pairName,
   points,
-  sideColours,
   sideDrawing,
 } from "./comparison_drawings.js";
 import { readableOn } from "./drawings.js";
@@ -335,7 +334,6 @@ class ComparisonPage {
     this.write("attn-words-heads", { text: "Heads by difference", aside: `${ranked} · tap one` });
     this.write("attn-sentence-line", { pieces: comparisonSentence(compared, state) });
     this.write("attn-token-pairs", { rows: this.shaded(compared, palettes), same: sameNames(queries, keys) });
-    this.paintSides(palettes);
     this.keyCount = keys.pairs.length;
   }
 
@@ -357,13 +355,6 @@ class ComparisonPage {
         places: keys.pairs.map((pair) => pair[at]),
       };
     });
-  }
-
-  /** Gives the letters A and B the colours that stand for them in the pictures. */
-  paintSides(palettes) {
-    const [first, second] = sideColours(palettes);
-    document.documentElement.style.setProperty("--attn-side-a", first);
-    document.documentElement.style.setProperty("--attn-side-b", second);
   }
 
   paintPage() {

@@ -115,6 +115,15 @@ def hex_colour(rgb: np.ndarray) -> str:
     return f"#{r:02x}{g:02x}{b:02x}"
 
 
+def side_colours(look: Theme) -> tuple[str, str]:
+    """Return the colours of A and B where two things are compared: the ends of their difference's.
+
+    As `sideColours` of comparison_drawings.js takes them.
+    """
+    colours = ramp(look.diverging)
+    return colours[int(len(colours) * 0.14)], colours[-1 - int(len(colours) * 0.14)]
+
+
 def variables(look: Theme) -> dict[str, str]:
     """Return the look as CSS custom properties, those that Bokeh plots read (`--bk-…`) included."""
     return {
@@ -127,6 +136,8 @@ def variables(look: Theme) -> dict[str, str]:
         "--attn-soft": look.soft,
         "--attn-masked": look.masked,
         "--attn-hatch": look.hatch,
+        "--attn-side-a": side_colours(look)[0],
+        "--attn-side-b": side_colours(look)[1],
         "--attn-ramp": ", ".join(look.sequential),
         "--bokeh-base-font": SYSTEM_FONT,
         "--attn-invert": "1" if look is DARK else "0",

@@ -103,7 +103,7 @@ def test_sliders_say_in_words_what_the_layer_has(kinds_report):
 
     choose(kinds_report.page, Layer=4)
 
-    assert title(kinds_report.page, "Layer").endswith("4 of 6")
+    assert title(kinds_report.page, "Layer").endswith("4 of 7")
     assert title(kinds_report.page, "Head").endswith("0 of 2")
 
 
