@@ -31,12 +31,14 @@ from attnpanel.sources.capture_session import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torch import nn
+    from torch import Tensor, nn
 
 DYNAMO = "torch._dynamo.eval_frame"
 # What torch's compiled functions ask at every call, from a frame that holds what they were called
 # with. There is no public way in: torch.compiler.set_stance would end compiling for all threads.
 ASKED = "_callback_from_stance"
+# Where transformers' caches are written.
+CACHES = "transformers.cache_utils"
 HELD = {"fn", "args", "kwargs", "cleanups"}
 
 
@@ -111,7 +113,7 @@ def _rehearse(function: Callable[..., Any], args: Any, options: Any) -> None:
     if not owned(modules):
         return
     try:
-        with rehearsal(), torch.no_grad(), torch.random.fork_rng(), _kept_buffers():
+        with rehearsal(), torch.no_grad(), torch.random.fork_rng(), _kept_state():
             function(*_copied(args), **_copied(options))
     except CaptureBudgetError:
         raise
@@ -137,19 +139,76 @@ def _module_of(function: Any) -> nn.Module | None:
 
 
 @contextmanager
-def _kept_buffers() -> Iterator[None]:
-    """Put back the buffers of the captured models, such as counts and running means."""
-    import torch
-
-    buffers = {id(one): one for recorder in recorders() for one in recorder.model.buffers()}
-    before = [(buffer, buffer.clone()) for buffer in buffers.values()]
+def _kept_state() -> Iterator[None]:
+    """Put back what a run changes in the captured models: buffers, attributes, caches in them."""
+    kept = _Kept([recorder.model for recorder in recorders()])
     try:
         yield
     finally:
+        kept.put_back()
+
+
+class _Kept:
+    """What stands in models now: in tensors but parameters, in lists, dicts and attributes.
+
+    Parameters
+    ----------
+    models : sequence of torch.nn.Module
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        parts = [type(part).__module__ for model in models for part in model.modules()]
+        # Objects of these are a model's own, or its cache; what others hold is not followed.
+        self._homes = {name for name in parts if not name.startswith("torch.")} | {CACHES}
+        self._tensors: list[tuple[Tensor, Tensor]] = []
+        self._holders: list[tuple[Any, Any]] = []
+        self._met: set[int] = set()
+        for model in models:
+            self._keep(model)
+
+    def _keep(self, value: Any) -> None:
+        import torch
+        from torch import nn
+
+        if id(value) in self._met or isinstance(value, nn.Parameter):
+            return
+        self._met.add(id(value))
+        if isinstance(value, torch.Tensor):
+            if not value.is_meta:
+                self._tensors.append((value, value.detach().clone()))
+        elif type(value) in (list, dict, set):
+            self._holders.append((value, value.copy()))
+            for one in value.values() if type(value) is dict else value:
+                self._keep(one)
+        elif type(value) is tuple:
+            for one in value:
+                self._keep(one)
+        elif isinstance(value, nn.Module) or type(value).__module__ in self._homes:
+            self._keep(getattr(value, "__dict__", None))
+
+    def put_back(self) -> None:
+        """Write back what has changed, and nothing else: compiled code asks what is what."""
+        import torch
+
+        for holder, kept in self._holders:
+            if not _same(holder, kept):
+                holder.clear()
+                (holder.extend if type(holder) is list else holder.update)(kept)
         with torch.no_grad():
-            for buffer, kept in before:
-                if not torch.equal(buffer, kept):
-                    buffer.copy_(kept)
+            for tensor, numbers in self._tensors:
+                if not torch.equal(tensor, numbers):
+                    tensor.copy_(numbers)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two lists, dicts or sets hold the same objects."""
+    if len(one) != len(other):
+        return False
+    if type(one) is dict:
+        return list(one) == list(other) and _same(list(one.values()), list(other.values()))
+    if type(one) is set:
+        return bool(one == other)
+    return all(mine is its for mine, its in zip(one, other, strict=True))
 
 
 def _copied(value: Any) -> Any:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.sources.capture_flex import flex_mask
-from attnpanel.sources.capture_seen import SeenCall, running_modules
+from attnpanel.sources.capture_seen import SeenCall, as_cast, running_modules
 from attnpanel.sources.capture_session import Patch, interventions, paused, report, watched
 from attnpanel.sources.intervene_call import changed
 
@@ -147,6 +147,10 @@ def _read_sdpa(
         # It then fills with the smallest finite number, so a row without keys is uniform.
         fill = torch.finfo(key.dtype).min
         mask = torch.zeros_like(mask, dtype=key.dtype).masked_fill(~mask, fill)
+    query, key, value = (as_cast(one) for one in (query, key, value))
+    mask = None if mask is None else as_cast(mask)
+    if options.get("position_bias") is not None:
+        options = {**options, "position_bias": as_cast(options["position_bias"])}
     return _seen(module, query, key, value, mask, options, causal=causal)
 
 

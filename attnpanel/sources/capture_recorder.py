@@ -132,7 +132,8 @@ class Recorder:
         kind = seen.kind or _kind(layer, query.shape[2], key.shape[2], sees.mask, causal)
         offset = 0
         if kind == "self" and causal != "top_left" and key.shape[2] > query.shape[2]:
-            offset = _last_visible(sees.mask, key.shape[2]) + 1 - query.shape[2]
+            last = _last_visible(sees.mask, key.shape[2])
+            offset = last + 1 - query.shape[2] if seen.first is None else seen.first
         call = AttentionCall(
             layer,
             index,
@@ -289,7 +290,10 @@ def _without_unused(seen: SeenCall, layer: str) -> SeenCall:
         return seen
     sees = mask if mask.dtype == torch.bool else mask > hidden_at(mask.dtype)
     seen_by_any = sees.reshape(-1, key_len).any(dim=0).nonzero()
-    used = int(seen_by_any[-1]) + 1 if len(seen_by_any) else key_len
+    if seen.first is not None:
+        used = seen.first + seen.query.shape[-2]
+    else:
+        used = int(seen_by_any[-1]) + 1 if len(seen_by_any) else key_len
     if not seen.query.shape[-2] <= used < key_len:
         return seen
     return replace(

@@ -43,6 +43,8 @@ class SeenCall:
         Whether dropout has changed `weights`, so that they can't be compared.
     trusted : bool
         False where what stands above may not be all there is to the call's weights.
+    first : int or None
+        Position of the first query among the keys, where it is known: a changed mask may hide it.
     """
 
     modules: tuple[nn.Module, ...]
@@ -59,6 +61,20 @@ class SeenCall:
     weights: Tensor | None = None
     dropped: bool = False
     trusted: bool = True
+    first: int | None = None
+
+
+def as_cast(tensor: Tensor) -> Tensor:
+    """Return what torch's own attention computes from: autocast casts what a mode has seen."""
+    import torch
+
+    if tensor.is_meta or not tensor.is_floating_point():
+        return tensor
+    device = tensor.device.type
+    # Double precision is what autocast leaves alone.
+    if tensor.dtype == torch.float64 or not torch.is_autocast_enabled(device):
+        return tensor
+    return tensor.to(torch.get_autocast_dtype(device))
 
 
 def running_modules() -> tuple[nn.Module, ...]:

@@ -34,6 +34,7 @@ class _Thread(threading.local):
         self.recorders: tuple[Recorder, ...] = ()
         self.interventions: tuple[Intervention, ...] = ()
         self.mode: TorchFunctionMode | None = None
+        self.blocks = 0
         self.rehearsing = False
         self.late = ExitStack()
         self.installed: set[Patch] = set()
@@ -103,40 +104,41 @@ def rehearsal() -> Iterator[None]:
 def recording(recorder: Recorder, handler: Handler) -> Iterator[None]:
     """Let `recorder` see this thread's calls."""
     with _listening(handler):
-        before = _thread.recorders
-        _thread.recorders = (*before, recorder)
+        _thread.recorders = (*_thread.recorders, recorder)
         try:
             yield
-        finally:
-            _thread.recorders = before
+        finally:  # blocks may end in another order than they began
+            _thread.recorders = tuple(one for one in _thread.recorders if one is not recorder)
 
 
 @contextmanager
 def changing(intervention: Intervention, handler: Handler) -> Iterator[None]:
     """Let `intervention` change this thread's calls."""
     with _listening(handler):
-        before = _thread.interventions
-        _thread.interventions = (*before, intervention)
+        _thread.interventions = (*_thread.interventions, intervention)
         try:
             yield
         finally:
-            _thread.interventions = before
+            rest = tuple(one for one in _thread.interventions if one is not intervention)
+            _thread.interventions = rest
 
 
 @contextmanager
 def _listening(handler: Handler) -> Iterator[None]:
-    """Listen with one mode, which the outermost capture or intervention starts."""
-    if _thread.mode is not None:
+    """Listen with one mode: the first capture or intervention starts it, the last one ends it."""
+    if not _thread.blocks:
+        _thread.mode = listen(handler)
+        _put_on([_thread.mode])
+    _thread.blocks += 1
+    try:
         yield
-        return
-    mode = listen(handler)
-    with ExitStack() as _thread.late, mode:
-        _thread.mode = mode
-        try:
-            yield
-        finally:
-            _thread.mode = None
+    finally:
+        _thread.blocks -= 1
+        if not _thread.blocks:
+            _thread.late.close()
             _thread.installed.clear()
+            _take_off(_thread.mode)
+            _thread.mode = None
 
 
 def install_late(patch: Patch) -> None:
@@ -153,29 +155,44 @@ def paused() -> Iterator[None]:
     Taken off and not only silenced, because torch itself asks whether a mode is active (the
     fused path of its transformer modules) and torch.compile would trace into it.
     """
+    recorders, _thread.recorders = _thread.recorders, ()
+    interventions, _thread.interventions = _thread.interventions, ()
+    taken = _take_off(_thread.mode)
+    try:
+        yield
+    finally:
+        _put_on(taken)
+        _thread.recorders, _thread.interventions = recorders, interventions
+
+
+def _take_off(ours: TorchFunctionMode | None) -> list[TorchFunctionMode]:
+    """Take a mode off torch's stack, from below others if need be; return it and those others."""
     # Torch has no public way to reach below the top of its stack, and no types for this one.
     from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
 
     modes: Callable[[], list[TorchFunctionMode]] = _get_current_function_mode_stack
     pop: Callable[[], TorchFunctionMode] = _pop_mode
     push: Callable[[TorchFunctionMode], None] = _push_mode
-    recorders, _thread.recorders = _thread.recorders, ()
-    interventions, _thread.interventions = _thread.interventions, ()
     stack = modes()
     # Inside its own handler a mode is off the stack already.
-    at = next((i for i, mode in enumerate(stack) if mode is _thread.mode), len(stack))
-    taken = [pop() for _ in stack[at:]]
-    others = [mode for mode in reversed(taken) if mode is not _thread.mode]
-    for mode in others:
+    at = next((i for i, mode in enumerate(stack) if mode is ours), len(stack))
+    for _ in stack[at:]:
+        pop()
+    for mode in stack[at + 1 :]:
         push(mode)
-    try:
-        yield
-    finally:
-        for _ in others:
-            pop()
-        for mode in reversed(taken):
-            push(mode)
-        _thread.recorders, _thread.interventions = recorders, interventions
+    return stack[at:]
+
+
+def _put_on(taken: list[TorchFunctionMode]) -> None:
+    """Put a mode back where :func:`_take_off` took it from."""
+    from torch.overrides import _pop_mode, _push_mode
+
+    pop: Callable[[], TorchFunctionMode] = _pop_mode
+    push: Callable[[TorchFunctionMode], None] = _push_mode
+    for _ in taken[1:]:
+        pop()
+    for mode in taken:
+        push(mode)
 
 
 def listen(handler: Handler) -> TorchFunctionMode:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.sources.capture_by_hand import ByHand
 from attnpanel.sources.capture_flex import flex_call
-from attnpanel.sources.capture_seen import SeenCall, running_modules
+from attnpanel.sources.capture_seen import SeenCall, as_cast, running_modules
 from attnpanel.sources.capture_session import (
     Patch,
     interventions,
@@ -134,9 +134,10 @@ def _sdpa(
     materialize = getattr(attn_mask, "_materialize", None)
     if materialize is not None:  # torch.nn.attention.bias.CausalBias: it has no public way
         attn_mask = materialize(query.device)
+    query, key, value = (as_cast(one) for one in (query, key, value))
     heads_axis = 0 if enable_gqa else 1
     if attn_mask is not None:
-        attn_mask = _four_axes_mask(attn_mask, query, heads_axis)
+        attn_mask = _four_axes_mask(as_cast(attn_mask), query, heads_axis)
     query, key, value = (_four_axes(x, heads_axis) for x in (query, key, value))
     query, key, value = _shared_batch(query, key, value)
     return SeenCall(

@@ -95,6 +95,9 @@ def intervene(
     changed: last bits of other heads may differ, and padded rows are not filled with zeros. So do
     models that went through ``torch.compile``.
 
+    What ``torch.utils.checkpoint`` computes again in ``backward()`` is computed as the model has
+    it, unchanged, so gradients through a changed layer are then wrong: turn checkpointing off.
+
     Examples
     --------
     >>> with intervene(model, layer="encoder.layer.3.*", head=5, temperature=0.5):  # doctest: +SKIP

@@ -86,6 +86,8 @@ def _changed(
     dropout: float,
     watched: bool,
 ) -> ChangedCall:
+    import torch
+
     if output.is_nested:
         raise ValueError(
             f"attention of layer {layer!r} can't be changed: its sequences of different lengths "
@@ -95,8 +97,14 @@ def _changed(
         seen = told_apart(read())
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
         raise ValueError(f"attention of layer {layer!r} can't be changed: {error}") from error
-    plan = Plan(_place(seen, layer), meant)
-    own = seen.weights
+    with torch.autocast(output.device.type, enabled=False):  # what is computed anew is not cast
+        return _computed(Plan(_place(seen, layer), meant), seen, output, dropout, watched=watched)
+
+
+def _computed(
+    plan: Plan, seen: SeenCall, output: Tensor, dropout: float, *, watched: bool
+) -> ChangedCall:
+    layer, own = plan.place.layer, seen.weights
     if plan.heads:
         if not seen.trusted:
             raise ValueError(
@@ -161,7 +169,13 @@ def recorded(plan: Plan, seen: SeenCall, new: Tensor | None) -> SeenCall:
             sinks=None if seen.sinks is None else seen.sinks * factors.to(seen.sinks.dtype),
         )
     if plan.hides:
-        seen = replace(seen, mask=plan.visible(_visible(seen, every), every), causal="none")
+        visible, place = _visible(seen, every), plan.place
+        # What the changed mask shows no longer tells where the queries stand.
+        known = place.first > 0 or (
+            new is not None and not is_cross(place.layer, seen.kind, visible)
+        )
+        seen = replace(seen, mask=plan.visible(visible, every), causal="none")
+        seen = replace(seen, first=place.first if known else None)
     return seen
 
 
@@ -188,13 +202,17 @@ def first_position(layer: str, kind: Kind | None, causal: Causal, visible: Tenso
     visible : bool tensor of shape (…, T, S)
     """
     query_len, key_len = visible.shape[-2:]
-    cross = kind == "cross" or CROSS.search(layer) is not None
-    # Several queries that all see more keys than there are of them: another sequence's.
-    cross |= query_len > 1 and bool(visible[..., :1, :].eq(visible).all())
-    if query_len >= key_len or cross or causal == "top_left":
+    if query_len >= key_len or causal == "top_left" or is_cross(layer, kind, visible):
         return 0
     last = visible.reshape(-1, query_len, key_len)[0, -1].nonzero()
     return max(int(last[-1]) + 1 - query_len, 0) if len(last) else key_len - query_len
+
+
+def is_cross(layer: str, kind: Kind | None, visible: Tensor) -> bool:
+    """Whether the keys are another sequence's: by name, or as several queries see all of them."""
+    if kind == "cross" or CROSS.search(layer) is not None:
+        return True
+    return visible.shape[-2] > 1 and bool(visible[..., :1, :].eq(visible).all())
 
 
 def _scores(seen: SeenCall, heads: tuple[int, ...]) -> tuple[Tensor, Tensor]:

@@ -484,3 +484,37 @@ def test_a_call_whose_shapes_disagree_is_refused(shapes, rule):
     tensors = [torch.zeros(shape) for shape in shapes]
     with pytest.raises(ValueError, match=rule), capture(model):
         model(*tensors)
+
+
+def test_blocks_may_end_in_another_order_than_they_began():
+    model = bert()
+    first, second = capture(model), capture(model)
+    one = first.__enter__()
+    run(model)
+    other = second.__enter__()
+    first.__exit__(None, None, None)
+    run(model)
+    second.__exit__(None, None, None)
+    run(model)
+
+    assert (len(one.calls), len(other.calls)) == (2, 2)
+    assert torch.overrides._get_current_function_mode_stack() == []
+
+
+def test_a_users_own_mode_outlives_a_block_that_began_before_it():
+    class Counting(torch.overrides.TorchFunctionMode):
+        calls = 0
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            self.calls += 1
+            return func(*args, **(kwargs or {}))
+
+    block, counting = capture(bert()), Counting()
+    block.__enter__()
+    with counting:
+        with pytest.warns(UserWarning, match="no attention"):
+            block.__exit__(None, None, None)
+        torch.zeros(3).sum()
+
+    assert counting.calls
+    assert torch.overrides._get_current_function_mode_stack() == []

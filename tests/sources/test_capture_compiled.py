@@ -254,3 +254,46 @@ def test_flex_attention_called_directly_gives_softmax_worked_by_hand(name, how):
     np.testing.assert_allclose(made, own, rtol=0, atol=1e-5)
     assert (call.kv_heads, call.live) == (3, name != "squared")
     assert (call.causal == "top_left") == (name == "hidden")
+
+
+class Stateful(nn.Module):
+    """What a run may change beside buffers in place: attributes, and what they hold."""
+
+    class Cache:
+        def __init__(self):
+            self.keys = []
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1, 1, 0, 3))
+        self.runs, self.cache, self.room, self.own = 0, {}, torch.zeros(4), Stateful.Cache()
+
+    def forward(self, x):
+        self.runs = self.runs + 1
+        self.room[self.runs] += 1
+        self.seen = torch.cat([self.seen, x], 2)
+        self.cache["keys"] = torch.cat([self.cache.get("keys", x[:, :, :0]), x], 2)
+        self.own.keys.append(x)
+        keys = torch.cat([self.seen, self.cache["keys"], *self.own.keys], 2)
+        return F.scaled_dot_product_attention(x, keys, keys) + self.runs
+
+
+def test_what_a_compiled_model_keeps_outside_its_buffers_is_kept_once():
+    x = torch.randn(3, 1, 1, 2, 3)
+
+    def outputs(*, captured):
+        model = Stateful()
+        runs = torch.compile(model, backend="eager")
+        if not captured:
+            return [runs(one) for one in x], model
+        with capture(model) as trace:
+            found = [runs(one) for one in x]
+        assert len(trace.calls) == 3
+        return found, model
+
+    plain, one = outputs(captured=False)
+    during, other = outputs(captured=True)
+
+    assert all(map(torch.equal, plain, during))
+    assert (one.runs, len(one.own.keys)) == (other.runs, len(other.own.keys)) == (3, 3)
+    assert torch.equal(one.room, other.room)

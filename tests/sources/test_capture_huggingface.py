@@ -332,3 +332,14 @@ def test_weights_that_nothing_tells_are_refused_with_advice():
         model(torch.randn(1, 3, 5, 7))
 
     assert trace.calls == ()
+
+
+def test_autocast_is_recorded_as_the_kernel_got_it():
+    model, inputs = build("llama", "sdpa"), inputs_for("llama", "left")
+    with torch.autocast("cpu", torch.bfloat16), capture(model) as trace:
+        run(model, inputs)
+
+    for call in trace.calls:  # queries that were turned by their position are float32 before
+        for array in (call.query, call.key):
+            stored = torch.from_numpy(np.array(array))
+            assert torch.equal(stored, stored.bfloat16().float())

@@ -460,3 +460,15 @@ def test_sequences_of_different_lengths_are_padded_and_masked():
         ours = recomputed(call)[b][:, :length]
         np.testing.assert_allclose(ours[..., :length], own.numpy(), rtol=0, atol=ATOL)
         np.testing.assert_array_equal(ours[..., length:], 0)
+
+
+def test_autocast_casts_what_is_recorded_as_it_casts_what_the_kernel_gets():
+    torch.manual_seed(31)
+    model, x, bias = Plain(), torch.randn(2, 3, 5, 11), torch.randn(5, 5)
+    model.inner.options["attn_mask"] = bias
+    with torch.autocast("cpu", torch.bfloat16), capture(model) as trace:
+        assert model(x, x, x).dtype == torch.bfloat16
+
+    x, bias = x.bfloat16().float(), bias.bfloat16().float()
+    own = (x @ x.mT / 11**0.5 + bias).softmax(-1).numpy()
+    np.testing.assert_allclose(recomputed(trace.calls[0]), own, rtol=0, atol=1e-5)

@@ -200,3 +200,42 @@ def test_gradients_reach_the_embeddings_through_changed_attention():
 
     assert embedded.grad.isfinite().all()
     assert embedded.grad.abs().max() > 0
+
+
+def test_generation_stays_one_picture_while_its_newest_key_is_hidden():
+    config = transformers.GPT2Config(
+        vocab_size=61, n_embd=24, n_layer=1, n_head=4, n_positions=16, eos_token_id=None
+    )
+    model = transformers.GPT2LMHeadModel._from_config(config, attn_implementation="sdpa").eval()
+    for options in ({}, {"cache_implementation": "static", "disable_compile": True}):
+        with intervene(model, hide_keys=(4, 5)), capture(model) as trace:
+            model.generate(
+                IDS[:1, :5],
+                attention_mask=torch.ones(1, 5, dtype=torch.long),
+                max_new_tokens=5,
+                do_sample=False,
+                pad_token_id=0,
+                **options,
+            )
+
+        (call,) = trace.calls
+        assert (call.query_len, call.key_len, call.q_offset) == (9, 9, 0)
+        expected = np.tril(np.ones((9, 9), dtype=bool))
+        expected[:, [4, 5]] = False
+        np.testing.assert_array_equal(call.visible(0), expected)
+
+
+def test_what_is_changed_under_autocast_is_computed_in_full():
+    class One(nn.Module):
+        def forward(self, x):
+            return nn.functional.scaled_dot_product_attention(x, x, x)
+
+    torch.manual_seed(9)
+    x = torch.randn(2, 3, 5, 7)
+    model = One()
+    with torch.autocast("cpu", torch.bfloat16), intervene(model, temperature=0.5):
+        found = model(x)
+
+    x = x.bfloat16().float()
+    exact = (x @ x.mT / 7**0.5 / 0.5).softmax(-1) @ x
+    assert torch.equal(found, exact.bfloat16())
