@@ -20,6 +20,7 @@ from attnpanel.views.elements import (
     furnish,
     image_element,
     labels_element,
+    move_outline,
     rectangles_element,
 )
 from attnpanel.views.heatmaps import MOST_CELLS, labels, row_outline
@@ -63,6 +64,9 @@ class ChangeCard:
         self._state = state
         self._change: PromptChange | None = None
         self.figures: dict[str, figure] = {}
+        # The matrices of what is in view, and what that is.
+        self._weights: tuple[NDArray[Any], NDArray[Any]]
+        self._drawn: tuple[Any, ...] | None = None
         self._words = {
             name: _words(name, heading=True) for name in ("what", *MATRICES, "output")
         } | {"sentence": _words("sentence", tone="muted")}
@@ -72,7 +76,7 @@ class ChangeCard:
 
     def show(self, change: PromptChange, words: str) -> None:
         """Show what a change, in these words, has done to a prompt's run."""
-        self._change = change
+        self._change, self._drawn = change, None
         self._words["what"].param.update(text="What changed", aside=words)
         if not self.figures:
             self._build()
@@ -89,8 +93,7 @@ class ChangeCard:
     def _build(self) -> None:
         if "bokeh" not in hv.Store.renderers:
             hv.extension("bokeh", logo=False)
-        drawings = self._drawings()
-        for name, drawing in drawings.items():
+        for name, drawing in (self._matrices() | {"output": self._output()}).items():
             element = (
                 image_element(drawing)
                 if name in MATRICES
@@ -143,38 +146,53 @@ class ChangeCard:
         return _box(pane, css="attn-plot attn-titled" if name in MATRICES else "attn-plot")
 
     def _draw(self) -> None:
-        """Write what is shown now into the plots that are there."""
+        """Write what is shown now into the plots that are there.
+
+        The matrices only where they are others: a step to another token moves their outlines.
+        """
         if self._change is None or not self.figures:
             return
-        for name, drawing in self._drawings().items():
-            plot = self.figures[name]
-            for renderer in plot.renderers:
-                renderer.data_source.data = dict(drawing.sources[renderer.data_source.name])
-                mapper = getattr(renderer.glyph, "color_mapper", None)
-                if mapper is not None:
-                    colour(mapper, drawing)
-            furnish(plot, drawing, ranges=True)
+        state = self._state
+        seen = (state.layer, state.shown_head, state.batch, state.dark)
+        if seen != self._drawn:
+            for name, drawing in self._matrices().items():
+                self._write(name, drawing)
+            self._drawn = seen
+        for name in MATRICES:
+            move_outline(self.figures[name], row_outline(state))
+        self._write("output", self._output())
         self._write_words()
 
-    def _drawings(self) -> dict[str, Drawing]:
-        state, look = self._state, theme(self._state.dark)
-        before, after = self._weights()
+    def _write(self, name: str, drawing: Drawing) -> None:
+        plot = self.figures[name]
+        for renderer in plot.renderers:
+            renderer.data_source.data = dict(drawing.sources[renderer.data_source.name])
+            mapper = getattr(renderer.glyph, "color_mapper", None)
+            if mapper is not None:
+                colour(mapper, drawing)
+        furnish(plot, drawing, ranges=True)
+
+    def _matrices(self) -> dict[str, Drawing]:
+        look = theme(self._state.dark)
+        before, after = self._weights = self._compute()
         high = max(float(before.max()), float(after.max())) or 1.0
         most = max(float(np.abs(after - before).max()), LEAST_CHANGE)
         weights = Colours(0.0, high, ramp(look.sequential, power=0.5))
-        drawings = {
+        return {
             "before": self._matrix("before", before, weights),
             "after": self._matrix("after", after, weights),
             "difference": self._matrix(
                 "difference", after - before, Colours(-most, most, ramp(look.diverging))
             ),
         }
+
+    def _output(self) -> Drawing:
         assert self._change is not None  # noqa: S101 - asked for by show() and _draw() only
         output = self._change.output
         draw = predictions_drawing if output.kind == "prediction" else embeddings_drawing
-        return {**drawings, "output": draw(state, output)}
+        return draw(self._state, output)
 
-    def _weights(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _compute(self) -> tuple[NDArray[Any], NDArray[Any]]:
         state, change = self._state, self._change
         assert change is not None  # noqa: S101 - as above
         heads = range(state.call.heads) if state.shown_head is None else [state.shown_head]
@@ -213,7 +231,7 @@ class ChangeCard:
             shown = "mean of all heads" if state.shown_head is None else f"head {state.head}"
             aside = f"layer {state.layer}, {shown}" if name == "before" else ""
             self._words[name].param.update(text=title, aside=aside)
-        before, after = self._weights()
+        before, after = self._weights
         place = state.query_index
         token, key = state.query_tokens[place], ((0, 0),)
         pairs = tuple((n, n) for n in range(before.shape[1]))

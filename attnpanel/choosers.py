@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import panel as pn
 
 from attnpanel.browser import Upload
 from attnpanel.change_choice import ChangeChoice
+from attnpanel.page_work import PageWork
 from attnpanel.sources.toy import toy_trace
 from attnpanel.theme import stylesheet
 from attnpanel.trace import Trace
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
 # What the prompt opens on: a head in which “it” finds what it stands for.
 PROMPT_START = {"layer": 3, "head": 1, "query_index": 11}
-Show = Callable[[Trace, Mapping[str, Any]], None]
+# Says whether the trace is on screen now.
+Show = Callable[[Trace, Mapping[str, Any]], bool]
 Say = Callable[[str, str], None]
 Compare = Callable[["PromptChange", str], None]
 
@@ -115,6 +116,22 @@ class ToyChooser:
         return problems
 
 
+@dataclass(frozen=True)
+class PromptRun:
+    """What a prompt was run with, whatever the fields hold by now.
+
+    Attributes
+    ----------
+    text, model : str
+    change : mapping of str to str
+        What a link needs to make the same change of attention; nothing where there is none.
+    """
+
+    text: str
+    model: str
+    change: Mapping[str, str]
+
+
 class PromptChooser:
     """A sentence through one of the operator's models, as it is or with its attention changed.
 
@@ -125,6 +142,11 @@ class PromptChooser:
     settings : Settings
     compare : function of a PromptChange and of words, optional
         Called after a changed run is shown.
+
+    Attributes
+    ----------
+    ran : PromptRun or None
+        The run that has ended last, which is the one to show.
     """
 
     name = "prompt"
@@ -134,8 +156,8 @@ class PromptChooser:
     ) -> None:
         self._show, self._say, self._settings = show, say, settings
         self._compare = compare
-        self._run_number = 0
-        self.shown = False
+        self._work = PageWork("attnpanel-prompt")
+        self.ran: PromptRun | None = None
         self.change = ChangeChoice()
         self._text = pn.widgets.TextInput(
             value=PROMPT,
@@ -172,7 +194,7 @@ class PromptChooser:
 
     def abandon(self) -> None:
         """Show no prompt that is still running: the reader has gone to another source."""
-        self._run_number += 1
+        self._work.abandon()
         self._run.loading = False
 
     def open(self) -> None:
@@ -187,70 +209,55 @@ class PromptChooser:
             self._start(text)
 
     def _start(self, text: str) -> None:
-        self._run_number += 1
-        number, model, settings = self._run_number, self._model.value, self._settings
+        model, most = str(self._model.value), self._settings.max_tokens
         try:
             asked, words = self.change.asked(), self.change.words()
         except ValueError as error:
             self._say("error", f"{str(error).capitalize()}.")
             return
+        ran = PromptRun(text, model, self.change.address())
+        start = PROMPT_START if text == PROMPT and model == "minilm" else {}
+        start = start | _places(asked or {})
         self._run.loading = True
         self._say("busy", "Reading the prompt …")
-        document = pn.state.curdoc
 
-        def on_page(action: Callable[[], None]) -> None:
-            """Act on the page from the thread, unless another prompt has been run since."""
+        def work(tell: Callable[[str], None]) -> tuple[Trace, PromptChange | None]:
+            def progress(fraction: float, message: str) -> None:
+                tell(f"{message} ({fraction:.0%})")
 
-            def guarded() -> None:
-                if number == self._run_number:
-                    action()
+            return _run_prompt(text, asked, model=model, max_tokens=most, progress=progress)
 
-            if document is None or document.session_context is None:
-                guarded()
-            else:
-                document.add_next_tick_callback(guarded)
-
-        def progress(fraction: float, message: str) -> None:
-            on_page(lambda: self._say("busy", f"{message} ({fraction:.0%})"))
-
-        def work() -> None:
-            try:
-                trace, change = _run_prompt(
-                    text, asked, model=model, max_tokens=settings.max_tokens, progress=progress
-                )
-            except Exception as error:  # noqa: BLE001 - whatever a model raises, the page lives on
-                sentence = _sentence(error)
-                on_page(lambda: self._finish(sentence, None))
-            else:
-                start = PROMPT_START if text == PROMPT and model == "minilm" else {}
-                start = start | _places(asked or {})
-                on_page(lambda: self._finish("", lambda: self._open(trace, start, change, words)))
-
-        threading.Thread(target=work, name="attnpanel-prompt", daemon=True).start()
+        self._work.start(
+            work,
+            done=lambda made: self._open(ran, start, made, words),
+            failed=self._fail,
+            told=lambda said: self._say("busy", said),
+        )
 
     def _open(
-        self, trace: Trace, start: Mapping[str, Any], change: PromptChange | None, words: str
+        self,
+        ran: PromptRun,
+        start: Mapping[str, Any],
+        made: tuple[Trace, PromptChange | None],
+        words: str,
     ) -> None:
+        trace, change = made
+        self._run.loading = False
+        self.ran = ran
         self.change.fit(trace)
-        self._show(trace, start)
-        if change is not None and self._compare is not None:
+        if self._show(trace, start) and change is not None and self._compare is not None:
             self._compare(change, words)
 
-    def _finish(self, problem: str, show: Callable[[], None] | None) -> None:
-        self._run_number += 1  # what the thread still had to say about its progress is past
+    def _fail(self, problem: str) -> None:
         self._run.loading = False
-        if show is None:
-            self._say(
-                "error", f"{problem[0].upper()}{problem[1:]}. What was shown before is still here."
-            )
-        else:
-            self.shown = True
-            show()
+        self._say("error", f"{problem} What was shown before is still here.")
 
     def address(self) -> dict[str, str]:
-        """Return what a link needs to run the same prompt."""
-        given = {"prompt": self._text.value, **self.change.address()}
-        return given if len(self._settings.models) == 1 else {**given, "model": self._model.value}
+        """Return what a link needs for the run that has ended last; nothing before the first."""
+        if self.ran is None:
+            return {}
+        given = {"prompt": self.ran.text, **self.ran.change}
+        return given if len(self._settings.models) == 1 else {**given, "model": self.ran.model}
 
     def restore(self, texts: Mapping[str, str]) -> list[str]:
         """Set the prompt and model a link carries; return a sentence where they are unusable."""
@@ -380,13 +387,6 @@ def _places(asked: Mapping[str, Any]) -> dict[str, Any]:
     for query, _ in asked.get("hide_edges", ()):
         places["query_index"] = query
     return {name: place for name, place in places.items() if isinstance(place, int)}
-
-
-def _sentence(error: Exception) -> str:
-    """Return an error as one readable sentence."""
-    if isinstance(error, (ValueError, ImportError, OSError)):
-        return str(error).strip().splitlines()[0][:500] if str(error).strip() else repr(error)
-    return f"The model failed: {type(error).__name__}: {str(error)[:300]}"
 
 
 def _number(label: str, default: int, low: int, high: int) -> Any:

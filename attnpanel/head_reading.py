@@ -13,7 +13,7 @@ from attnpanel.page_work import PageWork
 from attnpanel.views.head_maps import head_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from attnpanel.state import ExplorerState
     from attnpanel.trace import Trace
@@ -45,11 +45,18 @@ class HeadReading:
         )
         self.component.on_msg(self._on_message)
         self._work, self._stopping = PageWork("attnpanel-importance"), threading.Event()
+        # One read at a time, however many the page asks for.
+        self._reads, self._reading = PageWork("attnpanel-head-maps"), False
+        self._asked: set[int] = set()
+        self._waiting: list[int] = []
         self.forget()
+        if pn.state.curdoc is not None:
+            pn.state.on_session_destroyed(lambda _session: self.leave())
 
     def forget(self) -> None:
         """Another trace is shown: its numbers are computed when somebody looks."""
         self._trace = self.state.trace
+        self._asked, self._waiting = set(), []
         self.offer(None)
         self.component.numbers = {"trace": next(_SERIAL), "layers": [], "maps": [], "values": {}}
 
@@ -68,7 +75,15 @@ class HeadReading:
 
     def read_all(self) -> None:
         """Compute the numbers of every sequence, for a file that can't ask."""
-        self._take(self.component.numbers["trace"], head_maps(self._trace))
+        made = head_maps(self._trace)
+        self._asked.update(map(int, made["values"]))
+        self._take(self.component.numbers["trace"], made)
+
+    def leave(self) -> None:
+        """Compute no more for a page that is closed."""
+        self._waiting = []
+        self._stopping.set()
+        self._work.abandon()
 
     def _on_message(self, event: Any) -> None:
         """Compute what is asked for; anything unexpected in a message is ignored."""
@@ -78,23 +93,47 @@ class HeadReading:
         batch = message.get("maps")
         if type(batch) is int and 0 <= batch < max(call.batch for call in self._trace.calls):
             self._read([batch])
-        if message.get("measure") is True and self._measure and not self.component.measuring:
+        measuring = "fraction" in self.component.measuring  # a text alone says why one failed
+        if message.get("measure") is True and self._measure and not measuring:
             self._begin(self._measure)
         if message.get("measure") is False:
             self._stop()
 
-    def _read(self, batches: list[int]) -> None:
-        trace, serial = self._trace, self.component.numbers["trace"]
+    def _read(self, batches: Iterable[int]) -> None:
+        """Compute the numbers of sequences that were not asked for yet, one after another."""
+        new = [batch for batch in batches if batch not in self._asked]
+        if not new:
+            return
+        self._asked.update(new)
+        self._waiting += new
         document = pn.state.curdoc
         if document is None or document.session_context is None:
-            self._take(serial, head_maps(trace, batches))
+            made, self._waiting = head_maps(self._trace, self._waiting), []
+            self._take(self.component.numbers["trace"], made)
+        elif not self._reading:
+            self._read_next()
+
+    def _read_next(self) -> None:
+        self._reading = bool(self._waiting)
+        if not self._reading:
             return
+        trace, serial = self._trace, self.component.numbers["trace"]
+        batch = self._waiting.pop(0)
 
-        def work() -> None:
-            made = head_maps(trace, batches)
-            document.add_next_tick_callback(lambda: self._take(serial, made))
+        def took(made: dict[str, Any]) -> None:
+            self._take(serial, made)
+            self._read_next()
 
-        threading.Thread(target=work, name="attnpanel-head-maps", daemon=True).start()
+        def failed(sentence: str) -> None:
+            self.component.measuring = {"text": f"These numbers can't be computed. {sentence}"}
+            self._read_next()
+
+        self._reads.start(
+            lambda _tell: head_maps(trace, [batch]),
+            done=took,
+            failed=failed,
+            told=lambda _said: None,
+        )
 
     def _begin(self, measure: Measure) -> None:
         """Measure importance, say how far that is, and show it as one more map."""
@@ -121,7 +160,9 @@ class HeadReading:
 
     def _measured(self, _nothing: None) -> None:
         self.offer(None)
-        self._read([int(batch) for batch in self.component.numbers["values"]])
+        again, self._asked = sorted(self._asked), set()
+        self._waiting = []
+        self._read(again)
 
     def _stop(self) -> None:
         self._stopping.set()
@@ -129,7 +170,8 @@ class HeadReading:
         self.component.measuring = {}
 
     def _take(self, serial: int, made: dict[str, Any]) -> None:
+        """Show numbers of the shown trace, unless they were begun before importance was known."""
         known = self.component.numbers
-        if known["trace"] == serial:
+        if known["trace"] == serial and len(made["maps"]) >= len(known["maps"]):
             kept = known["values"] if known["maps"] == made["maps"] else {}
             self.component.numbers = made | {"trace": serial, "values": kept | made["values"]}

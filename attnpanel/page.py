@@ -121,8 +121,14 @@ class Page:
         self._notice.visible = False
         self._choosers[current].open()
 
-    def _show(self, trace: Trace, start: Mapping[str, Any]) -> None:
-        """Show a trace: with what the link asks for the first time, as it starts afterwards."""
+    def _show(self, trace: Trace, start: Mapping[str, Any]) -> bool:
+        """Show a trace: with what the link asks for the first time, as it starts afterwards.
+
+        Returns
+        -------
+        bool
+            Whether it can be shown.
+        """
         self._notice.visible = False
         self.change.hide()
         state = self.explorer.state
@@ -134,7 +140,7 @@ class Page:
             state.choose(**start)
         except ValueError as error:
             self._say("error", f"This trace can't be shown: {error}")
-            return
+            return False
         self._offer_importance(trace)
         link, self._link = self._link, {}
         self._problems += state.from_address(link)
@@ -142,24 +148,22 @@ class Page:
         self._problems = []
         self.explorer.interaction.writes_address = True
         self.explorer.refresh_address()
+        return True
 
     def _offer_importance(self, trace: Trace) -> None:
         """Let the reader measure what each head matters, where the model is at hand.
 
         Not of a run that was changed itself.
         """
-        asked = self._choosers[self._tabs.value].address()
-        if self._tabs.value != "Prompt" or set(asked) - {"prompt", "model"}:
+        ran = self._prompt.ran if self._tabs.value == "Prompt" else None
+        if ran is None or ran.change or trace.head_importance is not None:
             return
-        if trace.head_importance is not None:
-            return
-        text, settings = asked["prompt"], self._settings
-        model = asked.get("model", settings.models[0])
+        most = self._settings.max_tokens
 
         def measure(trace: Trace, progress: Callable[[float, str], None]) -> None:
             from attnpanel.sources.prompts import measure_prompt
 
-            measure_prompt(trace, text, model, max_tokens=settings.max_tokens, progress=progress)
+            measure_prompt(trace, ran.text, ran.model, max_tokens=most, progress=progress)
 
         self.explorer.reading.offer(measure)
 

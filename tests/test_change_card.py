@@ -125,3 +125,17 @@ def test_a_long_run_is_pooled_to_what_lies_farthest_from_zero():
     image = drawn(card, "difference")["image"][0]
     assert image.shape == (300, 300)
     np.testing.assert_allclose([image.max(), image.min()], [1 - 1 / 600, -1 / 600], atol=1e-6)
+
+
+def test_a_step_to_another_token_moves_the_outlines_and_computes_no_matrix(shown):
+    card, state, _ = shown
+    images = {name: drawn(card, name)["image"][0] for name in ("before", "after", "difference")}
+    card._compute = lambda: pytest.fail("the weights were computed again")
+
+    state.query_index = 3
+
+    for name, image in images.items():
+        assert drawn(card, name)["image"][0] is image
+        (outline,) = [b for b in card.figures[name].center if b.name == "attn:outline"]
+        assert (outline.bottom, outline.top) == (2.5, 3.5)
+    assert "“d”" in card._words["sentence"].text

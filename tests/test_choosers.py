@@ -21,6 +21,7 @@ class Reader:
 
     def show(self, trace, start):
         self.shown.append((trace, dict(start)))
+        return True
 
     def say(self, tone, text):
         self.said.append((tone, text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from queue import Queue
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,6 +108,10 @@ def test_what_a_model_raises_is_said(reading):
     wait_until(reading, lambda: "No such module." in reading.component.measuring.get("text", ""))
 
     assert reading.component.runs == 6
+    reading.offer(lambda trace, _tell: setattr(trace, "head_importance", [np.ones(3)] * 2))
+    reading.component.measuring = {"text": "Importance can't be measured. No such module."}
+    ask(reading, {"measure": True})
+    wait_until(reading, lambda: reading.component.runs == 0)
 
 
 def test_who_stops_it_or_goes_to_another_trace_ends_it(reading):
@@ -130,3 +135,103 @@ def test_who_stops_it_or_goes_to_another_trace_ends_it(reading):
     assert ended.wait(60)
     assert reading.component.measuring == {}
     assert reading.state.trace.head_importance is None
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """A page's session, whose ticks are run by who takes them."""
+    made = SimpleNamespace(session_context=object(), ticks=Queue(), at_its_end=[])
+    made.add_next_tick_callback = made.ticks.put
+    state = SimpleNamespace(curdoc=made, on_session_destroyed=made.at_its_end.append)
+    for module in ("head_reading", "page_work"):
+        monkeypatch.setattr(f"attnpanel.{module}.pn", SimpleNamespace(state=state))
+    return made
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """What is computed, and how many at a time; each waits until it may go on."""
+    made = SimpleNamespace(batches=[], now=0, most=0)
+    made.begun, made.go_on = threading.Event(), threading.Event()
+
+    def slow(trace, batches):
+        made.batches += batches
+        made.now += 1
+        made.most = max(made.most, made.now)
+        maps = head_maps(trace, batches)
+        made.begun.set()
+        assert made.go_on.wait(60)
+        made.now -= 1
+        return maps
+
+    monkeypatch.setattr("attnpanel.head_reading.head_maps", slow)
+    return made
+
+
+def test_a_page_that_asks_again_and_again_is_read_once_and_one_after_another(session, reads):
+    reading = HeadReading(ExplorerState(trace_of(call(0, batch=2), call(1, batch=2))), "x")
+    for _ in range(20):
+        ask(reading, {"maps": 0})
+        ask(reading, {"maps": 1})
+    reads.go_on.set()
+
+    for _ in range(2):
+        session.ticks.get(timeout=60)()
+
+    assert (reads.batches, reads.most) == ([0, 1], 1)
+    assert set(reading.component.numbers["values"]) == {"0", "1"}
+
+
+def test_a_page_that_is_closed_measures_and_reads_no_more(session, reads):
+    reading = HeadReading(ExplorerState(trace_of(call(0, batch=2), call(1, batch=2))), "x")
+    begun, closed, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def measure(_trace, tell):
+        begun.set()
+        assert closed.wait(60)
+        try:
+            tell(0.5, "on")
+        except ValueError:
+            ended.set()
+
+    reading.offer(measure)
+    ask(reading, {"measure": True})
+    ask(reading, {"maps": 0})
+    ask(reading, {"maps": 1})
+    assert begun.wait(60)
+
+    (leave,) = session.at_its_end
+    leave(None)
+    closed.set()
+    reads.go_on.set()
+
+    assert ended.wait(60)
+    session.ticks.get(timeout=60)()  # what was being read
+    assert reads.batches == [0]
+
+
+def test_numbers_begun_before_importance_was_known_do_not_take_it_away(reading):
+    serial = reading.component.numbers["trace"]
+    early = head_maps(reading.state.trace)
+    reading.state.trace.head_importance = [np.full(3, 0.5), np.full(3, 0.125)]
+    late = head_maps(reading.state.trace, [0])
+
+    reading._take(serial, late)
+    reading._take(serial, early)
+
+    assert len(reading.component.numbers["maps"]) == 8
+    assert reading.component.numbers["values"] == late["values"]
+
+
+def test_a_sequence_that_is_read_while_importance_is_measured_has_it_afterwards(session, reads):
+    reading = HeadReading(ExplorerState(trace_of(call(0, batch=2), call(1, batch=2))), "x")
+    ask(reading, {"maps": 0})
+    assert reads.begun.wait(60)
+    reading.state.trace.head_importance = [np.full(3, 0.5), np.full(3, 0.125)]
+    reading._measured(None)
+    reads.go_on.set()
+
+    for _ in range(2):
+        session.ticks.get(timeout=60)()
+
+    assert len(reading.component.numbers["values"]["0"]) == 8

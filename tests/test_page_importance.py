@@ -2,40 +2,106 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 
-from attnpanel.choosers import PromptChooser, Settings
+from attnpanel.change_choice import KINDS
+from attnpanel.choosers import Settings
 from attnpanel.page import Page
 from attnpanel.sources import prompts
+from attnpanel.sources.output_change import embedding_change
 from attnpanel.sources.toy import toy_trace
+
+KNOCKED_OUT = next(kind.label for kind in KINDS if kind.name == "out")
+UNCHANGED = KINDS[0].label
 
 
 @pytest.fixture
-def page(monkeypatch):
-    """A page whose prompts show nothing by themselves."""
-    monkeypatch.setattr(PromptChooser, "open", lambda _self: None)
-    page = Page(Settings(models=("one", "two"), max_tokens=99), {})
-    assert page.explorer.reading.component.runs == 0  # the toy has no model
-    page._tabs.value = "Prompt"
-    return page
+def running(monkeypatch):
+    """Stands in for the model, which ends its run when told."""
+    made = SimpleNamespace(trace=toy_trace(seed=3), may_end=threading.Event())
+
+    def trace_prompt(*_text, **_options):
+        assert made.may_end.wait(60)
+        return made.trace
+
+    def change_prompt(*_text, **_options):
+        assert made.may_end.wait(60)
+        states = made.trace.calls[0].query[0, 0]
+        return prompts.PromptChange(
+            toy_trace(seed=4), made.trace, embedding_change(states, states + 1)
+        )
+
+    def end():
+        made.may_end.set()
+        for thread in threading.enumerate():
+            if thread.name == "attnpanel-prompt":
+                thread.join(60)
+
+    made.end = end
+    monkeypatch.setattr(prompts, "trace_prompt", trace_prompt)
+    monkeypatch.setattr(prompts, "change_prompt", change_prompt)
+    return made
 
 
-def test_a_prompt_can_be_measured_by_its_own_model(page, monkeypatch):
+@pytest.fixture
+def page(running):
+    """A page on which the prompt “First.” through the model “two” is running."""
+    settings = Settings(models=("one", "two"), max_tokens=99)
+    return Page(settings, {"source": "prompt", "prompt": "First.", "model": "two"})
+
+
+def test_a_prompt_is_measured_as_it_was_run_whatever_the_fields_hold_by_now(
+    page, running, monkeypatch
+):
     asked = []
     monkeypatch.setattr(prompts, "measure_prompt", lambda *what, **how: asked.append((what, how)))
-    page._prompt._text.value, page._prompt._model.value = "A text.", "two"
-    trace = toy_trace(seed=3)
-    page._show(trace, {})
-    reading = page.explorer.reading
+    page._prompt._text.value, page._prompt._model.value = "Second.", "one"
+    running.end()
+    reading, trace = page.explorer.reading, running.trace
     assert reading.component.runs == trace.calls[0].heads
 
     reading._measure(trace, print)
 
-    assert asked == [((trace, "A text.", "two"), {"max_tokens": 99, "progress": print})]
+    assert asked == [((trace, "First.", "two"), {"max_tokens": 99, "progress": print})]
+    address = page.explorer.address
+    assert (address["prompt"], address["model"]) == ("First.", "two")
 
 
-def test_another_source_takes_the_offer_back(page):
-    page._show(toy_trace(seed=3), {})
+def test_a_changed_run_is_not_measured_whatever_is_chosen_meanwhile(page, running):
+    page._prompt.change._kind.value = KNOCKED_OUT
+    page._prompt.open()
+    page._prompt.change._kind.value = UNCHANGED
+
+    running.end()
+
+    assert page.explorer.state.trace is running.trace
+    assert page.explorer.reading.component.runs == 0
+    assert page.explorer.address["change"] == "out,all,all"
+    assert len(page.change.view) == 1
+
+
+def test_a_change_of_a_trace_that_cannot_be_shown_is_not_shown(page, running, monkeypatch):
+    def refuse(**_start):
+        raise ValueError("no")
+
+    running.end()
+    monkeypatch.setattr(page.explorer.state, "choose", refuse)
+    page._prompt.change._kind.value = KNOCKED_OUT
+
+    page._prompt.open()
+    running.end()
+
+    assert page._notice.text == "This trace can't be shown: no"
+    assert len(page.change.view) == 0
+
+
+def test_another_source_takes_the_offer_back(page, running):
+    running.end()
+    assert page.explorer.reading.component.runs > 0
+
     page._tabs.value = "Toy"
 
     assert page.explorer.reading.component.runs == 0

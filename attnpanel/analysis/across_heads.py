@@ -21,7 +21,9 @@ def head_affinity(trace: Trace, batch: int = 0) -> tuple[list[tuple[int, int]], 
     """How alike heads attend: ``mean_i Σ_j sqrt(p_ij q_ij)``, 1 where they are the same.
 
     Every pair of heads with the same number of queries and keys as the first call's; others
-    are left out. At most 96 evenly spaced queries are compared.
+    are left out. At most 96 evenly spaced queries are compared. What a learned sink takes belongs
+    to no key and is not compared: a head with a sink has with itself what its rows sum to on
+    average, less than 1.
 
     Parameters
     ----------

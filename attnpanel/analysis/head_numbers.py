@@ -18,7 +18,8 @@ def entropy(weights: NDArray[Any]) -> float:
     """Mean over queries of the entropy ``-Σ w log w`` of a row, in nats.
 
     0 where every query takes from one key; ``log S`` where all keys share equally. Rows of
-    zeros (queries that see no key) are left out.
+    zeros (queries that see no key) are left out. Rows with a learned sink sum to less than 1; they
+    are not scaled up, and what the sink takes has no term.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def entropy(weights: NDArray[Any]) -> float:
 def mean_distance(weights: NDArray[Any], offset: int = 0) -> float:
     """Mean over queries of ``Σ_j w_ij |i + offset - j|``: how far a head looks, in tokens.
 
-    Rows of zeros are left out.
+    Rows of zeros are left out. Rows with a learned sink sum to less than 1; they are not scaled
+    up, so that what the sink takes counts as distance 0.
 
     Parameters
     ----------
@@ -65,7 +67,8 @@ def effective_keys(weights: NDArray[Any]) -> float:
     """Mean over queries of ``exp(-Σ w log w)``: among how many keys a row is shared.
 
     1 where a query takes from one key, S where it takes from all alike. Rows of zeros are left
-    out; without any other the number is 0.
+    out; without any other the number is 0. Of rows with a learned sink it is the exponential of
+    their :func:`entropy`, which has no term for the sink.
 
     Parameters
     ----------

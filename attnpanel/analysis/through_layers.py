@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def rollout(trace: Trace, batch: int = 0, layers: Sequence[int] | None = None) -
     Raises
     ------
     ValueError
-        If the trace is empty, or a call is no self-attention of one length.
+        If the trace is empty, or a call does not exist or is no self-attention of one length.
 
     References
     ----------
@@ -84,7 +85,7 @@ def flow(
     Raises
     ------
     ValueError
-        As :func:`rollout`, and if a position does not exist.
+        As :func:`rollout`, and if there is no position, or one does not exist.
 
     References
     ----------
@@ -92,10 +93,13 @@ def flow(
     """
     pipes = [mixed_heads(trace.calls[at], batch) for at in layers_of_one_length(trace, layers)]
     length = trace.calls[0].query_len
-    wanted = np.arange(length) if queries is None else np.asarray(queries, dtype=int)
-    if wanted.ndim != 1 or ((wanted < 0) | (wanted >= length)).any():
-        raise ValueError(f"queries must be positions in 0..{length - 1}; got {queries!r}")
-    return np.stack([max_flows(pipes, query) for query in wanted])
+    wanted = np.arange(length) if queries is None else np.asarray(queries)
+    whole = wanted.ndim == 1 and len(wanted) > 0 and np.issubdtype(wanted.dtype, np.integer)
+    if not whole or ((wanted < 0) | (wanted >= length)).any():
+        raise ValueError(
+            f"queries must be one or more positions in 0..{length - 1}; got {short(queries)}"
+        )
+    return np.stack([max_flows(pipes, int(query)) for query in wanted])
 
 
 def mixed_heads(call: AttentionCall, batch: int = 0) -> NDArray[np.float64]:
@@ -114,7 +118,8 @@ def layers_of_one_length(trace: Trace, layers: Sequence[int] | None) -> Sequence
     Raises
     ------
     ValueError
-        If the trace is empty, or one of `layers` is no self-attention of that length.
+        If the trace is empty, or one of `layers` does not exist or is no self-attention of that
+        length.
     """
     if not trace.calls:
         raise ValueError("layers must be those of at least one attention call; got none")
@@ -125,6 +130,8 @@ def layers_of_one_length(trace: Trace, layers: Sequence[int] | None) -> Sequence
         if call.kind == "self" and (call.query_len, call.key_len) == (length, length)
     ]
     for at in fitting if layers is None else layers:
+        if at not in range(len(trace.calls)):
+            raise ValueError(f"layers must be in 0..{len(trace.calls) - 1}; got {at!r}")
         call = trace.calls[at]
         if at not in fitting:
             raise ValueError(

@@ -77,7 +77,7 @@ def head_importance(
         raise ValueError("trace must hold at least one attention call; got none")
     heads = {call.layer: trace.head_numbers(call) for call in trace.calls}
     tried = [(layer, head) for layer, numbers in heads.items() for head in numbers]
-    tell = progress if callable(progress) else _draw_bar if progress else _tell_nobody
+    tell = progress if callable(progress) else _draw_bar if progress else tell_nobody
     found = _knock_out(model, run, tried, tell)
     made = [[found[call.layer, head] for head in trace.head_numbers(call)] for call in trace.calls]
     importance = tuple(np.array(numbers) for numbers in made)
@@ -85,7 +85,7 @@ def head_importance(
     return importance
 
 
-def _tell_nobody(_fraction: float, _text: str) -> None:
+def tell_nobody(_fraction: float, _text: str) -> None:
     """Stand in for a progress that nobody asked for."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attnpanel.rules import check_text
 from attnpanel.sources.capture import capture
 from attnpanel.sources.models import load_model
-from attnpanel.sources.token_text import is_byte_level, readable
+from attnpanel.sources.token_text import names_of_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +84,7 @@ def trace_generation(
         tell(0.5 + 0.5 * done / new_tokens, f"Writing token {done} of {new_tokens}")
 
     trace, written = _written(loaded, ids, new_tokens, step)
-    read, made = (_tokens(loaded, one[0].tolist()) for one in (ids, written[:, :-1]))
+    read, made = (names_of_ids(loaded.tokenizer, one[0].tolist()) for one in (ids, written[:, :-1]))
     trace.set_tokens([made], [read] if own else None)
     trace.source, trace.model = "generation", loaded.name
     tell(1.0, "Done")
@@ -131,10 +131,3 @@ def _written(
                 f"model {loaded.name!r} must generate from text alone; it says: {error}"
             ) from error
     return trace, written
-
-
-def _tokens(loaded: LoadedModel, ids: list[int]) -> tuple[str, ...]:
-    pieces = loaded.tokenizer.convert_ids_to_tokens(ids)
-    # A model may know more numbers than its tokenizer has tokens.
-    known = [f"<{i}>" if piece is None else piece for i, piece in zip(ids, pieces, strict=True)]
-    return readable(known, byte_level=is_byte_level(loaded.tokenizer))

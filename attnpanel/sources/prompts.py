@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.errors import MissingDependencyError
 from attnpanel.rules import check_text
-from attnpanel.sources.ablation import head_importance
+from attnpanel.sources.ablation import head_importance, tell_nobody
 from attnpanel.sources.capture import capture
 from attnpanel.sources.intervene import intervene
 from attnpanel.sources.models import MINILM, LoadedModel, load_model
 from attnpanel.sources.output_change import OutputChange, embedding_change, prediction_change
-from attnpanel.sources.token_text import is_byte_level, readable
+from attnpanel.sources.token_text import names_of_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ def trace_prompt(
     >>> trace.query_tokens[0][:3]                            # doctest: +SKIP
     ('[CLS]', 'the', 'trophy')
     """
-    tell = progress or _tell_nobody
+    tell = progress or tell_nobody
     _check(text, max_tokens)
     tell(0.0, f"Loading the model {model}")
     prompt = _read(load_model(model), text, max_tokens, tell)
@@ -132,7 +133,7 @@ def change_prompt(
     >>> change.output.whole                                              # doctest: +SKIP
     0.0021
     """
-    tell = progress or _tell_nobody
+    tell = progress or tell_nobody
     _check(text, max_tokens)
     tell(0.0, f"Loading the model {model}")
     loaded = load_model(model)
@@ -145,7 +146,7 @@ def change_prompt(
     if isinstance(number, int):
         if not 0 <= number < len(before.calls):
             raise ValueError(f"layer must be in 0..{len(before.calls) - 1}; got {number}")
-        change["layer"] = before.calls[number].layer
+        change["layer"] = glob.escape(before.calls[number].layer)
     with intervene(loaded.model.base_model, **change):
         after, changed = _run(prompt)
     tell(0.9, "Comparing the outputs")
@@ -185,7 +186,7 @@ def measure_prompt(
         loaded.model.base_model,
         lambda: loaded.model(**inputs),
         trace,
-        progress=progress or _tell_nobody,
+        progress=progress or tell_nobody,
     )
 
 
@@ -196,10 +197,6 @@ class _Prompt:
     loaded: LoadedModel
     inputs: dict[str, Any]
     tokens: Sequence[str]
-
-
-def _tell_nobody(_fraction: float, _message: str) -> None:
-    """Stand in for a progress that nobody asked for."""
 
 
 def _check(text: str, max_tokens: int) -> None:
@@ -226,7 +223,7 @@ def prompt_inputs(
     loaded.check_length(int(ids.shape[1]), max_tokens)
     if loaded.model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids
-    return inputs, _names(loaded, ids[0].tolist())
+    return inputs, names_of_ids(loaded.tokenizer, ids[0].tolist())
 
 
 def _read(
@@ -262,16 +259,10 @@ def _predicts(loaded: LoadedModel) -> bool:
     return any(str(name).endswith(LANGUAGE_MODELS) for name in names)
 
 
-def _names(loaded: LoadedModel, ids: list[int]) -> tuple[str, ...]:
-    pieces = loaded.tokenizer.convert_ids_to_tokens(ids)
-    # A model may know more numbers than its tokenizer has tokens.
-    known = [f"<{i}>" if piece is None else piece for i, piece in zip(ids, pieces, strict=True)]
-    return readable(known, byte_level=is_byte_level(loaded.tokenizer))
-
-
 def _output_change(loaded: LoadedModel, before: Any, after: Any) -> OutputChange:
     if not _predicts(loaded):
         states = (outputs.last_hidden_state[0].float().numpy() for outputs in (before, after))
         return embedding_change(*states)
     logits = (outputs.logits[0].float().numpy() for outputs in (before, after))
-    return prediction_change(*logits, name=lambda number: _names(loaded, [number])[0])
+    tokenizer = loaded.tokenizer
+    return prediction_change(*logits, name=lambda number: names_of_ids(tokenizer, [number])[0])

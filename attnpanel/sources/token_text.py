@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,14 @@ def is_byte_level(tokenizer: object) -> bool:
     """Whether a tokenizer of transformers writes byte-level pieces."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return "ByteLevel" in repr(getattr(backend, "decoder", None))
+
+
+def names_of_ids(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
+    """Return what a tokenizer of transformers calls these numbers, as a person reads it."""
+    pieces = tokenizer.convert_ids_to_tokens(ids)
+    # A model may know more numbers than its tokenizer has tokens.
+    known = [f"<{i}>" if piece is None else piece for i, piece in zip(ids, pieces, strict=True)]
+    return readable(known, byte_level=is_byte_level(tokenizer))
 
 
 def _text(piece: str, *, byte_level: bool) -> str:

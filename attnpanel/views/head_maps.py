@@ -131,6 +131,8 @@ def head_maps(trace: Trace, batches: Iterable[int] | None = None) -> dict[str, A
     """
     if batches is None:
         batches = range(max(call.batch for call in trace.calls))
+    # Once: importance may be measured meanwhile.
+    known = _known(trace)
     return {
         "maps": [
             {
@@ -140,13 +142,13 @@ def head_maps(trace: Trace, batches: Iterable[int] | None = None) -> dict[str, A
                 "about": one.about,
                 "missing": one.missing,
             }
-            for one in _known(trace)
+            for one in known
         ],
         "layers": [
             {"name": call.layer, "number": number, "heads": list(trace.head_numbers(call))}
             for number, call in zip(trace.layer_numbers, trace.calls, strict=True)
         ],
-        "values": {str(batch): _values(trace, batch) for batch in batches},
+        "values": {str(batch): _values(trace, batch, known) for batch in batches},
     }
 
 
@@ -154,7 +156,7 @@ def _known(trace: Trace) -> tuple[HeadMap, ...]:
     return HEAD_MAPS if trace.head_importance is None else (*HEAD_MAPS, IMPORTANCE)
 
 
-def _values(trace: Trace, batch: int) -> list[list[list[float | None]]]:
+def _values(trace: Trace, batch: int, known: tuple[HeadMap, ...]) -> list[list[list[float | None]]]:
     made = []
     for at, call in enumerate(trace.calls):
         numbers = {}
@@ -163,7 +165,7 @@ def _values(trace: Trace, batch: int) -> list[list[list[float | None]]]:
             if trace.head_importance is not None:
                 numbers["importance"] = trace.head_importance[at].astype(float)
         made.append(numbers)
-    return [[[_short(x) for x in call.get(one.name, [])] for call in made] for one in _known(trace)]
+    return [[[_short(x) for x in call.get(one.name, [])] for call in made] for one in known]
 
 
 def _short(number: float) -> float | None:

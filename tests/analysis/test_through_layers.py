@@ -108,3 +108,15 @@ def test_other_lengths_and_empty_traces_are_refused(through):
         through(Trace())
     with pytest.raises(ValueError, match="call 1 is self-attention of 3 queries and 3 keys"):
         through(Trace([call_of(EYE), other]), layers=[0, 1])
+
+
+@pytest.mark.parametrize("layers", [[99], [-1], [0, 1.5]])
+def test_a_layer_that_is_not_there_is_refused(layers):
+    with pytest.raises(ValueError, match=r"layers must be in 0\.\.0; got"):
+        rollout(Trace([call_of(EYE)]), layers=layers)
+
+
+@pytest.mark.parametrize("queries", [[], [1.7], [4], 2])
+def test_what_is_no_position_is_refused(queries):
+    with pytest.raises(ValueError, match=r"queries must be one or more positions in 0\.\.3; got"):
+        flow(Trace([call_of(EYE)]), queries)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # 
 from attnpanel import Trace, trace_prompt  # noqa: E402
 from attnpanel.errors import MissingDependencyError  # noqa: E402
 from attnpanel.sources import models as loading  # noqa: E402
+from attnpanel.sources import prompts  # noqa: E402
 from attnpanel.sources.models import load_model  # noqa: E402
 from attnpanel.sources.prompts import change_prompt  # noqa: E402
 
@@ -341,3 +343,24 @@ def test_a_change_that_does_not_fit_the_model_is_one_sentence(folder):
         change_prompt(TEXT, str(folder), layer=3, scale=0)
     with pytest.raises(ValueError, match=r"head must be in 0\.\.1 in layer 'layers.0.self_attn'"):
         change_prompt(TEXT, str(folder), layer=0, head=2, scale=0)
+
+
+def test_the_name_of_a_numbered_layer_is_no_pattern(folder, monkeypatch):
+    asked, intervene = [], prompts.intervene
+
+    def run(prompt):
+        trace, outputs = real_run(prompt)
+        calls = [replace(call, layer="blocks[0].*") for call in trace.calls]
+        return Trace(calls, query_tokens=trace.query_tokens), outputs
+
+    def note(model, **change):
+        asked.append(change["layer"])
+        return intervene(model, **change | {"layer": "*"})
+
+    real_run = prompts._run
+    monkeypatch.setattr(prompts, "_run", run)
+    monkeypatch.setattr(prompts, "intervene", note)
+
+    change_prompt(TEXT, str(folder), layer=0, scale=0)
+
+    assert asked == ["blocks[[]0].[*]"]
