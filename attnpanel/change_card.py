@@ -39,6 +39,7 @@ TITLES = {"before": "Before", "after": "After", "difference": "After − before"
 LEAST_CHANGE = 0.01
 MOST_LABELS = 17
 TOO_LOW = 0.02  # of the highest bar: a lower one has no number
+LEAST_DISTANCE = 1e-6  # what rounding alone can move an embedding by
 # What the card follows.
 FOLLOWED = ("layer", "head", "aggregate", "batch", "query_index", "dark")
 TOLD = """
@@ -265,7 +266,8 @@ def embeddings_drawing(state: ExplorerState, output: OutputChange) -> Drawing:
     half = 0.42 if len(height) <= 200 else 0.5
     colours = [look.accent if place == state.query_index else look.bar for place in places]
     named = np.sort(np.argsort(-height, kind="stable")[:MOST_LABELS])
-    least = TOO_LOW * height.max(initial=0.0)
+    highest = float(height.max(initial=LEAST_DISTANCE))
+    least = max(TOO_LOW * highest, LEAST_DISTANCE)
     tokens = [*state.trace.query_tokens[state.batch]][: len(height)]
     return _bars(
         left=places - half,
@@ -277,6 +279,7 @@ def embeddings_drawing(state: ExplorerState, output: OutputChange) -> Drawing:
         named={int(place): f"{height[place]:.2g}" for place in named if height[place] > least},
         ticks=tokens,
         muted=look.muted,
+        highest=highest,
     )
 
 
@@ -297,6 +300,7 @@ def predictions_drawing(state: ExplorerState, output: OutputChange) -> Drawing:
         named={place: f"{p:.1%}" for place, p in enumerate(height)},
         ticks=[one.token for one in candidates],
         muted=look.muted,
+        highest=float(height.max(initial=0.0)),
     )
 
 
@@ -311,6 +315,7 @@ def _bars(
     named: dict[int, str],
     ticks: list[str],
     muted: str,
+    highest: float,
 ) -> Drawing:
     at = list(named)
     return Drawing(
@@ -333,7 +338,7 @@ def _bars(
             },
         },
         x=(-0.7, len(ticks) - 0.3),
-        y=(0.0, axis_end(float(height.max(initial=0.0)))),
+        y=(0.0, axis_end(highest)),
         x_labels=labels(ticks),
         height=200,
     )

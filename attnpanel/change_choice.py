@@ -62,7 +62,7 @@ KINDS = (
         "at a temperature",
         "at temperature {}",
         lambda tau: {"temperature": tau},
-        (Amount("τ", 0.5, 0.05, 20, whole=False),),
+        (Amount("temperature", 0.5, 0.05, 20, whole=False),),
     ),
     Kind("causal", "causal mask", "under a causal mask", lambda: {"mask": "causal"}),
     Kind(

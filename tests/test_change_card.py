@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnpanel.change_card import ChangeCard
+from attnpanel.change_card import ChangeCard, embeddings_drawing
 from attnpanel.sources.output_change import embedding_change, prediction_change
 from attnpanel.sources.prompts import PromptChange
 from attnpanel.state import ExplorerState
@@ -107,6 +107,16 @@ def test_another_run_takes_the_place_of_the_first_and_a_plain_one_hides_the_card
     )
     card.hide()
     assert len(card.view) == 0
+
+
+def test_what_rounding_moves_looks_like_nothing():
+    outputs = np.random.default_rng(3).standard_normal((T, 9))
+    change = PromptChange(trace(1), trace(1), embedding_change(outputs, outputs * (1 + 1e-15)))
+
+    drawing = embeddings_drawing(ExplorerState(change.after), change.output)
+
+    assert drawing.sources["change:output"]["top"].max() < 1e-3 * drawing.y[1]
+    assert drawing.sources["change:output:labels"]["text"] == []
 
 
 def test_a_long_run_is_pooled_to_what_lies_farthest_from_zero():

@@ -16,7 +16,7 @@ from attnpanel.sources.output_change import OutputChange, embedding_change, pred
 from attnpanel.sources.token_text import names_of_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from attnpanel.trace import Trace
 
@@ -123,7 +123,8 @@ def change_prompt(
     Raises
     ------
     ValueError
-        As for :func:`trace_prompt` and :func:`attnpanel.intervene`, or if there is no such layer.
+        As for :func:`trace_prompt` and :func:`attnpanel.intervene`, or if there is no such layer
+        or token.
     MissingDependencyError
         If a package is missing; the message says which command brings it.
 
@@ -141,6 +142,7 @@ def change_prompt(
         loaded = load_model(model, head=True)
     prompt = _read(loaded, text, max_tokens, tell)
     before, plain = _run(prompt)
+    _check_tokens(change, before.calls[0].key_len)
     tell(0.7, "Running with changed attention")
     number = change.get("layer")
     if isinstance(number, int):
@@ -153,6 +155,20 @@ def change_prompt(
     output = _output_change(loaded, plain, changed)
     tell(1.0, "Done")
     return PromptChange(before, after, output)
+
+
+def _check_tokens(change: Mapping[str, Any], length: int) -> None:
+    """Refuse to hide a token that the prompt has not: nothing would change."""
+    keys = change.get("hide_keys", ())
+    named = [("key", key) for key in ([keys] if isinstance(keys, int) else keys)]
+    for query, key in change.get("hide_edges", ()):
+        named += [("query", query), ("key", key)]
+    for name, number in named:
+        if not 0 <= number < length:
+            raise ValueError(
+                f"{name} must be one of the prompt's {length} tokens, 0 to {length - 1}; "
+                f"got {number}"
+            )
 
 
 def measure_prompt(

@@ -345,6 +345,12 @@ def test_a_change_that_does_not_fit_the_model_is_one_sentence(folder):
         change_prompt(TEXT, str(folder), layer=0, head=2, scale=0)
 
 
+@pytest.mark.parametrize("change", [{"hide_keys": 99}, {"hide_edges": [(0, 99)]}])
+def test_a_token_that_the_prompt_lacks_cannot_be_hidden(folder, change):
+    with pytest.raises(ValueError, match=r"key must be one of the prompt's \d+ tokens, 0 to \d+"):
+        change_prompt(TEXT, str(folder), **change)
+
+
 def test_the_name_of_a_numbered_layer_is_no_pattern(folder, monkeypatch):
     asked, intervene = [], prompts.intervene
 
