@@ -10,10 +10,11 @@ import panel as pn
 from bokeh.models import CrosshairTool, CustomJSHover, HoverTool, Span
 
 from attnpanel.browser import Words
+from attnpanel.browser.boxes import box
 from attnpanel.comparison import moved_shares
 from attnpanel.driver import add_toolbar
 from attnpanel.selection import pool
-from attnpanel.theme import ramp, stylesheet, theme
+from attnpanel.theme import ramp, theme
 from attnpanel.views.drawing import Colours, Drawing, image_columns
 from attnpanel.views.elements import (
     colour,
@@ -71,7 +72,7 @@ class ChangeCard:
         self._words = {
             name: _words(name, heading=True) for name in ("what", *MATRICES, "output")
         } | {"sentence": _words("sentence", tone="muted")}
-        self.view = _box(css="attn-change-card")
+        self.view = box(css="attn-change-card")
         self._card: Any = None
         state.param.watch(lambda *_events: self._draw(), list(FOLLOWED))
 
@@ -109,11 +110,11 @@ class ChangeCard:
             self.figures[name] = plot
         self._link()
         words = self._words
-        steps = _box(
-            *(_box(words[name], self._pane(name), css="attn-step") for name in MATRICES),
+        steps = box(
+            *(box(words[name], self._pane(name), css="attn-step") for name in MATRICES),
             css="attn-compared",
         )
-        card = _box(
+        card = box(
             words["what"],
             steps,
             words["sentence"],
@@ -121,7 +122,7 @@ class ChangeCard:
             self._pane("output"),
             css="attn-card",
         )
-        self._card = _box(card, css="attn-above")
+        self._card = box(card, css="attn-above")
 
     def _link(self) -> None:
         """One crosshair, one zoom and a tooltip over the three matrices."""
@@ -144,7 +145,7 @@ class ChangeCard:
 
     def _pane(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)
-        return _box(pane, css="attn-plot attn-titled" if name in MATRICES else "attn-plot")
+        return box(pane, css="attn-plot attn-titled" if name in MATRICES else "attn-plot")
 
     def _draw(self) -> None:
         """Write what is shown now into the plots that are there.
@@ -365,14 +366,4 @@ def _percent(share: float) -> str:
 def _words(name: str, **options: Any) -> Words:
     return Words(
         sizing_mode="stretch_width", margin=0, css_classes=[f"attn-change-{name}"], **options
-    )
-
-
-def _box(*children: Any, css: str) -> Any:
-    return pn.Column(
-        *children,
-        css_classes=css.split(),
-        stylesheets=[stylesheet()],
-        sizing_mode="stretch_width",
-        margin=0,
     )

@@ -17,6 +17,7 @@ from attnpanel.browser import (
     TokenPairs,
     Words,
 )
+from attnpanel.browser.boxes import box
 from attnpanel.comparison import opening
 from attnpanel.comparison_figures import MATRICES, comparison_figures
 from attnpanel.payload import make_payload
@@ -122,8 +123,8 @@ class Comparison(Viewer):
             address={} if whole_page and not served else None,
         )
         # In a box of its own: what the stylesheet lays out as a grid can't be hidden itself.
-        self.body = _box(_box(*self._cards(), css="attn-body"), css="attn-pictures")
-        self._layout = _box(
+        self.body = box(box(*self._cards(), css="attn-body"), css="attn-pictures")
+        self._layout = box(
             self.interaction,
             self.notice,
             self.body,
@@ -194,8 +195,8 @@ class Comparison(Viewer):
     def _cards(self) -> list[Any]:
         plots = {name: self._plot(name) for name in self.figures}
         words = {name: _words(name, heading=True) for name in (*MATRICES, "row", "heads")}
-        steps = _box(
-            *(_box(words[name], plots[name], css="attn-step") for name in MATRICES),
+        steps = box(
+            *(box(words[name], plots[name], css="attn-step") for name in MATRICES),
             css="attn-compared",
         )
         fill = {"sizing_mode": "stretch_width", "margin": 0}
@@ -204,14 +205,14 @@ class Comparison(Viewer):
             uid=self.uid, driver="browser", css_classes=["attn-token-pairs"], **fill
         )
         heads = HeadList(uid=self.uid, driver="browser", css_classes=["attn-head-list"], **fill)
-        self.side = _box(
-            _box(words["heads"], plots["heads"], heads, css="attn-card"), css="attn-side"
+        self.side = box(
+            box(words["heads"], plots["heads"], heads, css="attn-card"), css="attn-side"
         )
         return [
-            _box(self.driver, css="attn-card attn-controls"),
-            _box(
-                _box(steps, sentence, css="attn-card"),
-                _box(words["row"], tokens, plots["bars"], css="attn-card"),
+            box(self.driver, css="attn-card attn-controls"),
+            box(
+                box(steps, sentence, css="attn-card"),
+                box(words["row"], tokens, plots["bars"], css="attn-card"),
                 css="attn-center",
             ),
             self.side,
@@ -219,7 +220,7 @@ class Comparison(Viewer):
 
     def _plot(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)
-        return _box(pane, css="attn-plot" if name == "bars" else "attn-plot attn-titled")
+        return box(pane, css="attn-plot" if name == "bars" else "attn-plot attn-titled")
 
 
 def _packed(trace: Trace) -> dict[str, Any]:
@@ -231,14 +232,4 @@ def _packed(trace: Trace) -> dict[str, Any]:
 def _words(name: str, **options: Any) -> Words:
     return Words(
         sizing_mode="stretch_width", margin=0, css_classes=[f"attn-words-{name}"], **options
-    )
-
-
-def _box(*children: Any, css: str) -> Any:
-    return pn.Column(
-        *children,
-        css_classes=css.split(),
-        stylesheets=[stylesheet()],
-        sizing_mode="stretch_width",
-        margin=0,
     )

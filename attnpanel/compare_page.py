@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from attnpanel.browser import CopyLink, Download, Explanation, ThemeButton, Words
+from attnpanel.browser.boxes import box
 from attnpanel.choosers import Settings
 from attnpanel.compare import Comparison
 from attnpanel.compare_report import save_comparison
@@ -94,7 +95,7 @@ class ComparePage:
         )
 
     def _lay_out(self) -> Any:
-        header = _box(
+        header = box(
             brand("compare"),
             self._ready,
             CopyLink(margin=0),
@@ -102,13 +103,13 @@ class ComparePage:
             ThemeButton(uid=self.comparison.uid, driver="browser", margin=0),
             css="attn-header",
         )
-        prompts = _box(
+        prompts = box(
             *(_row(self._sources[side], self._texts[side]) for side in SIDES),
             self._run,
             css="attn-card attn-prompts",
         )
         self.comparison.side.append(
-            _box(
+            box(
                 Words(text="Explain", heading=True, margin=0),
                 self._question,
                 self.words,
@@ -118,7 +119,7 @@ class ComparePage:
         layout = self.comparison.__panel__()
         layout.insert(1, header)
         layout.insert(2, self._notice)
-        layout.insert(3, _box(prompts, css="attn-above"))
+        layout.insert(3, box(prompts, css="attn-above"))
         return layout
 
     # -- what is compared -----------------------------------------------------------------
@@ -325,16 +326,6 @@ def _row(*widgets: Any) -> Any:
     return pn.Row(
         *widgets,
         css_classes=["attn-source"],
-        stylesheets=[stylesheet()],
-        sizing_mode="stretch_width",
-        margin=0,
-    )
-
-
-def _box(*children: Any, css: str) -> Any:
-    return pn.Column(
-        *children,
-        css_classes=css.split(),
         stylesheets=[stylesheet()],
         sizing_mode="stretch_width",
         margin=0,

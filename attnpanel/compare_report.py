@@ -6,15 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
 from bokeh.document import Document
 from panel.io.state import set_curdoc
 
 from attnpanel.browser import ThemeButton, Words
+from attnpanel.browser.boxes import box
 from attnpanel.compare import Comparison
 from attnpanel.offline import offline_page
 from attnpanel.report import notes_pane
-from attnpanel.theme import stylesheet
 from attnpanel.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -83,20 +82,20 @@ def save_comparison(
         layout = comparison.__panel__()
         layout.insert(1, _header(title, comparison.uid))
         layout.insert(
-            3, _box(_box(*_texts(first, second, changed), css="attn-card"), css="attn-above")
+            3, box(box(*_texts(first, second, changed), css="attn-card"), css="attn-above")
         )
         answer = [_line(question, heading=True)] if question else []
         answer += [_line(line) for line in words.splitlines() if line.strip()]
         about = [_line(line, tone="muted") for line in _provenance(first, second)]
         said = [notes_pane(notes)] if notes else []
-        layout.append(_box(_box(*answer, *said, *about, css="attn-card"), css="attn-footer"))
+        layout.append(box(box(*answer, *said, *about, css="attn-card"), css="attn-footer"))
         page = offline_page(document, layout, title)
     write_whole(path, page)
     return path
 
 
 def _header(title: str, uid: str) -> Any:
-    return _box(
+    return box(
         Words(text=title, heading=True, margin=0, css_classes=["attn-slot"]),
         ThemeButton(uid=uid, driver="browser", margin=0),
         css="attn-header",
@@ -136,14 +135,4 @@ def _line(text: str, **options: Any) -> Words:
         sizing_mode="stretch_width",
         css_classes=["attn-question"],
         **options,
-    )
-
-
-def _box(*children: Any, css: str) -> Any:
-    return pn.Column(
-        *children,
-        css_classes=css.split(),
-        stylesheets=[stylesheet()],
-        sizing_mode="stretch_width",
-        margin=0,
     )

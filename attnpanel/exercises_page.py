@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from attnpanel.browser import CopyLink, Download, Explanation, ThemeButton, Words
+from attnpanel.browser.boxes import box
 from attnpanel.choosers import Settings
 from attnpanel.comparison_figures import CUT
 from attnpanel.exercises import EXERCISES
@@ -110,7 +111,7 @@ class ExercisesPage:
         )
 
     def _lay_out(self) -> Any:
-        header = _box(
+        header = box(
             brand("exercises"),
             self._choice,
             CopyLink(margin=0),
@@ -118,13 +119,13 @@ class ExercisesPage:
             self._theme,
             css="attn-header",
         )
-        buttons = _box(self._check_button, self._hint_button, css="attn-source")
+        buttons = box(self._check_button, self._hint_button, css="attn-source")
         self._elsewhere = pn.pane.HTML(
             "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
         )
-        writing = _box(self._question, self.answer, css="attn-exercise-part")
-        self._writing = _box(writing, css="attn-writing")
-        task = _box(
+        writing = box(self._question, self.answer, css="attn-exercise-part")
+        self._writing = box(writing, css="attn-writing")
+        task = box(
             self._title,
             self._task,
             self._elsewhere,
@@ -133,15 +134,15 @@ class ExercisesPage:
             self._hint,
             css="attn-exercise-part",
         )
-        card = _box(task, self._writing, css="attn-card attn-exercise")
+        card = box(task, self._writing, css="attn-card attn-exercise")
         layout = self.explorer.__panel__()
         # In a box of its own: what the stylesheet lays out as a grid can't be hidden itself.
-        layout[-1] = self._pictures = _box(layout[-1], css="attn-pictures")
+        layout[-1] = self._pictures = box(layout[-1], css="attn-pictures")
         for plot in self.explorer.driver.figures.values():
             plot.styles = CUT
         layout.insert(1, header)
         layout.insert(2, self._notice)
-        layout.insert(3, _box(card, css="attn-above"))
+        layout.insert(3, box(card, css="attn-above"))
         return layout
 
     # -- from one exercise to another ------------------------------------------------------
@@ -318,13 +319,3 @@ def _button(label: str, act: Callable[[], None], *, primary: bool = False) -> An
 
 def _words(*, css: str = "attn-words-part", **options: Any) -> Words:
     return Words(margin=0, sizing_mode="stretch_width", css_classes=[css], **options)
-
-
-def _box(*children: Any, css: str) -> Any:
-    return pn.Column(
-        *children,
-        css_classes=css.split(),
-        stylesheets=[stylesheet()],
-        sizing_mode="stretch_width",
-        margin=0,
-    )

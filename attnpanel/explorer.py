@@ -15,6 +15,7 @@ from panel.viewable import Viewer
 
 from attnpanel.analysis import entropy, mean_distance
 from attnpanel.browser import Annotations, Interaction, SentenceLine, TokenStrip, Words, add_marks
+from attnpanel.browser.boxes import box
 from attnpanel.controls import Controls
 from attnpanel.driver import PythonDriver
 from attnpanel.feed import Feed, fits
@@ -109,8 +110,8 @@ class Explorer(Viewer):
             sizing_mode="stretch_width",
             css_classes=["attn-notice"],
         )
-        self._body = _box(css="attn-body")
-        self._layout = _box(
+        self._body = box(css="attn-body")
+        self._layout = box(
             self.interaction,
             self.notice,
             self._body,
@@ -190,37 +191,37 @@ class Explorer(Viewer):
     def _cards(self) -> list[Any]:
         plots = {name: self._plot(name) for name in self.driver.figures}
         words = self._words
-        steps = _box(
-            _box(words["scores"], plots["scores"], css="attn-step"),
+        steps = box(
+            box(words["scores"], plots["scores"], css="attn-step"),
             _operations("mask", "÷ τ", "softmax"),
-            _box(words["weights"], plots["weights"], css="attn-step"),
+            box(words["weights"], plots["weights"], css="attn-step"),
             _operations("× V"),
-            _box(words["output"], plots["output"], css="attn-step"),
+            box(words["output"], plots["output"], css="attn-step"),
             css="attn-steps",
         )
         busy = Words(tone="busy", margin=0, css_classes=["attn-busy"])
         driver = [] if self.feed is None else [self.feed.component]
         return [
-            _box(*self.controls.column, words["provenance"], css="attn-card attn-controls"),
-            _box(
+            box(*self.controls.column, words["provenance"], css="attn-card attn-controls"),
+            box(
                 *driver,
                 busy,
-                _box(steps, self._sentence, css="attn-card"),
-                _box(words["row"], self.tokens, plots["row"], css="attn-card"),
-                _box(self.reading.component, css="attn-card"),
-                _box(self.annotations, css="attn-card"),
+                box(steps, self._sentence, css="attn-card"),
+                box(words["row"], self.tokens, plots["row"], css="attn-card"),
+                box(self.reading.component, css="attn-card"),
+                box(self.annotations, css="attn-card"),
                 css="attn-center",
             ),
-            _box(
-                _box(words["grid"], plots["grid"], words["numbers"], css="attn-card"),
-                _box(words["swatches"], plots["swatches"], css="attn-card"),
+            box(
+                box(words["grid"], plots["grid"], words["numbers"], css="attn-card"),
+                box(words["swatches"], plots["swatches"], css="attn-card"),
                 css="attn-side",
             ),
         ]
 
     def _plot(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.driver.figures[name], sizing_mode="stretch_width", margin=0)
-        return _box(pane, css="attn-plot attn-titled" if name in TITLE_ABOVE else "attn-plot")
+        return box(pane, css="attn-plot attn-titled" if name in TITLE_ABOVE else "attn-plot")
 
     def _look(self) -> str:
         return "attn-dark" if self.state.dark else "attn-light"
@@ -508,16 +509,6 @@ class Explorer(Viewer):
 def _words(name: str, **options: Any) -> Words:
     return Words(
         sizing_mode="stretch_width", margin=0, css_classes=[f"attn-words-{name}"], **options
-    )
-
-
-def _box(*children: Any, css: str) -> Any:
-    return pn.Column(
-        *children,
-        css_classes=css.split(),
-        stylesheets=[stylesheet()],
-        sizing_mode="stretch_width",
-        margin=0,
     )
 
 
