@@ -7,7 +7,6 @@ of the sources it names, which costs a few milliseconds where a new plot costs h
 from __future__ import annotations
 
 from base64 import b64encode
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -23,6 +22,7 @@ from bokeh.models import (
     Span,
 )
 
+from attnpanel.browser.components import join_modules
 from attnpanel.views import EMPTY_VIEWS, VIEWS, Drawing, View
 from attnpanel.views.elements import colour, furnish, move_outline
 
@@ -56,7 +56,6 @@ if (Number.isNaN(cell)) return "masked"
 const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? " (largest here)" : ""
 return cell.toFixed(format === "score" ? 2 : 4) + pooled
 """
-SAVE = Path(__file__).parent / "browser" / "save_picture.js"
 BUTTON = 31  # pixels of the toolbar's width, its part of the lines between groups included
 # A button that says what it saves; grey enough for both looks.
 ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><text x="12" y="16" \
@@ -187,7 +186,7 @@ class PythonDriver:
 
 def add_toolbar(plot: figure, *, zoomed: bool) -> None:
     """Give a plot the buttons that appear above it on hover: zoom where asked, and saving."""
-    saving = CustomJS(code=SAVE.read_text(encoding="utf-8"))
+    saving = CustomJS(code=join_modules("picture", "save_picture"))
     if zoomed:
         plot.add_tools("box_zoom", "pan", "reset")
     plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg")))

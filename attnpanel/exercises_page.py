@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from attnpanel.exercises import Exercise
+    from attnpanel.state import ExplorerState
     from attnpanel.trace import Trace
 
 # The page tells its state 60 ms after a change: what is pressed at once must not overtake it.
@@ -43,9 +44,7 @@ JUDGED = (
     "empty_rows",
 )
 NAMES = {exercise.name: exercise for exercise in EXERCISES}
-NOTES = """
-## {title}
-
+ANSWER = """
 {task}
 
 **{verdict}**
@@ -53,7 +52,18 @@ NOTES = """
 ### {question}
 
 {answer}
+
+As it stood: {place}.
 """
+# The pictures that go into an answer, with what is said of each.
+STILLS = {
+    "attn:plot:scores": "Score",
+    "attn:plot:weights": "Softmax",
+    "attn:plot:output": "Mix",
+    "attn:plot:row": "Where “{token}” looks",
+    "attn:plot:grid": "All heads",
+    "attn:plot:swatches": "Paint mixing",
+}
 
 
 class ExercisesPage:
@@ -101,6 +111,7 @@ class ExercisesPage:
         self._export = Download(
             self._make_report, label="Export my answer", filename="answer.html", margin=0
         )
+        self._export.pictures = list(STILLS)
         self._theme = ThemeButton(margin=0)
         self._theme.on_msg(self._toggle_theme)
         self.view = self._lay_out()
@@ -251,20 +262,26 @@ class ExercisesPage:
     def _make_report(self) -> bytes | None:
         """The exercise, its check and the reader's answer, with the explorer as it is shown now."""
         self.check()
-        notes = NOTES.format(
-            title=self.exercise.title,
+        state = self.explorer.state
+        answer = ANSWER.format(
             task=self.exercise.task,
             verdict=self.verdict.text,
             question=self.exercise.question,
             answer=self.answer.text or "No answer was written.",
+            place=_place(state),
         )
+        token = state.query_tokens[state.query_index]
+        stills = {
+            STILLS[name].format(token=token): png for name, png in self._export.stills.items()
+        }
         with TemporaryDirectory() as folder:
             try:
                 path = save_report(
                     self.explorer,
                     Path(folder) / "answer.html",
                     title=f"Exercise: {self.exercise.title}",
-                    notes=notes,
+                    foreword=answer,
+                    stills=stills,
                 )
             except (ValueError, OSError) as error:
                 self._say("error", f"The answer can't be exported: {error}.")
@@ -300,6 +317,15 @@ def _labels() -> dict[str, str]:
         f"{number} · {exercise.title}": exercise.name
         for number, exercise in enumerate(EXERCISES, start=1)
     }
+
+
+def _place(state: ExplorerState) -> str:
+    """Say what was shown: the choices that a verdict is about, and the token that was looked at."""
+    head = "the mean of all heads" if state.aggregate else f"head {state.head}"
+    return (
+        f"layer {state.layer}, {head}, token {state.query_index}, "
+        f"temperature {state.temperature:.3g}, mask {state.mask}"
+    )
 
 
 def _link_to(page: str) -> str:

@@ -16,11 +16,13 @@ from panel.io.state import set_curdoc
 
 from attnpanel.annotations import given_notes, merge_notes
 from attnpanel.browser import ThemeButton, Words
+from attnpanel.browser.boxes import box
 from attnpanel.browser.browser_driver import BrowserDriver
 from attnpanel.explorer import Explorer
 from attnpanel.feed import choices_of, settings
 from attnpanel.offline import offline_page
 from attnpanel.payload import make_payload
+from attnpanel.stills import check_stills, stills_pane
 from attnpanel.theme import stylesheet
 from attnpanel.trace import Trace
 from attnpanel.trace_choice import spans
@@ -53,6 +55,8 @@ def save_report(
     dtype: Literal["float16", "float32"] = "float16",
     layers: Layers | None = None,
     heads: Numbers | None = None,
+    foreword: str = "",
+    stills: Mapping[str, bytes] | None = None,
     **choices: Any,
 ) -> Path:
     """Write the explorer of a trace as one HTML file that needs no server and no network.
@@ -84,6 +88,11 @@ def save_report(
         keep their numbers, and the report says what was left out; notes on that are left out, too.
     heads : int, slice or iterable of int, optional
         Which heads of each layer go in.
+    foreword : str, optional
+        Markdown shown above the explorer; HTML in it is shown as text.
+    stills : mapping of str to bytes, optional
+        PNG pictures by what they show, such as screenshots: they stand below the foreword and
+        stay as they are, whatever a reader moves.
     **choices
         Where the report opens, e.g. ``layer=3, head=1``.
 
@@ -95,8 +104,8 @@ def save_report(
     Raises
     ------
     ValueError
-        If the trace holds no call, a choice does not exist in what goes in, or the notes are none
-        on it.
+        If the trace holds no call, a choice does not exist in what goes in, the notes are none
+        on it, or a still picture is no PNG.
     OSError
         If the file can't be written; an older one at the path survives.
     """
@@ -108,6 +117,7 @@ def save_report(
     if not isinstance(trace, Trace) or not trace.calls:
         got = "none" if isinstance(trace, Trace) else type(trace).__name__
         raise ValueError(f"a report shows a Trace of at least one attention call; got {got}")
+    check_stills(stills or {})
     text, marks = given_notes(notes, trace)
     part = trace.select(layers, heads)
     marks = _kept_marks(merge_notes(own, marks), trace, part)
@@ -120,6 +130,7 @@ def save_report(
         values=values,
         dtype=dtype,
         choices=choices,
+        first=_first(foreword, stills or {}),
     )
     write_whole(path, page)
     return path
@@ -134,8 +145,12 @@ def render_report(
     values: Values,
     dtype: Literal["float16", "float32"],
     choices: dict[str, Any],
+    first: tuple[Any, ...] = (),
 ) -> list[str]:
-    """Return the report's HTML in pieces; parameters as in :func:`save_report`."""
+    """Return the report's HTML in pieces; parameters as in :func:`save_report`.
+
+    `first` are parts of the page that stand above the explorer.
+    """
     document = Document()
     # A document of its own: made while a page is served, it would share that page's styles.
     with set_curdoc(document):
@@ -147,6 +162,7 @@ def render_report(
         shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
         layout = explorer.__panel__()
         layout.insert(1, _header(shown, explorer.uid))
+        layout[2:2] = first
         layout.append(_footer(trace, payload, notes))
         texts = {uuid.uuid4().hex: text for text in payload.calls}
         layout.append(_driver(explorer, replace(payload, calls=list(texts))))
@@ -221,6 +237,13 @@ def _header(title: str, uid: str) -> Any:
         sizing_mode="stretch_width",
         margin=0,
     )
+
+
+def _first(foreword: str, stills: Mapping[str, bytes]) -> tuple[Any, ...]:
+    """What stands above the explorer: words, and pictures below them."""
+    parts = [notes_pane(foreword)] if foreword else []
+    parts += [stills_pane(stills)] if stills else []
+    return (box(box(*parts, css="attn-card"), css="attn-above"),) if parts else ()
 
 
 def _footer(trace: Trace, payload: Payload, notes: str) -> Any:

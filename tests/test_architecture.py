@@ -20,7 +20,7 @@ LAYERS = (
     ("state", "theme"),
     ("views", "browser", "payload", "exercises", "change_choice"),
     ("page_work",),
-    ("controls", "driver", "feed", "choosers", "offline", "navigation"),
+    ("controls", "driver", "feed", "choosers", "offline", "navigation", "stills"),
     ("head_reading",),
     ("explorer", "comparison_figures", "change_card"),
     ("report", "compare"),

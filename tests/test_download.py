@@ -19,6 +19,15 @@ def test_the_file_goes_to_the_press_that_asked_for_it(monkeypatch):
     assert said == [{"press": 3, "content": b"<html>"}]
 
 
+def test_the_plots_that_were_asked_for_come_with_the_press(monkeypatch):
+    download, said = button(lambda: b"".join(download.stills.values()), monkeypatch)
+    download.pictures = ["plot"]
+
+    download._handle_msg({"press": 1, "pictures": [["plot", b"png"], ["another", b"x"]]})
+
+    assert said == [{"press": 1, "content": b"png"}]
+
+
 def test_a_file_that_cannot_be_made_leaves_no_button_waiting(monkeypatch):
     def fail():
         raise RuntimeError("no room")

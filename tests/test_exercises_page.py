@@ -121,17 +121,20 @@ def test_an_exercise_of_another_page_links_to_it(page):
 def test_the_answer_goes_into_the_report_with_the_check(page, monkeypatch):
     made = {}
 
-    def save(explorer, path, *, title, notes):
-        made.update(explorer=explorer, title=title, notes=notes)
+    def save(explorer, path, *, title, foreword, stills):
+        made.update(explorer=explorer, title=title, foreword=foreword, stills=stills)
         path.write_text("report")
         return path
 
     monkeypatch.setattr(exercises_page, "save_report", save)
     page.explorer.state.temperature = 10**0.35
     page.answer.text = "Because {it} is flat."
+    sent = [["attn:plot:row", b"png"], ["another", b"x"]]
+    page._export._handle_msg({"press": 1, "pictures": sent})
 
-    assert page._make_report() == b"report"
     assert made["explorer"] is page.explorer
     assert made["title"] == "Exercise: Half for itself"
-    assert "**Solved: token 2 gives 48.2 % of its weight to itself.**" in made["notes"]
-    assert "Because {it} is flat." in made["notes"]
+    assert "**Solved: token 2 gives 48.2 % of its weight to itself.**" in made["foreword"]
+    assert "Because {it} is flat." in made["foreword"]
+    assert "layer 0, head 1, token 2, temperature 2.24, mask none" in made["foreword"]
+    assert made["stills"] == {"Where “t2” looks": b"png"}

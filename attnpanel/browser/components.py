@@ -125,16 +125,21 @@ class Download(Styled):
 
     label = param.String(default="Download", doc="What the button says.")
     filename = param.String(default="file", doc="The name the file is offered under.")
+    pictures = param.List(default=[], doc="Names of plots that are sent along as they are shown.")
 
-    _esm = join_modules("save_file", "download")
+    _esm = join_modules("picture", "save_file", "download")
 
     def __init__(self, make: Callable[[], bytes | None], **params: Any) -> None:
         self._make = make
+        # The plots named in `pictures` as PNGs, as the press that is answered now brought them.
+        self.stills: dict[str, bytes] = {}
         super().__init__(**params)
 
     def _handle_msg(self, data: Any) -> None:
         content = None
         try:
+            sent = data.get("pictures") or []
+            self.stills = {name: bytes(png) for name, png in sent if name in self.pictures}
             content = self._make()
         finally:  # whatever befalls it, the button is free again
             self._send_msg({"press": data["press"], "content": content})

@@ -1,5 +1,17 @@
 // Asks Python for a file and saves it; says that it is being made until it comes.
+import { pngBlob } from "./picture.js";
 import { saveFile } from "./save_file.js";
+
+/** Plots as they are shown now, by their names in the document: [name, PNG], in this order. */
+function stills(document, names) {
+  const plots = names.map((name) => document.get_model_by_name(name)).filter(Boolean);
+  return Promise.all(
+    plots.map(async (plot) => {
+      const png = await pngBlob(document.views_manager.get_one(plot));
+      return [plot.name, await png.arrayBuffer()];
+    }),
+  );
+}
 
 export function render({ model }) {
   const button = document.createElement("button");
@@ -10,10 +22,12 @@ export function render({ model }) {
   };
   button.type = "button";
   button.className = "attn-plain-button";
-  button.addEventListener("click", () => {
+  button.addEventListener("click", async () => {
     if (button.getAttribute("aria-busy") === "true") return; // one at a time
     show(true);
-    model.send_msg({ press: ++press });
+    press += 1;
+    // What can't be drawn stays out: the file comes all the same.
+    model.send_msg({ press, pictures: await stills(model.document, model.pictures).catch(() => []) });
   });
   model.on("msg:custom", (data) => {
     // Two windows may show one document: each takes what it asked for itself.

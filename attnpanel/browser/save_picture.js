@@ -1,4 +1,5 @@
 // Saves one plot as a picture, as it is shown now: what the toolbar's buttons do (see driver.py).
+import { ground, pngBlob } from "./picture.js";
 
 /** Which layer and head is shown, as the page itself says it; the nearest page part that does. */
 function place(view) {
@@ -15,9 +16,6 @@ function place(view) {
 /** A file name's part: letters and digits, whatever the words hold. */
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
 
-/** The colour behind the plot: in a file of its own it would be lost, and with it light ink on dark. */
-const ground = (view) => getComputedStyle(view.el).getPropertyValue("--attn-card").trim() || "#ffffff";
-
 function svgBlob(view, title) {
   const svg = view.export("svg", false).ctx.get_svg().cloneNode(true);
   const make = (name) => svg.ownerDocument.createElementNS(svg.namespaceURI, name);
@@ -31,17 +29,6 @@ function svgBlob(view, title) {
   // A heatmap is an image of one pixel a cell: cells are squares, not a blur.
   for (const image of svg.querySelectorAll("image")) image.setAttribute("style", "image-rendering: pixelated");
   return new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" });
-}
-
-function pngBlob(view) {
-  const plot = view.export("png", true).canvas;
-  const canvas = document.createElement("canvas");
-  Object.assign(canvas, { width: plot.width, height: plot.height });
-  const context = canvas.getContext("2d");
-  context.fillStyle = ground(view);
-  context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(plot, 0, 0);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
 export default async (_args, tool, _data, { index }) => {

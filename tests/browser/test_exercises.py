@@ -7,6 +7,23 @@ from playwright.sync_api import expect
 from tests.browser.acting import choose
 from tests.browser.reading import open_explorer, settle
 
+ABOVE = """(words) => {
+  const deep = (root) => [root, ...[...root.querySelectorAll("*")]
+    .flatMap((one) => (one.shadowRoot ? deep(one.shadowRoot) : []))]
+  const found = (css, holds) => deep(document).flatMap((root) => [...root.querySelectorAll(css)])
+    .find((one) => one.textContent.includes(holds)).getBoundingClientRect()
+  return found("p", words).bottom < found("h2", "Softmax").top
+}"""
+# How many colours each picture has: a plot that wasn't drawn has one.
+COLOURS = """(pictures) => Promise.all(pictures.map(async (picture) => {
+  await picture.decode()
+  const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight)
+  const context = canvas.getContext("2d")
+  context.drawImage(picture, 0, 0)
+  return new Set(new Uint32Array(
+    context.getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size
+}))"""
+
 
 def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     open_explorer(page, f"{served}exercises?exercise=causal")
@@ -35,6 +52,14 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     expect(report.get_by_text("One score has <b>softmax</b> 1.")).to_be_visible()
     expect(report.get_by_text("Solved: t0 may see 1 token, the last token 8")).to_be_visible()
     report.wait_for_function("location.hash.includes('mask=causal')")
+    # The words stand above the explorer, with pictures of it that no slider moves.
+    assert report.evaluate(ABOVE, "One score has")
+    stills = report.locator(".attn-stills img")
+    expect(stills).to_have_count(6)
+    assert stills.nth(1).get_attribute("alt") == "Softmax"
+    assert stills.nth(3).get_attribute("alt") == "Where “t0” looks"
+    for colours in stills.evaluate_all(COLOURS):
+        assert colours > 5
 
     # The words outlast a reload, and belong to their exercise.
     page.reload()
