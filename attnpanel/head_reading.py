@@ -65,7 +65,7 @@ class HeadReading:
         self._measure = measure
         self._stop()
         heads = {call.layer: call.heads for call in self._trace.calls}
-        self.component.runs = sum(heads.values()) if measure else 0
+        self.component.heads = sum(heads.values()) if measure else 0
 
     def follow(self) -> None:
         """Tell the card what is on screen, where Python draws."""

@@ -67,7 +67,7 @@ def wait_until(reading, condition):
     """Return once the card holds what it should: what works beside it writes into it."""
     there = threading.Event()
     watcher = reading.component.param.watch(
-        lambda *_: there.set() if condition() else None, ["numbers", "measuring", "runs"]
+        lambda *_: there.set() if condition() else None, ["numbers", "measuring", "heads"]
     )
     assert condition() or there.wait(60)
     reading.component.param.unwatch(watcher)
@@ -82,7 +82,7 @@ def test_importance_is_measured_when_it_is_asked_for_and_is_one_more_map(reading
     reading.component.param.watch(lambda event: said.append(event.new), "measuring")
     ask(reading, {"maps": 1})
     reading.offer(measure)
-    assert reading.component.runs == 6
+    assert reading.component.heads == 6
 
     ask(reading, {"measure": True})
     wait_until(reading, lambda: len(reading.component.numbers["maps"]) == 8)
@@ -90,13 +90,13 @@ def test_importance_is_measured_when_it_is_asked_for_and_is_one_more_map(reading
     values = reading.component.numbers["values"]
     assert values["1"][-1] == [[0.5] * 3, [0.125] * 3]
     assert {"fraction": 0.25, "text": "Knocking out"} in said
-    assert (reading.component.runs, reading.component.measuring) == (0, {})
+    assert (reading.component.heads, reading.component.measuring) == (0, {})
 
 
 def test_without_a_model_nothing_is_measured(reading):
     ask(reading, {"measure": True})
 
-    assert (reading.component.runs, reading.component.measuring) == (0, {})
+    assert (reading.component.heads, reading.component.measuring) == (0, {})
 
 
 def test_what_a_model_raises_is_said(reading):
@@ -107,11 +107,11 @@ def test_what_a_model_raises_is_said(reading):
     ask(reading, {"measure": True})
     wait_until(reading, lambda: "No such module." in reading.component.measuring.get("text", ""))
 
-    assert reading.component.runs == 6
+    assert reading.component.heads == 6
     reading.offer(lambda trace, _tell: setattr(trace, "head_importance", [np.ones(3)] * 2))
     reading.component.measuring = {"text": "Importance can't be measured. No such module."}
     ask(reading, {"measure": True})
-    wait_until(reading, lambda: reading.component.runs == 0)
+    wait_until(reading, lambda: reading.component.heads == 0)
 
 
 def test_who_stops_it_or_goes_to_another_trace_ends_it(reading):

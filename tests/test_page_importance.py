@@ -61,7 +61,7 @@ def test_a_prompt_is_measured_as_it_was_run_whatever_the_fields_hold_by_now(
     page._prompt._text.value, page._prompt._model.value = "Second.", "one"
     running.end()
     reading, trace = page.explorer.reading, running.trace
-    assert reading.component.runs == trace.calls[0].heads
+    assert reading.component.heads == trace.calls[0].heads
 
     reading._measure(trace, print)
 
@@ -78,7 +78,7 @@ def test_a_changed_run_is_not_measured_whatever_is_chosen_meanwhile(page, runnin
     running.end()
 
     assert page.explorer.state.trace is running.trace
-    assert page.explorer.reading.component.runs == 0
+    assert page.explorer.reading.component.heads == 0
     assert page.explorer.address["change"] == "out,all,all"
     assert len(page.change.view) == 1
 
@@ -100,8 +100,8 @@ def test_a_change_of_a_trace_that_cannot_be_shown_is_not_shown(page, running, mo
 
 def test_another_source_takes_the_offer_back(page, running):
     running.end()
-    assert page.explorer.reading.component.runs > 0
+    assert page.explorer.reading.component.heads > 0
 
     page._tabs.value = "Toy"
 
-    assert page.explorer.reading.component.runs == 0
+    assert page.explorer.reading.component.heads == 0

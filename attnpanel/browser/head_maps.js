@@ -273,7 +273,7 @@ class Card {
     this.sized.observe(this.root);
     model.on("numbers", () => this.follow());
     model.on("place", () => this.place());
-    model.on(["runs", "measuring"], () => this.offer());
+    model.on(["heads", "measuring"], () => this.offer());
     model.on("remove", () => this.sized.disconnect());
   }
 
@@ -310,12 +310,12 @@ class Card {
   /** Offers to measure importance where a model is at hand, and says how far that is. */
   offer() {
     if (!this.grid) return;
-    const { runs, measuring } = this.model;
+    const { heads, measuring } = this.model;
     const { fraction, text = "" } = measuring;
     this.busy = fraction !== undefined;
-    this.measure.parentElement.hidden = runs === 0 && text === "";
-    this.measure.hidden = runs === 0;
-    this.measure.textContent = this.busy ? "Stop" : `Measure importance: ${runs} runs without one head each`;
+    this.measure.parentElement.hidden = heads === 0 && text === "";
+    this.measure.hidden = heads === 0;
+    this.measure.textContent = this.busy ? "Stop" : `Measure importance: knock out each of ${heads} heads`;
     this.done.hidden = !this.busy;
     this.done.value = fraction ?? 0;
     this.told.textContent = text;

@@ -19,7 +19,7 @@ class HeadMaps(_Telling):
     numbers = param.Dict(
         default={}, doc="As `attnpanel.views.head_maps` makes it, and the `trace` it is of."
     )
-    runs = param.Integer(default=0, doc="Runs of the model that importance takes; 0: no model.")
+    heads = param.Integer(default=0, doc="Heads that importance knocks out; 0: no model.")
     measuring = param.Dict(default={}, doc="How far that is, `fraction`, and its `text`.")
     root_class = param.String(default="", doc="CSS class of the explorer's outermost element.")
 

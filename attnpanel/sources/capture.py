@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from attnpanel.errors import MissingDependencyError
 from attnpanel.rules import check_choice, check_count
 from attnpanel.sources.capture_budget import Budget
+from attnpanel.sources.capture_folded import check_folded_heads
 from attnpanel.trace import Trace
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def capture(
     values: bool = True,
     store: Literal["qk", "weights"] = "qk",
     stitch: bool = True,
+    folded_heads: int | None = None,
     max_bytes: int | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
 ) -> Iterator[Trace]:
@@ -64,6 +66,9 @@ def capture(
         step, when the block ends: a picture of T by T, T being all tokens that were read. What
         does not go on from the keys before (a beam that is swapped, another text) begins another
         call. False keeps each step as a call; they share their keys.
+    folded_heads : int, optional
+        How many heads a model has that folds them into the batch, (B · H, T, D). Needed where the
+        module that does so has no attribute that names the number (`num_heads`, `n_head`, …).
     max_bytes : int, optional
         The most to store. Defaults to half of the memory that is free when the capture begins.
     tokens : sequence of str, or one such sequence per batch entry, optional
@@ -112,6 +117,7 @@ def capture(
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")  # noqa: TRY004 - one error type for wrong input
     check_choice("dtype", dtype, ("float32", "float16"))
     check_choice("store", store, ("qk", "weights"))
+    check_folded_heads(folded_heads)
     if max_bytes is not None:
         check_count("max_bytes", max_bytes)
     recorder = Recorder(
@@ -120,6 +126,7 @@ def capture(
         half=dtype == "float16",
         values=values,
         weights=store == "weights",
+        folded_heads=folded_heads,
         budget=Budget(max_bytes),
         trace=Trace(
             query_tokens=_token_rows(tokens),

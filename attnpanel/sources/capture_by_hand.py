@@ -129,9 +129,19 @@ class ByHand:
                     self._steps[result] = after
         return None
 
-    def changed(self, func: Callable[..., Any], result: Any) -> Any:
-        """Return what interventions make of a result that is the weights of attention."""
+    def changed(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+    ) -> Any:
+        """Return what interventions make of a result: weights of attention, or mixed values."""
         known = _functions()
+        scaled = self._scaled(func, args, kwargs)
+        if scaled is not None:
+            product, scaling = scaled
+            return scaling.silenced(result, product)
         step = self._steps.get(result) if func in known["softmax"] | known["div"] else None
         if step is None or step.logits is None or step.stage != "weights":
             return result
@@ -147,18 +157,26 @@ class ByHand:
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of a function, so that interventions scale a mix of values."""
-        product = product_of(func, args, kwargs)
-        step = None if product is None else self._steps.get(product.left)
-        if product is None or step is None or step.change is None or not step.change.plan.scales:
+        scaled = self._scaled(func, args, kwargs)
+        if scaled is None:
             return args, kwargs
-        if not product.mixes_values:
-            return args, kwargs
-        left = step.change.scaled(product.left)
-        self._steps[left], self._unscaled[left] = step, product.left
+        product, change = scaled
+        left = change.scaled(product.left)
+        self._steps[left], self._unscaled[left] = self._steps[product.left], product.left
         exchanged: tuple[tuple[Any, ...], dict[str, Any]] = _exchanged(
             (args, kwargs), product.left, left
         )
         return exchanged
+
+    def _scaled(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Product, WrittenOut] | None:
+        """Find the change whose scale a product that mixes values is to have."""
+        product = product_of(func, args, kwargs)
+        step = None if product is None else self._steps.get(product.left)
+        if product is None or step is None or step.change is None or not step.change.plan.scales:
+            return None
+        return (product, step.change) if product.mixes_values else None
 
     def _multiplied(self, product: Product, result: Tensor) -> Callable[[], SeenCall] | None:
         step = self._steps.get(product.left)
@@ -362,6 +380,7 @@ def _seen(step: _Step, left: Tensor, value: Tensor, modules: tuple[Any, ...]) ->
         soft_cap=step.soft_cap,
         weights=mixed if changed else weights,
         trusted=step.trusted and not changed,
+        folded=len(lead) == 1,
     )
     return seen if step.change is None else step.change.recorded(seen)
 

@@ -75,6 +75,24 @@ class Product:
         key = _arranged(operands[sides[columns][0]], sides[columns][0], lead, columns)
         return query, key
 
+    def of_result(self, flags: Tensor) -> Tensor | None:
+        """Spread a flag for each of the left side's leading axes over the result.
+
+        Returns
+        -------
+        tensor that broadcasts to the result, or None
+            None where the product sums over one of those axes.
+        """
+        if self.equation is None:
+            return flags[..., None, None]
+        left, _, made = self.equation
+        lead = left[:-2]
+        if not set(lead) <= set(made):
+            return None
+        moved = flags.permute([lead.index(letter) for letter in made if letter in lead])
+        sizes = iter(moved.shape)
+        return moved.reshape([next(sizes) if letter in lead else 1 for letter in made])
+
     def value(self) -> Tensor:
         """Return (…, S, Dv), where the left side holds weights (…, T, S)."""
         if self.equation is None:

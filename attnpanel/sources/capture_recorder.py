@@ -11,6 +11,7 @@ import numpy as np
 
 from attnpanel.attention import attend
 from attnpanel.attention_call import AttentionCall, Kind
+from attnpanel.sources.capture_folded import heads_in_batch, unfolded
 from attnpanel.sources.capture_masks import MaskReader, hidden_at
 from attnpanel.sources.capture_steps import Steps, weights_of
 
@@ -47,6 +48,8 @@ class Recorder:
         Keep the values.
     weights : bool
         Store every call's weights in place of its queries and keys.
+    folded_heads : int or None
+        How many heads lie in the batch of three axes, where the caller tells it.
     budget : Budget
         What may be stored.
     trace : Trace
@@ -61,13 +64,14 @@ class Recorder:
         half: bool,
         values: bool,
         weights: bool,
+        folded_heads: int | None,
         budget: Budget,
         trace: Trace,
     ) -> None:
         self.names = qualified_names(model)
         self.model = model  # keeps the ids above valid
         self.layers, self.half, self.values = tuple(layers), half, values
-        self.weights = weights
+        self.weights, self.folded_heads = weights, folded_heads
         self.budget = budget
         self.trace = trace
         self.seen = 0
@@ -121,7 +125,11 @@ class Recorder:
     def _store(self, seen: SeenCall, layer: str, index: int) -> AttentionCall:
         import torch
 
-        seen = _without_unused(_padded(seen), layer)
+        seen = _padded(seen)
+        if seen.folded:
+            count = heads_in_batch(len(seen.query), seen.modules, self.folded_heads)
+            seen = unfolded(seen, count)
+        seen = _without_unused(seen, layer)
         query, key, value = self._arrays(seen.query, seen.key, seen.value, layer)
         masks = self._masks.stored_bytes
         sees = self._masks.read(seen.mask, seen.bias, query.shape[2], key.shape[2])

@@ -45,6 +45,8 @@ class SeenCall:
         False where what stands above may not be all there is to the call's weights.
     first : int or None
         Position of the first query among the keys, where it is known: a changed mask may hide it.
+    folded : bool
+        Whether it came with three axes: H is 1, and B may hold heads, too.
     """
 
     modules: tuple[nn.Module, ...]
@@ -62,6 +64,7 @@ class SeenCall:
     dropped: bool = False
     trusted: bool = True
     first: int | None = None
+    folded: bool = False
 
 
 def as_cast(tensor: Tensor) -> Tensor:

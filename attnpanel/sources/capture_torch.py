@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.sources.capture_by_hand import ByHand
 from attnpanel.sources.capture_flex import flex_call
+from attnpanel.sources.capture_products import Product
 from attnpanel.sources.capture_seen import SeenCall, as_cast, running_modules
 from attnpanel.sources.capture_session import (
     Patch,
@@ -59,7 +60,7 @@ def make_watcher() -> Handler:
             args, kwargs = by_hand.scaled(func, args, kwargs)
         result = func(*args, **kwargs)
         _follow(by_hand, func, args, kwargs, result)
-        return by_hand.changed(func, result) if interventions() else result
+        return by_hand.changed(func, args, kwargs, result) if interventions() else result
 
     return see
 
@@ -136,6 +137,7 @@ def _sdpa(
         attn_mask = materialize(query.device)
     query, key, value = (as_cast(one) for one in (query, key, value))
     heads_axis = 0 if enable_gqa else 1
+    folded = query.dim() == 3 and not enable_gqa
     if attn_mask is not None:
         attn_mask = _four_axes_mask(as_cast(attn_mask), query, heads_axis)
     query, key, value = (_four_axes(x, heads_axis) for x in (query, key, value))
@@ -148,6 +150,7 @@ def _sdpa(
         mask=attn_mask,
         causal="top_left" if is_causal else "none",
         scale=scale,
+        folded=folded,
     )
 
 
@@ -207,6 +210,8 @@ class _InsideMultiHead:
         if self.change is not None and func is torch.bmm and self.change.plan.scales:
             args = (self.change.scaled(args[0]), *args[1:])
         result = func(*args, **kwargs)
+        if self.change is not None and func is torch.bmm and self.change.plan.scales:
+            result = self.change.silenced(result, Product(*args))
         if func is functional.scaled_dot_product_attention:
             result, self.sdpa = _changed_sdpa(args, kwargs, result, self.kind)
         elif func in {torch.Tensor.mul, torch.Tensor.__mul__}:

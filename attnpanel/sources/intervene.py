@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnpanel.errors import MissingDependencyError
 from attnpanel.rules import check_number
+from attnpanel.sources.capture_folded import check_folded_heads
 from attnpanel.sources.intervene_change import Change, Intervention
 from attnpanel.sources.intervene_masks import mask_rule
 from attnpanel.sources.intervene_place import Heads, check_heads
+from attnpanel.sources.intervene_scale import scale_rule
 from attnpanel.sources.intervene_weights import weights_rule
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from attnpanel.sources.intervene_scale import ScaleRule
     from attnpanel.trace import Trace
 
 
@@ -34,7 +37,8 @@ def intervene(
     hide_keys: int | Iterable[int] = (),
     hide_edges: Iterable[tuple[int, int]] = (),
     weights: Literal["uniform", "diagonal"] | Trace | NDArray[Any] | Tensor | None = None,
-    scale: float = 1.0,
+    scale: float | NDArray[Any] | Tensor = 1.0,
+    folded_heads: int | None = None,
 ) -> Iterator[None]:
     """Change the attention of chosen heads of a model while it runs.
 
@@ -71,8 +75,11 @@ def intervene(
         Stand in place of the softmax's: ``"uniform"`` over all keys that are seen, ``"diagonal"``
         on the query's own position, those of the same layer and heads in a trace, or an array
         broadcastable to (B, heads, T, S).
-    scale : float, optional
-        Multiplies the head's output, before heads are put together; 0 knocks a head out.
+    scale : float or float array broadcastable to (B, heads), optional
+        Multiplies the head's output, before heads are put together; 0 knocks a head out. An array
+        has a number for each sequence of the batch.
+    folded_heads : int, optional
+        As for :func:`attnpanel.capture`.
 
     Raises
     ------
@@ -116,16 +123,18 @@ def intervene(
 
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")  # noqa: TRY004 - one error type for wrong input
+    check_folded_heads(folded_heads)
     intervention = Intervention(
         model,
         layers=[layer] if isinstance(layer, str) else layer,
         heads=check_heads(head),
         change=_change(
             temperature,
-            scale,
+            scale_rule(scale),
             mask_rule(mask, window, hide_keys, hide_edges),
             weights_rule(weights),
         ),
+        folded_heads=folded_heads,
     )
     with ExitStack() as stack:
         for patch in (*fused_modules(), *attention_interface(), *compiled_calls()):
@@ -141,13 +150,12 @@ def intervene(
         warnings.warn(_nothing_changed(intervention), UserWarning, stacklevel=3)
 
 
-def _change(temperature: float, scale: float, mask: Any, weights: Any) -> Change:
+def _change(temperature: float, scale: ScaleRule | None, mask: Any, weights: Any) -> Change:
     check_number("temperature", temperature)
-    check_number("scale", scale)
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0; got {temperature!r}")
-    change = Change(float(temperature), mask, weights, float(scale))
-    if not change.reweighs and scale == 1:
+    change = Change(float(temperature), mask, weights, scale)
+    if not change.reweighs and scale is None:
         raise ValueError(
             "an intervention must change something: temperature, mask, hide_keys, hide_edges, "
             "weights or scale"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from attnpanel.sources.capture_folded import heads_in_batch, unfolded
 from attnpanel.sources.capture_recorder import TOLERANCE
 from attnpanel.sources.intervene_call import first_position, recorded, scaled_values, told_apart
 from attnpanel.sources.intervene_place import Place
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from attnpanel.attention_call import Kind
+    from attnpanel.sources.capture_products import Product
     from attnpanel.sources.capture_seen import SeenCall
     from attnpanel.sources.intervene_change import Intervention
 
-# What model code calls its number of heads, where it folds them into the batch.
-HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
 # How far exponentials over their sum may be from a softmax, at least, or else the precision of the
 # weights: more is a mask we don't know of.
 SAME = 1e-3
@@ -41,7 +41,7 @@ class WrittenOut:
 
     def __init__(self, plan: Plan, meant: tuple[Intervention, ...]) -> None:
         self.plan = plan
-        self._owing = [one for one in meant if one.change.scale != 1]
+        self._owing = [one for one in meant if one.change.scale is not None]
         for one in self._owing:
             one.unscaled.append(plan.place.layer)
 
@@ -88,12 +88,19 @@ class WrittenOut:
         self._owing = []
         return self.plan.scaled(self._four(weights)).reshape(weights.shape)
 
+    def silenced(self, mixed: Tensor, product: Product) -> Tensor:
+        """Return the result of the product that mixes values, 0 in heads that are knocked out.
+
+        Weights of 0 alone would make nan of infinite values.
+        """
+        plan = self.plan
+        silent = plan.scale().eq(0).reshape(product.left.shape[:-2])
+        where = product.of_result(silent)
+        return mixed if where is None or not silent.any() else mixed.masked_fill(where, 0)
+
     def recorded(self, seen: SeenCall) -> SeenCall:
         """Return what a capture stores, given the call with its changed weights."""
-        place = self.plan.place
-        if seen.query.shape[:2] != (place.batch, place.heads):
-            return seen  # heads in the batch: the weights are stored as they are
-        seen = told_apart(seen)
+        seen = told_apart(unfolded(seen, self.plan.place.heads))
         if self.plan.heads:
             seen = recorded(self.plan, seen, None)
         return scaled_values(self.plan, seen) if self.plan.scales else seen
@@ -129,7 +136,8 @@ def written_out(
         return None
     layer = meant[0].layer_of(modules)
     *lead, query_len, key_len = logits.shape
-    count = heads or _heads(lead, modules, grouped=grouped)
+    told = next((one.folded_heads for one in meant if one.folded_heads), None)
+    count = heads or _heads(lead, modules, told, grouped=grouped)
     batch = logits.numel() // (count * query_len * key_len)
     first = 0
     if query_len < key_len:
@@ -139,19 +147,12 @@ def written_out(
     return WrittenOut(Plan(place, meant), meant)
 
 
-def _heads(lead: list[int], modules: tuple[nn.Module, ...], *, grouped: bool) -> int:
+def _heads(
+    lead: list[int], modules: tuple[nn.Module, ...], told: int | None, *, grouped: bool
+) -> int:
     """How many heads a softmax has whose leading axes are these."""
     if len(lead) == 3 and grouped:
         return lead[1] * lead[2]
     if len(lead) > 1:  # what comes before the heads is batch
         return lead[-1]
-    if not lead:
-        return 1
-    named: list[Any] = [
-        getattr(owner, name, None)
-        for module in modules[:1]
-        for owner in (module, getattr(module, "config", None))
-        for name in HEAD_COUNTS
-    ]
-    counts = [n for n in named if type(n) is int and n > 0 and lead[0] % n == 0]
-    return counts[0] if counts else 1
+    return heads_in_batch(lead[0], modules, told) if lead else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from attnpanel.sources.capture_folded import heads_in_batch, unfolded
 from attnpanel.sources.capture_recorder import CROSS
 from attnpanel.sources.capture_session import paused, recorders
 from attnpanel.sources.intervene_place import Place
@@ -94,7 +95,12 @@ def _changed(
             "are nested tensors"
         )
     try:
-        seen = told_apart(read())
+        seen = read()
+        if seen.folded:
+            told = next((one.folded_heads for one in meant if one.folded_heads), None)
+            seen = unfolded(seen, heads_in_batch(len(seen.query), seen.modules, told))
+            output = output.reshape(*seen.query.shape[:3], -1)
+        seen = told_apart(seen)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
         raise ValueError(f"attention of layer {layer!r} can't be changed: {error}") from error
     with torch.autocast(output.device.type, enabled=False):  # what is computed anew is not cast

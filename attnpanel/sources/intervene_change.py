@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from attnpanel.sources.intervene_masks import MaskRule
+    from attnpanel.sources.intervene_scale import ScaleRule
     from attnpanel.sources.intervene_weights import WeightsRule
 
 
@@ -30,14 +31,14 @@ class Change:
         Hides keys beside those the model hides.
     weights : WeightsRule or None
         Stand in place of the softmax's.
-    scale : float
+    scale : ScaleRule or None
         Multiplies the head's output, before heads are put together.
     """
 
     temperature: float = 1.0
     mask: MaskRule | None = None
     weights: WeightsRule | None = None
-    scale: float = 1.0
+    scale: ScaleRule | None = None
 
     @property
     def reweighs(self) -> bool:
@@ -56,6 +57,8 @@ class Intervention:
     heads : tuple of int, slice or None
         The heads that are meant in each layer; None: all.
     change : Change
+    folded_heads : int or None
+        How many heads lie in the batch of three axes, where the caller tells it.
     """
 
     def __init__(
@@ -65,10 +68,12 @@ class Intervention:
         layers: Sequence[str],
         heads: tuple[int, ...] | slice | None,
         change: Change,
+        folded_heads: int | None = None,
     ) -> None:
         self.names = qualified_names(model)
         self.model = model  # keeps the ids above valid
         self.layers, self.heads, self.change = tuple(layers), heads, change
+        self.folded_heads = folded_heads
         self.calls: dict[str, int] = {}
         self.others: list[str] = []
         # The layers of calls whose output a scale should change and has not reached, one a call.

@@ -58,11 +58,24 @@ class Plan:
 
     def sharpness(self) -> Tensor:
         """Return 1 / temperature of every head of the call, of shape (H, 1, 1)."""
-        return self._product([1 / part.change.temperature for part in self._parts])
+        import torch
+
+        product = torch.ones(self.place.heads, 1, 1, device=self.place.device)
+        for part in self._parts:
+            product[list(part.heads)] *= 1 / part.change.temperature
+        return product
 
     def scale(self) -> Tensor:
-        """Return what every head's output is multiplied by, of shape (H, 1, 1)."""
-        return self._product([part.change.scale for part in self._parts])
+        """Return what every head's output is multiplied by, of shape (B, H, 1, 1)."""
+        import torch
+
+        place = self.place
+        product = torch.ones(place.batch, place.heads, 1, 1, device=place.device)
+        for part in self._parts:
+            if part.change.scale is not None:
+                factors = part.change.scale.factors(place, part.heads)
+                product[:, list(part.heads)] *= factors[..., None, None]
+        return product
 
     def scaled(self, tensor: Tensor) -> Tensor:
         """Return a tensor (B, H, …, …) times the heads' scales; 0 makes 0 of inf, too."""
@@ -72,7 +85,7 @@ class Plan:
     @property
     def scales(self) -> bool:
         """Whether an output is multiplied."""
-        return any(part.change.scale != 1 for part in self._parts)
+        return any(part.change.scale is not None for part in self._parts)
 
     def visible(self, visible: Tensor, heads: tuple[int, ...]) -> Tensor:
         """Return what queries see of what the model shows, (B, heads, T, S).
@@ -116,14 +129,6 @@ class Plan:
                 given = part.change.weights.weights(self.place, part.heads, seen[:, at], part.turn)
                 weights = weights.index_copy(1, _indices(at, weights), given.to(weights.dtype))
         return weights
-
-    def _product(self, factors: list[float]) -> Tensor:
-        import torch
-
-        product = torch.ones(self.place.heads, 1, 1, device=self.place.device)
-        for part, factor in zip(self._parts, factors, strict=True):
-            product[list(part.heads)] *= factor
-        return product
 
 
 def meaning(modules: tuple[nn.Module, ...]) -> tuple[Intervention, ...]:

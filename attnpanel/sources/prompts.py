@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.errors import MissingDependencyError
 from attnpanel.rules import check_text
-from attnpanel.sources.ablation import head_importance, tell_nobody
+from attnpanel.sources.ablation import copying, measure, most_copies, tell_nobody
 from attnpanel.sources.capture import capture
 from attnpanel.sources.intervene import intervene
 from attnpanel.sources.models import MINILM, LoadedModel, load_model
@@ -179,7 +179,7 @@ def measure_prompt(
     max_tokens: int = 2048,
     progress: Callable[[float, str], None] | None = None,
 ) -> None:
-    """Measure the importance of every head for a text: the model runs once for each.
+    """Measure the importance of every head for a text: the model runs without each.
 
     Parameters
     ----------
@@ -198,10 +198,11 @@ def measure_prompt(
     if _predicts(loaded):
         loaded = load_model(model, head=True)
     inputs, _ = prompt_inputs(loaded, text, max_tokens)
-    head_importance(
+    measure(
         loaded.model.base_model,
-        lambda: loaded.model(**inputs),
+        copying(loaded.model, inputs),
         trace,
+        most_copies=most_copies(inputs, trace),
         progress=progress or tell_nobody,
     )
 

@@ -100,7 +100,7 @@ HEAD_MAPS: tuple[HeadMap, ...] = (
     ),
 )
 
-# Where attnpanel.head_importance has measured it, which takes a run of the model a head.
+# Where attnpanel.head_importance has measured it, which takes the model.
 IMPORTANCE = HeadMap(
     "importance",
     "Importance",

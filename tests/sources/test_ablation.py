@@ -13,6 +13,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from attnpanel import Trace, capture, head_importance  # noqa: E402
+from attnpanel.sources import ablation  # noqa: E402
 from tests.hand_made import call, trace_of  # noqa: E402
 
 B, T, H, D = 2, 5, 3, 7
@@ -75,6 +76,57 @@ def test_predictions_move_by_their_total_variation(run):
             for head in range(H)
         ]
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+class Stack(nn.Module):
+    """Two layers, and how many sequences each run had."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.sizes = Attention(), Attention(), []
+        self.between = nn.Linear(11, H * D)
+
+    def forward(self, x, factor=1.0):
+        self.sizes.append(len(x))
+        return self.second(self.between(self.first(x * factor)))
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [(3 * B * T, [B, 3 * B, 3 * B]), (4 * B * T + 1, [B, 4 * B, 2 * B]), (1, [B] * 7)],
+)
+def test_heads_that_are_tried_in_one_run_matter_as_they_do_by_themselves(monkeypatch, most, sizes):
+    torch.manual_seed(2)
+    model, inputs = Stack(), {"x": 2 * torch.randn(B, T, H * D), "factor": 0.7}
+    with capture(model) as trace:
+        model(**inputs)
+    alone = head_importance(model, lambda: model(**inputs), trace)
+    model.sizes = []
+    monkeypatch.setattr(ablation, "MOST_TOKENS", most)
+
+    told = []
+    together = head_importance(model, inputs, trace, progress=lambda *one: told.append(one))
+
+    assert model.sizes == sizes
+    assert [fraction for fraction, _ in told] == pytest.approx(
+        [(sum(sizes[1:at]) / B) / 6 for at in range(1, len(sizes) + 1)]
+    )
+    np.testing.assert_allclose(together, alone, rtol=1e-4)
+    assert np.unique(np.round(together, 6)).size == 2 * H  # no two heads could be exchanged
+
+
+def test_heads_are_tried_one_by_one_where_the_batch_is_not_that_of_attention():
+    class Windows(Stack):
+        def forward(self, x):
+            return super().forward(x.unflatten(1, (2, 3)).flatten(0, 1)).unflatten(0, (-1, 2))
+
+    model, x = Windows(), torch.randn(B, 6, H * D)
+    with capture(model) as trace:
+        model(x)
+    model.sizes = []
+    head_importance(model, {"x": x}, trace)
+
+    assert model.sizes == [2 * B] * 7
 
 
 def test_the_table_has_it_and_a_part_keeps_its_own(run):

@@ -161,18 +161,89 @@ def test_a_capture_records_the_changed_attention(route, change):
         during = model(*inputs)
 
     (call,) = trace.calls
-    if route is folded:  # a capture has the folded heads in the batch
-        heads = [[call.weights(0, b * H + h) for h in range(H)] for b in range(B)]
-    else:
-        heads = [[call.weights(h, b) for h in range(H)] for b in range(B)]
-        assert call.live == ("weights" not in asked)
+    heads = [[call.weights(h, b) for h in range(H)] for b in range(B)]
+    assert call.live == ("weights" not in asked)
     values = inputs[2][:, :1].expand(-1, H, -1, -1) if ROUTES[route][2] else inputs[2]
     scale = torch.tensor([1, CHANGES[change][2], 1])[:, None, None]
     values = values[:, :, : call.key_len]  # keys at the end that nobody sees are left out
     close(torch.from_numpy(np.stack(heads)) @ values * scale, during)
-    if call.live and route is not folded:
+    if call.live:
         outputs = [[call.attention(h, b).output for h in range(H)] for b in range(B)]
         close(torch.from_numpy(np.stack(outputs)), during)
+
+
+def sdpa_folded(q, k, v):
+    return F.scaled_dot_product_attention(*(x.flatten(0, 1) for x in (q, k, v))).unflatten(
+        0, (B, H)
+    )
+
+
+@pytest.mark.parametrize("route", [folded, sdpa_folded])
+def test_heads_folded_into_the_batch_are_told_apart_by_a_number_that_is_given(route):
+    model, inputs = Attention(route), tensors()
+    model.num_heads = None
+    plain = model(*inputs)
+
+    with intervene(model, head=2, scale=0, folded_heads=H):
+        during = model(*inputs)
+    with capture(model, folded_heads=H) as trace:
+        model(*inputs)
+
+    assert during[:, 2].abs().max() == 0
+    assert torch.equal(during[:, :2], plain[:, :2])
+    (call,) = trace.calls
+    assert (call.batch, call.heads, call.live) == (B, H, True)
+    outputs = [[call.attention(h, b).output for h in range(H)] for b in range(B)]
+    close(torch.from_numpy(np.stack(outputs)), plain)
+
+
+def test_a_number_of_folded_heads_that_is_none_is_refused():
+    model, inputs = Attention(folded), tensors()
+    with pytest.raises(ValueError, match="folded_heads must be at least 1; got 0"):
+        capture(model, folded_heads=0).__enter__()
+    with (
+        pytest.raises(ValueError, match=f"folded_heads=5 must divide the batch.*got {B * H}"),
+        intervene(model, scale=0, folded_heads=5),
+    ):
+        model(*inputs)
+    with pytest.warns(UserWarning, match="folded_heads=5"), capture(model, folded_heads=5):
+        model(*inputs)
+
+
+@pytest.mark.parametrize("route", [sdpa, matmul, folded, einsum, exponentials])
+def test_a_head_that_is_knocked_out_gives_0_for_infinite_values_too(route):
+    model, (q, k, v) = Attention(route), tensors()
+    plain = model(q, k, v)
+    v[:, 1, 4] = torch.inf
+
+    with intervene(model, head=1, scale=0):
+        during = model(q, k, v)
+
+    assert torch.equal(during[:, 1], torch.zeros_like(during[:, 1]))
+    assert torch.equal(during[:, [0, 2]], plain[:, [0, 2]])
+
+
+def test_multihead_attention_gives_0_for_infinite_values_of_a_head_that_is_knocked_out():
+    torch.manual_seed(5)
+    model, x = nn.MultiheadAttention(12, 3, batch_first=True).eval(), torch.randn(B, T, 12)
+    with torch.no_grad():
+        model.in_proj_bias[2 * 12 + 4] = torch.inf  # a value of head 1
+        for need_weights in (True, False):
+            with intervene(model, head=1, scale=0):
+                assert model(x, x, x, need_weights=need_weights)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.__name__)
+def test_a_scale_may_be_another_one_in_each_sequence(route):
+    model, inputs = Attention(route), tensors()
+    plain = model(*inputs)
+
+    with intervene(model, head=[2, 0], scale=np.array([[0.5, 1.0], [0.0, -2.0]])):
+        during = model(*inputs)
+
+    factors = torch.tensor([[1.0, 1.0, 0.5], [-2.0, 1.0, 0.0]])
+    close(during, plain * factors[..., None, None])
+    assert torch.equal(during[:, 1], plain[:, 1])
 
 
 @pytest.mark.parametrize("need_weights", [True, False])
@@ -434,6 +505,11 @@ def test_nothing_changed_is_a_warning_that_names_the_layers():
         ({"temperature": 0}, "temperature must be above 0; got 0"),
         ({"temperature": float("nan")}, "temperature must be finite"),
         ({"scale": "0"}, "scale must be a number; got '0'"),
+        (
+            {"scale": np.array([1, 2])},
+            r"scale must be .* a float array.*; got int64 of shape \(2,\)",
+        ),
+        ({"scale": np.array([0, np.nan])}, "scale must be finite throughout"),
         ({"mask": "causl"}, "mask must be one of causal, window; got 'causl'"),
         ({"mask": "window"}, "mask='window' and window go together; got 'window' and None"),
         ({"mask": np.zeros((T, S))}, "mask must be 'causal', 'window' or a bool array"),
@@ -456,6 +532,7 @@ def test_an_argument_outside_its_rule_is_refused_before_anything_runs(asked, com
     ("asked", "complaint"),
     [
         ({"scale": 0, "head": 3}, r"head must be in 0\.\.2 in layer 'Attention'; got 3"),
+        ({"scale": np.zeros(2)}, r"scale must broadcast to .* = \(2, 3\).*; got shape \(2,\)"),
         ({"mask": np.ones((4, S), bool)}, r"mask must broadcast to .* = \(2, 3, 5, 7\)"),
         ({"weights": np.ones((4, S))}, r"weights must broadcast to .* = \(2, 3, 5, 7\)"),
         ({"weights": Trace()}, "the trace must have layer 'Attention'; it has none"),

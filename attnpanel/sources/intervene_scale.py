@@ -1,0 +1,72 @@
+"""What heads' outputs are multiplied by: one number, or one for each sequence and head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnpanel.rules import check_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from attnpanel.sources.intervene_place import Place
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleRule:
+    """Factors of the chosen heads' outputs.
+
+    Attributes
+    ----------
+    array : float array broadcastable to (B, chosen heads)
+    """
+
+    array: NDArray[np.floating]
+
+    def factors(self, place: Place, heads: Sequence[int]) -> Tensor:
+        """Return the factors of the chosen heads of one call, of shape (B, heads).
+
+        Raises
+        ------
+        ValueError
+            If there are other numbers of them.
+        """
+        import torch
+
+        full = (place.batch, len(heads))
+        try:
+            whole = np.broadcast_to(self.array, full)
+        except ValueError:
+            raise ValueError(
+                f"scale must broadcast to (B, chosen heads) = {full} in layer {place.layer!r}; "
+                f"got shape {self.array.shape}"
+            ) from None
+        return torch.tensor(whole, dtype=torch.float32, device=place.device)
+
+
+def scale_rule(scale: Any) -> ScaleRule | None:
+    """Check what the caller gives as scale; None where it changes nothing.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a finite number nor an array of them.
+    """
+    if np.ndim(scale) == 0 and not hasattr(scale, "detach"):
+        check_number("scale", scale)
+        return None if scale == 1 else ScaleRule(np.array(float(scale)))
+    array = np.asarray(scale.detach().cpu() if hasattr(scale, "detach") else scale)
+    if not np.issubdtype(array.dtype, np.floating) or array.ndim > 2:
+        raise ValueError(
+            "scale must be a number or a float array of up to two axes, (B, chosen heads); "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("scale must be finite throughout; got nan or inf")
+    return None if (array == 1).all() else ScaleRule(array)
