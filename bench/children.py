@@ -68,6 +68,11 @@ class Children:
         self._losses[name, order] = 0
         return answer
 
+    def alive(self, name: str) -> bool:
+        """Whether an implementation's child still holds what it was asked to prepare."""
+        child = self._children.get(name)
+        return child is not None and child.alive
+
     def end(self, name: str) -> None:
         """End an implementation's child, if there is one."""
         child = self._children.pop(name, None)

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-Samples = tuple[tuple[float, ...], tuple[float, ...]]
 # Above the last-level cache of every CUDA device there is: H200 and B200 have 50 and 126 MB.
 FLUSH_BYTES = 256 * 2**20
+
+
+class Samples(NamedTuple):
+    """What some samples took, in seconds a call, one after the other.
+
+    Attributes
+    ----------
+    wall_s, cpu_s : tuple of float
+    waited_s : tuple of float
+        What of `wall_s` was spent ready to run and without a core. 0 where no system tells it,
+        and on a device, which has no others.
+    """
+
+    wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+    waited_s: tuple[float, ...]
 
 
 class Clock(Protocol):
@@ -22,7 +37,7 @@ class Clock(Protocol):
         """What it measures with."""
 
     def samples(self, call: Callable[[], Any], count: int, calls: int) -> Samples:
-        """Return wall and CPU seconds of one call, `count` times each.
+        """Return what one call took, `count` times.
 
         Each sample is the mean of `calls` calls in a row.
         """
@@ -43,11 +58,12 @@ class CpuClock:
         self._synchronize = synchronize
 
     def samples(self, call: Callable[[], Any], count: int, calls: int) -> Samples:
-        """Return wall and CPU seconds of one call, `count` times each."""
+        """Return what one call took, `count` times."""
         children = child_processes()
-        wall, cpu = [], []
+        wall, cpu, waited = [], [], []
         for _ in range(count):
             self._synchronize()
+            waited_before = waited_seconds(children)
             cpu_before = cpu_seconds_of(children) + time.process_time()
             before = time.perf_counter()
             for _ in range(calls):
@@ -55,10 +71,11 @@ class CpuClock:
             self._synchronize()
             wall.append((time.perf_counter() - before) / calls)
             used = time.process_time() + cpu_seconds_of(children) - cpu_before
+            waited.append((waited_seconds(children) - waited_before) / calls)
             cpu.append(
                 max(used, 0.0) / calls
             )  # a thread of a child that ended takes its seconds along
-        return tuple(wall), tuple(cpu)
+        return Samples(tuple(wall), tuple(cpu), tuple(waited))
 
 
 class CudaClock:
@@ -103,7 +120,8 @@ class CudaClock:
             end.record()
             cpu.append((time.process_time() - cpu_before) / calls)
         self._cuda.synchronize()
-        return tuple(start.elapsed_time(end) / 1e3 / calls for start, end in events), tuple(cpu)
+        wall = tuple(start.elapsed_time(end) / 1e3 / calls for start, end in events)
+        return Samples(wall, tuple(cpu), (0.0,) * count)
 
 
 def clock_for(device: str) -> Clock:
@@ -122,7 +140,7 @@ def child_processes() -> list[int]:
     return [child.pid for child in psutil.Process().children(recursive=True)]
 
 
-def cpu_seconds_of(processes: list[int]) -> float:
+def cpu_seconds_of(processes: Sequence[int]) -> float:
     """Return the CPU seconds of all threads of these processes; 0 where there is no /proc.
 
     From schedstat, in nanoseconds: what psutil reads is counted in hundredths of a second.
@@ -134,4 +152,21 @@ def cpu_seconds_of(processes: list[int]) -> float:
                 nanoseconds += int(thread.read_text(encoding="ascii").split()[0])
             except (OSError, IndexError):  # the thread ended meanwhile
                 continue
+    return nanoseconds / 1e9
+
+
+def waited_seconds(processes: Sequence[int]) -> float:
+    """Return how long this thread, and the first of each process, were kept waiting for a core.
+
+    Since they began; by Linux' schedstat, whose second number is the time on a run queue. What
+    they wait for by themselves, as for a pipe, is not in it. 0 where there is no /proc.
+    """
+    nanoseconds = 0
+    for place in ("thread-self", *(f"{one}/task/{one}" for one in processes)):
+        try:
+            nanoseconds += int(
+                Path(f"/proc/{place}/schedstat").read_text(encoding="ascii").split()[1]
+            )
+        except (OSError, IndexError):  # the process ended meanwhile
+            continue
     return nanoseconds / 1e9

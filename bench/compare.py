@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,11 +21,16 @@ Comparison = Literal["FASTER", "SLOWER", "SAME", "AMBIGUOUS"]
 # Both must be exceeded: 5 % of 10 µs is the clock's, 30 µs of a second is nothing.
 LEAST_RATIO = 1.05
 LEAST_DIFFERENCE_S = 30e-6
-BUSY_RATIO = 2.0
-# A sample whose process got less of a core than this was waiting for others.
-LEAST_CPU_SHARE = 0.9
-RESAMPLES = 1000
-CONFIDENCE = 0.98
+# Rounds that can't tell this much apart say nothing.
+WORST_RESOLUTION = 0.25
+# Of the rounds at either end, as Yuen advises.
+TRIMMED = 0.2
+# Student's t that 99 % stay within, both ways, by degrees of freedom; 30 serves for more.
+STUDENT_99 = (
+    *(63.66, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169),
+    *(3.106, 3.055, 3.012, 2.977, 2.947, 2.921, 2.898, 2.878, 2.861, 2.845),
+    *(2.831, 2.819, 2.807, 2.797, 2.787, 2.779, 2.771, 2.763, 2.756, 2.750),
+)
 
 
 @dataclass(frozen=True)
@@ -36,13 +42,11 @@ class Change:
     implementation, case : str
     verdict : {"FASTER", "SLOWER", "SAME", "AMBIGUOUS"}
     before_s, after_s : float
-        Medians.
+        Medians, without what was waited for a core.
     ratio : float
-        `after_s` over `before_s`.
-    low, high : float
-        98 % interval of the ratio, from the rounds.
-    noisy : bool
-        Whether most samples of either waited for a core.
+        How many times as long it takes after as before, against the yardsticks beside the samples.
+    resolution : float
+        The least change that these rounds tell from none: 0.12 is 12 %.
     """
 
     implementation: str
@@ -51,9 +55,7 @@ class Change:
     before_s: float
     after_s: float
     ratio: float
-    low: float
-    high: float
-    noisy: bool
+    resolution: float
 
 
 def compare(before: BenchRun, after: BenchRun) -> tuple[list[Change], list[str]]:
@@ -61,7 +63,7 @@ def compare(before: BenchRun, after: BenchRun) -> tuple[list[Change], list[str]]
     rows = {_row(one): one for one in before.timings}
     others = {_row(one): one for one in after.timings}
     changes = [
-        change(rows[row], others[row], busy=before.environment.noisy or after.environment.noisy)
+        change(rows[row], others[row])
         for row in rows
         if row in others and rows[row].status == others[row].status == "timed"
     ]
@@ -73,42 +75,30 @@ def compare(before: BenchRun, after: BenchRun) -> tuple[list[Change], list[str]]
     return changes, _machines(before, after) + notes
 
 
-def change(before: Timing, after: Timing, *, busy: bool = False) -> Change:
+def change(before: Timing, after: Timing) -> Change:
     """Compare one row.
 
-    A row changed when its median and its faster quarter both moved the same way by at least 5 %
-    and 30 µs, and the interval of the ratio of medians leaves 1 out. It is the same when the
-    median did not move by that much. All else is ambiguous, and so is a row that mostly waited
-    for a core. On a busy machine nothing below a factor of 2 is called a change: the same run
-    made twice with four times more work than cores differed by 5 to 30 % in rows that had theirs.
+    A sample counts without the time that it waited for a core, and in units of the yardsticks
+    beside it. The rounds of the two runs differ among themselves, so their means differ by chance:
+    the resolution is what 99 of 100 such differences stay below, 5 % at least. A row changed when
+    it moved by more than that, and by 30 µs; else it is the same. It is ambiguous where the
+    resolution is above 25 %, as it is where a run has one round only.
+
+    References
+    ----------
+    Yuen, "The two-sample trimmed t for unequal population variances", Biometrika 61, 1974.
     """
-    (first, first_rounds, first_noisy), (second, second_rounds, second_noisy) = (
-        _undisturbed(one) for one in (before, after)
-    )
-    low, high = _interval(first, first_rounds, second, second_rounds)
-    medians = float(np.median(first)), float(np.median(second))
-    moved = _moved(*medians)
-    quarters = _moved(float(np.quantile(first, 0.25)), float(np.quantile(second, 0.25)))
-    verdict: Comparison = "AMBIGUOUS"
-    if moved == 0:
-        verdict = "SAME"
-    elif (
-        moved == quarters
-        and not low <= 1 <= high
-        and not (first_noisy or second_noisy)
-        and not (busy and max(medians) < BUSY_RATIO * min(medians))
-    ):
-        verdict = "SLOWER" if moved > 0 else "FASTER"
-    return Change(
-        before.implementation,
-        before.case,
-        verdict,
-        *medians,
-        ratio=medians[1] / medians[0],
-        low=low,
-        high=high,
-        noisy=first_noisy or second_noisy,
-    )
+    beside = bool(before.yardstick_s and after.yardstick_s)
+    first, second = (_trimmed(_rounds(one, beside=beside)) for one in (before, after))
+    ratio = math.exp(second.mean - first.mean)
+    resolution = max(LEAST_RATIO - 1, math.expm1(min(_chance(first, second), 700.0)))
+    before_s, after_s = (float(np.median(_own_seconds(one))) for one in (before, after))
+    verdict: Comparison = "SAME"
+    if resolution > WORST_RESOLUTION:
+        verdict = "AMBIGUOUS"
+    elif max(ratio, 1 / ratio) > 1 + resolution and abs(ratio - 1) * before_s >= LEAST_DIFFERENCE_S:
+        verdict = "SLOWER" if ratio > 1 else "FASTER"
+    return Change(before.implementation, before.case, verdict, before_s, after_s, ratio, resolution)
 
 
 def compare_table(before: BenchRun, after: BenchRun) -> str:
@@ -116,17 +106,17 @@ def compare_table(before: BenchRun, after: BenchRun) -> str:
     changes, notes = compare(before, after)
     rows = [
         [
-            one.verdict + (" (noisy)" if one.noisy else ""),
+            one.verdict,
             plain(one.implementation),
             one.case,
             f"{one.before_s * 1e3:.3f}",
             f"{one.after_s * 1e3:.3f}",
             f"{one.ratio:.3f}",
-            f"{one.low:.3f}–{one.high:.3f}",
+            _percent(one.resolution),
         ]
         for one in sorted(changes, key=lambda one: (one.verdict == "SAME", -abs(one.ratio - 1)))
     ]
-    head = ["verdict", "implementation", "case", "before ms", "after ms", "ratio", "98 %"]
+    head = ["verdict", "implementation", "case", "before ms", "after ms", "ratio", "within"]
     counts = ", ".join(
         f"{sum(one.verdict == verdict for one in changes)} {verdict}"
         for verdict in ("FASTER", "SLOWER", "SAME", "AMBIGUOUS")
@@ -165,47 +155,64 @@ def _machines(before: BenchRun, after: BenchRun) -> list[str]:
     ]
 
 
-def _undisturbed(timing: Timing) -> tuple[NDArray[np.float64], NDArray[np.int_], bool]:
-    """Return the samples that had their cores, their rounds, and whether they are the fewer."""
-    wall, cpu = np.array(timing.wall_s), np.array(timing.cpu_s)
-    rounds = np.array(timing.rounds)
-    had = cpu >= LEAST_CPU_SHARE * wall
-    if timing.clock == "cuda" or had.all():
-        return wall, rounds, False
-    if had.sum() * 2 < len(wall):
-        return wall, rounds, True
-    return wall[had], rounds[had], False
+@dataclass(frozen=True)
+class _Trimmed:
+    """The middle rounds: their mean, the variance of that, and how many they are."""
+
+    mean: float
+    variance: float
+    count: int
 
 
-def _moved(before_s: float, after_s: float) -> int:
-    """Return 1 or -1 where a time became longer or shorter by enough to count, else 0."""
-    more, less = max(before_s, after_s), min(before_s, after_s)
-    if more < LEAST_RATIO * less or more - less < LEAST_DIFFERENCE_S:
-        return 0
-    return 1 if after_s > before_s else -1
+def _own_seconds(timing: Timing) -> NDArray[np.float64]:
+    """Return the samples without what they waited for a core.
 
-
-def _interval(
-    first: NDArray[np.float64],
-    first_rounds: NDArray[np.int_],
-    second: NDArray[np.float64],
-    second_rounds: NDArray[np.int_],
-) -> tuple[float, float]:
-    """Return the bootstrap interval of the ratio of medians.
-
-    Rounds are drawn, not samples: those of one round share whatever happened meanwhile.
+    Never less than they computed: processes that wait at the same time would else count twice.
     """
-    generator = np.random.default_rng(0)
-    ratios = _drawn_medians(second, second_rounds, generator) / _drawn_medians(
-        first, first_rounds, generator
+    wall, cpu = np.array(timing.wall_s), np.array(timing.cpu_s)
+    waited = np.array(timing.waited_s) if timing.waited_s else np.zeros_like(wall)
+    computed = np.minimum(wall, cpu / timing.threads)
+    own: NDArray[np.float64] = np.maximum(wall - waited, computed)
+    return own
+
+
+def _rounds(timing: Timing, *, beside: bool) -> NDArray[np.float64]:
+    """Return the logarithm of each round's median sample, in yardsticks where there are some."""
+    seconds = _own_seconds(timing)
+    if beside:
+        seconds = seconds / np.array(timing.yardstick_s)
+    rounds = np.array(timing.rounds)
+    medians = [float(np.median(seconds[rounds == one])) for one in np.unique(rounds)]
+    logarithms: NDArray[np.float64] = np.log(medians)
+    return logarithms
+
+
+def _trimmed(rounds: NDArray[np.float64]) -> _Trimmed:
+    """Return the trimmed mean; its variance is that of the rounds with their ends drawn in."""
+    ends = int(TRIMMED * len(rounds))
+    count = len(rounds) - 2 * ends
+    ordered = np.sort(rounds)
+    middle = ordered[ends : ends + count]
+    if count < 2:
+        return _Trimmed(float(middle.mean()), math.inf, count)
+    drawn_in = np.clip(ordered, middle[0], middle[-1])
+    spread = (len(rounds) - 1) * float(drawn_in.var(ddof=1))
+    return _Trimmed(float(middle.mean()), spread / (count * (count - 1)), count)
+
+
+def _chance(first: _Trimmed, second: _Trimmed) -> float:
+    """Return how far 99 of 100 differences of such means are from 0 by chance alone."""
+    variances = first.variance, second.variance
+    total = sum(variances)
+    if total == 0 or math.isinf(total):
+        return total
+    freedom = total**2 / sum(
+        variance**2 / (one.count - 1)
+        for variance, one in zip(variances, (first, second), strict=True)
     )
-    low, high = np.quantile(ratios, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    index = min(int(freedom), len(STUDENT_99)) - 1
+    return STUDENT_99[max(index, 0)] * math.sqrt(total)
 
 
-def _drawn_medians(
-    samples: NDArray[np.float64], rounds: NDArray[np.int_], generator: np.random.Generator
-) -> NDArray[np.float64]:
-    medians = np.array([np.median(samples[rounds == one]) for one in np.unique(rounds)])
-    drawn = generator.integers(len(medians), size=(RESAMPLES, len(medians)))
-    return np.asarray(np.median(medians[drawn], axis=1))
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share < 10 else "over 1000%"

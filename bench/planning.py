@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bench.cases import Case
 
 # Fewer samples than this many rounds say nothing about the spread between rounds.
-LEAST_ROUNDS = 3
+LEAST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Plan:
     rounds, samples_per_round : int
         A round visits every implementation in turn.
     row_budget_s : float
-        A row gets no further round once its samples took this long and it has three rounds.
+        A row gets no further round once its samples took this long and it has five rounds.
     time_limit_s : float
         The most seconds one certificate, one preparation or one visit may take.
     memory_limit_bytes : int or None
@@ -48,8 +48,8 @@ class Plan:
     timed: tuple[Case, ...]
     implementations: tuple[str, ...]
     threads: int = 1
-    rounds: int = 7
-    samples_per_round: int = 3
+    rounds: int = 14
+    samples_per_round: int = 1
     row_budget_s: float = 5.0
     time_limit_s: float = 120.0
     memory_limit_bytes: int | None = None

@@ -113,9 +113,9 @@ class Preset:
     compiled: bool = True
     implementations: tuple[str, ...] = ()
     threads: int = 1
-    rounds: int = 5
-    samples_per_round: int = 3
-    row_budget_s: float = 1.0
+    rounds: int = 14
+    samples_per_round: int = 1
+    row_budget_s: float = 2.0
     time_limit_s: float = 120.0
     timed: tuple[Timed, ...] = ()
 

@@ -142,7 +142,12 @@ class Record:
         self.environment, self.machine = run.environment, run.machine
         self._finished = run.finished
         self.agreements = {(one.implementation, one.case): one for one in run.agreements}
-        self.timings = {(one.implementation, one.case): one for one in run.timings}
+        self.timings = {
+            (one.implementation, one.case): one
+            for one in run.timings
+            # Samples of an old file have nothing beside them: an unfinished run takes them anew.
+            if run.finished or one.waited_s or not one.wall_s
+        }
         self.limits = {(one.device, one.dtype): one for one in run.limits}
         threads = {one.threads for one in run.timings} | {one.threads for one in run.limits}
         threads -= {plan.threads}

@@ -22,6 +22,7 @@ from attnpanel.whole_file import write_whole
 from bench.environment import Environment  # noqa: TC001 - get_type_hints looks it up
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 UI_SCHEMA: Final = "attnpanel.bench-ui/1"
@@ -128,7 +129,8 @@ def read(path: Path, kind: type[Run]) -> Run:
     ----------
     path : path
     kind : type
-        UiRun or another run's dataclass, whose `schema` says which files it reads.
+        UiRun or another run's dataclass, whose `schema` says which files it reads; a class method
+        `renewed` makes today's content of an older file's.
 
     Raises
     ------
@@ -139,6 +141,8 @@ def read(path: Path, kind: type[Run]) -> Run:
     """
     try:
         content = json.loads(path.read_bytes())
+        renewed: Callable[[Any], Any] = getattr(kind, "renewed", lambda same: same)
+        content = renewed(content)
         _check_schema(content, kind)
         run = build(kind, content, "run")
     except (ValueError, RecursionError, OverflowError) as error:

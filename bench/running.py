@@ -1,4 +1,4 @@
-"""Carrying a plan out: limits, certificates, then samples in rounds that visit everyone in turn."""
+"""Carrying a plan out: limits, certificates, then samples in rounds that visit all in turn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attnpanel.kernels.reasons import no_device
 from bench.bench_run import Timing
@@ -21,18 +21,21 @@ from bench.progress import Pace, Progress, Step, weight_of
 from bench.recording import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from bench.bench_run import Agreement, BenchRun, Status
     from bench.cases import Case
     from bench.progress import Kind
+    from bench.worker import Prepared, Visit
 
 __all__ = ["Plan", "Progress", "run"]
 
 # More certificates at once than this win little: what they share is memory's bandwidth.
 MOST_AT_ONCE = 4
 LIMITS = "the machine's limits"
+# Two calls, against the dozens of a certificate or a preparation; until the first one is taken.
+SAMPLE_WEIGHT = 0.1
 STATUSES: Final[tuple[Status, ...]] = ("crashed", "out of memory", "timed out", "error")
 
 
@@ -109,6 +112,7 @@ class _Runner:
         self._at_once = _at_once(plan)
         self._pool = ThreadPoolExecutor(self._at_once)
         self._pace = Pace(self._steps(), self._at_once)
+        self._prepared: set[tuple[str, str]] = set()
 
     def __enter__(self) -> _Runner:
         return self
@@ -172,9 +176,14 @@ class _Runner:
                 self._keep(certificate(name, case, self._children), 0.0)
 
     def time(self) -> None:
-        """Time what is certified, one case after the other."""
-        for case in self._plan.timed:
-            self._time_case(case)
+        """Time what is certified.
+
+        A round goes through all cases, so that the rounds of a row lie all over the run and
+        what slows the machine for a minute slows few of them. On a device it is one case at a
+        time: its memory holds the inputs and graphs of one.
+        """
+        for group in _together(self._plan.timed):
+            self._time_group(group)
 
     def _keep(self, agreement: Agreement, seconds: float) -> None:
         row = agreement.implementation, agreement.case
@@ -183,13 +192,14 @@ class _Runner:
         self._record.keep_if_due()
         self._tell(f"certified {row[0]}: {row[1]}")
 
-    def _time_case(self, case: Case) -> None:
-        ready = [name for name in self._plan.implementations if self._prepare(name, case)]
-        while waiting := [n for n in ready if not self._record.enough(n, case.name)]:
-            for name in waiting:
+    def _time_group(self, cases: Sequence[Case]) -> None:
+        names = self._plan.implementations
+        ready = [(name, case) for case in cases for name in names if self._prepare(name, case)]
+        while waiting := [row for row in ready if not self._record.enough(row[0], row[1].name)]:
+            for name, case in waiting:
                 with self._step("sample", name, case.name, f"time {name}: {case.name}"):
                     self._visit(name, case)
-        for name in ready:
+        for name, case in ready:
             self._measure_memory(name, case)
             self._pace.drop(name, case.name)
         self._record.keep_if_due()
@@ -206,9 +216,7 @@ class _Runner:
             return False
         with self._step("prepare", name, case.name, f"warm up {name}: {case.name}"):
             try:
-                prepared = self._children.ask(
-                    name, "prepare", case, self._plan.row_budget_s, self._plan.cuda_graphs
-                )
+                prepared = self._warm_up(name, case)
             except ChildFailure as failure:
                 self._give_up(self._untimed(name, case, failure.status, (failure.reason,)))
                 return False
@@ -225,10 +233,25 @@ class _Runner:
             )
         return True
 
+    def _warm_up(self, name: str, case: Case) -> Prepared:
+        plan = self._plan
+        if not self._children.alive(name):  # what it had prepared ended with it
+            self._prepared = {row for row in self._prepared if row[0] != name}
+        asked = case, plan.row_budget_s, plan.cuda_graphs
+        prepared: Prepared = self._children.ask(name, "prepare", *asked)
+        self._prepared.add((name, case.name))
+        return prepared
+
+    def _ask_warm(self, name: str, order: str, case: Case, *arguments: Any) -> Any:
+        """Ask about a prepared case; a child that was lost at another one prepares it again."""
+        if not (self._children.alive(name) and (name, case.name) in self._prepared):
+            self._warm_up(name, case)
+        return self._children.ask(name, order, case.name, *arguments)
+
     def _visit(self, name: str, case: Case) -> None:
         timing = self._record.timings[name, case.name]
         try:
-            wall, cpu = self._children.ask(name, "sample", self._samples_of(timing))
+            visit: Visit = self._ask_warm(name, "sample", case, self._samples_of(timing))
         except ChildFailure as failure:
             self._give_up(
                 replace(
@@ -241,13 +264,15 @@ class _Runner:
         number = max(timing.rounds, default=-1) + 1
         self._record.timings[name, case.name] = replace(
             timing,
-            wall_s=timing.wall_s + wall,
-            cpu_s=timing.cpu_s + cpu,
-            rounds=timing.rounds + (number,) * len(wall),
+            wall_s=timing.wall_s + visit.wall_s,
+            cpu_s=timing.cpu_s + visit.cpu_s,
+            rounds=timing.rounds + (number,) * len(visit.wall_s),
+            waited_s=timing.waited_s + visit.waited_s,
+            yardstick_s=timing.yardstick_s + visit.yardstick_s,
         )
 
     def _samples_of(self, timing: Timing) -> int:
-        """Return how many samples a round takes: fewer where three rounds would overdraw."""
+        """Return how many samples a round takes: fewer where the least rounds would overdraw."""
         round_s = self._plan.row_budget_s / LEAST_ROUNDS
         sample_s = sum(timing.warmup_s[-1:]) * timing.calls_per_sample
         count = self._plan.samples_per_round
@@ -260,8 +285,8 @@ class _Runner:
         if timing.status != "timed":
             return
         try:
-            peak = self._children.ask(name, "memory", case.request.device)
-            self._children.ask(name, "forget")
+            peak = self._ask_warm(name, "memory", case)
+            self._ask_warm(name, "forget", case)
         except ChildFailure as failure:
             self._give_up(self._untimed(name, case, failure.status, (failure.reason,)))
             return
@@ -327,7 +352,14 @@ class _Runner:
                 if not self._record.complete(name, case.name):
                     yield Step("prepare", name, case.name, weight_of(case))
                     for _ in range(self._plan.rounds):
-                        yield Step("sample", name, case.name, weight_of(case))
+                        yield Step("sample", name, case.name, SAMPLE_WEIGHT * weight_of(case))
+
+
+def _together(cases: Sequence[Case]) -> list[Sequence[Case]]:
+    """Return the groups of cases whose rounds go on together."""
+    if all(case.request.device == "cpu" for case in cases):
+        return [cases]
+    return [(case,) for case in cases]
 
 
 def _at_once(plan: Plan) -> int:

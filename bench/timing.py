@@ -69,8 +69,7 @@ def calls_for(call_s: float, clock: Clock) -> int:
 
 
 def _once(call: Callable[[], Any], clock: Clock) -> float:
-    (wall,), _ = clock.samples(call, 1, 1)
-    return wall
+    return clock.samples(call, 1, 1).wall_s[0]
 
 
 def _stable(taken: list[float]) -> bool:

@@ -15,9 +15,10 @@ import queue
 import signal
 import threading
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attnpanel.kernels.reasons import device_is_here
 from bench.clocks import clock_for
@@ -28,6 +29,7 @@ from bench.raised import in_words
 from bench.roofline import measure_limits
 from bench.timing import warm_up
 from bench.work import ITEM_BYTES
+from bench.yardstick import Yardstick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from attnpanel.kernels.implementation import Implementation
     from bench.bench_run import Agreement, Limits, Status
     from bench.cases import Case
-    from bench.clocks import Clock, Samples
+    from bench.clocks import Clock
 
 LONG_CALL_S = 0.25
 # Linux counts resident pages a few hundred kB behind.
@@ -56,23 +58,54 @@ class Prepared:
     calls_per_sample : int
     """
 
-    clock: str
+    clock: Literal["cpu", "cuda"]
     compile_s: float | None
     warmup_s: tuple[float, ...]
     calls_per_sample: int
 
 
+@dataclass(frozen=True)
+class Visit:
+    """The samples of one visit; each tuple as in :class:`bench.bench_run.Timing`."""
+
+    wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+    waited_s: tuple[float, ...]
+    yardstick_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Warm:
+    """A call that is ready for its samples.
+
+    Attributes
+    ----------
+    call : function
+    clock : Clock
+    calls : int
+        That make one sample.
+    call_s : float
+        What the last warm-up call took.
+    device : str
+    output_bytes : int
+    """
+
+    call: Callable[[], Any]
+    clock: Clock
+    calls: int
+    call_s: float
+    device: str
+    output_bytes: int
+
+
 class Worker:
-    """Holds one implementation and the case that it was prepared for."""
+    """Holds one implementation and its warm calls, one for each case it was prepared for."""
 
     def __init__(self, implementation: str, threads: int) -> None:
         self._name = implementation
         self._threads = threads
-        self._call: Callable[[], Any] | None = None
-        self._clock: Clock | None = None
-        self._calls = 1
-        self._warm_s = 0.0
-        self._output_bytes = 0
+        self._warm: dict[str, Warm] = {}
+        self._yardstick: Yardstick | None = None
 
     def certify(self, case: Case) -> Agreement:
         """Judge the implementation on the case; without its device, by shapes alone."""
@@ -91,51 +124,69 @@ class Worker:
         from bench.cases import make_inputs
 
         found = self._implementation()
-        self.forget()
-        self._clock = clock_for(case.request.device)
-        self._call = found.prepare(make_inputs(case), case.request, threads=self._threads)
-        with compiled_anew(found):
-            if cuda_graphs and case.request.device == "cuda":
-                self._call = as_graph(self._call)
-            warm = warm_up(self._call, self._clock, limit_s=warmup_limit_s)
-        self._calls = warm.calls_per_sample
         request = case.request
+        clock = clock_for(request.device)
+        call = found.prepare(make_inputs(case), request, threads=self._threads)
+        # What torch compiled for the certificates is forgotten once, before the first case: later
+        # it would forget what earlier cases compiled.
+        anew = contextlib.nullcontext() if self._warm else compiled_anew(found)
+        with anew:
+            if cuda_graphs and request.device == "cuda":
+                call = as_graph(call)
+            warm = warm_up(call, clock, limit_s=warmup_limit_s)
         outputs = request.batch * request.heads * request.query_len * request.value_dim
-        self._output_bytes = outputs * ITEM_BYTES[request.dtype]
-        self._warm_s = warm.warmup_s[-1]
+        self._warm[case.name] = Warm(
+            call=call,
+            clock=clock,
+            calls=warm.calls_per_sample,
+            call_s=warm.warmup_s[-1],
+            device=request.device,
+            output_bytes=outputs * ITEM_BYTES[request.dtype],
+        )
         first = () if found.compiles else (warm.first_s,)
         return Prepared(
-            clock=self._clock.name,
+            clock=clock.name,
             compile_s=warm.first_s if found.compiles else None,
             warmup_s=(*first, *warm.warmup_s),
             calls_per_sample=warm.calls_per_sample,
         )
 
-    def sample(self, count: int) -> Samples:
-        """Return `count` samples, after one call that brings caches and threads back.
+    def sample(self, case: str, count: int) -> Visit:
+        """Return `count` samples, each after one call that brings caches and threads back.
 
-        A long call brings them back by itself.
+        A long call brings them back by itself. On a device they come in one go, and no yardstick
+        of this processor stands beside them.
         """
-        assert self._call is not None  # noqa: S101 - the parent prepares first
-        assert self._clock is not None  # noqa: S101
-        if self._warm_s < LONG_CALL_S:
-            self._call()
-        return self._clock.samples(self._call, count, self._calls)
+        warm = self._warm[case]
+        if warm.device != "cpu":
+            warm.call()
+            return Visit(*warm.clock.samples(warm.call, count, warm.calls), yardstick_s=())
+        if self._yardstick is None:
+            self._yardstick = Yardstick()
+        samples, yardsticks = [], [self._yardstick.seconds()]
+        for _ in range(count):
+            if warm.call_s < LONG_CALL_S:
+                warm.call()
+            samples.append(warm.clock.samples(warm.call, 1, warm.calls))
+            yardsticks.append(self._yardstick.seconds())
+        wall, cpu, waited = (tuple(one[0] for one in kind) for kind in zip(*samples, strict=True))
+        beside = tuple((before + after) / 2 for before, after in pairwise(yardsticks))
+        return Visit(wall, cpu, waited, beside)
 
-    def memory(self, device: str) -> int | None:
+    def memory(self, case: str) -> int | None:
         """Return the most memory of one call above what is there before it; None if not seen.
 
         A call holds its output at least. Where less is seen, its memory was taken by an earlier
         call and kept, as by the arena of ONNX Runtime.
         """
-        assert self._call is not None  # noqa: S101 - the parent prepares first
-        peak = peak_bytes_of(self._call, device)
-        kept = peak is not None and peak < self._output_bytes >= LEAST_SEEN_BYTES
+        warm = self._warm[case]
+        peak = peak_bytes_of(warm.call, warm.device)
+        kept = peak is not None and peak < warm.output_bytes >= LEAST_SEEN_BYTES
         return None if kept else peak
 
-    def forget(self) -> None:
-        """Let go of the prepared case."""
-        self._call = self._clock = None
+    def forget(self, case: str) -> None:
+        """Let go of a prepared case."""
+        del self._warm[case]
 
     def limits(self, device: str, dtype: str) -> Limits:
         """Measure what this machine can do at most."""

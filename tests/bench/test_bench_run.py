@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from attnpanel.kernels.request import Request
-from bench.bench_run import Agreement, BenchRun, Limits, Timing
+from bench.bench_run import RUN_SCHEMA, Agreement, BenchRun, Limits, Timing
 from bench.cases import Case
-from bench.environment import describe
+from bench.environment import ROOT, describe
+from bench.results import ResultFileError, read
+
+OLD = ROOT / "bench/results/run-2026-11-22-before.json"
 
 CASE = Case(Request(2, 3, 3, 5, 7, 11, 13))
 AGREEMENT = Agreement("a", CASE.name, "pass", "computed", (), ())
@@ -18,7 +23,7 @@ TIMING = Timing("a", CASE.name, 1, "timed", wall_s=(1.0,), cpu_s=(1.0,), rounds=
 
 def run(**changes) -> BenchRun:
     content = {
-        "schema": "attnpanel.bench-run/1",
+        "schema": RUN_SCHEMA,
         "preset": "made",
         "environment": describe(),
         "cases": (CASE,),
@@ -30,6 +35,24 @@ def run(**changes) -> BenchRun:
         "finished": True,
     }
     return BenchRun(**{**content, **changes})
+
+
+def test_a_run_of_the_first_schema_is_read_and_lacks_what_it_lacks():
+    found = read(OLD, BenchRun)
+
+    timed = [one for one in found.timings if one.status == "timed"]
+    assert found.schema == RUN_SCHEMA
+    assert len(timed) == 48
+    assert {(one.waited_s, one.yardstick_s) for one in timed} == {((), ())}
+
+
+@pytest.mark.parametrize("timings", [None, 7, [7], [[]]])
+def test_a_damaged_run_of_the_first_schema_is_one_error(tmp_path, timings):
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({**json.loads(OLD.read_text()), "timings": timings}))
+
+    with pytest.raises(ResultFileError, match=r"is not a result of the bench: run\.timings"):
+        read(path, BenchRun)
 
 
 def test_a_run_of_one_row_is_a_run():
@@ -63,6 +86,10 @@ def test_a_run_that_contradicts_itself_is_refused(changes, words):
         ({"cpu_s": (-1.0,)}, "cpu_s at least 0"),
         ({"calls_per_sample": 0}, "calls_per_sample must be at least 1"),
         ({"peak_bytes": -1}, "peak_bytes at least 0"),
+        ({"waited_s": (0.0, 0.0)}, "waited_s must be empty or as long as wall_s; got 2 and 1"),
+        ({"yardstick_s": (1.0, 1.0)}, "yardstick_s must be empty or as long as wall_s"),
+        ({"waited_s": (-1.0,)}, "waited_s must be at least 0"),
+        ({"yardstick_s": (0.0,)}, "yardstick_s above 0"),
     ],
 )
 def test_a_row_that_contradicts_itself_is_refused(changes, words):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from bench.clocks import CpuClock, CudaClock, clock_for
+from bench.clocks import CpuClock, CudaClock, clock_for, waited_seconds
 
 
 class FakeCuda:
@@ -65,9 +69,10 @@ def test_the_device_is_flushed_before_each_sample_and_waited_for_once_at_the_end
 def test_a_device_sample_is_the_mean_of_its_calls_in_seconds_without_the_flush():
     _, call, clock = made(2.0)
 
-    wall, cpu = clock.samples(call, 2, 3)
+    wall, cpu, waited = clock.samples(call, 2, 3)
 
     assert wall == (0.002, 0.002)
+    assert waited == (0, 0)
     assert len(cpu) == 2
     assert min(cpu) >= 0
 
@@ -86,7 +91,7 @@ def test_a_cpu_sample_is_the_mean_of_its_calls(monkeypatch):
     monkeypatch.setattr(time, "perf_counter", read)
     monkeypatch.setattr(time, "process_time", lambda: now[0] / 2)
 
-    wall, cpu = CpuClock().samples(call, 2, 3)
+    wall, cpu, _ = CpuClock().samples(call, 2, 3)
 
     assert wall == pytest.approx((16 / 3, 16 / 3))
     # The CPU's counter stands at half of it, and the clock's own reading goes on by 1 more.
@@ -103,9 +108,6 @@ def test_a_device_without_events_is_waited_for_before_each_reading():
 
 
 def test_the_cpu_time_of_a_process_it_started_counts():
-    import subprocess
-    import sys
-
     busy = "import sys\nfor line in sys.stdin:\n    sum(range(3_000_000))\n    print(flush=True)"
     with subprocess.Popen(
         [sys.executable, "-c", busy], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -116,11 +118,34 @@ def test_the_cpu_time_of_a_process_it_started_counts():
             process.stdin.flush()
             process.stdout.readline()
 
-        (_,), (cpu,) = CpuClock().samples(call, 1, 1)
+        (_,), (cpu,), _ = CpuClock().samples(call, 1, 1)
         process.stdin.close()
 
     # What this process itself does is a line written and a line read.
     assert cpu > 5e-3
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/schedstat").exists(), reason="Linux tells it")
+def test_what_is_waited_for_a_core_is_told_and_a_sleep_is_not_in_it():
+    mine = os.sched_getaffinity(0)
+    core = min(mine)
+    busy = f"import os\nos.sched_setaffinity(0, {{{core}}})\nprint(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        os.sched_setaffinity(0, {core})
+        try:
+            before = [waited_seconds(()), time.perf_counter(), time.thread_time()]
+            sum(range(10**7))
+            time.sleep(0.2)
+            after = [waited_seconds(()), time.perf_counter(), time.thread_time()]
+        finally:
+            os.sched_setaffinity(0, mine)
+            process.kill()
+    waited, wall, cpu = (last - first for first, last in zip(before, after, strict=True))
+
+    # Two on one core take turns, so it waits about as long as it computes.
+    assert waited > 0.2 * cpu
+    assert wall - waited == pytest.approx(cpu + 0.2, rel=0.2)
 
 
 def test_the_cpu_has_the_cpu_clock():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from attnpanel.kernels.request import Request
-from bench.bench_run import BenchRun, Timing
+from bench.bench_run import RUN_SCHEMA, BenchRun, Timing
 from bench.cases import Case
 from bench.compare import change, compare, compare_table
 from bench.environment import Environment
@@ -16,40 +16,60 @@ from bench.environment import Environment
 CASE = Case(Request(2, 3, 3, 5, 7, 11, 13))
 
 
-def timing(seconds, name="a", *, cpu_share=1.0, rounds=None, clock="cpu") -> Timing:
+def timing(seconds, name="a", *, rounds=None, waited=None, yardstick=None) -> Timing:
     seconds = tuple(map(float, seconds))
+    waited = (0.0,) * len(seconds) if waited is None else tuple(map(float, waited))
     return Timing(
         implementation=name,
         case=CASE.name,
         threads=1,
         status="timed",
-        clock=clock,
         wall_s=seconds,
-        cpu_s=tuple(one * cpu_share for one in seconds),
+        cpu_s=tuple(max(0.0, taken - idle) for taken, idle in zip(seconds, waited, strict=True)),
         rounds=tuple(range(len(seconds))) if rounds is None else rounds,
+        waited_s=waited,
+        yardstick_s=(1.0,) * len(seconds) if yardstick is None else tuple(map(float, yardstick)),
     )
 
 
-def drawn(generator, median_s: float, name="a") -> Timing:
-    """Nine rounds of three samples: rounds differ by 3 %, samples in a round by 2 %."""
-    rounds = np.repeat(np.arange(9), 3)
-    drift = np.exp(generator.normal(0, 0.03, 9))[rounds]
-    return timing(
-        median_s * drift * np.exp(generator.normal(0, 0.02, 27)), name, rounds=tuple(rounds)
-    )
+def drawn(generator, median_s: float, *, noise=0.03, drift=0.0, waiting=0.0) -> Timing:
+    """Fourteen rounds of one sample, as a machine with neighbours would take them.
+
+    The machine's speed walks by `drift` a round, from where it happens to be, and the yardstick
+    with it; `noise` is the sample's own. Now and then a sample waits up to `waiting` times as
+    long as it takes.
+    """
+    speed = np.exp(generator.normal(0, 5 * drift) + generator.normal(0, drift, 14).cumsum())
+    own = median_s * speed * np.exp(generator.normal(0, noise, 14))
+    waited = own * waiting * generator.random(14) * (generator.random(14) < 0.5)
+    return timing(own + waited, waited=waited, yardstick=3e-3 * speed)
 
 
-def test_a_run_against_itself_says_same_in_at_least_95_of_100_rows():
+NOISES = [
+    {},
+    {"noise": 0.1},
+    {"noise": 0.05, "drift": 0.05},
+    {"noise": 0.05, "drift": 0.05, "waiting": 3.0},
+]
+
+
+@pytest.mark.parametrize("law", NOISES)
+def test_a_run_against_itself_says_same_in_at_least_95_of_100_rows(law):
     generator = np.random.default_rng(7)
 
-    verdicts = [change(drawn(generator, 2e-3), drawn(generator, 2e-3)).verdict for _ in range(400)]
+    changes = [
+        change(drawn(generator, 2e-3, **law), drawn(generator, 2e-3, **law)) for _ in range(400)
+    ]
+    verdicts = [one.verdict for one in changes]
 
     assert verdicts.count("SAME") >= 380
-    assert verdicts.count("FASTER") + verdicts.count("SLOWER") <= 4
+    # 99 of 100 by construction, so 4 of 400; 12 are four standard deviations away.
+    assert verdicts.count("FASTER") + verdicts.count("SLOWER") <= 12
+    assert max(one.resolution for one in changes if one.verdict == "SAME") <= 0.25
 
 
-@pytest.mark.parametrize(("ratio", "verdict"), [(1.15, "SLOWER"), (1 / 1.15, "FASTER")])
-def test_a_change_of_15_percent_is_found(ratio, verdict):
+@pytest.mark.parametrize(("ratio", "verdict"), [(1.1, "SLOWER"), (1 / 1.1, "FASTER")])
+def test_a_change_of_10_percent_is_found_where_samples_differ_by_3(ratio, verdict):
     generator = np.random.default_rng(11)
 
     verdicts = [
@@ -57,6 +77,18 @@ def test_a_change_of_15_percent_is_found(ratio, verdict):
     ]
 
     assert verdicts.count(verdict) >= 190
+
+
+def test_a_change_of_half_is_found_on_a_machine_that_drifts_and_is_shared():
+    generator = np.random.default_rng(13)
+
+    changes = [
+        change(drawn(generator, 2e-3, **NOISES[-1]), drawn(generator, 3e-3, **NOISES[-1]))
+        for _ in range(200)
+    ]
+
+    assert [one.verdict for one in changes].count("SLOWER") >= 190
+    assert np.median([one.ratio for one in changes]) == pytest.approx(1.5, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -73,54 +105,74 @@ def test_a_change_needs_5_percent_and_30_microseconds(before_s, after_s, verdict
     assert change(timing([before_s] * 5), timing([after_s] * 5)).verdict == verdict
 
 
-def test_a_median_that_moved_while_the_undisturbed_quarter_did_not_is_ambiguous():
-    # In every round two of three samples took 20 % longer, and one took what it always took.
-    rounds = (0, 0, 0, 1, 1, 1, 2, 2, 2)
-    before = timing([1.0] * 9, rounds=rounds)
-    after = timing([1.0, 1.2, 1.2] * 3, rounds=rounds)
+def test_the_resolution_is_that_of_yuens_interval():
+    # Five rounds, one trimmed at either end: three stay, and drawn in they are 0 0 1 2 2 (in
+    # tenths), of variance 1. So the mean's variance is 4 * 1 / (3 * 2) for each of two
+    # equal runs, with 2 + 2 degrees of freedom: 4.604 * sqrt(4 / 3) = 5.316 tenths.
+    rounds = timing(np.exp(np.array([-5.0, 0.0, 1.0, 2.0, 9.0]) * 0.1))
 
-    found = change(before, after)
+    found = change(rounds, rounds)
 
-    assert found.low == pytest.approx(1.2)
+    assert found.resolution == pytest.approx(np.expm1(0.5316), rel=1e-3)
     assert found.verdict == "AMBIGUOUS"
 
 
-def test_rounds_that_contradict_each_other_are_ambiguous():
-    before = timing([1.0, 1.0, 2.0, 2.0, 2.0])
-    after = timing([1.1, 1.1, 1.1, 2.2, 2.2])
+def test_rounds_that_can_not_tell_a_quarter_from_nothing_are_ambiguous_whatever_moved():
+    before = timing([1.0, 1.5, 2.0, 2.5, 3.0])
 
-    found = change(before, after)
+    found = change(before, timing([5.0, 7.5, 10.0, 12.5, 15.0]))
+
+    assert found.ratio == pytest.approx(5)
+    assert found.resolution > 0.25
+    assert found.verdict == "AMBIGUOUS"
+
+
+def test_one_round_says_nothing():
+    rounds = (0, 0, 0)
+
+    found = change(timing([1.0] * 3, rounds=rounds), timing([3.0] * 3, rounds=rounds))
 
     assert found.verdict == "AMBIGUOUS"
-    assert found.low < 1 < found.high
 
 
-def test_samples_that_waited_for_a_core_do_not_count():
+def test_samples_of_one_round_are_one():
+    # 25 samples in each of two rounds would pretend to know what two numbers can't.
+    rounds = (0,) * 25 + (1,) * 25
+    before, after = (
+        timing([first] * 25 + [second] * 25, rounds=rounds)
+        for first, second in ((1.0, 1.3), (1.2, 1.5))
+    )
+
+    assert change(before, after).verdict == "AMBIGUOUS"
+
+
+def test_what_was_waited_for_a_core_does_not_count():
     quiet = timing([1.0] * 6)
-    disturbed = replace(quiet, wall_s=(1.0, 1.0, 1.0, 1.0, 3.0, 3.0))
+    disturbed = timing([1.0, 1.5, 3.0, 4.0, 2.0, 9.0], waited=[0.0, 0.5, 2.0, 3.0, 1.0, 8.0])
 
     found = change(quiet, disturbed)
 
-    assert (found.verdict, found.ratio, found.noisy) == ("SAME", 1.0, False)
+    assert (found.verdict, found.ratio, found.after_s) == ("SAME", 1.0, 1.0)
 
 
-def test_a_row_that_mostly_waited_says_so():
-    found = change(timing([1.0] * 6), timing([2.0] * 6, cpu_share=0.4))
+def test_processes_that_wait_at_the_same_time_do_not_hide_what_was_computed():
+    twice = replace(timing([2.0] * 6, waited=[2.5] * 6), cpu_s=(1.0,) * 6)
 
-    assert (found.verdict, found.noisy) == ("AMBIGUOUS", True)
-
-
-@pytest.mark.parametrize(
-    ("ratio", "verdict"), [(1.02, "SAME"), (1.9, "AMBIGUOUS"), (2.1, "SLOWER")]
-)
-def test_on_a_busy_machine_nothing_below_twice_is_a_change(ratio, verdict):
-    assert change(timing([1.0] * 6), timing([ratio] * 6), busy=True).verdict == verdict
+    assert change(timing([1.0] * 6), twice).verdict == "SAME"
 
 
-def test_the_host_waits_for_a_device_and_that_is_no_noise():
-    device = timing([1.0] * 6, cpu_share=0.1, clock="cuda")
+def test_a_machine_that_is_slower_as_a_whole_made_nothing_slower():
+    # Both the sample and the yardstick take 1.7 times as long.
+    found = change(timing([1.0] * 6), timing([1.7] * 6, yardstick=[1.7] * 6))
 
-    assert not change(device, device).noisy
+    assert (found.verdict, found.ratio, found.after_s) == ("SAME", pytest.approx(1.0), 1.7)
+
+
+def test_an_old_file_is_compared_by_its_seconds_alone():
+    old = replace(timing([1.0] * 6), waited_s=(), yardstick_s=())
+
+    assert change(old, timing([1.0] * 6, yardstick=[9.0] * 6)).verdict == "SAME"
+    assert change(old, timing([2.0] * 6)).verdict == "SLOWER"
 
 
 def run(*timings: Timing, **environment) -> BenchRun:
@@ -140,7 +192,7 @@ def run(*timings: Timing, **environment) -> BenchRun:
         "load_after": None,
     }
     return BenchRun(
-        schema="attnpanel.bench-run/1",
+        schema=RUN_SCHEMA,
         preset="made",
         environment=Environment(**{**quiet, **environment}),
         cases=(CASE,),
@@ -203,3 +255,5 @@ def test_the_table_counts_its_verdicts():
 
     assert "0 FASTER, 1 SLOWER, 1 SAME, 0 AMBIGUOUS; the median ratio of all rows is 1.5" in table
     assert table.index("SLOWER") < table.index("SAME")
+    (same,) = (line for line in table.splitlines() if "SAME |" in line)
+    assert [cell.strip() for cell in same.split("|")][-3:-1] == ["1.000", "5%"]

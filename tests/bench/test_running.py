@@ -17,7 +17,7 @@ import pytest
 
 import bench.recording
 from attnpanel.kernels.request import Request
-from bench.bench_run import BenchRun
+from bench.bench_run import OLD_SCHEMA, RUN_SCHEMA, BenchRun
 from bench.cases import Case
 from bench.planning import Plan
 from bench.results import ResultFileError, read, write
@@ -65,7 +65,8 @@ def test_a_right_row_has_all_its_samples(misbehaved):
 
         assert (row.status, row.reasons) == ("timed", ())
         assert row.rounds == (0, 0, 1, 1, 2, 2)
-        assert len(row.wall_s) == len(row.cpu_s) == 6
+        beside = row.cpu_s, row.waited_s, row.yardstick_s
+        assert [len(one) for one in (row.wall_s, *beside)] == [6] * 4
         assert min(row.wall_s) > 0
         assert row.peak_bytes is not None
     assert misbehaved.finished
@@ -138,30 +139,42 @@ def test_what_goes_wrong_between_its_samples_ends_one_row_only(
     monkeypatch.setenv(variable, str(flag))
 
     def tell(progress):
-        if progress.what == f"time {HERE}{name}: {CASE.name}" and progress.done > 7:
+        # In the second round: 4 certificates, 4 preparations and 4 samples are done.
+        if progress.what == f"time {HERE}{name}: {CASE.name}" and progress.done >= 12:
             flag.touch()
+        else:
+            flag.unlink(missing_ok=True)
 
-    found = run(plan(name, "RIGHT", time_limit_s=3), progress=tell)
+    cases = (CASE, CAUSAL)
+    found = run(plan(name, "RIGHT", time_limit_s=3, timed=cases), progress=tell)
 
     assert timing(found, name).status == status
     assert timing(found, name).wall_s == ()
-    assert len(timing(found, "RIGHT").wall_s) == 6
+    # The process that was lost had the other case prepared, too.
+    for other in (
+        timing(found, name, CAUSAL),
+        timing(found, "RIGHT"),
+        timing(found, "RIGHT", CAUSAL),
+    ):
+        assert len(other.wall_s) == 6
 
 
-def test_rounds_visit_everyone_in_turn():
+def test_rounds_visit_every_row_of_every_case_in_turn():
     said = []
 
-    run(plan("RIGHT", "ALSO_RIGHT"), progress=lambda progress: said.append(progress.what))
+    two = plan("RIGHT", "ALSO_RIGHT", timed=(CASE, CAUSAL))
+    run(two, progress=lambda progress: said.append(progress.what))
 
-    visits = [what.split(":")[1] for what in said if what.startswith("time ")]
-    assert visits == ["RIGHT", "ALSO_RIGHT"] * 3
+    visits = [tuple(what.split(":")[1:]) for what in said if what.startswith("time ")]
+    rows = [(name, f" {case.name}") for case in (CASE, CAUSAL) for name in ("RIGHT", "ALSO_RIGHT")]
+    assert visits == rows * 3
 
 
-def test_a_slow_row_stops_when_its_time_is_used_up_but_not_before_three_rounds():
+def test_a_slow_row_stops_when_its_time_is_used_up_but_not_before_five_rounds():
     found = run(plan("SLOW", rounds=50, row_budget_s=0.01))
 
-    # One sample a round: two of 30 ms would overdraw a third of 10 ms even more.
-    assert timing(found, "SLOW").rounds == (0, 1, 2)
+    # One sample a round: two of 30 ms would overdraw a fifth of 10 ms even more.
+    assert timing(found, "SLOW").rounds == (0, 1, 2, 3, 4)
 
 
 def test_progress_counts_up_to_its_total_and_names_a_time_when_it_can():
@@ -253,6 +266,21 @@ def test_a_run_cancelled_at_any_step_is_resumed_without_doing_anything_twice(tmp
     ]
     certified = [what for what in seen if what.startswith("certified")]
     assert len(certified) == len(set(certified)) == 4
+
+
+def test_an_old_run_that_is_not_finished_takes_its_samples_anew(tmp_path):
+    output = tmp_path / "run.json"
+    first = run(plan("RIGHT"), output=output)
+    content = json.loads(output.read_text())
+    for row in content["timings"]:
+        del row["waited_s"], row["yardstick_s"]
+    output.write_text(json.dumps({**content, "schema": OLD_SCHEMA, "finished": False}))
+
+    again = run(plan("RIGHT"), output=output, resume=True)
+
+    assert again.agreements == first.agreements
+    assert timing(again, "RIGHT").rounds == (0, 0, 1, 1, 2, 2)
+    assert len(timing(again, "RIGHT").yardstick_s) == 6
 
 
 def test_a_finished_run_resumed_measures_nothing(tmp_path):
@@ -379,7 +407,7 @@ def test_the_file_is_json_with_its_schema(tmp_path):
     output = tmp_path / "run.json"
     run(plan("REFUSING", timed=(), certified=(CASE,)), output=output)
 
-    assert json.loads(output.read_text())["schema"] == "attnpanel.bench-run/1"
+    assert json.loads(output.read_text())["schema"] == RUN_SCHEMA
     assert list(tmp_path.iterdir()) == [output]
 
 

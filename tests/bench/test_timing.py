@@ -9,6 +9,7 @@ import pytest
 
 from attnpanel.kernels.request import Request
 from bench.cases import Case
+from bench.clocks import Samples
 from bench.memory import peak_bytes_of
 from bench.timing import calls_for, warm_up
 from bench.worker import Worker
@@ -23,7 +24,8 @@ class MadeClock:
 
     def samples(self, call, _count, _calls):
         call()
-        return (self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0],), (0.0,)
+        taken = self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]
+        return Samples((taken,), (0.0,), (0.0,))
 
 
 def test_warming_up_ends_when_three_calls_took_the_same():
@@ -91,8 +93,9 @@ def test_small_blocks_freed_before_do_not_hide_a_peak():
 @pytest.mark.parametrize(("name", "seen"), [("RIGHT", True), ("HOARDING", False)])
 def test_memory_that_an_earlier_call_took_and_kept_is_not_called_none_at_all(name, seen):
     worker = Worker(f"tests.bench.made_kernels:{name}", 1)
-    worker.prepare(Case(Request(1, 1, 1, 2048, 3, 2, 67)), 0.1, False)  # noqa: FBT003 - as it is sent
+    case = Case(Request(1, 1, 1, 2048, 3, 2, 67))
+    worker.prepare(case, 0.1, False)  # noqa: FBT003 - as it is sent
 
-    peak = worker.memory("cpu")
+    peak = worker.memory(case.name)
 
     assert (peak is not None) == seen
