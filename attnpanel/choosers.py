@@ -49,6 +49,8 @@ class Settings:
         The file that the lab's runs are kept in; None is the user's own.
     max_trainings : int
         How many runs of the lab may train at a time.
+    shared_runs : bool
+        Whether visitors of the lab may change one another's runs.
     """
 
     models: tuple[str, ...] = ("minilm",)
@@ -58,6 +60,7 @@ class Settings:
     max_upload_bytes: int = 64_000_000
     runs: Path | None = None
     max_trainings: int = 2
+    shared_runs: bool = True
 
 
 class ToyChooser:

@@ -97,6 +97,12 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.add_argument(
         "--max-trainings", type=int, default=2, help="runs that may train at a time (default 2)"
     )
+    serve.add_argument(
+        "--shared-runs",
+        action="store_true",
+        help="visitors may stop, rename and delete one another's runs in the lab, as they may "
+        "without it where only this machine is listened to",
+    )
     serve.set_defaults(run=_serve)
 
 
@@ -125,6 +131,7 @@ def _serve(options: argparse.Namespace) -> int:
         pages=dict(options.pages),
         runs=options.runs,
         max_trainings=options.max_trainings,
+        shared_runs=options.shared_runs or None,
     )
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from attnpanel.training.settings import BOUNDS, TrainingSettings
 from attnpanel.training.tasks import TASK_NAMES
+from attnpanel.whole_file import whole_file
 
 if TYPE_CHECKING:
     import argparse
 
-    from attnpanel.training.store import Point
+    from attnpanel.training.run import Point
 
 HELP = {
     "heads": "attention heads a layer",
@@ -66,10 +67,24 @@ def add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def add_runs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `attnpanel runs`."""
-    runs = commands.add_parser("runs", help="list the kept runs, rename or delete one")
+    runs = commands.add_parser(
+        "runs", help="list the kept runs, rename or delete one, take out its model"
+    )
     change = runs.add_mutually_exclusive_group()
     change.add_argument("--rename", nargs=2, metavar=("RUN", "NAME"), help="by its number")
     change.add_argument("--delete", type=int, metavar="RUN", help="by its number")
+    change.add_argument(
+        "--model",
+        nargs=2,
+        metavar=("RUN", "FILE"),
+        help="write the weights that a run ended with, as safetensors",
+    )
+    change.add_argument(
+        "--trace",
+        nargs=3,
+        metavar=("RUN", "FILE", "TEXT"),
+        help="write the attention its model pays to another text, for attnpanel serve FILE",
+    )
     _add_store(runs)
     runs.set_defaults(run=_runs)
 
@@ -115,15 +130,32 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise ValueError(f"a run is named by its number; got {text[:40]!r}")
+    return int(text)
+
+
 def _runs(options: argparse.Namespace) -> int:
+    from attnpanel.training.kept_model import trace_run
     from attnpanel.training.store import RunStore
 
     store = RunStore(options.store)
+    if options.model is not None:
+        number, path = options.model
+        weights = store.model_bytes(_number(number))
+        with whole_file(path) as file:
+            file.write_bytes(weights)
+        print(path)
+        return 0
+    if options.trace is not None:
+        number, path, text = options.trace
+        trace_run(store, _number(number), text).save(path)
+        print(path)
+        return 0
     if options.rename is not None:
         number, name = options.rename
-        if not number.isdecimal():
-            raise ValueError(f"a run is named by its number; got {number!r}")
-        store.rename(store.run(int(number)).id, name)
+        store.rename(store.run(_number(number)).id, name)
     if options.delete is not None:
         store.delete(options.delete)
     for run in store.runs():

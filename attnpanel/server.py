@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+OWN_ADDRESSES = ("localhost", "127.0.0.1", "::1")
 PAGE_NAME = re.compile("[a-z][a-z0-9-]*")
 
 
@@ -33,6 +34,7 @@ def serve(
     pages: Mapping[str, Path] | None = None,
     runs: Path | None = None,
     max_trainings: int = 2,
+    shared_runs: bool | None = None,
 ) -> int:
     """Serve the dashboard until interrupted; the first line printed is its address.
 
@@ -52,6 +54,9 @@ def serve(
         Further Panel apps by the name they are served and linked under: ``{"bench": app.py}``.
     runs, max_trainings
         As in :class:`attnpanel.choosers.Settings`.
+    shared_runs : bool, optional
+        Whether visitors of the lab may change one another's runs; by default where nobody but
+        this machine is listened to.
 
     Returns
     -------
@@ -72,6 +77,8 @@ def serve(
             raise ValueError(f"{path}: a trace must hold at least one attention call; got none")
         offered[path.name if path.name not in offered else str(path)] = trace
     beside = _check_pages(pages or {})
+    # A further name is one that others reach it by, as behind a proxy.
+    local = address in OWN_ADDRESSES and not origins
     settings = Settings(
         models=models,
         traces=offered,
@@ -79,6 +86,7 @@ def serve(
         max_upload_bytes=max_upload_bytes,
         runs=runs,
         max_trainings=max_trainings,
+        shared_runs=local if shared_runs is None else shared_runs,
     )
     port = _free_port(address, port)
     name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound

@@ -103,12 +103,14 @@ def test_serve_listens_on_this_machine_alone_unless_told_otherwise(served):
         "pages": {},
         "runs": None,
         "max_trainings": 2,
+        "shared_runs": None,
     }
 
 
 def test_every_option_of_serve_arrives(served):
     options = ["--port", "0", "--address", "0.0.0.0", "--model", "a", "--model", "b"]  # noqa: S104 - not bound
     caps = ["--max-tokens", "7", "--max-upload-mb", "3", "--max-trainings", "5", "--runs", "r.db"]
+    caps += ["--shared-runs"]
     origins = ["--allow-origin", "x.org", "--allow-origin", "y.org:80", "--page", "more=a=b.py"]
 
     assert main(["serve", "one.safetensors", "two.safetensors", *options, *caps, *origins]) == 0
@@ -124,6 +126,7 @@ def test_every_option_of_serve_arrives(served):
         "pages": {"more": Path("a=b.py")},
         "runs": Path("r.db"),
         "max_trainings": 5,
+        "shared_runs": True,
     }
 
 

@@ -1,8 +1,10 @@
 """`attnpanel train` and `attnpanel runs`."""
 
 import pytest
+from safetensors.torch import load_file
 
 from attnpanel.cli import main
+from attnpanel.trace import Trace
 from attnpanel.training.settings import TrainingSettings
 from attnpanel.training.store import RunStore
 
@@ -73,3 +75,19 @@ def test_runs_are_listed_renamed_and_deleted(file, capsys):
     assert capsys.readouterr().out.splitlines() == ["   1  waiting      –        0 of 600  uno"]
     assert main(["runs", "--delete", "2", "--runs", str(file)]) == 1
     assert capsys.readouterr().err == "attnpanel: there is no run 2; it may have been deleted\n"
+
+
+def test_a_run_s_model_is_given_back_and_reads_another_text(file, tmp_path, capsys):
+    train(file, "--layers", "1")
+    weights, attention = tmp_path / "model.safetensors", tmp_path / "trace.safetensors"
+
+    assert main(["runs", "--model", "1", str(weights), "--runs", str(file)]) == 0
+    assert main(["runs", "--trace", "1", str(attention), "a b a", "--runs", str(file)]) == 0
+
+    assert load_file(weights)["blocks.0.attention.output.weight"].shape == (8, 8)
+    trace = Trace.load(attention)
+    assert trace.query_tokens[0] == ("a", "b", "a")
+    assert (len(trace.calls), trace.calls[0].heads) == (1, 2)
+    capsys.readouterr()
+    assert main(["runs", "--trace", "x", "t", "a", "--runs", str(file)]) == 1
+    assert capsys.readouterr().err == "attnpanel: a run is named by its number; got 'x'\n"

@@ -75,6 +75,22 @@ def test_every_visitor_gets_a_page_of_the_operators_settings(panel, pages, tmp_p
     assert first.traces["mine.safetensors"].calls[0].query_len == 3
 
 
+@pytest.mark.parametrize(
+    ("options", "shared"),
+    [
+        ({}, True),
+        ({"address": "0.0.0.0"}, False),  # noqa: S104 - not bound
+        ({"origins": ("example.org",)}, False),
+        ({"address": "0.0.0.0", "shared_runs": True}, True),  # noqa: S104 - not bound
+    ],
+)
+def test_where_others_come_in_each_changes_their_own_runs(panel, pages, options, shared):
+    serve(port=0, **options)
+    panel.pages["/"]()
+
+    assert pages[0].shared_runs is shared
+
+
 def test_two_files_of_one_name_are_both_offered(panel, pages, tmp_path):
     paths = []
     for folder in ("a", "b"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from attnpanel.browser.components import Styled
 from attnpanel.theme import DARK, LIGHT, ramp, stylesheet
 
 if TYPE_CHECKING:
-    from attnpanel.training.store import Picture
+    from attnpanel.training.run import Picture
 
 HERE = Path(__file__).parent
 
@@ -50,6 +51,19 @@ class LabLook(_Part):
     uid = param.String(default="", doc="Names this page's events and its outermost element.")
 
     _esm = HERE / "look.js"
+
+
+class Visitor(_Part):
+    """Which browser this is, by a word that it keeps; invisible."""
+
+    key = param.String(default="", doc="A random word of 32 hexadecimal digits.")
+
+    _esm = HERE / "visitor.js"
+
+    @property
+    def owner(self) -> str:
+        """What the runs of this browser are kept with: from it nobody learns the word."""
+        return sha256(self.key.encode()).hexdigest()[:32] if len(self.key) == 32 else ""
 
 
 class RunList(_Part):

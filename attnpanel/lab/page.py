@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import panel as pn
 
 from attnpanel.browser import Download, ThemeButton, Words
-from attnpanel.lab.components import Film, LabLook, RunList, box, styles
+from attnpanel.lab.components import Film, LabLook, RunList, Visitor, box, styles
 from attnpanel.lab.curves import CHARTS, COLOURS, Curve, CurvePicture
 from attnpanel.lab.form import Form
 from attnpanel.lab.report import MOST_NOTES, render_training_report
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from attnpanel.choosers import Settings
+    from attnpanel.training.run import Point, Run
     from attnpanel.training.settings import TrainingSettings
-    from attnpanel.training.store import Point, Run
 
 POLL_MS: Final = 500
 CAN: Final = {
@@ -38,10 +38,13 @@ CAN: Final = {
     "training": ["pause", "stop", "rename"],
     "paused": ["train", "stop", "rename"],
 }
+KEPT: Final = "kept for all visitors"
+OWN_ONLY: Final = "kept for all to see; who starts one changes it"
 NO_CURVES: Final = (
     "Loss, accuracy and the weight on the answer are drawn here, step by step: "
     "start a run, or tick one in the list."
 )
+LOOKING: Final = ("show", "follow")
 NO_FILM: Final = (
     "The attention of one example is shown here at every step of its training: a picture of each "
     "head, from random to trained, and the step at which a head forms."
@@ -57,14 +60,20 @@ class LabPage:
         Those of the server, and the store that all share.
     follow : int, optional
         The run whose attention is shown first; by default the newest.
+    shared : bool, optional
+        Whether visitors may pause, stop, rename and delete one another's runs, too.
     """
 
-    def __init__(self, trainings: Trainings, follow: int | None = None) -> None:
+    def __init__(
+        self, trainings: Trainings, follow: int | None = None, *, shared: bool = True
+    ) -> None:
         self._trainings, self.store = trainings, trainings.store
         self._runs: dict[int, Run] = {}
         self._points: dict[int, list[Point]] = {}
         self._answers: dict[int, dict[int, float]] = {}
+        # The colours of the drawn runs, and of all that were drawn: a run keeps its own.
         self._colours: dict[int, str] = {}
+        self._had: dict[int, str] = {}
         self._followed: int | None = None
         self._wanted = follow
         # The run whose pictures the page asked for, and the last step it was handed.
@@ -75,6 +84,9 @@ class LabPage:
         self._opened = False
         self.uid = uuid.uuid4().hex
         self.form = Form(self._start)
+        self._shared = shared
+        self.visitor = Visitor(width=0, height=0, margin=0)
+        self.visitor.param.watch(lambda _event: self.refresh(), "key")
         self.list = RunList(sizing_mode="stretch_width", margin=0)
         self.list.on_msg(self._on_list)
         self.film = Film(about={"empty": NO_FILM}, sizing_mode="stretch_width", margin=0)
@@ -82,6 +94,13 @@ class LabPage:
         self.pictures = {chart.name: CurvePicture(chart) for chart in CHARTS}
         self.notice = Words(tone="error", visible=False, margin=0, sizing_mode="stretch_width")
         self._about = _words("Attention while it learns", "", heading=True)
+        self._model = Download(
+            self._make_model,
+            label="The trained model",
+            filename="model.safetensors",
+            visible=False,
+            margin=0,
+        )
         self._trace = Download(
             self._make_trace,
             label="This step as a trace",
@@ -132,7 +151,7 @@ class LabPage:
             box(
                 self.form.view,
                 box(
-                    _words("Runs", "kept for all visitors", heading=True),
+                    _words("Runs", KEPT if self._shared else OWN_ONLY, heading=True),
                     self.list,
                     css="attn-card",
                 ),
@@ -140,39 +159,57 @@ class LabPage:
             ),
             box(
                 box(self._no_curves, self._charts, css="attn-card lab-curves"),
-                box(self._about, self.film, box(self._trace, css="lab-row"), css="attn-card"),
+                box(
+                    self._about,
+                    self.film,
+                    box(self._trace, self._model, css="lab-row"),
+                    css="attn-card",
+                ),
                 box(self.notes, css="attn-card"),
                 css="lab-main",
             ),
             css="lab-body",
         )
         look = LabLook(uid=self.uid, width=0, height=0, margin=0)
-        view = box(look, header, self.notice, body, css=f"attn-root attn-{self.uid} attn-light")
+        view = box(
+            look,
+            self.visitor,
+            header,
+            self.notice,
+            body,
+            css=f"attn-root attn-{self.uid} attn-light",
+        )
         view.stylesheets = [look_variables(), *styles()]
         return view
 
     # -- what the reader does ------------------------------------------------------------------
 
     def _start(self, settings: TrainingSettings, text: str | None) -> None:
-        number = self._trainings.start(settings, text=text)
+        number = self._trainings.start(settings, text=text, owner=self.visitor.owner)
         self._show(number)
         self._wanted = number
         pn.state.execute(self.refresh, schedule=True)
 
     def _show(self, number: int) -> None:
-        """Draw a run's curves in a colour that no other drawn one has."""
+        """Draw a run's curves in a colour of its own, the one it had before if that is free."""
         if number in self._colours:
             return
         if len(self._colours) == len(COLOURS):
             self._colours.pop(min(self._colours))
-        free = [colour for colour in COLOURS if colour not in self._colours.values()]
-        self._colours[number] = free[0]
+        first = (number - 1) % len(COLOURS)
+        wished = (self._had.get(number), *COLOURS[first:], *COLOURS[:first])
+        taken = self._colours.values()
+        colour = next(colour for colour in wished if colour and colour not in taken)
+        self._colours[number] = self._had[number] = colour
 
     def _on_list(self, event: Any) -> None:
         """Act on a press; a page can send anything, and another may have been quicker."""
         message = event.data
         number = message.get("run") if isinstance(message, dict) else None
         if type(number) is not int or number not in self._runs:
+            return
+        what = str(message.get("do"))
+        if what not in LOOKING and not self._may_change(self._runs[number]):
             return
         actions: dict[str, Callable[[], object]] = {
             "show": lambda: (
@@ -185,9 +222,13 @@ class LabPage:
             "rename": lambda: self.store.rename(number, str(message.get("name", ""))),
             "delete": lambda: self.store.delete(number),
         }
-        self._try(actions.get(str(message.get("do")), lambda: None))
+        self._try(actions.get(what, lambda: None))
         # Panel may run this without the document's lock; what is scheduled has it.
         pn.state.execute(self.refresh, schedule=True)
+
+    def _may_change(self, run: Run) -> bool:
+        """Whether this visitor may do more with a run than look at it."""
+        return self._shared or (bool(run.owner) and run.owner == self.visitor.owner)
 
     def _choose(self, number: int) -> None:
         self._wanted = number
@@ -265,6 +306,7 @@ class LabPage:
         else:
             self._send_pictures()
         self._about.aside = "" if number is None else run_name(runs[number])
+        self._model.visible = number is not None and runs[number].state in ("done", "stopped")
 
     def _on_film(self, event: Any) -> None:
         """Hand the page every picture of the run it has begun to show."""
@@ -306,7 +348,7 @@ class LabPage:
 
     def _row(self, run: Run) -> dict[str, Any]:
         points = self._points.get(run.id)
-        can = CAN.get(run.state, ["rename", "delete"])
+        can = CAN.get(run.state, ["rename", "delete"]) if self._may_change(run) else []
         return {
             "id": run.id,
             "name": run.name,
@@ -328,6 +370,13 @@ class LabPage:
             self._try(lambda: made.append(self.store.trace_bytes(number, step)))
         return made[0] if made else None
 
+    def _make_model(self) -> bytes | None:
+        """Return the weights that the shown run ended with, or say why there are none."""
+        made: list[bytes] = []
+        if (number := self._followed) is not None:
+            self._try(lambda: made.append(self.store.model_bytes(number)))
+        return made[0] if made else None
+
     def _make_report(self) -> bytes | None:
         """Return the drawn runs and the notes as one offline file, or say why there is none."""
         made: list[str] = []
@@ -337,7 +386,9 @@ class LabPage:
             return None
         self._try(
             lambda: made.extend(
-                render_training_report(self.store, numbers, None, notes, self._followed)
+                render_training_report(
+                    self.store, numbers, None, notes, self._followed, self._colours
+                )
             )
         )
         return "".join(made).encode("utf-8") if made else None
@@ -360,7 +411,8 @@ def lab_page(settings: Settings) -> Any:
     except (ValueError, OSError) as error:
         return _no_store(str(error))
     asked = (pn.state.session_args or {}).get("run", [b""])[0]
-    page = LabPage(trainings, int(asked) if asked.isdigit() and len(asked) < 10 else None)
+    follow = int(asked) if asked.isdigit() and len(asked) < 10 else None
+    page = LabPage(trainings, follow, shared=settings.shared_runs)
     pn.state.add_periodic_callback(page.refresh, period=POLL_MS)
     return page.view
 

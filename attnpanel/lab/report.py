@@ -23,9 +23,10 @@ from attnpanel.whole_file import write_whole
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from attnpanel.training.store import Run, RunStore
+    from attnpanel.training.run import Run
+    from attnpanel.training.store import RunStore
 
 MOST_NOTES = 20_000
 
@@ -74,9 +75,17 @@ def save_training_report(
 
 
 def render_training_report(
-    store: RunStore, runs: Sequence[int], title: str | None, notes: str, follow: int | None
+    store: RunStore,
+    runs: Sequence[int],
+    title: str | None,
+    notes: str,
+    follow: int | None,
+    colours: Mapping[int, str] | None = None,
 ) -> list[str]:
-    """Return the report's HTML in pieces; parameters as in :func:`save_training_report`."""
+    """Return the report's HTML in pieces; parameters as in :func:`save_training_report`.
+
+    `colours` are those of a page, by run.
+    """
     numbers = list(dict.fromkeys(runs))
     if not 1 <= len(numbers) <= len(COLOURS):
         raise ValueError(f"a report shows 1 to {len(COLOURS)} runs; got {len(numbers)}")
@@ -90,13 +99,20 @@ def render_training_report(
     document = Document()
     # A document of its own: made while a page is served, it would share that page's styles.
     with set_curdoc(document):
-        view = _view(store, shown, followed, title, notes)
+        fresh = dict(zip([run.id for run in shown], COLOURS, strict=False))
+        view = _view(store, shown, followed, title, notes, colours or fresh)
         return offline_page(document, view, title)
 
 
-def _view(store: RunStore, runs: list[Run], followed: Run, title: str, notes: str) -> Any:
+def _view(
+    store: RunStore,
+    runs: list[Run],
+    followed: Run,
+    title: str,
+    notes: str,
+    colours: Mapping[int, str],
+) -> Any:
     uid = uuid.uuid4().hex
-    colours = dict(zip([run.id for run in runs], COLOURS, strict=False))
     steps = max(run.settings.steps for run in runs)
     charts = []
     for chart in CHARTS:

@@ -13,7 +13,8 @@ from attnpanel.training.training import fixed_example
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from attnpanel.training.store import Point, Run, RunStore
+    from attnpanel.training.run import Point, Run
+    from attnpanel.training.store import RunStore
 
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 STATES: Final = {

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from attnpanel.training.frames import pack_frame
-from attnpanel.training.store import Point
+from attnpanel.training.kept_model import pack_model
+from attnpanel.training.run import Point
 from attnpanel.training.tasks import make_task
 from attnpanel.training.training import answer_weights, fixed_example, train
 
@@ -21,14 +22,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnpanel.trace import Trace
+    from attnpanel.training.run import State
     from attnpanel.training.settings import TrainingSettings
-    from attnpanel.training.store import RunStore, State
+    from attnpanel.training.store import RunStore
     from attnpanel.training.tasks import Task
     from attnpanel.training.training import Step
 
 WRITE_EVERY_S: Final = 0.3
 # Longer than any run that the settings' bounds allow takes on a core that is its own.
 LIMIT_S: Final = 3600.0
+# Nor does a run that somebody has forgotten keep others from training.
+PAUSE_LIMIT_S: Final = 3600.0
 
 
 def carry_out(
@@ -97,16 +101,31 @@ def _carry_out(
         if told is not None:
             told(step.number, news.points[-1] if news.points else None)
         news.forget()
+        reason = ""
         while wanted == "pause" and not last and not left():
+            if time.monotonic() - now > PAUSE_LIMIT_S:
+                wanted, reason = "stop", f"It was paused for {PAUSE_LIMIT_S / 60:.0f} minutes."
+                break
             time.sleep(WRITE_EVERY_S)
             wanted = store.record(number, "paused", step.number, seconds)
         if not last and (wanted == "stop" or left()):
-            store.end(number, "stopped")
+            _keep_model(store, number, settings, task, step)
+            store.end(number, "stopped", reason)
             return "stopped"
         _check_time(seconds, limit_s, step.number, settings.steps)
+        if last:
+            _keep_model(store, number, settings, task, step)
         began = written = time.monotonic()
     store.end(number, "done")
     return "done"
+
+
+def _keep_model(
+    store: RunStore, number: int, settings: TrainingSettings, task: Task, step: Step
+) -> None:
+    """Keep the weights before the end stands there: who sees that finds them."""
+    if step.model is not None:
+        store.keep_model(number, step.number, pack_model(step.model, settings, task))
 
 
 def _check_time(seconds: float, limit_s: float, step: int, steps: int) -> None:

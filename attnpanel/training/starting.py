@@ -30,7 +30,13 @@ class Trainings:
         self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def start(self, settings: TrainingSettings, name: str = "", text: str | None = None) -> int:
+    def start(
+        self,
+        settings: TrainingSettings,
+        name: str = "",
+        text: str | None = None,
+        owner: str = "",
+    ) -> int:
         """Start a training and return its run's number.
 
         Raises
@@ -47,7 +53,7 @@ class Trainings:
                     f"{self.most} trainings go on here, which is the most at a time; "
                     "wait for one to end, or stop it"
                 )
-            number = self.store.create(settings, name, text)
+            number = self.store.create(settings, name, text, owner)
             command = [sys.executable, "-m", "attnpanel.training.worker"]
             try:
                 self._processes[number] = subprocess.Popen(  # noqa: S603 - our own module

@@ -12,35 +12,46 @@ import os
 import sqlite3
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
-from attnpanel.rules import check_choice, check_text
-from attnpanel.training.frames import Frame, pack_frame, unpack_frame
-from attnpanel.training.settings import TrainingSettings
+from attnpanel.rules import check_choice
+from attnpanel.training.frames import unpack_frame
+from attnpanel.training.run import (
+    COLUMNS,
+    MOST_REASON,
+    Picture,
+    Point,
+    Run,
+    RunStoreError,
+    State,
+    Wanted,
+    checked_name,
+    read_answers,
+    read_run,
+    reading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from attnpanel.trace import Trace
+    from attnpanel.training.settings import TrainingSettings
 
 VARIABLE: Final = "ATTNPANEL_RUNS"
 # Written into the file's header, so that another program's database is told apart.
 APPLICATION: Final = 0x61747472
-VERSION: Final = 1
+VERSION: Final = 2
 MOST_RUNS: Final = 200
-MOST_NAME: Final = 80
-MOST_REASON: Final = 400
+MOST_POINTS, MOST_PICTURES = 1000, 200  # of one run, read at a time
 MOST_TRACE: Final = 16_000_000
+# The largest settings make a model of 20 MB; the default's has 0.4.
+MOST_MODEL: Final = 32_000_000
+# All models together: beyond it the oldest go, their runs stay.
+MOST_MODELS: Final = 512_000_000
 WAIT_S: Final = 20.0  # for another process' transaction
-# A training writes more often than this, paused or not; one that is silent for longer has ended.
-SILENT_S: Final = 60.0
 
-State = Literal["waiting", "training", "paused", "done", "stopped", "failed", "lost"]
-Wanted = Literal["train", "pause", "stop"]
-ENDED: Final = ("done", "stopped", "failed", "lost")
 SCHEMA: Final = (
     """CREATE TABLE runs (
       id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -57,88 +68,16 @@ SCHEMA: Final = (
       answers TEXT NOT NULL, frame BLOB NOT NULL, trace BLOB NOT NULL, PRIMARY KEY (run, step)
     )""",
     f"PRAGMA application_id = {APPLICATION}",
+)
+# What version 2 has beyond version 1, whose files are brought up to it.
+SECOND: Final = (
+    "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+    """CREATE TABLE models (
+      run INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
+      step INTEGER NOT NULL, weights BLOB NOT NULL
+    )""",
     f"PRAGMA user_version = {VERSION}",
 )
-
-
-class RunStoreError(ValueError):
-    """A file that holds no runs, or a run that is not in it; the message says which."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """One kept run.
-
-    Attributes
-    ----------
-    id : int
-    name : str
-    settings : TrainingSettings
-    created : str
-        ISO 8601, UTC.
-    state : str
-        One of `State`. ``lost``: its training has ended without saying so.
-    wanted : str
-        What the reader last asked for.
-    reason : str
-        Why it failed; else empty.
-    step : int
-        Steps taken.
-    seconds : float
-        Spent on training, pauses left out.
-    """
-
-    id: int
-    name: str
-    settings: TrainingSettings
-    created: str
-    state: State
-    wanted: Wanted
-    reason: str
-    step: int
-    seconds: float
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self.state in ENDED
-
-
-@dataclass(frozen=True)
-class Point:
-    """One measurement of a run.
-
-    Attributes
-    ----------
-    step : int
-    train_loss : float
-        Mean of the steps since the point before, in nats; nan at step 0.
-    loss, accuracy : float
-        On the held-out sequences.
-    """
-
-    step: int
-    train_loss: float
-    loss: float
-    accuracy: float
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """The attention of the run's example at one step.
-
-    Attributes
-    ----------
-    step : int
-    answers : list of list of float
-        Weight on the answer, by layer and head; empty where the task has no such thing.
-    frame : Frame
-        The weights of all heads, as bytes.
-    """
-
-    step: int
-    answers: list[list[float]]
-    frame: Frame
 
 
 def default_path() -> Path:
@@ -178,11 +117,13 @@ class RunStore:
         with self._open() as database:
             # Two processes may come upon an empty file at once: the second waits here.
             database.execute("BEGIN IMMEDIATE")
+            found = self._kind(database)
             empty = not database.execute("SELECT 1 FROM sqlite_master").fetchone()
-            if empty and self._pragma(database, "application_id") == 0:
-                for statement in SCHEMA:
+            fresh = empty and found[0] == 0
+            if fresh or found == (APPLICATION, 1):
+                for statement in (*SCHEMA * fresh, *SECOND):
                     database.execute(statement)
-            found = self._pragma(database, "application_id"), self._pragma(database, "user_version")
+                found = self._kind(database)
         if found[0] != APPLICATION:
             raise RunStoreError(f"{self.path} is a database of another program, not of runs")
         if found[1] != VERSION:
@@ -193,9 +134,15 @@ class RunStore:
 
     # -- for readers -------------------------------------------------------------------------
 
-    def create(self, settings: TrainingSettings, name: str = "", text: str | None = None) -> int:
+    def create(
+        self,
+        settings: TrainingSettings,
+        name: str = "",
+        text: str | None = None,
+        owner: str = "",
+    ) -> int:
         """Keep a run that waits for its training; return its number."""
-        name = _checked_name(name or settings.title)
+        name = checked_name(name or settings.title)
         with self._open() as database:
             count = database.execute("SELECT count(*) FROM runs").fetchone()[0]
             if count >= MOST_RUNS:
@@ -204,12 +151,13 @@ class RunStore:
                 )
             row = database.execute(
                 "INSERT INTO runs (name, settings, text, created, state, wanted, reason, step, "
-                "seconds, heard) VALUES (?, ?, ?, ?, 'waiting', 'train', '', 0, 0, ?)",
+                "seconds, owner, heard) VALUES (?, ?, ?, ?, 'waiting', 'train', '', 0, 0, ?, ?)",
                 (
                     name,
                     settings.to_json(),
                     text,
                     datetime.now(UTC).isoformat(timespec="seconds"),
+                    owner,
                     time.time(),
                 ),
             )
@@ -219,10 +167,10 @@ class RunStore:
         """Return all runs, the newest first."""
         with self._open() as database:
             rows = database.execute(
-                f"SELECT {_COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608 - our own names
+                f"SELECT {COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608 - our own names
                 (MOST_RUNS,),
             )
-            return [_read_run(row) for row in rows]
+            return [read_run(row) for row in rows]
 
     def run(self, number: int) -> Run:
         """Return one run.
@@ -234,12 +182,12 @@ class RunStore:
         """
         with self._open() as database:
             row = database.execute(
-                f"SELECT {_COLUMNS} FROM runs WHERE id = ?",  # noqa: S608 - our own names
+                f"SELECT {COLUMNS} FROM runs WHERE id = ?",  # noqa: S608 - our own names
                 (number,),
             ).fetchone()
         if row is None:
             raise RunStoreError(f"there is no run {number}; it may have been deleted")
-        return _read_run(row)
+        return read_run(row)
 
     def text(self, number: int) -> str | None:
         """Return the text a run learns, None for the task's own."""
@@ -249,42 +197,35 @@ class RunStore:
 
     def points(self, number: int, after: int = -1) -> list[Point]:
         """Return a run's measurements after a step, in order."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT step, train_loss, loss, accuracy FROM points WHERE run = ? AND step > ? "
-                "ORDER BY step LIMIT 1000",
-                (number, after),
-            )
-            with _reading(number):
-                return [
-                    Point(int(step), math.nan if train is None else float(train), *map(float, rest))
-                    for step, train, *rest in rows
-                ]
+        with self._after("points", "step, train_loss, loss, accuracy", number, after) as rows:
+            return [
+                Point(int(step), math.nan if train is None else float(train), *map(float, rest))
+                for step, train, *rest in rows
+            ]
 
     def pictures(self, number: int, after: int = -1) -> list[Picture]:
         """Return the attention of a run's example after a step, in order."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT step, answers, frame FROM pictures WHERE run = ? AND step > ? "
-                "ORDER BY step LIMIT 200",
-                (number, after),
-            )
-            with _reading(number):
-                return [
-                    Picture(int(step), _answers(answers), unpack_frame(bytes(frame)))
-                    for step, answers, frame in rows
-                ]
+        with self._after("pictures", "step, answers, frame", number, after) as rows:
+            return [
+                Picture(int(step), read_answers(answers), unpack_frame(bytes(frame)))
+                for step, answers, frame in rows
+            ]
 
     def answers(self, number: int, after: int = -1) -> list[tuple[int, list[list[float]]]]:
         """Return step and weights on the answer of a run's pictures after a step, in order."""
-        with self._open() as database:
-            rows = database.execute(
-                "SELECT step, answers FROM pictures WHERE run = ? AND step > ? "
-                "ORDER BY step LIMIT 200",
-                (number, after),
+        with self._after("pictures", "step, answers", number, after) as rows:
+            return [(int(step), read_answers(answers)) for step, answers in rows]
+
+    @contextmanager
+    def _after(self, table: str, columns: str, number: int, after: int) -> Iterator[Any]:
+        """Give a run's rows after a step, in order; what can't be read of them is told."""
+        most = {"points": MOST_POINTS, "pictures": MOST_PICTURES}[table]
+        with self._open() as database, reading(number):
+            yield database.execute(
+                f"SELECT {columns} FROM {table} WHERE run = ? AND step > ? "  # noqa: S608 - our own names
+                "ORDER BY step LIMIT ?",
+                (number, after, most),
             )
-            with _reading(number):
-                return [(int(step), _answers(answers)) for step, answers in rows]
 
     def trace(self, number: int, step: int) -> Trace:
         """Return the attention of a run's example at one step, for the explorer.
@@ -309,10 +250,31 @@ class RunStore:
             raise RunStoreError(f"there is no attention of run {number} at step {step}")
         return bytes(row[0])
 
+    def model_bytes(self, number: int) -> bytes:
+        """Return the weights that a run ended with, as the content of a safetensors file.
+
+        Raises
+        ------
+        RunStoreError
+            If none are kept.
+        """
+        with self._open() as database:
+            row = database.execute(
+                "SELECT weights FROM models WHERE run = ? AND length(weights) <= ?",
+                (number, MOST_MODEL),
+            ).fetchone()
+        if row is None:
+            self.run(number)  # or it is not there at all
+            raise RunStoreError(
+                f"no weights of run {number} are kept: it hasn't ended, failed, is an older "
+                "version's, or newer runs needed the room"
+            )
+        return bytes(row[0])
+
     def rename(self, number: int, name: str) -> None:
         """Give a run another name."""
         with self._open() as database:
-            database.execute("UPDATE runs SET name = ? WHERE id = ?", (_checked_name(name), number))
+            database.execute("UPDATE runs SET name = ? WHERE id = ?", (checked_name(name), number))
 
     def delete(self, number: int) -> None:
         """Forget a run and everything of it; a training that goes on for it ends.
@@ -373,6 +335,21 @@ class RunStore:
         wanted: Wanted = row[0] if row[0] in get_args(Wanted) else "stop"
         return wanted
 
+    def keep_model(self, number: int, step: int, weights: bytes) -> None:
+        """Keep the weights that a run ended with; the oldest go where all need too much room."""
+        with self._open() as database:
+            # A run that somebody has deleted meanwhile keeps nothing.
+            database.execute(
+                "INSERT OR REPLACE INTO models SELECT id, ?, ? FROM runs WHERE id = ?",
+                (step, weights, number),
+            )
+            database.execute(
+                "DELETE FROM models WHERE run IN (SELECT run FROM (SELECT run, "
+                "sum(length(weights)) OVER (ORDER BY run DESC) AS room FROM models) "
+                "WHERE room > ?)",
+                (MOST_MODELS,),
+            )
+
     def end(self, number: int, state: State, reason: str = "") -> None:
         """Write how a run ended, unless that stands there already."""
         with self._open() as database:
@@ -400,61 +377,8 @@ class RunStore:
                 f"{self.path} is no file of runs, or is damaged: {error}"
             ) from error
 
-    def _pragma(self, database: sqlite3.Connection, name: str) -> int:
-        return int(database.execute(f"PRAGMA {name}").fetchone()[0])
-
-
-_COLUMNS: Final = "id, name, settings, created, state, wanted, reason, step, seconds, heard"
-
-
-@contextmanager
-def _reading(number: object) -> Iterator[None]:
-    """Say of what somebody else may have written that it is damaged, and what helps."""
-    try:
-        yield
-    except (TypeError, ValueError, RecursionError) as error:
-        raise RunStoreError(
-            f"run {number} is damaged ({error}); `attnpanel runs --delete {number}` removes it"
-        ) from None
-
-
-def _read_run(row: tuple[Any, ...]) -> Run:
-    with _reading(row[0]):
-        return _run(row)
-
-
-def _run(row: tuple[Any, ...]) -> Run:
-    number, name, settings, created, state, wanted, reason, step, seconds, heard = row
-    if state not in get_args(State) or wanted not in get_args(Wanted):
-        raise ValueError(f"its state is {str(state)[:40]!r}")
-    if state not in ENDED and time.time() - float(heard) > SILENT_S:
-        state = "lost"
-    return Run(
-        int(number),
-        str(name)[:MOST_NAME],
-        TrainingSettings.from_json(str(settings)),
-        str(created)[:40],
-        state,
-        wanted,
-        str(reason)[:MOST_REASON],
-        int(step),
-        float(seconds),
-    )
-
-
-def _answers(text: str) -> list[list[float]]:
-    read = json.loads(text) if len(text) < 100_000 else None
-    if not isinstance(read, list) or not all(isinstance(row, list) for row in read):
-        raise ValueError("its weights on the answer are no table")
-    return [[float(value) for value in row] for row in read]
-
-
-def _checked_name(name: str) -> str:
-    check_text("a run's name", name)
-    name = " ".join(name.split())
-    if not 1 <= len(name) <= MOST_NAME:
-        raise ValueError(f"a run's name must have 1 to {MOST_NAME} characters; got {len(name)}")
-    return name
-
-
-__all__ = ["Picture", "Point", "Run", "RunStore", "RunStoreError", "default_path", "pack_frame"]
+    def _kind(self, database: sqlite3.Connection) -> tuple[int, int]:
+        """Return which program's file it is, and in which version."""
+        names = ("application_id", "user_version")
+        whose, version = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        return int(whose), int(version)

@@ -81,6 +81,29 @@ class Task:
         shown = {" ": "␣", "\n": "↵", "\t": "⇥"}
         return [shown.get(self.vocabulary[token], self.vocabulary[token]) for token in tokens]
 
+    def tokens_of(self, text: str) -> list[int]:
+        """Return the numbers of a text's tokens: letters in the task ``text``, else words.
+
+        Raises
+        ------
+        ValueError
+            If there are none or too many, or one is not in the vocabulary.
+        """
+        pieces = list(text) if self.name == "text" else text.split()
+        if not 1 <= len(pieces) <= self.length:
+            raise ValueError(
+                f"a text for this model must have 1 to {self.length} tokens; got {len(pieces)}"
+            )
+        numbers = {token: number for number, token in enumerate(self.vocabulary)}
+        strange = [piece for piece in pieces if piece not in numbers]
+        if strange:
+            parted = "" if self.name == "text" else ", parted by blanks"
+            raise ValueError(
+                f"a text for this model must be made of {' '.join(self.vocabulary)}{parted}; "
+                f"got {strange[0][:40]!r}"
+            )
+        return [numbers[piece] for piece in pieces]
+
 
 def make_task(name: str, text: str | None = None) -> Task:
     """Return a task by its name.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from attnpanel.sources.tiny_lm import TinyLM
     from attnpanel.trace import Trace
     from attnpanel.training.settings import TrainingSettings
     from attnpanel.training.tasks import Examples, Task
@@ -59,12 +60,15 @@ class Step:
         Measured about every hundredth of the run.
     trace : Trace or None
         The attention of the fixed example, about every fiftieth of the run.
+    model : TinyLM or None
+        The model itself, which the next step goes on to change.
     """
 
     number: int
     loss: float
     held_out: HeldOut | None = None
     trace: Trace | None = None
+    model: TinyLM | None = None
 
 
 def fixed_example(settings: TrainingSettings, task: Task) -> Examples:
@@ -101,20 +105,11 @@ def train(settings: TrainingSettings, task: Task) -> Iterator[Step]:
         raise MissingDependencyError(
             'training needs PyTorch: pip install "attnpanel[torch]"'
         ) from error
-    from attnpanel.sources.tiny_lm import TinyLM
-
     device = device_name()
     rng = _rng(settings, 0)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        model = TinyLM(
-            len(task.vocabulary),
-            task.length,
-            d_model=settings.d_model,
-            heads=settings.heads,
-            layers=settings.layers,
-            attends=settings.attends,
-        ).to(device)
+        model = make_model(settings, task).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98))
     held_out, example = (
         task.draw_held_out(_rng(settings, 2), HELD_OUT),
@@ -143,8 +138,23 @@ def train(settings: TrainingSettings, task: Task) -> Iterator[Step]:
             number,
             loss,
             _measure(model, held_out, device) if number in points | pictures else None,
-            _trace(model, task, example, device) if number in pictures else None,
+            _trace(model, task, example) if number in pictures else None,
+            model,
         )
+
+
+def make_model(settings: TrainingSettings, task: Task) -> TinyLM:
+    """Return a model of a run's size, with the weights that PyTorch draws first."""
+    from attnpanel.sources.tiny_lm import TinyLM
+
+    return TinyLM(
+        len(task.vocabulary),
+        task.length,
+        d_model=settings.d_model,
+        heads=settings.heads,
+        layers=settings.layers,
+        attends=settings.attends,
+    )
 
 
 def device_name() -> str:
@@ -199,17 +209,23 @@ def _measure(model: Any, examples: Examples, device: str) -> HeldOut:
         return HeldOut(float(functional.cross_entropy(logits, targets)), float(right))
 
 
-def _trace(model: Any, task: Task, example: Examples, device: str) -> Trace | None:
+def _trace(model: Any, task: Task, example: Examples) -> Trace | None:
     """Return the attention of the example, or None where the model has none."""
+    if all(block.attention is None for block in model.blocks):
+        return None
+    return trace_tokens(model, task, example.tokens[:, :-1])
+
+
+def trace_tokens(model: TinyLM, task: Task, tokens: NDArray[np.int64]) -> Trace:
+    """Return the attention that a model pays to one sequence, tokens (1, T)."""
     import torch
 
     from attnpanel.sources.capture import capture
 
-    if all(block.attention is None for block in model.blocks):
-        return None
-    words = task.words(example.tokens[0, :-1])
+    device = next(model.parameters()).device
+    words = task.words(tokens[0])
     with torch.no_grad(), _one_thread(), capture(model, dtype="float16", tokens=words) as trace:
-        model(torch.from_numpy(example.tokens[:, :-1]).to(device))
+        model(torch.from_numpy(tokens).to(device))
     return trace
 
 

@@ -104,6 +104,12 @@ def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     expect(page.locator(".lab-state")).to_contain_text("done · step 40 of 40", timeout=TRAINED_MS)
     page.wait_for_function(f"() => ({POINTS})('loss')[0] === 41 && ({POINTS})('answer')[0] === 41")
 
+    # It is kept with the weights it ended with, and with the browser that started it.
+    expect(page.get_by_role("button", name="The trained model")).to_be_visible()
+    store = RunStore(runs)
+    assert len(store.run(1).owner) == 32
+    assert len(store.model_bytes(1)) > 1000
+
     # Its attention at any step.
     slider = page.get_by_role("slider", name="Step of training")
     expect(page.locator(".lab-step-words")).to_have_text("step 40 of 40")

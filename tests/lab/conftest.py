@@ -9,8 +9,9 @@ from attnpanel.attention_call import AttentionCall
 from attnpanel.lab.page import LabPage
 from attnpanel.trace import Trace
 from attnpanel.training.frames import pack_frame
+from attnpanel.training.run import Point
 from attnpanel.training.settings import TrainingSettings
-from attnpanel.training.store import Point, RunStore
+from attnpanel.training.store import RunStore
 
 
 class FakeTrainings:
@@ -22,11 +23,11 @@ class FakeTrainings:
     def look_after(self):
         pass
 
-    def start(self, settings, name="", text=None):
+    def start(self, settings, name="", text=None, owner=""):
         if self.problem is not None:
             raise self.problem
         self.started.append((settings, text))
-        return self.store.create(settings, name, text)
+        return self.store.create(settings, name, text, owner)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from attnpanel.choosers import Settings
+from attnpanel.lab.curves import COLOURS
 from attnpanel.lab.page import LabPage, lab_page
 from attnpanel.lab.shown import NO_BREAK, film_about, run_words
 from attnpanel.training.settings import TrainingSettings
@@ -191,6 +192,79 @@ def test_a_run_that_another_tab_deletes_disappears(trainings, add, store):
     assert [run["id"] for run in other.list.runs] == [kept]
     assert other.film.about["run"] == kept
     assert not other.notice.visible
+
+
+def test_a_run_keeps_its_colour_whatever_else_is_drawn(page, add):
+    one, other = add("one"), add("other")
+    page.refresh()
+    before = row(page, other)["colour"]
+
+    press(page, "show", one, on=False)
+    press(page, "show", other, on=False)
+    press(page, "show", other, on=True)
+
+    assert row(page, other)["colour"] == before == COLOURS[other - 1]
+
+
+def test_runs_of_one_colour_are_told_apart_and_keep_what_they_got(page, add):
+    numbers = [add(f"run {index}") for index in range(9)]
+    page.refresh()
+    for number in numbers[1:8]:
+        press(page, "show", number, on=False)
+    press(page, "show", numbers[0], on=True)
+    press(page, "show", numbers[8], on=True)
+    first, last = (row(page, numbers[place])["colour"] for place in (0, 8))
+    assert first != last
+
+    for name in ("colours", "again"):
+        press(page, "show", numbers[8], on=False)
+        press(page, "show", numbers[8], on=True)
+        assert row(page, numbers[8])["colour"] == last, name
+
+
+def test_a_run_is_changed_by_the_browser_that_started_it_alone(trainings, store):
+    mine, other = (LabPage(trainings, shared=False) for _ in range(2))
+    mine.visitor.key, other.visitor.key = "a" * 32, "b" * 32
+    mine._start(TrainingSettings(), None)
+    for page in (mine, other):
+        page.refresh()
+
+    for what in ("pause", "stop", "delete"):
+        press(other, what, 1)
+    press(other, "rename", 1, name="theirs")
+    assert [(run.name, run.wanted) for run in store.runs()] == [(TrainingSettings().title, "train")]
+    assert row(other, 1)["can"] == []
+    press(other, "show", 1, on=False)
+    assert not row(other, 1)["shown"]
+
+    assert row(mine, 1)["can"] == ["stop", "rename"]
+    press(mine, "stop", 1)
+    assert store.run(1).wanted == "stop"
+    assert "a" * 32 not in store.run(1).owner
+
+
+def test_a_run_from_the_shell_is_nobodys_among_strangers(trainings, add, store):
+    add("one")
+    page = LabPage(trainings, shared=False)
+    assert row(page, 1)["can"] == []
+
+    page.visitor.key = "short"
+    press(page, "delete", 1)
+
+    assert len(store.runs()) == 1
+
+
+def test_the_model_is_offered_once_the_run_has_ended(page, add, store):
+    number = add("one")
+    page.refresh()
+    assert not page._model.visible
+
+    store.keep_model(number, 3, b"weights")
+    store.end(number, "done")
+    page.refresh()
+
+    assert page._model.visible
+    assert page._make_model() == b"weights"
 
 
 def test_at_most_as_many_curves_as_there_are_colours(page, add):

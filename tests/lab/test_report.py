@@ -1,7 +1,7 @@
 import pytest
 
 from attnpanel.lab.report import save_training_report
-from attnpanel.training.store import RunStoreError
+from attnpanel.training.run import RunStoreError
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 

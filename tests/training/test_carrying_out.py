@@ -72,6 +72,16 @@ def test_a_paused_run_waits_and_goes_on_where_it_was(store, monkeypatch):
     assert [point.step for point in store.points(number)] == list(range(13))
 
 
+def test_a_run_that_stays_paused_is_stopped(store, monkeypatch):
+    monkeypatch.setattr(carrying_out, "PAUSE_LIMIT_S", -1)
+    number = store.create(TINY)
+    store.ask(number, "pause")
+
+    assert carry_out(store, number) == "stopped"
+
+    assert store.run(number).reason.startswith("It was paused for")
+
+
 def test_a_deleted_run_ends(store):
     number = store.create(TINY)
 

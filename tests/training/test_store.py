@@ -7,8 +7,9 @@ import pytest
 from attnpanel.attention_call import AttentionCall
 from attnpanel.trace import Trace
 from attnpanel.training.frames import pack_frame
+from attnpanel.training.run import Point, RunStoreError
 from attnpanel.training.settings import TrainingSettings
-from attnpanel.training.store import Point, RunStore, RunStoreError, default_path
+from attnpanel.training.store import RunStore, default_path
 
 
 @pytest.fixture

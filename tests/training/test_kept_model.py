@@ -1,0 +1,132 @@
+"""The model that a run ended with: the same numbers come back, and nothing else is believed."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+from attnpanel.training import kept_model
+from attnpanel.training import store as store_module
+from attnpanel.training.carrying_out import carry_out
+from attnpanel.training.kept_model import trace_run
+from attnpanel.training.run import RunStoreError
+from attnpanel.training.settings import TrainingSettings
+from attnpanel.training.store import RunStore
+from attnpanel.training.tasks import make_task
+from attnpanel.training.training import fixed_example
+
+torch = pytest.importorskip("torch")
+TINY = TrainingSettings(d_model=8, heads=2, layers=1, steps=10, batch=3)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs.sqlite3")
+
+
+@pytest.fixture
+def number(store):
+    number = store.create(TINY)
+    carry_out(store, number)
+    return number
+
+
+def test_the_model_given_back_is_the_one_that_the_run_ended_with(store, number):
+    task = make_task(TINY.task)
+    example = task.words(fixed_example(TINY, task).tokens[0, :-1])
+
+    again = trace_run(store, number, " ".join(example))
+
+    last = store.trace(number, TINY.steps)
+    assert again.query_tokens == last.query_tokens
+    for head in range(2):
+        np.testing.assert_array_equal(again.calls[0].weights(head), last.calls[0].weights(head))
+
+
+def test_a_stopped_run_keeps_what_it_had_learned_by_then(store, monkeypatch):
+    monkeypatch.setattr("attnpanel.training.carrying_out.WRITE_EVERY_S", 0.0)
+    number = store.create(TINY)
+    carry_out(store, number, told=lambda step, _point: step == 4 and store.ask(number, "stop"))
+
+    assert kept_model.kept_model(store, number).norm.weight.shape == (8,)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "must have 1 to 32 tokens; got 0"),
+        ("a " * 33, "must have 1 to 32 tokens; got 33"),
+        ("a <b>", "parted by blanks; got '<b>'"),
+    ],
+)
+def test_a_text_that_the_model_cannot_read_is_told(store, number, text, said):
+    with pytest.raises(ValueError, match=said):
+        trace_run(store, number, text)
+
+
+def test_the_baseline_has_no_attention(store):
+    number = store.create(TrainingSettings(attends=False))
+    with pytest.raises(ValueError, match="run 1 is the baseline: it has no attention"):
+        trace_run(store, number, "a")
+
+
+@pytest.mark.parametrize("weights", [b"", b"x" * 99, None])
+def test_weights_that_somebody_else_wrote_are_told(store, number, weights):
+    if weights is None:  # another model's
+        other = store.create(TrainingSettings(d_model=16, heads=1, layers=1, steps=10, batch=3))
+        carry_out(store, other)
+        weights = store.model_bytes(other)
+    with sqlite3.connect(store.path) as database:
+        database.execute("UPDATE models SET weights = ?", (weights,))
+    database.close()
+
+    with pytest.raises(RunStoreError, match="the weights of run 1 are damaged"):
+        trace_run(store, number, "a")
+
+
+def test_a_run_without_weights_says_so(store):
+    number = store.create(TINY)
+
+    with pytest.raises(RunStoreError, match="no weights of run 1 are kept"):
+        store.model_bytes(number)
+    with pytest.raises(RunStoreError, match="there is no run 2"):
+        store.model_bytes(2)
+
+
+def test_the_oldest_models_go_where_all_need_too_much_room(store, monkeypatch):
+    monkeypatch.setattr(store_module, "MOST_MODELS", 10)
+    numbers = [store.create(TINY) for _ in range(3)]
+    for number in numbers:
+        store.keep_model(number, 1, b"four")
+
+    with pytest.raises(RunStoreError, match="newer runs needed the room"):
+        store.model_bytes(1)
+    assert [store.model_bytes(number) for number in numbers[1:]] == [b"four", b"four"]
+
+
+def test_a_deleted_run_keeps_no_model(store):
+    number = store.create(TINY)
+    store.keep_model(number, 1, b"four")
+    store.delete(number)
+    store.keep_model(number, 1, b"four")
+
+    with pytest.raises(RunStoreError, match="there is no run 1"):
+        store.model_bytes(number)
+
+
+def test_a_file_of_the_first_version_is_brought_up_to_this_one(tmp_path):
+    path = tmp_path / "old.sqlite3"
+    with sqlite3.connect(path) as database:
+        for statement in (*store_module.SCHEMA, "PRAGMA user_version = 1"):
+            database.execute(statement)
+        database.execute(
+            "INSERT INTO runs VALUES (7, 'old', ?, NULL, 'then', 'done', 'train', '', 3, 1.0, 0)",
+            (TINY.to_json(),),
+        )
+    database.close()
+
+    store = RunStore(path)
+
+    assert (store.run(7).name, store.run(7).owner) == ("old", "")
+    store.keep_model(7, 3, b"four")
+    assert RunStore(path).model_bytes(7) == b"four"
