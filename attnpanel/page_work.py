@@ -13,6 +13,45 @@ if TYPE_CHECKING:
 MOST_LETTERS = 500
 
 
+class ToPage:
+    """The way from a thread back to the page it works for: actions are carried out there in order.
+
+    Made on the page. What is given before the page stands waits until it does: between handing
+    over a document and hearing that the browser shows it, Panel (1.9.4) drops what changes in it.
+    """
+
+    def __init__(self) -> None:
+        document = pn.state.curdoc
+        served = document is not None and document.session_context is not None
+        self._document: Any = document if served else None
+        self._lock = threading.Lock()
+        self._waiting: list[Callable[[], None]] | None = None
+        if served:
+            self._waiting = []
+            pn.state.onload(self._open)
+
+    def __call__(self, action: Callable[[], None]) -> None:
+        """Carry out an action on the page; where no server is, at once; where it is gone, never."""
+        if self._document is None:
+            action()
+            return
+        with self._lock:
+            if self._waiting is None:
+                self._hand_over(action)
+            else:
+                self._waiting.append(action)
+
+    def _open(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting or [], None
+            for action in waiting:
+                self._hand_over(action)
+
+    def _hand_over(self, action: Callable[[], None]) -> None:
+        if self._document.session_context is not None:
+            self._document.add_next_tick_callback(action)
+
+
 class PageWork:
     """One piece of work at a time; what an older one still has to say is past.
 
@@ -48,17 +87,14 @@ class PageWork:
             Takes what `work` tells, on the page.
         """
         self._number += 1
-        number, document = self._number, pn.state.curdoc
+        number, to_page = self._number, ToPage()
 
         def on_page(action: Callable[[Any], None], content: Any) -> None:
             def guarded() -> None:
                 if number == self._number:
                     action(content)
 
-            if document is None or document.session_context is None:
-                guarded()
-            else:
-                document.add_next_tick_callback(guarded)
+            to_page(guarded)
 
         def finished(action: Callable[[Any], None]) -> Callable[[Any], None]:
             def finish(content: Any) -> None:

@@ -142,7 +142,11 @@ def session(monkeypatch):
     """A page's session, whose ticks are run by who takes them."""
     made = SimpleNamespace(session_context=object(), ticks=Queue(), at_its_end=[])
     made.add_next_tick_callback = made.ticks.put
-    state = SimpleNamespace(curdoc=made, on_session_destroyed=made.at_its_end.append)
+    state = SimpleNamespace(
+        curdoc=made,
+        on_session_destroyed=made.at_its_end.append,
+        onload=lambda act: act(),  # the page stands
+    )
     for module in ("head_reading", "page_work"):
         monkeypatch.setattr(f"attnpanel.{module}.pn", SimpleNamespace(state=state))
     return made

@@ -13,6 +13,7 @@ import numpy as np
 import panel as pn
 
 from attnpanel.kernels import IMPLEMENTATIONS
+from attnpanel.page_work import ToPage
 from bench.error_map import (
     DTYPES,
     MASKS,
@@ -59,7 +60,7 @@ def live_error_card(*, dark: bool) -> Any:
     def ask(*_: object) -> None:
         nonlocal number
         number += 1
-        mine, document = number, pn.state.curdoc
+        mine, to_page = number, ToPage()
         chosen = component.first, component.second, *_chosen_setting(component)
         asked = {name: getattr(component, name) for name in CHOICES}
 
@@ -70,7 +71,7 @@ def live_error_card(*, dark: bool) -> Any:
         def work() -> None:
             answer = answers.answer(*chosen, wanted=lambda: mine == number)
             if answer is not None:
-                _on_page(document, lambda: show(answer))
+                to_page(lambda: show(answer))
 
         # What compiles takes seconds: the page lives on meanwhile.
         threading.Thread(target=work, name="attnpanel-error-map", daemon=True).start()
@@ -272,10 +273,3 @@ def _card(component: ErrorChoices, aside: str, *, dark: bool) -> Any:
         scale,
         css="attn-card",
     )
-
-
-def _on_page(document: Any, action: Callable[[], None]) -> None:
-    if document is None or document.session_context is None:
-        action()
-    else:
-        document.add_next_tick_callback(action)

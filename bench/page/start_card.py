@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
 
+from attnpanel.page_work import ToPage
 from bench.page.components import RunProgress, styles
 from bench.page.run_cards import box, words
 from bench.plots.words import bounded
@@ -95,24 +96,18 @@ class Starter:
         self.start_button.disabled = True
         self.cancel_button.param.update(visible=True, disabled=False)
         self.progress.param.update(done=0, total=0, text="Starting …")
-        document = pn.state.curdoc
+        to_page = ToPage()
         chosen = str(self._preset.value), bool(self._certify_only.value)
-
-        def on_page(action: Callable[[], None]) -> None:
-            if document is None or document.session_context is None:
-                action()
-            else:
-                document.add_next_tick_callback(action)
 
         def work() -> None:
             try:
-                made = self._run(*chosen, on_page)
+                made = self._run(*chosen, to_page)
             except Exception as error:  # noqa: BLE001 - whatever befalls a run, the page lives on
                 reason = bounded(f"{type(error).__name__}: {error}", 300)
-                on_page(lambda: self._end(f"The run failed: {reason}", None))
+                to_page(lambda: self._end(f"The run failed: {reason}", None))
             else:
                 said = "Done." if made.finished else "Cancelled; what was done is shown."
-                on_page(lambda: self._end(said, made))
+                to_page(lambda: self._end(said, made))
             finally:
                 _BUSY.release()
 
@@ -128,7 +123,7 @@ class Starter:
         self,
         preset: str,
         certify_only: bool,  # noqa: FBT001 - as the checkbox has it
-        on_page: Callable[[Callable[[], None]], None],
+        to_page: Callable[[Callable[[], None]], None],
     ) -> BenchRun:
         plan = make_plan(load_preset(preset), preset, certify_only=certify_only)
 
@@ -136,7 +131,7 @@ class Starter:
             now = time.monotonic()
             if now - self._told_at >= TELL_EVERY_S and not self._cancelled.is_set():
                 self._told_at = now
-                on_page(lambda: self._tell(progress))
+                to_page(lambda: self._tell(progress))
 
         return carry_out(plan, progress=tell, cancelled=self._cancelled)
 

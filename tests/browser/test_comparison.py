@@ -133,3 +133,8 @@ def test_the_served_page_s_words_and_place_go_into_its_report(page, open_page, s
     )
     row = "row=" + page.url.split("row=")[1].split("&")[0]
     report.wait_for_function("(row) => location.hash.includes(row)", arg=row)
+
+    # A link restores it, through all that the page shows before the model has run.
+    page.goto(page.url)
+    expect(page.get_by_role("button", name="all tokens")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Your explanation")).to_have_value("It reads the word before.")
