@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _SERIAL = itertools.count(1)
 # Choices whose pair the page tells, as it lies in its state.
-TOLD = ("layer", "head", "temperature", "mask")
+TOLD = ("layer", "head", "aggregate", "temperature", "mask", "pad_len", "window")
 # Beyond this many tokens a side three whole matrices are more than a page can hold.
 MOST_TOKENS = 1024
 
@@ -56,8 +56,9 @@ class Comparison(Viewer):
     changed : str, optional
         What was changed in the second trace's model, for B's heading: ``"layer 0's head 2 off"``.
     **choices
-        ``layer``, ``head``, ``temperature`` or ``mask``: one value, or a pair for the two sides.
-        Without a head, the page opens at the one in which the query's row changes most.
+        ``layer``, ``head``, ``aggregate`` (the mean of the layer's heads), ``temperature``,
+        ``mask``, ``pad_len`` or ``window``: one value, or a pair for the two sides. Without a head,
+        the page opens at the one in which the query's row changes most.
 
     Raises
     ------

@@ -10,8 +10,11 @@ import { masksOf, startState } from "./words_of.js";
  * @typedef {object} Compared
  * @property {[number, number]} layer
  * @property {[number, number]} head
+ * @property {[boolean, boolean]} aggregate whether the mean of the layer's heads is shown
  * @property {[number, number]} temperature
  * @property {[string, string]} mask
+ * @property {[number, number]} pad_len how many leading tokens are real, under a padding mask
+ * @property {[number, number]} window
  * @property {string[]} apart names of the choices in which the two sides may differ
  * @property {number} row the query looked at, as a place in the aligned queries
  * @property {?number} key the key pointed at, as a place in the aligned keys; null means the largest change
@@ -20,7 +23,9 @@ import { masksOf, startState } from "./words_of.js";
  */
 
 /** The choices that both sides share unless they are apart. */
-const SHARED = ["layer", "head", "temperature", "mask"];
+export const SHARED = ["layer", "head", "aggregate", "temperature", "mask", "pad_len", "window"];
+/** Where these are apart, each head of the second side is held against what the first one shows. */
+const PLACES = ["layer", "head", "aggregate"];
 const NOWHERE = -1;
 
 /**
@@ -84,11 +89,15 @@ export function fitCompared(traces, state) {
   }
   const shown = traces.map((trace, side) => {
     const layer = Math.min(fitted.layer[side], trace.calls.length - 1);
-    return { layer, head: Math.min(fitted.head[side], trace.calls[layer].H - 1), masks: masksOf(trace) };
+    const { H, S } = trace.calls[layer];
+    return { layer, head: Math.min(fitted.head[side], H - 1), masks: masksOf(trace), most: S };
   });
   fitted.layer = shown.map(({ layer }) => layer);
   fitted.head = shown.map(({ head }) => head);
   fitted.mask = shown.map(({ masks }, side) => (masks.includes(fitted.mask[side]) ? fitted.mask[side] : masks[0]));
+  for (const name of ["pad_len", "window"]) {
+    fitted[name] = shown.map(({ most }, side) => Math.min(Math.max(fitted[name][side], 1), most));
+  }
   const { queries, keys } = alignedTokens(traces, fitted);
   fitted.row = Math.min(state.row, queries.pairs.length - 1);
   fitted.key = state.key === null || state.key >= keys.pairs.length ? null : state.key;
@@ -97,15 +106,13 @@ export function fitCompared(traces, state) {
 
 /** One side's choices as the explorer's state has them. */
 export function sideOf(trace, state, side) {
-  const [layer, head] = [state.layer[side], state.head[side]];
-  const { T, S } = trace.calls[layer];
-  const start = { ...startState(trace, state.dark), layer, head, viewport: null };
-  return { ...start, temperature: state.temperature[side], mask: state.mask[side], pad_len: S, window: windowOf(T, S) };
+  const chosen = Object.fromEntries(SHARED.map((name) => [name, state[name][side]]));
+  return { ...startState(trace, state.dark), ...chosen, viewport: null };
 }
 
-/** A window that hides something of the shortest text, and not all of a long one. */
-function windowOf(T, S) {
-  return Math.min(3, T, S);
+/** Whether each head of the second side is held against what the first one shows. */
+export function oneAgainstAll({ apart }) {
+  return PLACES.some((name) => apart.includes(name));
 }
 
 // Pairs of token rows seen lately: aligning anew at every step would cost more than the picture.
@@ -184,7 +191,7 @@ export function movedShare({ queries, keys, weights }, row) {
 /**
  * How much each head changes, in steps: yields between heads, so that a page stays responsive.
  *
- * Where layer or head is apart, every head of the second side is held against the one head of the first.
+ * Where the place is apart, every head of the second side is held against the head, or the mean, of the first.
  *
  * @param {[object, object]} traces
  * @param {Compared} state fitted
@@ -193,7 +200,7 @@ export function movedShare({ queries, keys, weights }, row) {
  */
 export function* headChangesJob(traces, state) {
   const changes = [];
-  const apart = state.apart.includes("layer") || state.apart.includes("head");
+  const apart = oneAgainstAll(state);
   const layers = apart ? traces[1].calls.length : Math.min(...traces.map(({ calls }) => calls.length));
   // Caches of its own: the shown heads' scores stay where they are.
   const caches = [{}, {}];
@@ -202,7 +209,11 @@ export function* headChangesJob(traces, state) {
     for (const call of [traces[0].calls[first], traces[1].calls[layer]]) if (!call.opened) yield call.ready();
     const heads = apart ? traces[1].calls[layer].H : Math.min(...traces.map(({ calls }) => calls[layer].H));
     for (let head = 0; head < heads; head++) {
-      const place = { layer: [first, layer], head: [apart ? state.head[0] : head, head] };
+      const place = {
+        layer: [first, layer],
+        head: [apart ? state.head[0] : head, head],
+        aggregate: [apart && state.aggregate[0], false],
+      };
       const compared = compareHeads(traces, { ...state, ...place }, caches);
       changes.push({ layer, head, moved: changeOf(compared, state) });
       yield changes.length;

@@ -1,4 +1,4 @@
-import { compareHeads, alignedTokens, fitCompared, headChangesJob } from "./comparing.js";
+import { compareHeads, alignedTokens, fitCompared, headChangesJob, oneAgainstAll, SHARED } from "./comparing.js";
 import {
   barsDrawing,
   comparisonSentence,
@@ -21,8 +21,19 @@ import { fixed, masksOf, shorten } from "./words_of.js";
 const PICTURES = ["first", "second", "difference", "bars", "heads"];
 const MATRICES = ["first", "second", "difference"];
 const SIDES = ["A", "B"];
-const MASK_LABELS = { model: "the model's own", none: "none", causal: "causal", window: "window of 3" };
-const LINKED = ["layer", "head", "temperature", "mask"];
+const MASK_LABELS = {
+  model: "the model's own",
+  none: "none",
+  padding: "padding",
+  causal: "causal",
+  key_padding: "key padding",
+  window: "window",
+};
+// The choice that a mask has beyond itself.
+const MASK_NEEDS = { padding: "pad_len", key_padding: "pad_len", window: "window" };
+// What an address calls the choices whose names say too little there.
+const ADDRESS_NAMES = { aggregate: "mean", pad_len: "pad" };
+const addressName = (name) => ADDRESS_NAMES[name] ?? name;
 const HEADS_WAIT_MS = 60;
 const TELL_STATE_MS = 60;
 const SLICE_MS = 12;
@@ -157,6 +168,7 @@ class ComparisonPage {
       Object.assign(input, { type: "range", step });
       return input;
     };
+    const box = () => Object.assign(piece("input"), { type: "checkbox" });
     const set = (name, side, control) => this.choose(name, side, control);
     const setApart = (name) => this.setApart(name);
     const make = (name, label, input, words) => new SharedChoice(name, label, { input, words, set, setApart });
@@ -165,8 +177,11 @@ class ComparisonPage {
     this.controls = {
       layer: make("layer", "Layer", slider(), (side) => `${this.state.layer[side]} of ${count(side)}`),
       head: make("head", "Head", slider(), (side) => `${this.state.head[side]} of ${heads(side)}`),
+      aggregate: make("aggregate", "Mean of heads", box, (side) => (this.state.aggregate[side] ? `of ${heads(side)}` : "")),
       temperature: make("temperature", "Temperature", slider(EXPONENT), (side) => fixed(this.state.temperature[side], 2)),
       mask: make("mask", "Mask", () => piece("select", "bk-input"), () => ""),
+      pad_len: make("pad_len", "Pad length", slider(), (side) => `${this.state.pad_len[side]}`),
+      window: make("window", "Window", slider(), (side) => `${this.state.window[side]}`),
     };
     const row = piece("div", "attn-choice");
     this.token = slider()();
@@ -178,14 +193,16 @@ class ComparisonPage {
     const head = piece("div", "attn-choice-head");
     head.append(piece("span", "attn-label", "Token"), this.tokenName);
     row.append(head, side);
-    const { layer, head: headChoice, temperature, mask } = this.controls;
-    this.root.replaceChildren(layer.box, headChoice.box, row, temperature.box, mask.box);
+    const boxes = Object.fromEntries(Object.entries(this.controls).map(([name, { box: one }]) => [name, one]));
+    const { layer, head: headBox, aggregate, ...rules } = boxes;
+    this.root.replaceChildren(layer, headBox, aggregate, row, ...Object.values(rules));
   }
 
   choose(name, side, control) {
     let value = Number(control.value);
     if (name === "temperature") value = 10 ** (Math.round(value / EXPONENT) * EXPONENT);
     if (name === "mask") value = control.value;
+    if (name === "aggregate") value = control.checked;
     const both = [...this.state[name]];
     both[side] = value;
     this.set({ [name]: both, key: null });
@@ -202,13 +219,21 @@ class ComparisonPage {
       layer: (side) => [0, traces[side].calls.length - 1, state.layer[side]],
       head: (side) => [0, traces[side].calls[state.layer[side]].H - 1, state.head[side]],
       temperature: (side) => [-1, 1, Math.log10(state.temperature[side])],
+      pad_len: (side) => [1, traces[side].calls[state.layer[side]].S, state.pad_len[side]],
+      window: (side) => [1, traces[side].calls[state.layer[side]].S, state.window[side]],
     };
-    for (const name of ["layer", "head", "temperature"]) {
+    for (const [name, range] of Object.entries(limits)) {
       this.controls[name].show(state.apart.includes(name), (control, side) => {
-        const [min, max, value] = limits[name](side);
-        Object.assign(control, { min, max, disabled: min === max });
+        const [min, max, value] = range(side);
+        Object.assign(control, { min, max, disabled: min === max || (name === "head" && state.aggregate[side]) });
         control.value = value;
       });
+    }
+    this.controls.aggregate.show(state.apart.includes("aggregate"), (control, side) => {
+      Object.assign(control, { checked: state.aggregate[side], disabled: traces[side].calls[state.layer[side]].H === 1 });
+    });
+    for (const name of ["pad_len", "window"]) {
+      this.controls[name].box.hidden = !state.mask.some((mask) => MASK_NEEDS[mask] === name);
     }
     this.controls.mask.show(state.apart.includes("mask"), (control, side) => this.showMasks(control, side));
     Object.assign(this.token, { min: 0, max: queries.pairs.length - 1 });
@@ -225,6 +250,15 @@ class ComparisonPage {
     }
     control.value = this.state.mask[side];
     control.disabled = !this.traces[side].calls[this.state.layer[side]].live;
+  }
+
+  /** A side's mask with its number: “window of 3”, “padding after 5”. */
+  maskName(side) {
+    const { mask, pad_len: padLength, window: width } = this.state;
+    const label = MASK_LABELS[mask[side]];
+    const needs = MASK_NEEDS[mask[side]];
+    if (!needs) return label;
+    return needs === "window" ? `${label} of ${width[side]}` : `${label} after ${padLength[side]}`;
   }
 
   tokenPair(queries) {
@@ -245,7 +279,7 @@ class ComparisonPage {
     this.paintPage();
     this.showControls(compared);
     this.say(compared, palettes);
-    const key = JSON.stringify([this.serial, state.layer, state.head, state.temperature, state.mask, state.dark]);
+    const key = JSON.stringify([this.serial, SHARED.map((name) => state[name]), state.dark]);
     const fresh = key !== this.drawn;
     this.drawn = key;
     const drawings = fresh
@@ -271,9 +305,10 @@ class ComparisonPage {
 
   async rank(palettes, look) {
     const { traces, state, version } = this;
-    const apart = state.apart.some((name) => name === "layer" || name === "head");
-    const place = apart ? [state.layer[0], state.head[0]] : [];
-    const rule = [this.serial, state.temperature, state.mask, apart, place, state.every ? "all" : state.row];
+    const apart = oneAgainstAll(state);
+    const place = apart ? [state.layer[0], state.head[0], state.aggregate[0]] : [];
+    const rules = [state.temperature, state.mask, state.pad_len, state.window];
+    const rule = [this.serial, ...rules, apart, place, state.every ? "all" : state.row];
     const key = JSON.stringify(rule);
     if (this.changes?.key !== key) {
       const job = headChangesJob(traces, state);
@@ -297,7 +332,7 @@ class ComparisonPage {
 
   listHeads() {
     const { state } = this;
-    const here = ({ layer, head }) => layer === state.layer[1] && head === state.head[1];
+    const here = ({ layer, head }) => !state.aggregate[1] && layer === state.layer[1] && head === state.head[1];
     const heads = mostChanged([...this.changes.heads]).map((one) => ({
       layer: one.layer,
       head: one.head,
@@ -314,11 +349,12 @@ class ComparisonPage {
     const { state, traces } = this;
     const { queries, keys, difference } = compared;
     const reach = difference.reduce((most, one) => (Math.abs(one) > most ? Math.abs(one) : most), 0);
-    const where = (side) => `layer ${state.layer[side]}, head ${state.head[side]}`;
+    const which = (side) => (state.aggregate[side] ? "mean of its heads" : `head ${state.head[side]}`);
+    const where = (side) => `layer ${state.layer[side]}, ${which(side)}`;
     const rule = (side) => {
       const said = [where(side)];
       if (state.temperature[side] !== 1) said.push(`τ ${fixed(state.temperature[side], 2)}`);
-      if (state.mask[side] !== masksOf(traces[side])[0]) said.push(`mask ${MASK_LABELS[state.mask[side]]}`);
+      if (state.mask[side] !== masksOf(traces[side])[0]) said.push(`mask ${this.maskName(side)}`);
       return said.join(" · ");
     };
     this.write("attn-words-first", { text: "A", aside: rule(0) });
@@ -392,6 +428,9 @@ class ComparisonPage {
       row: String(state.row),
       temperature: said(state.temperature.map((one) => Number(one.toPrecision(6)))),
       mask: said(state.mask),
+      mean: state.aggregate.includes(true) ? said(state.aggregate.map(Number)) : "",
+      pad: state.mask.some((mask) => MASK_NEEDS[mask] === "pad_len") ? said(state.pad_len) : "",
+      window: state.mask.includes("window") ? said(state.window) : "",
       apart: state.apart.join("~"),
       by: state.every ? "all" : "token",
     };
@@ -412,21 +451,21 @@ class ComparisonPage {
     const texts = Object.fromEntries(new URLSearchParams(address));
     const changes = {};
     const two = (text) => (text.includes("~") ? text.split("~").slice(0, 2) : [text, text]);
-    for (const name of ["layer", "head"]) {
-      const numbers = two(texts[name] ?? "").map((text) => (/^\d{1,4}$/.test(text) ? Number(text) : NaN));
-      if (numbers.every(Number.isInteger)) changes[name] = numbers;
+    for (const name of ["layer", "head", "aggregate", "pad_len", "window"]) {
+      const numbers = two(texts[addressName(name)] ?? "").map((text) => (/^\d{1,4}$/.test(text) ? Number(text) : NaN));
+      if (numbers.every(Number.isInteger)) changes[name] = name === "aggregate" ? numbers.map(Boolean) : numbers;
     }
     const heats = two(texts.temperature ?? "").map(Number);
     if (texts.temperature && heats.every((one) => one >= 0.01 && one <= 100)) changes.temperature = heats;
     if (texts.mask) changes.mask = two(texts.mask);
-    if ("apart" in texts) changes.apart = texts.apart.split("~").filter((name) => LINKED.includes(name));
+    if ("apart" in texts) changes.apart = texts.apart.split("~").filter((name) => SHARED.includes(name));
     if (/^\d{1,4}$/.test(texts.row ?? "")) Object.assign(changes, { row: Number(texts.row), key: null });
     if (texts.by) changes.every = texts.by === "all";
     if (texts.theme === "dark" || texts.theme === "light") this.paint(texts.theme);
     if (Object.keys(changes).length === 0) return;
     // Named apart or not: two values that differ can't be shared.
     const apart = new Set(changes.apart ?? this.state.apart);
-    for (const name of LINKED) if (changes[name] && changes[name][0] !== changes[name][1]) apart.add(name);
+    for (const name of SHARED) if (changes[name] && changes[name][0] !== changes[name][1]) apart.add(name);
     this.set({ ...changes, apart: [...apart] });
   }
 
@@ -477,11 +516,11 @@ class ComparisonPage {
   /** Goes to a head of the map: of both sides, or of B where its head is its own. */
   go(layer, head) {
     const { state } = this;
-    const apart = state.apart.some((name) => name === "layer" || name === "head");
-    if (apart) {
-      const both = [...new Set([...state.apart, "layer", "head"])];
-      this.set({ layer: [state.layer[0], layer], head: [state.head[0], head], apart: both, key: null });
-    } else this.set({ layer: [layer, layer], head: [head, head], key: null });
+    if (oneAgainstAll(state)) {
+      const both = [...new Set([...state.apart, "layer", "head", "aggregate"])];
+      const [mean] = state.aggregate;
+      this.set({ layer: [state.layer[0], layer], head: [state.head[0], head], aggregate: [mean, false], apart: both, key: null });
+    } else this.set({ layer: [layer, layer], head: [head, head], aggregate: [false, false], key: null });
   }
 
   tap(view, x, y) {

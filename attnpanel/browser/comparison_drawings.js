@@ -146,7 +146,8 @@ export function headsDrawing(changes, state, palettes) {
   const matrix = new Float32Array(rows * columns).fill(NaN);
   for (const { layer, head, moved } of changes) matrix[layer * columns + head] = moved;
   const high = matrix.reduce(larger, 0) || 1;
-  const [layer, head] = [state.layer[1], state.head[1]];
+  const layer = state.layer[1];
+  const [from, to] = state.aggregate[1] ? [0, columns - 1] : [state.head[1], state.head[1]];
   return {
     sources: { "compare:heads": { image: [matrix], rows, columns, x: [FRAME[0]], y: [FRAME[1]], dw: [columns], dh: [rows] } },
     x: [-0.5, columns - 0.5],
@@ -154,7 +155,7 @@ export function headsDrawing(changes, state, palettes) {
     colours: { low: 0, high, palette: palettes.sequential["0.5"] },
     xLabels: numbers(columns),
     yLabels: numbers(rows),
-    outline: [head - 0.5, head + 0.5, layer - 0.5, layer + 0.5],
+    outline: [from - 0.5, to + 0.5, layer - 0.5, layer + 0.5],
     height: 42 + Math.trunc(Math.min(Math.max(Math.min(264 / columns, 44) * rows, 40), 420)),
     masked: null,
   };
@@ -209,6 +210,10 @@ export function comparisonSentence(compared, state) {
     ["number", share === null ? "has no such token" : `${fixed(100 * share, 1)} %`],
     ["text", ["→", "·"][side]],
   ]);
+  const empty = emptySide(compared, state);
+  if (empty !== null) {
+    return [["pair", token], ["text", `may look at nothing in ${empty}: its mask hides every key, so there is no row to hold against the other.`]];
+  }
   const change = shares.includes(null) ? [] : [["result", `${points(shares[1] - shares[0])} points.`]];
   return [
     ["pair", `${token} → ${brief(pairName(keys.names[0][at], keys.names[1][at]))}`],
@@ -218,6 +223,13 @@ export function comparisonSentence(compared, state) {
     ["result", `${fixed(100 * movedShare(compared, state.row), 1)} %`],
     ["text", "of what it becomes from elsewhere."],
   ];
+}
+
+/** The side on which the token looked at sees no key, “A”, “B” or “A and B”; null where both see some. */
+function emptySide({ keys, weights }, { row }) {
+  const wide = keys.pairs.length;
+  const blind = weights.map((side) => side.subarray(row * wide, (row + 1) * wide).every((weight) => !(weight > 0)));
+  return blind.includes(true) ? ["A", "B"].filter((_, side) => blind[side]).join(" and ") : null;
 }
 
 function brief(token) {

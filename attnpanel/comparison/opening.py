@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from attnpanel.trace import Trace
 
-MASKS = ("model", "none", "causal", "window")
+MASKS = ("model", "none", "padding", "causal", "key_padding", "window")
+WINDOW = 3  # hides something of the shortest text, and not all of a long one
+PADDED = 2  # so many tokens are padding where nobody says how many
 LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 100.0
 SIDES = ("first", "second")
 
@@ -34,8 +36,10 @@ def opening(
         The query looked at, in the first trace; None is the one whose row moves most over all
         heads, of those that have a counterpart in the second trace.
     choices : mapping, optional
-        ``layer``, ``head``, ``temperature`` or ``mask``, each a pair for the two sides or one value
-        for both. Without a head, it is the one in which the query's row changes most.
+        ``layer``, ``head``, ``aggregate`` (the mean of the layer's heads), ``temperature``,
+        ``mask``, and for masks that need it ``pad_len`` (how many leading tokens are real) and
+        ``window``, each a pair for the two sides or one value for both. Without a head, it is the
+        one in which the query's row changes most.
 
     Returns
     -------
@@ -54,17 +58,21 @@ def opening(
     if query_index is None:
         query_index = query_by_change(first, second)
     pairs = {name: _pair(value) for name, value in (choices or {}).items()}
-    unknown = set(pairs) - {"layer", "head", "temperature", "mask"}
-    if unknown:
-        raise ValueError(f"a comparison has no choice called {min(unknown)!r}")
-    if "head" not in pairs:
-        pairs |= _most_changed(first, second, query_index)
     state: dict[str, Any] = {
         "layer": (0, 0),
+        "head": (0, 0),
+        "aggregate": (False, False),
         "temperature": (1.0, 1.0),
         "mask": tuple("none" if trace.source == "toy" else "model" for trace in (first, second)),
-        **pairs,
+        "pad_len": _pair(max(_shortest(first, second) - PADDED, 1)),
+        "window": _pair(min(WINDOW, _shortest(first, second))),
     }
+    unknown = set(pairs) - set(state)
+    if unknown:
+        raise ValueError(f"a comparison has no choice called {min(unknown)!r}")
+    if "head" not in pairs and not any(pairs.get("aggregate", ())):
+        pairs |= _most_changed(first, second, query_index)
+    state |= pairs
     _check(first, second, state)
     ours, theirs = (
         trace.calls[layer] for trace, layer in zip((first, second), state["layer"], strict=True)
@@ -87,6 +95,11 @@ def _pair(value: Any) -> tuple[Any, Any]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
 
 
+def _shortest(*traces: Trace) -> int:
+    """The fewest keys of a call in any of them, in tokens."""
+    return min(call.key_len for trace in traces for call in trace.calls)
+
+
 def _most_changed(first: Trace, second: Trace, query_index: int) -> dict[str, tuple[int, int]]:
     """The head that a search finds; the first one where the query has no counterpart."""
     try:
@@ -105,5 +118,11 @@ def _check(first: Trace, second: Trace, state: Mapping[str, Any]) -> None:
             raise ValueError(f"head must be below {trace.calls[layer].heads}; got {head!r}")
         if not LEAST_TEMPERATURE <= heat <= MOST_TEMPERATURE:
             raise ValueError(f"temperature must be from 0.01 to 100; got {heat!r}")
+        if not isinstance(state["aggregate"][at], bool):
+            raise ValueError(f"aggregate must be True or False; got {state['aggregate'][at]!r}")  # noqa: TRY004 - one error type for wrong input
+        most = trace.calls[layer].key_len
+        for name in ("pad_len", "window"):
+            if state[name][at] not in range(1, most + 1):
+                raise ValueError(f"{name} must be from 1 to {most}; got {state[name][at]!r}")
         if state["mask"][at] not in MASKS:
             raise ValueError(f"mask must be one of {', '.join(MASKS)}; got {state['mask'][at]!r}")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnpanel.comparison import align, attention_difference, heads_by_change, moved_shares
+from attnpanel.masks import make_mask
 from attnpanel.theme import LIGHT, ramp
 from attnpanel.trace import Trace
 from tests.browser_kernel.conftest import Kernel
@@ -25,8 +26,11 @@ FIRST, SECOND = list("abcde"), list("abxdyze")
 START = {
     "layer": [0, 0],
     "head": [0, 0],
+    "aggregate": [False, False],
     "temperature": [1.0, 1.0],
     "mask": ["model", "model"],
+    "pad_len": [3, 3],
+    "window": [2, 2],
     "apart": [],
     "row": 0,
     "key": None,
@@ -93,6 +97,48 @@ def test_the_difference_is_that_of_python(page, place):
     np.testing.assert_allclose(
         made["moved"], moved_shares(one, other, PAIRS, PAIRS), rtol=0, atol=5e-6
     )
+
+
+@pytest.mark.parametrize("mask", ["none", "padding", "causal", "key_padding", "window"])
+def test_either_side_has_its_mask_with_its_number_and_its_temperature(page, mask):
+    numbers = {"pad_len": [3, 4], "window": [2, 5]}
+    state = START | numbers | {"mask": [mask, "model"], "temperature": [0.5, 2.0]}
+    one = TRACES[0].calls[0]
+    hidden = make_mask(mask, one.query_len, pad_len=3, window=2)
+    sides = (
+        one.weights(0, temperature=0.5, mask=hidden),
+        TRACES[1].calls[0].weights(0, temperature=2.0),
+    )
+
+    made = page("comparedTwo", state | {"apart": ["mask", "temperature", *numbers]})
+
+    difference = attention_difference(*sides, PAIRS, PAIRS)
+    np.testing.assert_allclose(made["difference"].reshape(difference.shape), difference, atol=2e-6)
+
+
+def test_either_side_may_show_the_mean_of_its_heads(page):
+    state = START | {"aggregate": [True, False], "head": [0, 1], "apart": ["head", "aggregate"]}
+    mean = np.mean([TRACES[0].calls[0].weights(head) for head in range(2)], axis=0)
+
+    made = page("comparedTwo", state)
+    ranked = page("changesOfTwo", state)
+
+    difference = attention_difference(mean, TRACES[1].calls[0].weights(1), PAIRS, PAIRS)
+    np.testing.assert_allclose(made["difference"].reshape(difference.shape), difference, atol=2e-6)
+    # Each head of B is held against A's mean.
+    for one in ranked:
+        other = TRACES[1].calls[one["layer"]].weights(one["head"])
+        expected = moved_shares(mean, other, PAIRS, PAIRS)[0]
+        assert one["moved"] == pytest.approx(expected, abs=5e-6)
+
+
+def test_a_row_in_which_nothing_can_be_seen_is_said_to_be_empty(page):
+    pieces = page(
+        "sentenceOfTwo",
+        START | {"row": len(PAIRS) - 1, "mask": ["padding", "model"], "apart": ["mask"]},
+    )
+
+    assert pieces[1][1].startswith("may look at nothing in A: its mask hides every key")
 
 
 @pytest.mark.parametrize("every", [False, True])

@@ -30,6 +30,20 @@ def test_what_is_given_as_a_pair_is_apart_where_it_differs():
     assert state["mask"] == ["none", "none"]
 
 
+def test_masks_open_with_numbers_that_hide_something():
+    state = opening(TOY, toy_trace(T=4, d_model=6, heads=2), choices={"mask": "padding"})
+
+    assert state["mask"] == ["padding", "padding"]
+    assert (state["pad_len"], state["window"]) == ([2, 2], [3, 3])
+
+
+def test_the_mean_of_a_side_is_no_head_to_look_for():
+    state = opening(TOY, TOY, choices={"aggregate": (False, True)})
+
+    assert state["apart"] == ["aggregate"]
+    assert state["head"] == [0, 0]
+
+
 def test_the_row_is_the_query_s_place_among_the_aligned():
     calls = [
         AttentionCall("a", 0, recorded_weights=np.full((1, 1, n, n), 1 / n, np.float32))
@@ -69,7 +83,10 @@ def test_without_a_query_it_opens_at_the_one_that_moves_most_and_has_a_counterpa
         ({"head": (0, -1)}, "head must be below 2; got -1"),
         ({"layer": 1, "head": 0}, "layer must be below 1; got 1"),
         ({"head": 0, "temperature": (1.0, 0.0)}, "temperature must be from 0.01 to 100; got 0.0"),
-        ({"head": 0, "mask": "padding"}, "mask must be one of model, none, causal, window"),
+        ({"head": 0, "mask": "sink"}, "mask must be one of model, none, padding, causal"),
+        ({"head": 0, "window": 0}, "window must be from 1 to 5; got 0"),
+        ({"head": 0, "pad_len": (5, 6)}, "pad_len must be from 1 to 5; got 6"),
+        ({"head": 0, "aggregate": 1}, "aggregate must be True or False; got 1"),
         ({"colour": 1}, "no choice called 'colour'"),
     ],
 )
