@@ -120,8 +120,8 @@ class Trace:
     def head_importance(self) -> tuple[NDArray[np.floating], ...] | None:
         """How much the model's output needs each head, one array of shape (H,) a call.
 
-        None until :func:`attnpanel.head_importance` has measured it. It isn't saved in a trace
-        file; a report has it.
+        None until :func:`attnpanel.head_importance` has measured it. Trace files and reports
+        have it.
         """
         return self._head_importance
 

@@ -114,6 +114,11 @@ def _packed(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dic
     }
     if trace.chosen is not None:
         document["chosen"] = asdict(trace.chosen)
+    if trace.head_importance is not None:
+        document["head_importance"] = [
+            [None if np.isnan(one) else float(one) for one in array]
+            for array in trace.head_importance
+        ]
     return tensors, document
 
 
@@ -142,7 +147,9 @@ def _read(file: BinaryIO, size: int) -> Trace:
                 checked.add((field, name))
         data: dict[str, Any] = {field: arrays[name] for field, name in names.items()}
         calls.append(replace(stand_in, **data))
-    return with_calls(plan.trace, calls, chosen=plan.trace.chosen)
+    trace = with_calls(plan.trace, calls, chosen=plan.trace.chosen)
+    trace.head_importance = plan.trace.head_importance
+    return trace
 
 
 def _read_outline(file: BinaryIO, size: int) -> Outline:

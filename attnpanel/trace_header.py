@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnpanel.attention_call import AttentionCall
+from attnpanel.rules import check_number
 from attnpanel.trace import Trace
 from attnpanel.trace_choice import Chosen
 
@@ -40,6 +41,7 @@ CALL_FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset")
 # Only a call that is soft-capped says so: without one, files stay as readers before it know them.
 CAPPED_FIELDS = (*CALL_FIELDS, "soft_cap")
 _DOCUMENT_FIELDS = ("schema", "source", "model", "created", "query_tokens", "key_tokens", "calls")
+_OPTIONAL_FIELDS = ("chosen", "head_importance")
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype(np.float16),
     "F32": np.dtype(np.float32),
@@ -85,9 +87,9 @@ def outline(header: bytes, data_bytes: int) -> Outline:
     document = _parsed("trace document", metadata["trace"])
     if document.get("schema") != SCHEMA:
         raise ValueError(f"the schema must be {SCHEMA!r}; got {short(document.get('schema'))}")
-    # Only a part of a trace says which part.
-    part = ("chosen",) if "chosen" in document else ()
-    _check_fields("the trace document", document, (*_DOCUMENT_FIELDS, *part))
+    # Only a part of a trace says which part, and only what was measured is there.
+    optional = [field for field in _OPTIONAL_FIELDS if field in document]
+    _check_fields("the trace document", document, (*_DOCUMENT_FIELDS, *optional))
     stand_ins = _stand_ins(entries, data_bytes)
     records = _checked_list("calls", document["calls"], MAX_CALLS)
     calls = [_call(f"calls[{i}]", record, stand_ins) for i, record in enumerate(records)]
@@ -234,7 +236,25 @@ def _trace(document: dict[str, Any], calls: list[AttentionCall]) -> Trace:
     )
     if "chosen" in document:
         trace.chosen = _chosen(document["chosen"], calls)
+    if "head_importance" in document:
+        trace.head_importance = _importance(document["head_importance"], calls)
     return trace
+
+
+def _importance(rows: object, calls: list[AttentionCall]) -> list[NDArray[np.float64]]:
+    """One number a head of each call; null stands for nan."""
+    if len(_checked_list("head_importance", rows, len(calls))) != len(calls):
+        raise ValueError(f"head_importance must have a list for each of {len(calls)} calls")
+    made = []
+    for i, (row, call) in enumerate(zip(rows, calls, strict=True)):  # type: ignore[call-overload]  # a list, as just seen
+        where = f"head_importance[{i}]"
+        if not isinstance(row, list) or len(row) != call.heads:
+            raise ValueError(f"{where} must be a list of {call.heads} numbers; got {short(row)}")
+        for number in row:
+            if number is not None:
+                check_number(where, number)
+        made.append(np.array([np.nan if one is None else float(one) for one in row]))
+    return made
 
 
 def _chosen(record: Any, calls: list[AttentionCall]) -> Chosen:

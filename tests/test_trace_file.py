@@ -58,7 +58,7 @@ def full_trace():
     recorded = rng.random((B, H, T, S)).astype(np.float32)
     recorded[0, 0, 0] = np.nan
     second = AttentionCall("", 1, mask=first.mask.copy(), q_offset=3, recorded_weights=recorded)
-    return Trace(
+    trace = Trace(
         [first, second],
         query_tokens=[HOSTILE, ("",) * T],
         key_tokens=[tuple("ABCDEFG"), tuple("abcdefg")],
@@ -66,6 +66,9 @@ def full_trace():
         model="m",
         created="2026-01-02T03:04:05+00:00",
     )
+    # Thirds have no short decimals; the model of a nan gives nan.
+    trace.head_importance = [np.arange(H) / 3, np.array([np.nan, *np.arange(1, H)])]
+    return trace
 
 
 def assert_same(loaded, saved):
@@ -75,6 +78,9 @@ def assert_same(loaded, saved):
         saved.model,
         saved.created,
     )
+    assert (loaded.head_importance is None) == (saved.head_importance is None)
+    if saved.head_importance is not None:
+        np.testing.assert_array_equal(loaded.head_importance, saved.head_importance)
     assert len(loaded.calls) == len(saved.calls)
     for got, expected in zip(loaded.calls, saved.calls, strict=True):
         for field in FIELDS:
@@ -218,6 +224,7 @@ def test_a_call_without_cap_and_sinks_is_written_as_before_there_were_any(small)
 
     assert document["calls"][0].keys() == {*FIELDS, "tensors"} - {"soft_cap"}
     assert document["calls"][0]["tensors"].keys() == {"query", "key"}
+    assert "head_importance" not in document
 
 
 def test_tokens_can_be_left_out(tmp_path):
@@ -492,6 +499,12 @@ def test_another_schema_names_both_versions(good):
         (("key_tokens", 0, 1), 7, "key_tokens[0][1] must be text of at most 4096 characters; got"),
         (("key_tokens", 0, 1), "a" * 4097, "key_tokens[0][1] must be text of at most 4096 chara"),
         (("key_tokens", 0, 1), "\ud800", "key_tokens[0][1] must be text that UTF-8 can hold; got"),
+        (("head_importance",), None, "head_importance must be a list of at most 2; got None"),
+        (("head_importance",), [[0] * H], "head_importance must have a list for each of 2 calls"),
+        (("head_importance", 1), [0], "head_importance[1] must be a list of 6 numbers; got [0]"),
+        (("head_importance", 1), "abcdef", "head_importance[1] must be a list of 6 numbers; got"),
+        (("head_importance", 0, 5), "1", "head_importance[0] must be a number; got '1'"),
+        (("head_importance", 0, 5), 10**400, "head_importance[0] must be finite; got 1000"),
         (("calls",), 3, "calls must be a list of at most 8192; got 3"),
         (("calls",), [0] * 8193, "calls must be a list of at most 8192; got 8193"),
         (("calls",), [], "every tensor must belong to a call; got '0.bias'"),
@@ -534,7 +547,7 @@ def test_a_document_with_one_wrong_field_is_refused(good, where, value, message)
 
 def test_a_missing_field_is_refused(good):
     header, document, data = parts(good)
-    for name in set(document) - {"schema"}:
+    for name in set(document) - {"schema", "head_importance"}:
         left = {field: value for field, value in document.items() if field != name}
         assert_refused(joined(header, data, left), "the trace document must have the fields")
     # Only a soft-capped call names its cap.
