@@ -70,7 +70,9 @@ def capture(
         How many heads a model has that folds them into the batch, (B · H, T, D). Needed where the
         module that does so has no attribute that names the number (`num_heads`, `n_head`, …).
     max_bytes : int, optional
-        The most to store. Defaults to half of the memory that is free when the capture begins.
+        The most to store, at any time. Defaults to half of the memory that is free when the
+        capture begins. Where it leaves no room to make one picture of the steps of a layer, they
+        stay as they are, and a warning says so.
     tokens : sequence of str, or one such sequence per batch entry, optional
         The token strings, for labels.
 
@@ -162,6 +164,11 @@ def _warnings(recorder: Recorder) -> Iterator[str]:
     """Say what a person should know when a capture ends."""
     for reason, layer in recorder.left_out.items():
         yield f"attention of layer {layer!r}, and maybe others, was not recorded: {reason}"
+    if recorder.unjoined:
+        yield (
+            f"the steps of layer {recorder.unjoined[0]!r}, and maybe others, are kept one by one: "
+            f"max_bytes={recorder.budget.max_bytes:,} leaves no room to make one picture of them"
+        )
     if recorder.trace.calls or recorder.left_out:
         return
     if recorder.unwanted:

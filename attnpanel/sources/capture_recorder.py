@@ -11,9 +11,10 @@ import numpy as np
 
 from attnpanel.attention import attend
 from attnpanel.attention_call import AttentionCall, Kind
+from attnpanel.sources.capture_budget import CaptureBudgetError
 from attnpanel.sources.capture_folded import heads_in_batch, unfolded
 from attnpanel.sources.capture_masks import MaskReader, hidden_at
-from attnpanel.sources.capture_steps import Steps, weights_of
+from attnpanel.sources.capture_steps import Steps, joined, joined_bytes, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from attnpanel.sources.capture_budget import Budget
     from attnpanel.sources.capture_seen import SeenCall
+    from attnpanel.sources.capture_steps import Picture
     from attnpanel.trace import Trace
 
 HALF_MAX = 65504.0  # the largest float16
@@ -77,6 +79,8 @@ class Recorder:
         self.seen = 0
         self.unwanted: list[str] = []
         self.left_out: dict[str, str] = {}
+        # Layers whose steps stay apart: there was no room to put them below each other.
+        self.unjoined: list[str] = []
         self._masks = MaskReader()
         self._steps = Steps()
 
@@ -90,7 +94,7 @@ class Recorder:
             self.unwanted.append(layer)
             return
         # One capture that can't keep a call must not keep it from the others around it.
-        stored = self.budget.stored
+        stored, masks = self.budget.stored, self._masks.stored_bytes
         try:
             call = self._store(seen, layer, index)
         except BaseException as error:
@@ -101,13 +105,32 @@ class Recorder:
             self.left_out.setdefault(str(error), layer)
         else:
             self.trace.append(call)
-            self._steps.add(call)
+            shared = self._masks.stored_bytes - masks
+            self._steps.add(call, self.budget.stored - stored - shared)
 
     def join_steps(self) -> None:
-        """Make one call a layer of what was generated step by step."""
-        joined = self._steps.joined()
-        if len(joined) < len(self.trace.calls):
-            self.trace.set_calls(joined)
+        """Make one call a layer of what was generated step by step.
+
+        A layer's steps go before the next layer's picture is made.
+        """
+        for picture in self._steps.of_several_calls():
+            self._join(picture)
+
+    def _join(self, picture: Picture) -> None:
+        first, steps = picture.calls[0], set(map(id, picture.calls))
+        try:
+            self.budget.take(joined_bytes(picture), first.layer)
+        except CaptureBudgetError:
+            self.unjoined.append(first.layer)
+            return
+        one = joined(picture)
+        calls = self.trace.calls
+        self.trace.set_calls(
+            one if call is first else call
+            for call in calls
+            if call is first or id(call) not in steps
+        )
+        self.budget.stored -= picture.stored
 
     def owns(self, modules: tuple[nn.Module, ...]) -> bool:
         """Whether a call in these modules, innermost first, is this model's."""
@@ -157,9 +180,7 @@ class Recorder:
             soft_cap=seen.soft_cap,
             sinks=None if seen.sinks is None else _copy(seen.sinks, torch.float32),
         )
-        placed, saved = self._steps.place(call, self._checked(call, seen))
-        self.budget.stored -= saved
-        return placed
+        return self._steps.place(call, self._checked(call, seen), self.budget)
 
     def _arrays(
         self, query: Tensor, key: Tensor, value: Tensor, layer: str

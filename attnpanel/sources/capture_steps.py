@@ -7,6 +7,7 @@ ends, their rows are put below each other: one call a layer, T by T.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,12 @@ import numpy as np
 from attnpanel.sources.capture_masks import compact, factor_causal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import DTypeLike, NDArray
 
     from attnpanel.attention_call import AttentionCall, Causal
+    from attnpanel.sources.capture_budget import Budget
 
 
 class Grown:
@@ -33,12 +37,21 @@ class Grown:
         view.flags.writeable = False
         return view
 
-    def extend(self, rows: NDArray[Any]) -> None:
-        """Add rows at the end."""
+    def first(self, length: int) -> NDArray[Any]:
+        """Return the first rows, read-only: a copy, unless there is no room beside them."""
+        rows: NDArray[Any] = self._room[:, :, :length]
+        kept = rows if length == self._room.shape[2] else rows.copy()
+        kept.flags.writeable = False
+        return kept
+
+    def extend(self, rows: NDArray[Any], budget: Budget, layer: str) -> None:
+        """Add rows at the end. Calls that have the room before keep it, so a new one counts."""
         batch, heads, added, channels = rows.shape
         length = self.length + added
         if length > self._room.shape[2]:
-            room = np.empty((batch, heads, 2 * length, channels), self._room.dtype)
+            shape = (batch, heads, 2 * length, channels)
+            budget.take(math.prod(shape) * self._room.itemsize, layer)
+            room = np.empty(shape, self._room.dtype)
             room[:, :, : self.length] = self.last(self.length)
             self._room = room
         self._room[:, :, self.length : length] = rows
@@ -58,6 +71,8 @@ class Picture:
     calls : list of AttentionCall
     ends : list of int
         How many keys there were after each call.
+    stored : int
+        What its calls and arrays take, in bytes; masks aside, which other layers share.
     """
 
     settings: tuple[object, ...]
@@ -65,6 +80,7 @@ class Picture:
     values: Grown | None
     calls: list[AttentionCall] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    stored: int = 0
 
 
 class Steps:
@@ -77,7 +93,7 @@ class Steps:
         # belongs to the same text.
         self._goes_on = False
 
-    def place(self, live: AttentionCall, stored: AttentionCall) -> tuple[AttentionCall, int]:
+    def place(self, live: AttentionCall, stored: AttentionCall, budget: Budget) -> AttentionCall:
         """Give back a call whose keys and values are shared with its layer's earlier ones.
 
         Parameters
@@ -86,11 +102,13 @@ class Steps:
             With query and key.
         stored : AttentionCall
             What is kept of it: the same, or its weights.
+        budget : Budget
+            Has counted what `stored` holds; then counts what it takes when it shares.
 
-        Returns
-        -------
-        call, saved : AttentionCall, int
-            And how many bytes of it are not its own.
+        Raises
+        ------
+        CaptureBudgetError
+            If there is no room for more keys.
         """
         picture = self._open.get(live.layer)
         goes_on = picture is not None and _goes_on(picture, live, of_a_text=self._goes_on)
@@ -98,38 +116,46 @@ class Steps:
             self._goes_on = goes_on
         if picture is None or not goes_on:
             assert live.key is not None  # noqa: S101 - it is live
+            if stored.key is None:
+                budget.take(live.key.nbytes, live.layer)  # what comes next is compared with it
             self._open[live.layer] = Picture(
                 _settings(live),
                 Grown(live.key),
                 None if live.value is None else Grown(live.value),
             )
-            return stored, 0
+            return stored
         new = live.query_len if live.kind == "self" else 0
         shared: dict[str, Any] = {}
         for name, grown in (("key", picture.keys), ("value", picture.values)):
             if grown is not None:
                 if new:
-                    grown.extend(getattr(live, name)[:, :, -new:])
+                    grown.extend(getattr(live, name)[:, :, -new:], budget, live.layer)
                 if getattr(stored, name) is not None:
                     shared[name] = grown.last(live.key_len)
-        saved = sum(array[:, :, new:].nbytes for array in shared.values())
-        return replace(stored, **shared), saved
+        budget.stored -= sum(array.nbytes for array in shared.values())
+        return replace(stored, **shared)
 
-    def add(self, call: AttentionCall) -> None:
-        """Keep a call that was placed."""
+    def add(self, call: AttentionCall, stored: int) -> None:
+        """Keep a call that was placed, and has taken so many bytes."""
         picture = self._open[call.layer]
         if not picture.calls:
             self._pictures.append(picture)
         picture.calls.append(call)
         picture.ends.append(picture.keys.length)
+        picture.stored += stored
 
     def forget(self, layer: str) -> None:
         """End a layer's picture: a call of it is missing."""
         self._open.pop(layer, None)
 
-    def joined(self) -> list[AttentionCall]:
-        """Make one call of each picture, in the order of their first calls."""
-        return [one for picture in self._pictures for one in _joined(picture)]
+    def of_several_calls(self) -> Iterator[Picture]:
+        """Hand over each picture of several calls, in the order of their first calls."""
+        self._open.clear()
+        while self._pictures:
+            if len(self._pictures[0].calls) > 1:
+                yield self._pictures.pop(0)
+            else:
+                self._pictures.pop(0)
 
 
 def _goes_on(picture: Picture, call: AttentionCall, *, of_a_text: bool) -> bool:
@@ -154,29 +180,57 @@ def _settings(call: AttentionCall) -> tuple[object, ...]:
     return call.kind, call.batch, call.heads, call.scale, call.soft_cap, sinks, dtype
 
 
-def _joined(picture: Picture) -> list[AttentionCall]:
+def joined(picture: Picture) -> AttentionCall:
+    """Make one call of those of a picture."""
     calls = picture.calls
     first = calls[0]
-    if len(calls) == 1:
-        return calls
     query_len = sum(call.query_len for call in calls)
-    key_len = picture.keys.length
+    key_len = picture.ends[-1]
     given: dict[str, Any] = {"q_offset": key_len - query_len if first.kind == "self" else 0}
     if picture.values is not None:
-        given["value"] = picture.values.last(key_len).copy()
+        given["value"] = picture.values.first(key_len)
     if not all(call.live for call in calls):
         given |= {"query": None, "key": None, "mask": None, "bias": None, "causal": "none"}
         given |= {"soft_cap": None, "sinks": None}
-        own = [weights_of(call, picture.keys.last(1).dtype) for call in calls]
-        given["recorded_weights"] = _below(picture, own, key_len)
+        dtype = picture.keys.last(1).dtype
+        own = (weights_of(call, dtype) for call in calls)  # one at a time
+        shape = (first.batch, first.heads, query_len, key_len)
+        given["recorded_weights"] = _laid_out(picture, own, np.zeros(shape, dtype))
     else:
         given["query"] = np.concatenate([call.query for call in calls if call.query is not None], 2)
-        given["key"] = picture.keys.last(key_len).copy()
+        given["key"] = picture.keys.first(key_len)
         given |= _visible(picture, query_len, key_len)
     for array in given.values():
         if isinstance(array, np.ndarray):
             array.flags.writeable = False  # so that the call keeps it as it is
-    return [replace(first, **given)]
+    return replace(first, **given)
+
+
+def joined_bytes(picture: Picture) -> int:
+    """How much :func:`joined` takes at most, beside what is there."""
+    calls, key_len = picture.calls, picture.ends[-1]
+    pairs = sum(call.query_len for call in calls) * key_len
+    both = [one.last(1) for one in (picture.keys, picture.values) if one is not None]
+    live = all(call.live for call in calls)
+    size = key_len * sum(one.nbytes for one in (both if live else both[1:]))
+    if not live:
+        # The picture, one step, and one head of it in the copies that computing its weights takes.
+        longest = max(call.query_len * call.key_len for call in calls)
+        heads = calls[0].batch * calls[0].heads
+        return size + heads * (pairs + longest) * both[0].itemsize + 8 * longest * 4
+    size += sum(call.query.nbytes for call in calls if call.query is not None)
+    if not _is_plain(picture):
+        # The steps' masks with their causal rule, these put together, and copies without what is
+        # the same in all rows, heads or sequences; a bias is of float32.
+        size += 4 * pairs * max(_leading([call.mask for call in calls]), 1)
+        size += 2 * 4 * pairs * _leading([call.bias for call in calls])
+    return size
+
+
+def _leading(arrays: list[NDArray[Any] | None]) -> int:
+    """B · H of arrays that broadcast to (B, H, T, S), put together; 0 where there are none."""
+    leads = [(1,) * (4 - one.ndim) + one.shape for one in arrays if one is not None]
+    return max((one[0] for one in leads), default=0) * max((one[1] for one in leads), default=0)
 
 
 def weights_of(call: AttentionCall, dtype: DTypeLike) -> NDArray[Any]:
@@ -191,10 +245,7 @@ def weights_of(call: AttentionCall, dtype: DTypeLike) -> NDArray[Any]:
 def _visible(picture: Picture, query_len: int, key_len: int) -> dict[str, Any]:
     """The steps' masks, causal rules and biases as those of one call."""
     calls = picture.calls
-    plain = all(call.mask is None and call.bias is None for call in calls)
-    whole = all(call.key_len == end for call, end in zip(calls, picture.ends, strict=True))
-    later = all(call.query_len == 1 or call.causal == "bottom_right" for call in calls[1:])
-    if calls[0].kind == "self" and plain and whole and later and _is_causal(calls[0]):
+    if _is_plain(picture):
         return {"causal": "top_left" if query_len == key_len else "bottom_right"}
     rows = [_seen(call) for call in calls]
     visible = compact(_below(picture, rows, key_len))
@@ -210,8 +261,14 @@ def _visible(picture: Picture, query_len: int, key_len: int) -> dict[str, Any]:
     return given
 
 
-def _is_causal(call: AttentionCall) -> bool:
-    return call.causal != "none" or call.query_len == 1
+def _is_plain(picture: Picture) -> bool:
+    """Whether each query sees the keys up to its own, and that is all."""
+    first, *later = picture.calls
+    plain = all(call.mask is None and call.bias is None for call in picture.calls)
+    whole = all(call.key_len == end for call, end in zip(picture.calls, picture.ends, strict=True))
+    causal = first.causal != "none" or first.query_len == 1
+    steps = all(call.query_len == 1 or call.causal == "bottom_right" for call in later)
+    return first.kind == "self" and plain and whole and causal and steps
 
 
 def _seen(call: AttentionCall) -> NDArray[np.bool_]:
@@ -226,10 +283,15 @@ def _below(picture: Picture, parts: list[NDArray[Any]], key_len: int) -> NDArray
     """Put arrays that broadcast to each call's (B, H, T, S) below each other; 0 elsewhere."""
     four = [part.reshape((1,) * (4 - part.ndim) + part.shape) for part in parts]
     batch, heads = (max(part.shape[axis] for part in four) for axis in (0, 1))
+    query_len = sum(call.query_len for call in picture.calls)
+    return _laid_out(picture, four, np.zeros((batch, heads, query_len, key_len), four[0].dtype))
+
+
+def _laid_out(picture: Picture, parts: Iterable[NDArray[Any]], made: NDArray[Any]) -> NDArray[Any]:
+    """Write arrays (…, …, T, S) of each call into that of the picture, below each other."""
     starts = [0, *np.cumsum([call.query_len for call in picture.calls])]
-    made = np.zeros((batch, heads, starts[-1], key_len), four[0].dtype)
     for call, part, end, rows in zip(
-        picture.calls, four, picture.ends, pairwise(starts), strict=True
+        picture.calls, parts, picture.ends, pairwise(starts), strict=True
     ):
         made[:, :, slice(*rows), end - call.key_len : end] = part
     return made

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,9 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from attnpanel import Trace, capture  # noqa: E402
+from attnpanel.sources import capture_recorder  # noqa: E402
+from attnpanel.sources.capture_budget import CaptureBudgetError  # noqa: E402
+from attnpanel.sources.capture_steps import joined, joined_bytes  # noqa: E402
 
 # Sums of 24 float32 products in another order than the model's; the issue's own limit.
 ATOL = 1e-5
@@ -158,16 +164,95 @@ def test_steps_can_stay_apart_and_share_their_keys():
     assert np.shares_memory(steps[-1].value, steps[-2].value)
 
 
-def test_a_budget_counts_shared_keys_once():
-    model = build("llama", "sdpa")
-    # Per layer 4 heads of queries, and 2 of keys and of values, of 6 channels; 10 tokens read.
-    exactly = 2 * B * (4 + 2 + 2) * 6 * (PROMPT + NEW - 1) * 4
-    # The last step brings all its keys, before it is seen that they are there: 9 tokens' twice.
-    arriving = B * (2 + 2) * 6 * (PROMPT + NEW - 2) * 4
-    with capture(model, max_bytes=exactly + arriving) as trace:
-        generate(model, prompt(), attention_mask=PADDINGS["none"])
+# What the two layers of a Llama take, in bytes, and what is there besides while it is so.
+TOKEN = B * 4 * 6 * 4  # its query; key and value, of two heads each, are as much
+READ = PROMPT + NEW - 1
+# Keys and values: the prompt's own arrays, then room for twice as many as there are.
+STEPS = 2 * (READ + PROMPT + 2 * (PROMPT + 1)) * TOKEN
+ARRIVING = READ * TOKEN  # the last step brings all its keys, before it is seen that they are there
+PICTURE = 2 * READ * TOKEN
 
+
+def generated_within(max_bytes):
+    model = build("llama", "sdpa")
+    with capture(model, max_bytes=max_bytes) as trace:
+        generate(model, prompt(), attention_mask=PADDINGS["none"])
+    return trace
+
+
+def test_a_budget_counts_shared_keys_once_and_the_pictures_one_by_one():
+    assert len(generated_within(STEPS + PICTURE).calls) == 2
+
+
+def test_without_room_for_a_picture_the_steps_stay():
+    with pytest.warns(UserWarning, match=r"layer 'model\.layers\.0\.self_attn', and maybe others"):
+        trace = generated_within(STEPS + PICTURE - 1)
+
+    assert [call.query_len for call in trace.calls] == [PROMPT] * 2 + [1] * 2 * (NEW - 1)
+
+
+def test_without_room_for_a_step_the_model_is_stopped():
+    assert STEPS + ARRIVING < STEPS + PICTURE
+    with pytest.raises(CaptureBudgetError, match=r"layers\.1\.self_attn"):
+        generated_within(STEPS + ARRIVING - 1)
+    with pytest.warns(UserWarning, match="one by one"):
+        generated_within(STEPS + ARRIVING)
+
+
+@pytest.mark.parametrize("store", ["qk", "weights"])
+def test_steps_are_gone_when_the_next_picture_is_made(monkeypatch, store):
+    model, steps, gone = build("llama", "sdpa"), [], []
+
+    def look(picture):
+        gone.append([ref() is None for ref in steps])
+        steps.extend(weakref.ref(call) for call in picture.calls)
+        return joined(picture)
+
+    monkeypatch.setattr(capture_recorder, "joined", look)
+    with capture(model, store=store) as trace:
+        generate(model, prompt())
+
+    assert gone == [[], [True] * NEW]
     assert len(trace.calls) == 2
+
+
+class Chunks(nn.Module):
+    """Attention over a cache, 16 tokens at a time; the second sequence lacks its first key."""
+
+    def __init__(self, *, masked):
+        super().__init__()
+        self.cache, self.masked = torch.zeros(2, 3, 0, 32), masked
+
+    def forward(self, x):
+        self.cache = torch.cat([self.cache, x], 2)
+        length = self.cache.shape[2]
+        sees = torch.ones(2, 1, 16, length, dtype=torch.bool).tril(length - 16)
+        if self.masked:
+            sees[1, :, :, 0] = False
+        return F.scaled_dot_product_attention(x, self.cache, self.cache, attn_mask=sees)
+
+
+@pytest.mark.parametrize(("masked", "store"), [(False, "qk"), (True, "qk"), (True, "weights")])
+def test_what_joining_takes_is_foreseen(monkeypatch, masked, store):
+    sizes = {}
+
+    def look(picture):
+        sizes["foreseen"] = joined_bytes(picture)
+        tracemalloc.start()
+        one = joined(picture)
+        sizes["taken"] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return one
+
+    monkeypatch.setattr(capture_recorder, "joined", look)
+    model = Chunks(masked=masked)
+    with capture(model, store=store) as trace:
+        for _ in range(12):
+            model(torch.randn(2, 3, 16, 32))
+
+    assert [call.query_len for call in trace.calls] == [12 * 16]
+    # Python's own objects: a few hundred bytes for each step.
+    assert 0.6 * sizes["foreseen"] < sizes["taken"] <= sizes["foreseen"] + 12 * 1000
 
 
 def test_another_text_is_another_picture():
