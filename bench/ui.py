@@ -47,7 +47,7 @@ class Preset:
 
 
 FULL = Preset("full", (8, 64, 256, 512, 1024, 2048), presses=30, starts=5, imports=7)
-QUICK = Preset("quick", (8, 64), presses=5, starts=1, imports=1)
+QUICK = Preset("quick", (8, 64), presses=2, starts=1, imports=1)
 
 
 def measure(preset: Preset) -> UiRun:

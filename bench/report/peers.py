@@ -113,8 +113,10 @@ def ensure_environment(folder: Path = ENVIRONMENT) -> Path:
         return python
     print(f"bench report: making the peers' environment in {folder}", file=sys.stderr, flush=True)
     try:
-        _run(sys.executable, "-m", "venv", "--clear", str(folder))
-        _run(str(python), "-m", "pip", "install", "-qq", "--no-deps", "-r", str(REQUIREMENTS))
+        _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder))
+        # The project's own pip installs there: a pip of its own would be most of the work.
+        pip = (sys.executable, "-m", "pip", "--python", str(python), "install")
+        _run(*pip, "-qq", "--no-deps", "-r", str(REQUIREMENTS))
     except MeasurementError as error:
         raise MeasurementError(
             f"the peers' environment can't be made: {error}. It needs a network the first time; "
