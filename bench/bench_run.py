@@ -130,6 +130,19 @@ class Timing:
     calls_per_sample: int = 1
     peak_bytes: int | None = None
 
+    @property
+    def own_s(self) -> tuple[float, ...]:
+        """Seconds of each sample, without what it waited for a core.
+
+        Never less than it computed, nor than a hundredth: processes that wait at the same time
+        would else count twice.
+        """
+        waited = self.waited_s or (0.0,) * len(self.wall_s)
+        return tuple(
+            max(wall - idle, min(wall, cpu / self.threads), wall / 100)
+            for wall, idle, cpu in zip(self.wall_s, waited, self.cpu_s, strict=True)
+        )
+
     def __post_init__(self) -> None:
         lengths = {"wall_s": len(self.wall_s), "cpu_s": len(self.cpu_s), "rounds": len(self.rounds)}
         if len(set(lengths.values())) > 1:
@@ -147,10 +160,10 @@ class Timing:
             raise ValueError(f"samples go with the status timed; got {self.status!r} with some")
         if any(second <= 0 for second in self.wall_s) or any(second < 0 for second in self.cpu_s):
             raise ValueError("wall_s must be above 0 and cpu_s at least 0")
-        if self.calls_per_sample < 1 or (self.peak_bytes or 0) < 0:
+        if min(self.threads, self.calls_per_sample) < 1 or (self.peak_bytes or 0) < 0:
             raise ValueError(
-                "calls_per_sample must be at least 1, peak_bytes at least 0; "
-                f"got {self.calls_per_sample} and {self.peak_bytes}"
+                "threads and calls_per_sample must be at least 1, peak_bytes at least 0; "
+                f"got {self.threads}, {self.calls_per_sample} and {self.peak_bytes}"
             )
 
 

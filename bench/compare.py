@@ -92,7 +92,7 @@ def change(before: Timing, after: Timing) -> Change:
     first, second = (_trimmed(_rounds(one, beside=beside)) for one in (before, after))
     ratio = math.exp(second.mean - first.mean)
     resolution = max(LEAST_RATIO - 1, math.expm1(min(_chance(first, second), 700.0)))
-    before_s, after_s = (float(np.median(_own_seconds(one))) for one in (before, after))
+    before_s, after_s = (float(np.median(one.own_s)) for one in (before, after))
     verdict: Comparison = "SAME"
     if resolution > WORST_RESOLUTION:
         verdict = "AMBIGUOUS"
@@ -164,21 +164,9 @@ class _Trimmed:
     count: int
 
 
-def _own_seconds(timing: Timing) -> NDArray[np.float64]:
-    """Return the samples without what they waited for a core.
-
-    Never less than they computed: processes that wait at the same time would else count twice.
-    """
-    wall, cpu = np.array(timing.wall_s), np.array(timing.cpu_s)
-    waited = np.array(timing.waited_s) if timing.waited_s else np.zeros_like(wall)
-    computed = np.minimum(wall, cpu / timing.threads)
-    own: NDArray[np.float64] = np.maximum(wall - waited, computed)
-    return own
-
-
 def _rounds(timing: Timing, *, beside: bool) -> NDArray[np.float64]:
     """Return the logarithm of each round's median sample, in yardsticks where there are some."""
-    seconds = _own_seconds(timing)
+    seconds = np.array(timing.own_s)
     if beside:
         seconds = seconds / np.array(timing.yardstick_s)
     rounds = np.array(timing.rounds)

@@ -69,14 +69,14 @@ def timing_table(run: BenchRun, case: Case) -> str:
     rows = []
     for one in timed:
         taken = median_s(one)
-        quartiles = np.quantile(one.wall_s, [0.25, 0.75]) * 1e3
+        quartiles = np.quantile(one.own_s, [0.25, 0.75]) * 1e3
         rate = flops(case.request) / taken
         rows.append(
             [
                 plain(one.implementation),
                 f"{taken * 1e3:.3f}",
                 f"{quartiles[0]:.3f}–{quartiles[1]:.3f}",
-                f"{taken / median_s(timed[0]):.2f}",
+                f"{times_as_long(one, timed[0]):.2f}",
                 f"{rate / 1e9:.1f}",
                 "" if limits is None else f"{least_seconds(case.request, limits) / taken:.0%}",
                 _megabytes(one.peak_bytes),
@@ -154,8 +154,18 @@ def readme_table(run: BenchRun, length: int = README_LENGTH) -> str:
 
 
 def median_s(timing: Timing) -> float:
-    """Return the median of a row's samples, in seconds."""
-    return float(np.median(timing.wall_s))
+    """Return the median of a row's samples, in seconds, without what they waited for a core."""
+    return float(np.median(timing.own_s))
+
+
+def times_as_long(timing: Timing, other: Timing) -> float:
+    """Return how many times as long one takes as another, against the yardsticks beside them."""
+    if not (timing.yardstick_s and other.yardstick_s):
+        return median_s(timing) / median_s(other)
+    one, two = (
+        float(np.median(np.array(row.own_s) / np.array(row.yardstick_s))) for row in (timing, other)
+    )
+    return one / two
 
 
 def _cells(
@@ -169,7 +179,7 @@ def _cells(
     taken = median_s(one)
     return [
         f"{taken * 1e3:.2f}",
-        f"{taken / median_s(yard):.2f}" if yard is not None and yard.wall_s else "",
+        f"{times_as_long(one, yard):.2f}" if yard is not None and yard.wall_s else "",
         "" if limits is None else f"{least_seconds(case.request, limits) / taken:.0%}",
         _megabytes(one.peak_bytes),
     ]

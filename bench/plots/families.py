@@ -127,7 +127,7 @@ def limits_of(run: BenchRun, family: Family) -> Limits | None:
 
 def timed(timing: Timing) -> bool:
     """Whether a timing holds times that a logarithmic axis can show."""
-    return timing.status == "timed" and _within(timing.wall_s, SECONDS)
+    return timing.status == "timed" and _within(timing.own_s, SECONDS)
 
 
 def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
@@ -147,11 +147,11 @@ def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
 
 
 def _curve(name: str, timings: Sequence[tuple[Case, Timing]]) -> Curve:
-    quartiles = [np.percentile(timing.wall_s, [25, 75]) for _, timing in timings]
+    quartiles = [np.percentile(timing.own_s, [25, 75]) for _, timing in timings]
     return Curve(
         name,
         tuple(case for case, _ in timings),
-        tuple(median(timing.wall_s) for _, timing in timings),
+        tuple(median(timing.own_s) for _, timing in timings),
         tuple(float(low) for low, _ in quartiles),
         tuple(float(high) for _, high in quartiles),
         tuple(timing.peak_bytes for _, timing in timings),

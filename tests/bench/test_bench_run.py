@@ -84,7 +84,8 @@ def test_a_run_that_contradicts_itself_is_refused(changes, words):
         ({"status": "crashed"}, "samples go with the status timed; got 'crashed' with some"),
         ({"wall_s": (0.0,)}, "wall_s must be above 0"),
         ({"cpu_s": (-1.0,)}, "cpu_s at least 0"),
-        ({"calls_per_sample": 0}, "calls_per_sample must be at least 1"),
+        ({"calls_per_sample": 0}, "threads and calls_per_sample must be at least 1"),
+        ({"threads": 0}, "threads and calls_per_sample must be at least 1"),
         ({"peak_bytes": -1}, "peak_bytes at least 0"),
         ({"waited_s": (0.0, 0.0)}, "waited_s must be empty or as long as wall_s; got 2 and 1"),
         ({"yardstick_s": (1.0, 1.0)}, "yardstick_s must be empty or as long as wall_s"),
@@ -97,6 +98,24 @@ def test_a_row_that_contradicts_itself_is_refused(changes, words):
 
     with pytest.raises(ValueError, match=words):
         Timing(**{"implementation": "a", "case": "b", "threads": 1, **samples, **changes})
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "cpu_s", "own_s"),
+    [
+        ((), 4.0, 8.0),  # an old file
+        ((3.0,), 4.0, 5.0),
+        ((7.0,), 4.0, 2.0),  # two threads computed 4 s, so one of them 2 s at least
+        ((9.0,), 0.0, 0.08),
+        ((0.0,), 99.0, 8.0),
+    ],
+)
+def test_a_row_s_own_seconds_are_without_those_it_waited(waited_s, cpu_s, own_s):
+    row = Timing(
+        "a", "b", 2, "timed", wall_s=(8.0,), cpu_s=(cpu_s,), rounds=(0,), waited_s=waited_s
+    )
+
+    assert row.own_s == pytest.approx((own_s,))
 
 
 @pytest.mark.parametrize("rates", [(), (0.0,), (1.0, -1.0)])

@@ -15,7 +15,7 @@ from tests.browser.report_traces import stored
 pytest_plugins = ["tests.browser.reports"]
 
 DTYPES = ["float16", "float32"]
-STEPS = 12
+STEPS = 6
 
 
 def check_states(opened, dtype, count, layers=None):
@@ -53,7 +53,7 @@ def test_a_report_shows_what_python_draws(on_screen, name, dtype):
 def test_a_report_of_any_kind_of_attention_shows_what_python_draws(on_screen, dtype):
     opened = on_screen("kinds", dtype=dtype)
     for layer in range(len(opened.trace.calls)):
-        check_states(opened, dtype, STEPS // 4, [layer])
+        check_states(opened, dtype, STEPS // 3, [layer])
 
 
 @pytest.mark.parametrize(
