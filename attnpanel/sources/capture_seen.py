@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
     from torch import Tensor, nn
@@ -80,6 +83,25 @@ def as_cast(tensor: Tensor) -> Tensor:
     return tensor.to(torch.get_autocast_dtype(device))
 
 
+class _Around(threading.local):
+    """Modules that this thread would be in, if it weren't a backward pass's."""
+
+    modules: tuple[nn.Module, ...] = ()
+
+
+_around = _Around()
+
+
+@contextmanager
+def inside(modules: tuple[nn.Module, ...]) -> Iterator[None]:
+    """Run a piece of a model as if it were called by these modules, innermost first."""
+    before, _around.modules = _around.modules, modules
+    try:
+        yield
+    finally:
+        _around.modules = before
+
+
 def running_modules() -> tuple[nn.Module, ...]:
     """List the modules whose methods are on this thread's stack, innermost first.
 
@@ -97,4 +119,4 @@ def running_modules() -> tuple[nn.Module, ...]:
             if isinstance(owner, nn.Module) and not any(owner is module for module in found):
                 found.append(owner)
         frame = frame.f_back
-    return tuple(found)
+    return (*found, *(one for one in _around.modules if not any(one is own for own in found)))

@@ -124,6 +124,20 @@ def changing(intervention: Intervention, handler: Handler) -> Iterator[None]:
 
 
 @contextmanager
+def resumed(meant: tuple[Intervention, ...], handler: Handler) -> Iterator[None]:
+    """Let interventions change this thread's calls once more, and nobody else see them."""
+    with paused():
+        kept = _thread.mode, _thread.blocks, _thread.late, _thread.installed
+        _thread.mode, _thread.blocks, _thread.late, _thread.installed = None, 0, ExitStack(), set()
+        try:
+            with _listening(handler):
+                _thread.interventions = meant
+                yield
+        finally:
+            _thread.mode, _thread.blocks, _thread.late, _thread.installed = kept
+
+
+@contextmanager
 def _listening(handler: Handler) -> Iterator[None]:
     """Listen with one mode: the first capture or intervention starts it, the last one ends it."""
     if not _thread.blocks:

@@ -102,8 +102,8 @@ def intervene(
     changed: last bits of other heads may differ, and padded rows are not filled with zeros. So do
     models that went through ``torch.compile``.
 
-    What ``torch.utils.checkpoint`` computes again in ``backward()`` is computed as the model has
-    it, unchanged, so gradients through a changed layer are then wrong: turn checkpointing off.
+    What ``torch.utils.checkpoint`` computes again in ``backward()``, inside the block or later, is
+    changed as its forward pass was.
 
     Examples
     --------
@@ -120,6 +120,7 @@ def intervene(
     from attnpanel.sources.capture_huggingface import attention_interface
     from attnpanel.sources.capture_session import changing
     from attnpanel.sources.capture_torch import fused_modules, make_watcher
+    from attnpanel.sources.intervene_checkpoint import checkpoints
 
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be a torch.nn.Module; got {type(model).__name__}")  # noqa: TRY004 - one error type for wrong input
@@ -137,7 +138,7 @@ def intervene(
         folded_heads=folded_heads,
     )
     with ExitStack() as stack:
-        for patch in (*fused_modules(), *attention_interface(), *compiled_calls()):
+        for patch in (*fused_modules(), *attention_interface(), *compiled_calls(), *checkpoints()):
             stack.enter_context(patch.installed())
         stack.enter_context(changing(intervention, make_watcher()))
         yield

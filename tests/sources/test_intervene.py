@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from attnpanel import Trace, capture, intervene  # noqa: E402
 from tests.sources.made_changes import CHANGES, attended  # noqa: E402
@@ -271,6 +273,64 @@ def test_multihead_attention_is_changed_as_the_formula_says(change, need_weights
     close(torch.from_numpy(np.stack(recorded)) @ v * scale, heads)
     if need_weights:
         close(given, torch.from_numpy(np.stack(recorded)))
+
+
+class Checkpointed(nn.Module):
+    """Two layers of attention, each a piece that a backward pass may compute again."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.first, self.second, self.kind = Attention(matmul), Attention(sdpa), kind
+
+    def forward(self, q, k, v):
+        for layer in (self.first, self.second, self.written_here):
+            q = self.piece(layer, q, k, v)
+        return q
+
+    def piece(self, layer, *tensors):
+        if self.kind == "none":
+            return layer(*tensors)
+        return checkpoint(layer, *tensors, use_reentrant=self.kind == "reentrant")
+
+    @staticmethod
+    def written_here(q, k, v):  # no module's own forward: its layer is who called the checkpoint
+        return F.scaled_dot_product_attention(q, k, v)
+
+
+def a_trace_of_two_runs(inputs):
+    """Of the checkpointed layers; their second run has other weights than their first."""
+    model, (q, k, v) = Checkpointed("none"), inputs
+    with capture(model) as trace:
+        model(q, k, v)
+        model(-2 * q, k, v)
+    return trace
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("kind", ["reentrant", "in one pass"])
+def test_what_a_checkpoint_computes_again_is_changed_as_the_forward_pass_was(kind, later):
+    inputs = tensors()
+    trace = a_trace_of_two_runs(inputs)
+
+    def gradients(kind, *, later):
+        model, leaves = Checkpointed(kind), [x.clone().requires_grad_() for x in inputs]
+        with ExitStack() as block:
+            block.enter_context(intervene(model, head=0, weights=trace))
+            block.enter_context(intervene(model, head=1, temperature=0.5, scale=-2))
+            block.enter_context(intervene(model, head=2, hide_edges=[(4, 2)]))
+            losses = [model(*leaves).square().sum() for _ in range(2)]
+            if later:
+                block.close()
+            for loss in reversed(losses):
+                loss.backward()
+        return [leaf.grad for leaf in leaves]
+
+    expected = gradients("none", later=False)
+    found = gradients(kind, later=later)
+
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=0, atol=1e-4)
+    assert max(float(one.abs().max()) for one in expected) > 1
 
 
 def test_a_fused_encoder_is_changed_in_the_layer_that_is_meant():
