@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -297,3 +299,29 @@ def test_what_a_compiled_model_keeps_outside_its_buffers_is_kept_once():
     assert all(map(torch.equal, plain, during))
     assert (one.runs, len(one.own.keys)) == (other.runs, len(other.own.keys)) == (3, 3)
     assert torch.equal(one.room, other.room)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch's own compiler needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")
+def test_what_torchs_own_compiler_made_keeps_its_result():
+    class Written(nn.Module):
+        def forward(self, q, k, v):
+            return (q @ k.mT / D**0.5).softmax(-1) @ v
+
+    generator = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(B, H, T, D, generator=generator) for _ in range(3))
+    runs = torch.compile(Written())
+    plain = runs(q, k, v)
+    graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    with capture(runs) as trace:
+        during = runs(q, k, v)
+    after = runs(q, k, v)
+
+    assert torch.equal(during, plain)
+    assert torch.equal(after, plain)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs > 0
+    (call,) = trace.calls
+    assert (call.layer, call.live) == ("Written", True)
+    own = (q @ k.mT / D**0.5).softmax(-1)
+    for b, h in np.ndindex(B, H):
+        np.testing.assert_allclose(call.weights(h, b), own[b, h], rtol=0, atol=1e-5)
