@@ -6,11 +6,12 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from attnpanel.analysis import flow, rollout
+from attnpanel.analysis import flow, rollout, through_layers
 from attnpanel.analysis.max_flow import max_flows
 from attnpanel.attention_call import AttentionCall
 from attnpanel.trace import Trace
 from tests.analysis.test_across_heads import EYE, SHIFTED, call_of
+from tests.hand_made import call
 
 
 def networkx_flow(pipes, source, sink):
@@ -120,3 +121,15 @@ def test_a_layer_that_is_not_there_is_refused(layers):
 def test_what_is_no_position_is_refused(queries):
     with pytest.raises(ValueError, match=r"queries must be one or more positions in 0\.\.3; got"):
         flow(Trace([call_of(EYE)]), queries)
+
+
+@pytest.mark.parametrize(("layers", "queries"), [(6, [0]), (2, [0, 1, 2])])
+def test_a_flow_that_takes_minutes_says_so_before_it_begins(monkeypatch, layers, queries):
+    monkeypatch.setattr(through_layers, "max_flows", lambda pipes, _sink: np.zeros(len(pipes[0])))
+    trace = Trace([call(index, heads=1, query_len=191) for index in range(layers)])
+
+    with pytest.warns(UserWarning, match=rf"{len(queries)} positions .* 191 tokens .* 2 minutes"):
+        flow(trace, queries)
+
+    flow(trace, queries[:1], layers=[0, 1])  # warnings are errors: half a minute goes without
+    flow(trace, layers=[1])  # of one layer nothing is to be found
