@@ -100,11 +100,18 @@ def older(tmp_path):
     return path
 
 
+@pytest.fixture
+def rendered(monkeypatch):
+    """A page in no time: these tests are about what comes after it."""
+    monkeypatch.setattr("attnpanel.report.render_report", lambda *_args, **_options: ["newer"])
+
+
 def assert_untouched(older):
     assert older.read_text(encoding="utf-8") == "the older report"
     assert [one.name for one in older.parent.iterdir()] == [older.name]
 
 
+@pytest.mark.usefixtures("rendered")
 def test_a_disk_that_fills_up_leaves_the_older_file_alone(toy, older, monkeypatch):
     real = Path.open
 
@@ -134,6 +141,7 @@ def test_a_disk_that_fills_up_leaves_the_older_file_alone(toy, older, monkeypatc
     assert_untouched(older)
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize(("where", "step"), [(os, "fsync"), (Path, "chmod"), (Path, "replace")])
 def test_a_failure_on_the_way_to_the_disk_leaves_the_older_file_alone(
     toy, older, monkeypatch, where, step
@@ -149,6 +157,7 @@ def test_a_failure_on_the_way_to_the_disk_leaves_the_older_file_alone(
     assert_untouched(older)
 
 
+@pytest.mark.usefixtures("rendered")
 def test_an_interrupt_leaves_the_older_file_alone(toy, older, monkeypatch):
     def interrupt(*_args):
         raise KeyboardInterrupt

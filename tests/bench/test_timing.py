@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import numpy as np
 import pytest
 
+import bench.worker
 from attnpanel.kernels.request import Request
 from bench.cases import Case
 from bench.clocks import Samples
@@ -99,3 +101,22 @@ def test_memory_that_an_earlier_call_took_and_kept_is_not_called_none_at_all(nam
     peak = worker.memory(case.name)
 
     assert (peak is not None) == seen
+
+
+def test_what_was_compiled_for_one_case_is_not_forgotten_for_the_next(monkeypatch):
+    forgotten = []
+
+    @contextlib.contextmanager
+    def forget(implementation):
+        forgotten.append(implementation.name)
+        yield
+
+    monkeypatch.setattr(bench.worker, "compiled_anew", forget)
+    worker = Worker("tests.bench.made_kernels:COMPILING", 1)
+    cases = [Case(Request(1, 1, 1, 3, 3, 2, 5), seed=seed) for seed in range(2)]
+    for case in cases:
+        worker.prepare(case, 0.1, False)  # noqa: FBT003 - as it is sent
+
+    assert forgotten == ["compiling"]
+    for case in cases:
+        assert len(worker.sample(case.name, 2).wall_s) == 2
