@@ -94,7 +94,7 @@ class Interaction(_Telling):
     tips = param.Dict(default={}, doc="Control name to [label, tooltip].")
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
 
-    _esm = join_modules("tell", "interaction")
+    _esm = join_modules("controls_said", "tell", "interaction")
 
 
 class Upload(Styled):

@@ -1,5 +1,6 @@
 // Keyboard, pointer and address bar: what a reader does on the page, told to the explorer's state.
 // Plots tell of taps and moves by an "attn:<uid>" event on the document (see explorer.py).
+import { below, onFocus, sayControls } from "./controls_said.js";
 
 const STEPS = {
   ArrowUp: ["query_index", -1],
@@ -23,14 +24,6 @@ function typing(path) {
       (node.matches("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]") ||
         node.getAttribute("role") === "slider"),
   );
-}
-
-// Every element below a node, shadow roots included.
-function* below(node) {
-  for (const child of [...(node.shadowRoot?.children ?? []), ...(node.children ?? [])]) {
-    yield child;
-    yield* below(child);
-  }
 }
 
 export function render({ model }) {
@@ -92,6 +85,7 @@ export function render({ model }) {
         }
       }
     }
+    sayControls(root);
   };
   // A slider shows its value in words that its formatter holds, but does not listen to it.
   const retitle = () => {
@@ -132,6 +126,7 @@ export function render({ model }) {
   };
 
   document.addEventListener("keydown", onKey);
+  document.addEventListener("focusin", onFocus);
   document.addEventListener(`attn:${model.uid}`, onPlot);
   model.on("tips", () => setTimeout(describe, 0));
   model.on(["address", "writes_address"], writeAddress);
@@ -141,6 +136,7 @@ export function render({ model }) {
     clearInterval(asking);
     clearInterval(resting);
     document.removeEventListener("keydown", onKey);
+    document.removeEventListener("focusin", onFocus);
     document.removeEventListener(`attn:${model.uid}`, onPlot);
   });
   if (model.whole_page && !document.querySelector("meta[name=viewport]")) {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 import param
 
-from attnpanel.browser.components import Styled
+from attnpanel.browser.components import Styled, join_modules
 from attnpanel.theme import DARK, LIGHT, ramp, stylesheet
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class LabLook(_Part):
 
     uid = param.String(default="", doc="Names this page's events and its outermost element.")
 
-    _esm = HERE / "look.js"
+    _esm = join_modules("controls_said") + (HERE / "look.js").read_text(encoding="utf-8")
 
 
 class Visitor(_Part):

@@ -8,7 +8,7 @@ import panel as pn
 
 from attnpanel.browser import Upload, Words
 from attnpanel.lab.components import TickBox, box, styles
-from attnpanel.training.settings import BOUNDS, LEARNING_RATES, TrainingSettings
+from attnpanel.training.settings import TrainingSettings
 from attnpanel.training.tasks import TASKS, read_text
 
 if TYPE_CHECKING:
@@ -64,8 +64,6 @@ class Form:
         self.rate = pn.widgets.FloatInput(
             label="Learning rate",
             value=first.learning_rate,
-            start=LEARNING_RATES[0],
-            end=LEARNING_RATES[1],
             step=1e-4,
             format="0.[000000]",
             margin=0,
@@ -165,12 +163,11 @@ class Form:
 
 
 def _number(name: str, label: str, first: TrainingSettings) -> Any:
-    least, most = BOUNDS[name]
+    # Without bounds of its own: beyond them Bokeh shows what was typed and sends nothing, and a run
+    # would start with the number before. The settings say what is wrong.
     return pn.widgets.IntInput(
         label=label,
         value=getattr(first, name),
-        start=least,
-        end=most,
         margin=0,
         stylesheets=styles(),
         css_classes=["lab-field", f"lab-{name}"],

@@ -1,4 +1,5 @@
 // Light or dark: by the address, else by what the reader's system prefers, until the button is pressed.
+// What mends the form's controls, sayControls and onFocus, is attnpanel/browser/controls_said.js, put before this.
 export function render({ model }) {
   const anchor = document.createElement("span");
   anchor.hidden = true;
@@ -30,7 +31,12 @@ export function render({ model }) {
   };
 
   document.addEventListener(`attn:message:${model.uid}`, onMessage);
-  model.on("remove", () => document.removeEventListener(`attn:message:${model.uid}`, onMessage));
+  document.addEventListener("focusin", onFocus);
+  model.on("after_render", () => setTimeout(() => sayControls(document.body), 0));
+  model.on("remove", () => {
+    document.removeEventListener(`attn:message:${model.uid}`, onMessage);
+    document.removeEventListener("focusin", onFocus);
+  });
   if (!document.querySelector("meta[name=viewport]")) {
     const meta = document.createElement("meta"); // or a phone lays the page out 980 px wide
     meta.name = "viewport";

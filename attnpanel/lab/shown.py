@@ -47,7 +47,11 @@ def run_words(run: Run, last: Point | None) -> str:
     if run.state == "training" and run.step:
         left = run.seconds / run.step * (run.settings.steps - run.step)
         parts.append(f"about {left:.0f}{NO_BREAK}s left")
-    return " · ".join(parts) + (f". {run.reason}" if run.reason else "")
+    return " · ".join(parts) + (f". {_sentence(run.reason)}" if run.reason else "")
+
+
+def _sentence(reason: str) -> str:
+    return reason[:1].upper() + reason[1:].rstrip(".") + "."
 
 
 def best_answers(pictures: Sequence[tuple[int, list[list[float]]]]) -> dict[int, float]:

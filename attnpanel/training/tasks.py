@@ -144,8 +144,7 @@ def read_text(data: bytes) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"a text file must be UTF-8; byte {error.start:,} of this one is not. "
-            "Is it a text file?"
+            f"a text file must be UTF-8; byte {error.start:,} of this one is not"
         ) from None
     check_text_to_learn(text)
     return text

@@ -24,7 +24,10 @@ def main(arguments: list[str]) -> int:
     gone = threading.Event()
 
     def wait_for_the_end() -> None:
-        sys.stdin.buffer.read()
+        # Not through Python's buffer: at the end of the process its lock would be held here, and
+        # what it dies of would be told instead of why the training failed.
+        while os.read(0, 4096):
+            pass
         gone.set()
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()

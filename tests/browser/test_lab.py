@@ -89,7 +89,10 @@ def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     expect(page.locator(".lab-curves")).to_contain_text("start a run, or tick one")
 
     # What can't be trained is said, and nothing starts.
-    fill(page, d_model=8, heads=3, steps=40, batch=4)
+    fill(page, d_model=8, heads=3, steps=10**9, batch=4)
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".lab-problem")).to_contain_text("from 10 to 20000; got 1000000000")
+    fill(page, steps=40)
     page.get_by_role("button", name="Start").click()
     expect(page.locator(".lab-problem")).to_contain_text("heads must divide d_model; got 3")
     expect(page.locator(".lab-run")).to_have_count(0)

@@ -47,6 +47,30 @@ def test_a_report_is_live_in_firefox(firefox, reports):
     assert [url for url in firefox.requests() if not url.startswith(INSIDE)] == []
 
 
+# Elements by CSS, shadow roots included.
+DEEP = """((css) => {
+  const deep = (root) => [...root.querySelectorAll("*")].flatMap((one) =>
+    [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])])
+  return deep(document).filter((one) => one.matches(css))
+})"""
+
+
+def test_served_pages_live_in_firefox(firefox, served):
+    before = len(firefox.problems())
+    firefox.open(f"{served}exercises?exercise=causal&mask=causal")
+    check = f"{DEEP}('button').find((one) => one.textContent === 'Check')"
+    firefox.wait_for(f"location.search.includes('mask=causal') && {check}")
+    firefox.evaluate(f"{check}.click()")
+    firefox.wait_for(
+        f"{DEEP}('.attn-words').some((one) => one.textContent.includes('Solved: t0 may see 1'))"
+    )
+    # Later Firefox may complain of the connection that leaving the page cuts.
+    assert firefox.problems()[before:] == []
+
+    firefox.open(f"{served}lab")
+    firefox.wait_for(f"{DEEP}('.bk-spin-btn[aria-hidden=true]').length === 14")
+
+
 def test_what_is_watched_in_firefox_is_seen(firefox):
     firefox.open("about:blank")
     firefox.evaluate("fetch('http://attnpanel.invalid/').catch(() => console.warn('seen'))")

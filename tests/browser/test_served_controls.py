@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.acting import choose, control, is_dimmed, open_trace, position, title
 from tests.browser.reading import differing, link, matrix, outlined, palette, snapshot, source
@@ -145,6 +146,9 @@ def test_a_slider_says_its_value_in_words(toy):
 
     assert "4 · t4" in title(toy, "Token i")
     assert "0.50" in title(toy, "Temperature")  # 10 ** (-6 * 0.05) = 0.501
+    for label, said in (("Token i", "4 · t4"), ("Temperature", "0.50")):
+        slider = control(toy, label).get_by_role("slider")
+        expect(slider).to_have_attribute("aria-valuetext", said)
 
 
 def test_quick_steps_of_a_slider_are_all_taken(toy):

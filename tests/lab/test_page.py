@@ -359,4 +359,4 @@ def test_why_a_run_failed_is_part_of_its_words(store, add):
     words = run_words(store.run(number), None)
 
     assert words.startswith("#1 · failed · step 3 of 30")
-    assert words.endswith(". the loss is no number any more")
+    assert words.endswith(". The loss is no number any more.")

@@ -1,3 +1,4 @@
+import sqlite3
 import time
 
 import pytest
@@ -55,3 +56,21 @@ def test_a_process_that_dies_leaves_its_run_failed_and_room_for_another(training
     with pytest.raises(OSError, match="/no/such/python"):
         trainings.start(LONG)
     assert "no process could be started" in trainings.store.runs()[0].reason
+
+
+def test_what_stopped_a_process_is_told_where_it_could_not_be_written(trainings):
+    # As on a full disk: the store takes no points any more.
+    with sqlite3.connect(trainings.store.path) as database:
+        database.execute("ALTER TABLE points RENAME TO gone")
+    database.close()
+    number = trainings.start(LONG)
+
+    def failed():
+        trainings.look_after()
+        return trainings.store.run(number).ended
+
+    until(failed)
+
+    reason = trainings.store.run(number).reason
+    assert reason.startswith("the training's process ended: OSError: the runs in ")
+    assert reason.endswith("can't be used: no such table: points")
