@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
-from bokeh.models import ImportedStyleSheet, InlineStyleSheet
+from bokeh.models import ImportedStyleSheet, InlineStyleSheet, UIElement
 from bokeh.resources import Resources
 
 from attnpanel.theme import BODY_CSS
@@ -139,7 +139,7 @@ def _inline_styles(document: Document) -> None:
     """Give every component its styles as text, each text once in the file."""
     shared: dict[str, InlineStyleSheet] = {}
     for model in list(document.models):
-        if not hasattr(model, "stylesheets"):
+        if not isinstance(model, UIElement):  # what hasattr would ask, Bokeh answers slowly
             continue
         # One element a component: a report has two hundred, each in a shadow root of its own.
         text = "\n".join(filter(None, map(_style_text, model.stylesheets)))
@@ -161,7 +161,7 @@ def _libraries() -> tuple[str, str]:
     codes["panel"] = (PANEL_DIST / "panel.min.js").read_text(encoding="utf-8")
     elements = (
         f'<script type="application/octet-stream" data-attnpanel-library="{name}">'
-        f"{base64.b64encode(zlib.compress(code.encode(), 9)).decode('ascii')}</script>"
+        f"{base64.b64encode(zlib.compress(code.encode(), 6)).decode('ascii')}</script>"
         for name, code in codes.items()
     )
     return _notices(codes), "\n".join(elements)

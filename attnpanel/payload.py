@@ -155,7 +155,7 @@ def _pack(
         body += _shuffle(array)
     return (
         _fields(call, arrays),
-        base64.b64encode(zlib.compress(bytes(body), 6)).decode("ascii"),
+        base64.b64encode(zlib.compress(bytes(body), 1)).decode("ascii"),
     )
 
 

@@ -503,6 +503,7 @@ class Notes {
       const mark = make("b", "", what);
       button.replaceChildren(name, " ", mark);
       button.setAttribute("aria-label", `Mark ${kind} ${what}`);
+      button.title = what;
       if (kind === this.kind) this.label.textContent = `Your note on ${kind === "cell" ? "" : `${kind} `}${what}`;
     }
     this.field.placeholder = "What do you see?";

@@ -24,6 +24,9 @@ import {
 const SLIDERS = ["layer", "head", "batch", "query_index", "pad_len", "window"];
 const GROUPS = ["mask", "align", "empty_rows", "weight_scale"];
 const STEPPED = ["query_index", "head", "layer"];
+// A change that comes so long after the last picture is drawn at once: waiting for the frame would cost up to
+// a frame, and a slider that moves all the time is drawn once a frame.
+const CALM_MS = 50;
 const FIRST = ["scores", "weights", "output", "row", "swatches"];
 const OVERVIEW_WAIT_MS = 120;
 const TELL_WAIT_MS = 60;
@@ -42,7 +45,7 @@ class BrowserExplorer {
     this.trace = null;
     this.state = {};
     this.changed = new Set();
-    this.frame = null;
+    this.due = false;
     this.started = 0;
     this.following = false;
     this.problem = "";
@@ -118,12 +121,18 @@ class BrowserExplorer {
     if (this.changed.size) this.drawSoon();
   }
 
+  /** Draws at the end of what the page does now; where that was done a moment ago, once in the next frame. */
   drawSoon() {
     this.rest(false);
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = null;
+    if (this.due) return;
+    this.due = true;
+    const draw = () => {
+      this.due = false;
+      this.drawn = performance.now();
       this.draw().catch((error) => this.fail(error));
-    });
+    };
+    if (performance.now() - (this.drawn ?? -Infinity) > CALM_MS) queueMicrotask(draw);
+    else requestAnimationFrame(draw);
   }
 
   take(name, widget) {
@@ -155,8 +164,8 @@ class BrowserExplorer {
     const run = ++this.started;
     const { trace, state } = this;
     const made = await this.prepare(run);
-    // A frame that was asked for meanwhile draws a newer state, of which `changed` tells.
-    if (made === null || run !== this.started || this.frame !== null || this.left) return;
+    // What is due meanwhile draws a newer state, of which `changed` tells.
+    if (made === null || run !== this.started || this.due || this.left) return;
     const changed = this.changed;
     this.changed = new Set();
     const look = trace.looks[state.dark ? "dark" : "light"];
@@ -164,6 +173,7 @@ class BrowserExplorer {
     // once, as a new height does (see applyDrawings).
     this.notice(this.problem);
     this.problem = "";
+    if (changed.has("dark") && !this.served) this.paintPage();
     if (!(changed.size === 1 && changed.has("pair"))) {
       const selection = select(trace, state, this.cache);
       this.follow();
@@ -179,7 +189,6 @@ class BrowserExplorer {
       );
       this.say(selection);
     }
-    if (changed.has("dark") && !this.served) this.paintPage();
     this.write("attn-sentence-line", { pieces: sentence(trace, state, select(trace, state, this.cache)) });
     this.notePlace();
     if (!this.served) this.drawOverview(changed, look);

@@ -26,5 +26,13 @@ class BrowserDriver(Styled):
     at_rest = param.Boolean(default=False, doc="Whether the page shows its state; the page's own.")
 
     _esm = join_modules(
-        "attention", "trace_data", "words_of", "drawings", "plots", "background", "binding"
+        "attention",
+        "trace_data",
+        "words_of",
+        "drawings",
+        "bokeh_ways",
+        "plot_styles",
+        "plots",
+        "background",
+        "binding",
     )

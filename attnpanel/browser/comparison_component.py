@@ -28,6 +28,8 @@ class ComparisonDriver(Styled):
         "trace_data",
         "words_of",
         "drawings",
+        "bokeh_ways",
+        "plot_styles",
         "plots",
         "comparing",
         "comparison_drawings",

@@ -1,4 +1,6 @@
 import { DRAWINGS } from "./drawings.js";
+import "./bokeh_ways.js";
+import { keepStyles, repaint } from "./plot_styles.js";
 
 // The explorer's Bokeh plots: found once, then written in place. Nothing written here is told to a server.
 
@@ -6,6 +8,8 @@ const UNTOLD = { sync: false };
 // Pixels that a matrix and a row of bars surely have in width.
 const NARROW = 220;
 const WIDE = 640;
+// Pixels that a bar's label of four letters takes.
+const LABEL_WIDTH = 28;
 // Microtasks in which Bokeh has surely taken in a source: it awaits each of a renderer's six glyphs a few times.
 const TAKEN_IN = 200;
 // Bokeh reads a colour's text twice for each of a renderer's six glyphs: for 512 bars some 5 ms a step.
@@ -23,22 +27,9 @@ export function modelsByClass(document) {
   return found;
 }
 
-/**
- * Has Bokeh leave a style sheet alone that already holds what it writes. At every paint it writes where each
- * renderer is, and reads colours between: the page's styles would be worked out anew a dozen times a step.
- */
-function keepSameStyles() {
-  const { prototype } = globalThis.Bokeh.require("core/dom").InlineStyleSheet;
-  const { _update: write } = prototype;
-  if (typeof write !== "function" || write.name === "writeOther") return;
-  prototype._update = function writeOther(css) {
-    if (this.el.textContent !== css) write.call(this, css);
-  };
-}
-
 /** The plots of the explorer: their figures, mapper, boxes and sources by name. */
 export function findPlots(document) {
-  keepSameStyles();
+  keepStyles();
   const plots = {};
   for (const name of Object.keys(DRAWINGS)) {
     const figure = document.get_model_by_name(`attn:plot:${name}`);
@@ -82,7 +73,7 @@ export async function applyDrawings(pairs, moves, look) {
     for (let tick = 0; tick < TAKEN_IN; tick++) await null;
   } finally {
     for (const view of views) view.unpause(true);
-    for (const view of views) view.repaint();
+    repaint(views);
   }
 }
 
@@ -100,7 +91,9 @@ function applyDrawing(plot, drawing, look) {
     mapper.setv({ low, high, ...(plot.palette === palette ? {} : { palette }) }, { silent: true });
     plot.palette = palette;
   }
-  for (const [name, columns] of Object.entries(drawing.sources)) writeSource(plot.sources[name], columns);
+  for (const [name, columns] of Object.entries(drawing.sources)) {
+    writeSource(plot.sources[name], name === "attn:row:labels" ? apart(columns, plot, drawing.x) : columns);
+  }
   const span = JSON.stringify([drawing.x, drawing.y]);
   if (span !== plot.span) {
     for (const [range, [start, end]] of [[figure.x_range, drawing.x], [figure.y_range, drawing.y]]) {
@@ -118,6 +111,21 @@ function applyDrawing(plot, drawing, look) {
     const { masked: fill_color, hatch: hatch_color } = look;
     setIfOther(plot.ground, { fill_color, hatch_color, visible: Boolean(drawing.masked) });
   }
+}
+
+/** Labels of bars without those that would lie over the label of a higher bar. */
+function apart(columns, { view }, [start, end]) {
+  const { width } = view?.frame?.bbox ?? { width: WIDE };
+  const room = (LABEL_WIDTH * Math.abs(end - start)) / width;
+  const { x, y } = columns;
+  const kept = [];
+  for (const at of [...x.keys()].sort((one, other) => y[other] - y[one])) {
+    if (kept.every((other) => Math.abs(x[other] - x[at]) >= room)) kept.push(at);
+  }
+  kept.sort((one, other) => one - other);
+  return Object.fromEntries(
+    Object.entries(columns).map(([name, values]) => [name, values.constructor.from(kept, (at) => values[at])]),
+  );
 }
 
 /** Colours "#rrggbb" as one number each, which Bokeh takes as they are. */

@@ -14,6 +14,16 @@ function chips(parent, count, onPick) {
   return parent.children;
 }
 
+/** Brings the chosen token into sight inside its box, without moving the page. */
+function seek(box, chosen) {
+  if (!chosen?.isConnected) return;
+  const { offsetTop, offsetHeight } = chosen;
+  const top = offsetTop - box.offsetTop;
+  if (top < box.scrollTop || top + offsetHeight > box.scrollTop + box.clientHeight) {
+    box.scrollTop = top - box.clientHeight / 2;
+  }
+}
+
 export function render({ model }) {
   const root = document.createElement("div");
   const queries = document.createElement("div");
@@ -27,6 +37,7 @@ export function render({ model }) {
     if (index >= 0) target.title = `${index} · weight ${model.content.weights[index]}`;
   });
 
+  let sought;
   const draw = () => {
     const { keys: names = [], queries: others = [] } = model.names;
     const { shades = [], inks, weights, selected } = model.content;
@@ -57,16 +68,10 @@ export function render({ model }) {
         chip.classList.toggle("selected", pressed === "true");
       }
     }
-    // Keep the chosen token in sight inside its box, without moving the page.
     const box = crossed ? queries : keys;
-    const chosen = box.children[selected];
-    if (chosen) {
-      const { offsetTop, offsetHeight } = chosen;
-      const top = offsetTop - box.offsetTop;
-      if (top < box.scrollTop || top + offsetHeight > box.scrollTop + box.clientHeight) {
-        box.scrollTop = top - box.clientHeight / 2;
-      }
-    }
+    // In the next frame, where everything has its place: asked now, the page would be laid out once more.
+    if (box.children[selected] !== sought) requestAnimationFrame(() => seek(box, box.children[selected]));
+    sought = box.children[selected];
   };
   model.on(["names", "content"], draw);
   draw();

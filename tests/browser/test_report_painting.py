@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tests.browser.reading import settle
+from tests.browser.report_page import go
 
 pytest_plugins = ["tests.browser.reports"]
 
@@ -73,3 +76,108 @@ def test_shadow_roots_share_their_styles(toy_report):
     assert found["styles"] <= 10
     assert found["adopted"] > 500
     assert found["elements"] < 1000
+
+
+# The brightest and the darkest ink left of the scores, where the names of the rows are.
+INK = """
+() => {
+  const view = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name("attn:plot:scores"))
+  const {canvas, pixel_ratio} = view.canvas_view.primary
+  const {width, height} = canvas
+  const copy = Object.assign(document.createElement("canvas"), {width, height})
+  const ctx = copy.getContext("2d", {willReadFrequently: true})
+  ctx.drawImage(canvas, 0, 0)
+  const names = ctx.getImageData(0, 0, view.frame.bbox.left * pixel_ratio - 4, height).data
+  const seen = []
+  for (let i = 0; i < names.length; i += 4) if (names[i + 3] > 200) seen.push(names[i + 1])
+  return [Math.max(...seen), Math.min(...seen)]
+}
+"""
+
+
+def test_axis_labels_are_of_the_look_that_is_on(toy_report):
+    page = toy_report.page
+    by_look = {}
+    for _ in range(2):
+        page.locator("button", has_text="◐").click()
+        page.keyboard.press("ArrowUp")
+        settle(page)
+        dark = page.locator(".attn-root.attn-dark").count() == 1
+        by_look[dark] = page.evaluate(INK)
+
+    assert by_look[True][0] > 200
+    assert by_look[False][1] < 60
+
+
+def test_a_paint_leaves_nothing_of_an_older_one_at_the_edges(toy_report):
+    edge = """
+    (act) => {
+      const view = Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name("attn:plot:row"))
+      const {canvas, ctx} = view.canvas_view.primary
+      ctx.save()
+      ctx.resetTransform()
+      if (act === 'paint') ctx.fillRect(0, 0, 1, canvas.height)
+      ctx.restore()
+      const {height} = canvas
+      const copy = Object.assign(document.createElement("canvas"), {width: 1, height})
+      const seen = copy.getContext("2d", {willReadFrequently: true})
+      seen.drawImage(canvas, 0, 0)
+      return seen.getImageData(0, 0, 1, height).data.some(Boolean)
+    }
+    """
+    assert toy_report.page.evaluate(edge, "paint")
+
+    toy_report.page.keyboard.press("ArrowUp")
+    settle(toy_report.page)
+
+    assert not toy_report.page.evaluate(edge, "look")
+
+
+def test_the_numbers_of_bars_keep_clear_of_each_other(toy_report):
+    page = toy_report.page
+    places = """
+    () => {
+      const page = Bokeh.documents[0]
+      const figure = page.get_model_by_name("attn:plot:row")
+      const view = Bokeh.index.find_one(figure)
+      const {data} = page.get_model_by_name("attn:row:labels")
+      return [...data.x].map((x) => view.frame.x_scale.compute(x))
+    }
+    """
+    whole = page.viewport_size
+    go(page, "head=0&token=6&temperature=10&mask=none")
+    named = {}
+    for width in (1440, 260):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function(
+            "(width) => Bokeh.index.find_one(Bokeh.documents[0].get_model_by_name("
+            "'attn:plot:row')).frame.bbox.width < width",
+            arg=width,
+        )
+        page.keyboard.press("ArrowUp")
+        settle(page)
+        named[width] = page.evaluate(places)
+    page.set_viewport_size(whole)
+
+    assert len(named[1440]) == 8
+    assert 2 <= len(named[260]) < 8
+    assert all(right - left >= 28 for left, right in pairwise(named[260]))
+
+
+def test_a_words_new_size_lays_out_no_page(toy_report):
+    laid_out = """
+    () => {
+      const models = [...Bokeh.documents[0]._all_models.values()]
+      const worn = (css) => models.find((one) => one.css_classes?.includes(css))
+      const view = (css) => Bokeh.index.find_one(worn(css))
+      const root = view("attn-root")
+      let times = 0
+      root.compute_layout = () => { times += 1 }
+      view("attn-words-row")._after_resize()
+      const by_words = times
+      view("attn-center")._after_resize()
+      delete root.compute_layout
+      return [by_words, times]
+    }
+    """
+    assert toy_report.page.evaluate(laid_out) == [0, 1]
