@@ -9,8 +9,7 @@ import numpy as np
 import panel as pn
 from bokeh.models import CrosshairTool, CustomJSHover, HoverTool, Span
 
-from attnpanel.browser import Words
-from attnpanel.browser.boxes import box
+from attnpanel.browser.boxes import box, caption
 from attnpanel.comparison import moved_shares
 from attnpanel.driver import add_toolbar
 from attnpanel.selection import pool
@@ -64,21 +63,23 @@ class ChangeCard:
 
     def __init__(self, state: ExplorerState) -> None:
         self._state = state
-        self._change: PromptChange | None = None
+        # What is shown: both runs, and the change in words.
+        self.shown: tuple[PromptChange, str] | None = None
         self.figures: dict[str, figure] = {}
         # The matrices of what is in view, and what that is.
         self._weights: tuple[NDArray[Any], NDArray[Any]]
         self._drawn: tuple[Any, ...] | None = None
         self._words = {
-            name: _words(name, heading=True) for name in ("what", *MATRICES, "output")
-        } | {"sentence": _words("sentence", tone="muted")}
+            name: caption(f"attn-change-{name}", heading=True)
+            for name in ("what", *MATRICES, "output")
+        } | {"sentence": caption("attn-change-sentence", tone="muted")}
         self.view = box(css="attn-change-card")
         self._card: Any = None
         state.param.watch(lambda *_events: self._draw(), list(FOLLOWED))
 
     def show(self, change: PromptChange, words: str) -> None:
         """Show what a change, in these words, has done to a prompt's run."""
-        self._change, self._drawn = change, None
+        self.shown, self._drawn = (change, words), None
         self._words["what"].param.update(text="What changed", aside=words)
         if not self.figures:
             self._build()
@@ -87,8 +88,13 @@ class ChangeCard:
 
     def hide(self) -> None:
         """Show nothing: what the explorer shows is no changed run."""
-        self._change = None
+        self.shown = None
         self.view[:] = []
+
+    @property
+    def _change(self) -> PromptChange:
+        assert self.shown is not None  # noqa: S101 - asked for by show() and _draw() only
+        return self.shown[0]
 
     # -- the pictures ---------------------------------------------------------------------
 
@@ -152,7 +158,7 @@ class ChangeCard:
 
         The matrices only where they are others: a step to another token moves their outlines.
         """
-        if self._change is None or not self.figures:
+        if self.shown is None or not self.figures:
             return
         state = self._state
         seen = (state.layer, state.shown_head, state.batch, state.dark)
@@ -189,14 +195,12 @@ class ChangeCard:
         }
 
     def _output(self) -> Drawing:
-        assert self._change is not None  # noqa: S101 - asked for by show() and _draw() only
         output = self._change.output
         draw = predictions_drawing if output.kind == "prediction" else embeddings_drawing
         return draw(self._state, output)
 
     def _compute(self) -> tuple[NDArray[Any], NDArray[Any]]:
         state, change = self._state, self._change
-        assert change is not None  # noqa: S101 - as above
         heads = range(state.call.heads) if state.shown_head is None else [state.shown_head]
         before, after = (
             np.mean([trace.calls[state.layer].weights(head, state.batch) for head in heads], axis=0)
@@ -228,7 +232,6 @@ class ChangeCard:
 
     def _write_words(self) -> None:
         state, change = self._state, self._change
-        assert change is not None  # noqa: S101 - as above
         for name, title in TITLES.items():
             shown = "mean of all heads" if state.shown_head is None else f"head {state.head}"
             aside = f"layer {state.layer}, {shown}" if name == "before" else ""
@@ -361,9 +364,3 @@ def axis_end(most: float) -> float:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.1f} %"
-
-
-def _words(name: str, **options: Any) -> Words:
-    return Words(
-        sizing_mode="stretch_width", margin=0, css_classes=[f"attn-change-{name}"], **options
-    )

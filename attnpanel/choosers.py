@@ -18,6 +18,7 @@ from attnpanel.trace import Trace
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from attnpanel.change import Change
     from attnpanel.sources.prompts import PromptChange
 
 PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
@@ -126,13 +127,13 @@ class PromptRun:
     Attributes
     ----------
     text, model : str
-    change : mapping of str to str
-        What a link needs to make the same change of attention; nothing where there is none.
+    change : Change
+        Of its attention; false where there is none.
     """
 
     text: str
     model: str
-    change: Mapping[str, str]
+    change: Change
 
 
 class PromptChooser:
@@ -186,14 +187,7 @@ class PromptChooser:
             css_classes=["attn-button", "attn-primary"],
         )
         self._run.on_click(lambda _event: self.open())
-        self.row = pn.Column(
-            _row(self._text, self._model, self._run),
-            self.change.row,
-            css_classes=["attn-slot-rows"],
-            stylesheets=[stylesheet()],
-            sizing_mode="stretch_width",
-            margin=0,
-        )
+        self.row = _row(self._text, self._model, self._run)
 
     def abandon(self) -> None:
         """Show no prompt that is still running: the reader has gone to another source."""
@@ -214,13 +208,13 @@ class PromptChooser:
     def _start(self, text: str) -> None:
         model, most = str(self._model.value), self._settings.max_tokens
         try:
-            asked, words = self.change.asked(), self.change.words()
+            change = self.change.chosen()
         except ValueError as error:
             self._say("error", f"{str(error).capitalize()}.")
             return
-        ran = PromptRun(text, model, self.change.address())
+        ran = PromptRun(text, model, change)
         start = PROMPT_START if text == PROMPT and model == "minilm" else {}
-        start = start | _places(asked or {})
+        start = start | _places(change)
         self._run.loading = True
         self._say("busy", "Reading the prompt …")
 
@@ -228,11 +222,11 @@ class PromptChooser:
             def progress(fraction: float, message: str) -> None:
                 tell(f"{message} ({fraction:.0%})")
 
-            return _run_prompt(text, asked, model=model, max_tokens=most, progress=progress)
+            return _run_prompt(text, change, model=model, max_tokens=most, progress=progress)
 
         self._work.start(
             work,
-            done=lambda made: self._open(ran, start, made, words),
+            done=lambda made: self._open(ran, start, made),
             failed=self._fail,
             told=lambda said: self._say("busy", said),
         )
@@ -242,14 +236,14 @@ class PromptChooser:
         ran: PromptRun,
         start: Mapping[str, Any],
         made: tuple[Trace, PromptChange | None],
-        words: str,
     ) -> None:
-        trace, change = made
+        trace, changed = made
         self._run.loading = False
         self.ran = ran
         self.change.fit(trace)
-        if self._show(trace, start) and change is not None and self._compare is not None:
-            self._compare(change, words)
+        self.change.settle(ran.change)
+        if self._show(trace, start) and changed is not None and self._compare is not None:
+            self._compare(changed, ran.change.words(trace.tokens_of(trace.calls[0])[0]))
 
     def _fail(self, problem: str) -> None:
         self._run.loading = False
@@ -259,7 +253,8 @@ class PromptChooser:
         """Return what a link needs for the run that has ended last; nothing before the first."""
         if self.ran is None:
             return {}
-        given = {"prompt": self.ran.text, **self.ran.change}
+        change = {"change": self.ran.change.text()} if self.ran.change else {}
+        given = {"prompt": self.ran.text, **change}
         return given if len(self._settings.models) == 1 else {**given, "model": self.ran.model}
 
     def restore(self, texts: Mapping[str, str]) -> list[str]:
@@ -372,24 +367,21 @@ class FileChooser:
         self._show(trace, {})
 
 
-def _run_prompt(
-    text: str, asked: Mapping[str, Any] | None, **options: Any
-) -> tuple[Trace, PromptChange | None]:
+def _run_prompt(text: str, change: Change, **options: Any) -> tuple[Trace, PromptChange | None]:
     """Run a prompt as it is, or also under the change that is asked for."""
     from attnpanel.sources.prompts import change_prompt, trace_prompt
 
-    if asked is None:
+    if not change:
         return trace_prompt(text, **options), None
-    change = change_prompt(text, **options, **asked)
-    return change.after, change
+    changed = change_prompt(text, **options, **change.asked())
+    return changed.after, changed
 
 
-def _places(asked: Mapping[str, Any]) -> dict[str, Any]:
+def _places(change: Change) -> dict[str, Any]:
     """Return what shows a change: its layer, its head, and the query whose edge is cut."""
-    places = {"layer": asked.get("layer"), "head": asked.get("head")}
-    for query, _ in asked.get("hide_edges", ()):
-        places["query_index"] = query
-    return {name: place for name, place in places.items() if isinstance(place, int)}
+    query = int(change.numbers[0]) if change.kind.name == "edge" else None
+    places = {"layer": change.layer, "head": change.head, "query_index": query}
+    return {name: place for name, place in places.items() if place is not None}
 
 
 def _number(label: str, default: int, low: int, high: int) -> Any:

@@ -17,7 +17,7 @@ from attnpanel.browser import (
     TokenPairs,
     Words,
 )
-from attnpanel.browser.boxes import box
+from attnpanel.browser.boxes import box, caption
 from attnpanel.comparison import opening
 from attnpanel.comparison_figures import MATRICES, comparison_figures
 from attnpanel.payload import make_payload
@@ -195,7 +195,10 @@ class Comparison(Viewer):
 
     def _cards(self) -> list[Any]:
         plots = {name: self._plot(name) for name in self.figures}
-        words = {name: _words(name, heading=True) for name in (*MATRICES, "row", "heads")}
+        words = {
+            name: caption(f"attn-words-{name}", heading=True)
+            for name in (*MATRICES, "row", "heads")
+        }
         steps = box(
             *(box(words[name], plots[name], css="attn-step") for name in MATRICES),
             css="attn-compared",
@@ -228,9 +231,3 @@ def _packed(trace: Trace) -> dict[str, Any]:
     """A trace for the page, without its values: weights are all that is compared."""
     payload = make_payload(trace, values=False)
     return {"meta": payload.meta, "calls": payload.calls}
-
-
-def _words(name: str, **options: Any) -> Words:
-    return Words(
-        sizing_mode="stretch_width", margin=0, css_classes=[f"attn-words-{name}"], **options
-    )

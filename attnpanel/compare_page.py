@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -10,27 +11,49 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from attnpanel.browser import CopyLink, Download, Explanation, ThemeButton, Words
-from attnpanel.browser.boxes import box
+from attnpanel.browser.boxes import box, caption
+from attnpanel.change import Change, read_change
+from attnpanel.change_choice import ChangeChoice
 from attnpanel.choosers import Settings
 from attnpanel.compare import Comparison
 from attnpanel.compare_report import save_comparison
 from attnpanel.comparison import READY
-from attnpanel.navigation import brand
+from attnpanel.navigation import brand, visitor_link
 from attnpanel.page_work import PageWork
+from attnpanel.sources.output_change import output_words
 from attnpanel.sources.toy import toy_trace
-from attnpanel.theme import BODY_CSS, stylesheet
+from attnpanel.theme import stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
 
     from attnpanel.comparison import Ready
+    from attnpanel.sources.output_change import OutputChange
     from attnpanel.trace import Trace
 
 OWN = "Prompts of your own"
 QUESTION = "What differs between A and B, and why?"
 SIDES = ("a", "b")
 NAMES = {ready.name: ready for ready in READY}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is compared, whatever the fields hold by now: source and text of each side."""
+
+    ready: Ready | None
+    sides: Mapping[str, tuple[Any, str]]
+    change: Change
+
+    def address(self, models: int) -> dict[str, str]:
+        """Return what a link needs to compare the same again, on a server of so many models."""
+        if self.ready:
+            return {"ready": self.ready.name}
+        texts = {side: text for side, (_, text) in self.sides.items()}
+        sources = {f"from_{side}": str(source) for side, (source, _) in self.sides.items()}
+        if models > 1 or len(set(sources.values())) > 1:
+            texts |= sources
+        return texts | ({"change": self.change.text()} if self.change else {})
 
 
 class ComparePage:
@@ -55,6 +78,8 @@ class ComparePage:
         self._texts = {side: self._text(side) for side in SIDES}
         for source in self._sources.values():
             source.visible = len(sources) > 1
+        self._change = ChangeChoice("B's attention", "Compare")
+        self._problems: list[str] = []
         self._run = pn.widgets.Button(
             label="Compare",
             margin=0,
@@ -64,7 +89,7 @@ class ComparePage:
         self._report = Download(
             self._make_report, label="Download report", filename="comparison.html", margin=0
         )
-        self._question = Words(margin=0, sizing_mode="stretch_width", css_classes=["attn-question"])
+        self._question, self._outcome = (caption("attn-question") for _ in range(2))
         self.words = Explanation(
             label="Your explanation",
             placeholder="In your own words. It goes into the report.",
@@ -106,11 +131,13 @@ class ComparePage:
         prompts = box(
             *(_row(self._sources[side], self._texts[side]) for side in SIDES),
             self._run,
+            box(self._change.row, css="attn-prompts-below"),
             css="attn-card attn-prompts",
         )
         self.comparison.side.append(
             box(
                 Words(text="Explain", heading=True, margin=0),
+                self._outcome,
                 self._question,
                 self.words,
                 css="attn-card",
@@ -134,6 +161,7 @@ class ComparePage:
                 self._texts[side].value = link[side][: self._settings.max_characters]
                 if link.get(f"from_{side}") in self._sources[side].options:
                     self._sources[side].value = link[f"from_{side}"]
+            self._problems = self._change.restore(link)
             self._compare_own()
         else:
             self._ready.value = (ready or READY[0]).label
@@ -150,84 +178,96 @@ class ComparePage:
         for side, text in zip(SIDES, (chosen.first, chosen.second), strict=True):
             self._texts[side].value = text
             self._sources[side].value = self._settings.models[0]
-        self._compare(chosen)
+        change = read_change(chosen.change)
+        self._change.choose(change)
+        self._compare(chosen, change)
 
     def _compare_own(self) -> None:
-        """Compare what stands in the two fields."""
-        chosen = next((one for one in READY if self._is_untouched(one)), None)
+        """Compare what stands in the fields."""
+        try:
+            change = self._change.chosen()
+        except ValueError as error:
+            self._say("error", f"{str(error).capitalize()}.")
+            return
+        chosen = next((one for one in READY if self._is_untouched(one, change)), None)
         if chosen is None:
             self._opening = True
             self._ready.value = OWN
             self._opening = False
-        self._compare(chosen)
+        self._compare(chosen, change)
 
-    def _is_untouched(self, ready: Ready) -> bool:
+    def _is_untouched(self, ready: Ready, change: Change) -> bool:
         """Whether what is chosen from the list is what stands in the fields."""
         sides = zip(SIDES, (ready.first, ready.second), strict=True)
-        return ready.label == self._ready.value and all(
-            self._said(side) == text and self._sources[side].value == self._settings.models[0]
-            for side, text in sides
+        return (
+            ready.label == self._ready.value
+            and change == read_change(ready.change)
+            and all(
+                self._said(side) == text and self._sources[side].value == self._settings.models[0]
+                for side, text in sides
+            )
         )
 
     def _said(self, side: str) -> str:
         text = self._texts[side]
         return str(text.value_input or text.value or "")
 
-    def _compare(self, ready: Ready | None) -> None:
-        asked = {side: (self._sources[side].value, self._said(side)) for side in SIDES}
-        change = dict(ready.change) if ready else {}
-        for side, (source, text) in asked.items():
+    def _compare(self, ready: Ready | None, change: Change) -> None:
+        sides = {side: (self._sources[side].value, self._said(side)) for side in SIDES}
+        for side, (source, text) in sides.items():
             if source not in self._settings.traces and not text.strip():
                 self._say("error", f"Type a sentence for {side.upper()} first.")
                 return
+        if change and sides["b"][0] in self._settings.traces:
+            self._say("error", "Attention in a file can't be changed: choose a model for B.")
+            return
         self._run.loading = True
         self._say("busy", "Reading both sides …")
-
-        def work(tell: Callable[[str], None]) -> tuple[Trace, Trace]:
-            first = self._trace(*asked["a"], tell)
-            if asked["a"] == asked["b"] and not change:
-                return first, first
-            return first, self._trace(*asked["b"], tell, change)
-
+        asked = _Asked(ready, sides, change)
         self._work.start(
-            work,
-            done=lambda traces: self._show(traces, ready, asked),
+            lambda tell: self._both(asked, tell),
+            done=lambda made: self._show(asked, *made),
             failed=self._fail,
             told=lambda text: self._say("busy", text),
         )
 
+    def _both(
+        self, asked: _Asked, tell: Callable[[str], None]
+    ) -> tuple[Trace, Trace, OutputChange | None]:
+        """Return both traces, and what the change does to the output where A is B before it."""
+        from attnpanel.sources.prompts import change_prompt, trace_prompt
+
+        a, b = (asked.sides[side] for side in SIDES)
+        if not asked.change:
+            first = self._trace(trace_prompt, *a, tell)
+            return first, first if a == b else self._trace(trace_prompt, *b, tell), None
+        made = self._trace(partial(change_prompt, **asked.change.asked()), *b, tell)
+        if a == b:
+            return made.before, made.after, made.output
+        return self._trace(trace_prompt, *a, tell), made.after, None
+
     def _trace(
-        self,
-        source: Any,
-        text: str,
-        tell: Callable[[str], None],
-        change: Mapping[str, Any] | None = None,
-    ) -> Trace:
-        """Return a side's trace: a file's, or a prompt's through a model, changed if asked for."""
+        self, run: Callable[..., Any], source: Any, text: str, tell: Callable[[str], None]
+    ) -> Any:
+        """Return a side's trace: a file's, or what `run` makes of a prompt through a model."""
         if source in self._settings.traces:
             return self._settings.traces[source]
-        from attnpanel.sources.prompts import trace_prompt
-
         if len(text) > self._settings.max_characters:
             raise ValueError(f"a prompt may have {self._settings.max_characters:,} characters")
-        with _changed(source, change or {}):
-            return trace_prompt(
-                text,
-                model=source,
-                max_tokens=self._settings.max_tokens,
-                progress=lambda _fraction, message: tell(message),
-            )
+        return run(
+            text,
+            model=source,
+            max_tokens=self._settings.max_tokens,
+            progress=lambda _fraction, message: tell(message),
+        )
 
     def _show(
-        self,
-        traces: tuple[Trace, Trace],
-        ready: Ready | None,
-        asked: Mapping[str, tuple[Any, str]],
+        self, asked: _Asked, first: Trace, second: Trace, output: OutputChange | None
     ) -> None:
-        first, second = traces
         self._run.loading = False
-        changed = ready.changed if ready else ""
-        address = {"ready": ready.name} if ready else _address(asked, len(self._settings.models))
+        ready, tokens = asked.ready, second.tokens_of(second.calls[0])[0]
+        changed = asked.change.words(tokens)
+        address = asked.address(len(self._settings.models))
         try:
             self.comparison.show(
                 first,
@@ -240,11 +280,16 @@ class ComparePage:
         except ValueError as error:
             self._say("error", f"These can't be compared: {error}.")
             return
+        self._change.fit(second)
+        self._change.settle(asked.change)
         self._question.text = ready.question if ready else QUESTION
-        self._texts["b"].label = f"B, {changed}" if changed else "B"
+        self._outcome.text = output_words(output, tokens) if output else ""
         self.words.subject = "&".join(f"{name}={text}" for name, text in address.items())
         self._notice.visible = False
         self.comparison.body.visible = True
+        if self._problems:
+            self._say("error", "Not restored from the link. " + " ".join(self._problems))
+            self._problems = []
 
     def _fail(self, sentence: str) -> None:
         self._run.loading = False
@@ -268,6 +313,7 @@ class ComparePage:
                     title=str(self._ready.value),
                     question=self._question.text,
                     words=self.words.text,
+                    outcome=self._outcome.text,
                     changed=self.comparison.changed,
                     start=self.comparison.state,
                 )
@@ -285,29 +331,7 @@ def compare_page(settings: Settings | None = None) -> Any:
     settings : Settings, optional
         What the operator allows; MiniLM by default.
     """
-    pn.extension()
-    if BODY_CSS not in pn.config.raw_css:
-        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
-    arguments = pn.state.session_args or {}
-    link = {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
-    return ComparePage(settings or Settings(), link).view
-
-
-def _changed(model: str, change: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """The block in which a model's attention is changed; one that does nothing without a change."""
-    if not change:
-        return nullcontext()
-    from attnpanel.sources.intervene import intervene
-    from attnpanel.sources.models import load_model
-
-    return intervene(load_model(model).model, **change)
-
-
-def _address(asked: Mapping[str, tuple[Any, str]], models: int) -> dict[str, str]:
-    """What a link needs to compare the same again."""
-    texts = {side: text for side, (_, text) in asked.items()}
-    sources = {f"from_{side}": str(source) for side, (source, _) in asked.items()}
-    return texts if models == 1 and len(set(sources.values())) == 1 else {**texts, **sources}
+    return ComparePage(settings or Settings(), visitor_link()).view
 
 
 def _index_of(ready: Ready | None, trace: Trace) -> int | None:

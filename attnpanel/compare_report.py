@@ -36,6 +36,7 @@ def save_comparison(
     notes: str = "",
     start: Mapping[str, Any] | None = None,
     changed: str = "",
+    outcome: str = "",
     query_index: int | None = 0,
     **choices: Any,
 ) -> Path:
@@ -55,6 +56,8 @@ def save_comparison(
         Markdown shown below; HTML in it is shown as text.
     start : mapping, optional
         A :attr:`Comparison.state` to open in.
+    outcome : str, optional
+        What the change did to the model's output: plain text.
     changed, query_index, **choices
         As for :class:`Comparison`.
 
@@ -84,7 +87,8 @@ def save_comparison(
         layout.insert(
             3, box(box(*_texts(first, second, changed), css="attn-card"), css="attn-above")
         )
-        answer = [_line(question, heading=True)] if question else []
+        answer = [_line(outcome)] if outcome else []
+        answer += [_line(question, heading=True)] if question else []
         answer += [_line(line) for line in words.splitlines() if line.strip()]
         about = [_line(line, tone="muted") for line in _provenance(first, second)]
         said = [notes_pane(notes)] if notes else []

@@ -14,11 +14,11 @@ from attnpanel.choosers import Settings
 from attnpanel.comparison_figures import CUT
 from attnpanel.exercises import EXERCISES
 from attnpanel.explorer import Explorer
-from attnpanel.navigation import brand
+from attnpanel.navigation import brand, visitor_link
 from attnpanel.page_work import PageWork
 from attnpanel.report import save_report
 from attnpanel.sources.toy import toy_trace
-from attnpanel.theme import BODY_CSS, stylesheet
+from attnpanel.theme import stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -304,12 +304,7 @@ def exercises_page(settings: Settings | None = None) -> Any:
     settings : Settings, optional
         What the operator allows; MiniLM by default.
     """
-    pn.extension()
-    if BODY_CSS not in pn.config.raw_css:
-        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
-    arguments = pn.state.session_args or {}
-    link = {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
-    return ExercisesPage(settings or Settings(), link).view
+    return ExercisesPage(settings or Settings(), visitor_link()).view
 
 
 def _labels() -> dict[str, str]:

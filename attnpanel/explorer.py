@@ -15,7 +15,7 @@ from panel.viewable import Viewer
 
 from attnpanel.analysis import entropy, mean_distance
 from attnpanel.browser import Annotations, Interaction, SentenceLine, TokenStrip, Words, add_marks
-from attnpanel.browser.boxes import box
+from attnpanel.browser.boxes import box, caption
 from attnpanel.controls import Controls
 from attnpanel.driver import PythonDriver
 from attnpanel.feed import Feed, fits
@@ -151,8 +151,10 @@ class Explorer(Viewer):
         )
         self.controls = Controls(state, in_page=in_page)
         self.driver = PythonDriver(state, uid, empty=self._drawn_by == "file")
-        self._words = {name: _words(name, heading=True) for name in TITLED}
-        self._words |= {name: _words(name, tone="muted") for name in ("numbers", "provenance")}
+        self._words = {name: caption(f"attn-words-{name}", heading=True) for name in TITLED}
+        self._words |= {
+            name: caption(f"attn-words-{name}", tone="muted") for name in ("numbers", "provenance")
+        }
         self._sentence = SentenceLine(
             sizing_mode="stretch_width", margin=0, css_classes=["attn-sentence-line"]
         )
@@ -504,12 +506,6 @@ class Explorer(Viewer):
         """Draw the part on screen cell by cell, where the whole has more cells than pixels."""
         if max(self.state.call.query_len, self.state.call.key_len) > MOST_CELLS:
             self.state.viewport = self.driver.viewport()
-
-
-def _words(name: str, **options: Any) -> Words:
-    return Words(
-        sizing_mode="stretch_width", margin=0, css_classes=[f"attn-words-{name}"], **options
-    )
 
 
 def _operations(*names: str) -> Any:

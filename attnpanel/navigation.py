@@ -1,4 +1,4 @@
-"""What stands first on every served page: the name, and links to the pages beside it."""
+"""What every served page begins with: its visitor's link, the name, and the pages beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
 
-from attnpanel.theme import stylesheet
+from attnpanel.theme import BODY_CSS, stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,18 @@ class Link:
 def offer(links: Sequence[Link]) -> None:
     """Have every page made from now on link to these, in this order."""
     pn.state.cache[_OFFERED] = tuple(links)
+
+
+def visitor_link() -> dict[str, str]:
+    """Prepare Panel for a visitor's page; return what their address bar carried, by name.
+
+    Hostile, as all that an address bar carries.
+    """
+    pn.extension()
+    if BODY_CSS not in pn.config.raw_css:
+        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
+    arguments = pn.state.session_args or {}
+    return {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
 
 
 def brand(here: str | None, *, alone: str = "attnpanel") -> Any:

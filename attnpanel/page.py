@@ -9,22 +9,28 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from attnpanel.browser import CopyLink, Download, ThemeButton, Words
+from attnpanel.browser.boxes import box
 from attnpanel.change_card import ChangeCard
 from attnpanel.choosers import FileChooser, PromptChooser, Settings, ToyChooser
+from attnpanel.compare_report import save_comparison
 from attnpanel.explorer import Explorer
-from attnpanel.navigation import brand
+from attnpanel.navigation import brand, visitor_link
 
 # At the top: a component class made while a page is served isn't described in other documents.
 from attnpanel.report import save_report
+from attnpanel.sources.output_change import output_words
 from attnpanel.sources.toy import toy_trace
-from attnpanel.theme import BODY_CSS, stylesheet
+from attnpanel.theme import stylesheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from attnpanel.sources.prompts import PromptChange
     from attnpanel.trace import Trace
 
 SOURCES = ("Toy", "Prompt", "File")
+# What a comparison of a changed run opens with.
+CHOICES = ("layer", "head", "aggregate", "temperature", "mask", "pad_len", "window")
 
 
 class Page:
@@ -68,6 +74,8 @@ class Page:
             sizing_mode="stretch_width",
             margin=0,
         )
+        # What a source asks beyond its first line.
+        self._below = box(css="attn-slot-below")
         self.view = self._lay_out()
         if link.get("theme") in ("dark", "light"):
             self.explorer.set_dark(link["theme"] == "dark")
@@ -84,6 +92,7 @@ class Page:
             CopyLink(margin=0),
             self._report,
             self._theme,
+            self._below,
             css_classes=["attn-header"],
             stylesheets=[stylesheet()],
             sizing_mode="stretch_width",
@@ -118,6 +127,7 @@ class Page:
         current = self._tabs.value
         self._prompt.abandon()
         self._slot[:] = [self._choosers[current].row]
+        self._below[:] = [self._prompt.change.row] if current == "Prompt" else []
         self._notice.visible = False
         self._choosers[current].open()
 
@@ -171,14 +181,32 @@ class Page:
         self._notice.param.update(text=text, tone=tone, visible=True)
 
     def _make_report(self) -> bytes | None:
-        """What is shown, as it is shown now, as one offline file."""
+        """What is shown, as it is shown now, as one offline file; of a changed run both."""
         with TemporaryDirectory() as folder:
+            path = Path(folder) / "attention.html"
             try:
-                path = save_report(self.explorer, Path(folder) / "attention.html")
+                if self.change.shown is None:
+                    save_report(self.explorer, path)
+                else:
+                    self._save_change(*self.change.shown, path)
             except (ValueError, OSError) as error:
                 self._say("error", f"The report can't be made: {error}")
                 return None
             return path.read_bytes()
+
+    def _save_change(self, change: PromptChange, words: str, path: Path) -> None:
+        """Write the run before beside the changed one, at what the explorer shows."""
+        state = self.explorer.state
+        save_comparison(
+            change.before,
+            change.after,
+            path,
+            title=f"Before and after: {words}",
+            outcome=output_words(change.output, state.query_tokens),
+            changed=words,
+            query_index=state.query_index,
+            **{name: getattr(state, name) for name in CHOICES},
+        )
 
     def _toggle_theme(self, _event: object) -> None:
         self.explorer.set_dark(not self.explorer.state.dark)
@@ -193,9 +221,4 @@ def page(settings: Settings | None = None) -> Any:
     settings : Settings, optional
         What the operator allows; MiniLM and uploads by default.
     """
-    pn.extension()
-    if BODY_CSS not in pn.config.raw_css:
-        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
-    arguments = pn.state.session_args or {}
-    link = {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
-    return Page(settings or Settings(), link).view
+    return Page(settings or Settings(), visitor_link()).view

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
 
+import numpy as np
 import pytest
 
 from attnpanel import compare_page
+from attnpanel.change import Change, read_change
 from attnpanel.choosers import Settings
 from attnpanel.compare_page import OWN, QUESTION, ComparePage
 from attnpanel.comparison import READY
 from attnpanel.sources import prompts
+from attnpanel.sources.output_change import embedding_change
 from attnpanel.sources.toy import toy_trace
 from attnpanel.trace import Trace
 
@@ -57,30 +59,81 @@ def test_one_prompt_on_both_sides_is_run_once(asked):
     assert page.comparison.traces[0] is page.comparison.traces[1]
 
 
-def test_a_changed_second_run_is_a_run_of_its_own(asked, monkeypatch):
-    changed = []
-    monkeypatch.setattr(
-        compare_page, "_changed", lambda _model, change: changed.append(change) or nullcontext()
-    )
+@pytest.fixture
+def changes(asked, monkeypatch):
+    """The changes that were run; each gives the toy before and another toy after."""
+    made = []
 
+    def change_prompt(text, **options):
+        made.append(
+            {k: v for k, v in options.items() if k not in ("model", "max_tokens", "progress")}
+        )
+        words = text.rstrip(".").split()
+        before, after = (
+            Trace(
+                toy_trace(T=len(words), d_model=6, heads=3, seed=seed).calls, query_tokens=[words]
+            )
+            for seed in (1, 2)
+        )
+        states = np.eye(len(words))
+        return prompts.PromptChange(before, after, embedding_change(states, states[::-1]))
+
+    monkeypatch.setattr(prompts, "change_prompt", change_prompt)
+    return made
+
+
+def test_a_ready_change_is_chosen_in_the_form_run_and_said(asked, changes):
     page = ComparePage(Settings(), {"ready": "switched-off"})
 
-    assert len(asked) == 2
-    assert changed == [{}, {"layer": "*layer.0.*", "head": 2, "scale": 0.0}]
-    assert page.comparison.traces[0] is not page.comparison.traces[1]
-    assert page.comparison.driver.given["changed"] == "layer 0's head 2 off"
-    assert page._texts["b"].label == "B, layer 0's head 2 off"
+    assert asked == []
+    assert changes == [{"layer": 0, "head": 2, "scale": 0.0}]
+    assert page._change.chosen() == read_change("out,0,2")
+    assert page.comparison.driver.given["changed"] == "layer 0, head 2 knocked out"
+    assert page.comparison.driver.given["address"] == {"ready": "switched-off"}
+    assert page._outcome.text.startswith("The text's embedding moves")
 
 
-def test_the_question_and_the_change_are_of_what_is_compared(asked, monkeypatch):
-    monkeypatch.setattr(compare_page, "_changed", lambda _model, _change: nullcontext())
+def test_a_change_of_one_s_own_is_made_on_b_and_a_link_brings_it_back(asked, changes):
+    page = ComparePage(Settings(), {"a": "one two", "b": "one three"})
+    page._change.choose(read_change("key,0,1,1"))
+    page._compare_own()
+
+    assert changes == [{"layer": 0, "head": 1, "hide_keys": 1}]
+    assert page.comparison.driver.given["changed"] == "layer 0, head 1 without key 1 “three”"
+    # A is another sentence: what becomes of the output is no matter of the change alone.
+    assert page._outcome.text == ""
+    address = page.comparison.driver.given["address"]
+    assert address == {"a": "one two", "b": "one three", "change": "key,0,1,1"}
+
+    again = ComparePage(Settings(), address)
+    assert again._change.chosen() == page._change.chosen()
+    assert changes[1] == changes[0]
+
+
+def test_a_change_in_a_link_that_is_none_is_told_and_the_rest_is_compared(asked, changes):
+    page = ComparePage(Settings(), {"a": "one two", "b": "one three", "change": "magic"})
+
+    assert changes == []
+    assert page.comparison.body.visible
+    assert "none that this page knows" in page._notice.text
+
+
+def test_attention_in_a_file_is_not_changed(asked, changes):
+    settings = Settings(traces={"my.trace": toy_trace(T=2, d_model=4, heads=2)})
+    page = ComparePage(settings, {"a": "one", "b": "-", "from_b": "my.trace", "change": "out,0,0"})
+
+    assert changes == []
+    assert "choose a model for B" in page._notice.text
+
+
+def test_the_question_and_the_change_are_of_what_is_compared(asked, changes):
     page = ComparePage(Settings(), {"ready": "switched-off"})
 
     page._ready.value = OWN
     assert page._question.text == QUESTION
 
+    page._change.choose(Change())
     page._compare_own()
-    assert page._texts["b"].label == "B"
     assert page.comparison.driver.given["changed"] == ""
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from attnpanel.change_choice import KINDS
+from attnpanel.change import KINDS
 from attnpanel.choosers import Settings
 from attnpanel.page import Page
 from attnpanel.sources import prompts

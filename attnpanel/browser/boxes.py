@@ -1,4 +1,4 @@
-"""The box that the pages' parts lie in."""
+"""The box that the pages' parts lie in, and the words in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import panel as pn
 
+from attnpanel.browser.components import Words
 from attnpanel.theme import stylesheet
 
 
@@ -18,3 +19,8 @@ def box(*children: Any, css: str) -> Any:
         sizing_mode="stretch_width",
         margin=0,
     )
+
+
+def caption(css: str, **options: Any) -> Words:
+    """Return words as wide as there is room, of this CSS class."""
+    return Words(sizing_mode="stretch_width", margin=0, css_classes=[css], **options)

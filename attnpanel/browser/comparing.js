@@ -95,9 +95,8 @@ export function fitCompared(traces, state) {
   fitted.layer = shown.map(({ layer }) => layer);
   fitted.head = shown.map(({ head }) => head);
   fitted.mask = shown.map(({ masks }, side) => (masks.includes(fitted.mask[side]) ? fitted.mask[side] : masks[0]));
-  for (const name of ["pad_len", "window"]) {
-    fitted[name] = shown.map(({ most }, side) => Math.min(Math.max(fitted[name][side], 1), most));
-  }
+  fitted.pad_len = shown.map(({ most }, side) => Math.min(fitted.pad_len[side], most));
+  fitted.window = shown.map(({ most }, side) => Math.min(Math.max(fitted.window[side], 1), most));
   const { queries, keys } = alignedTokens(traces, fitted);
   fitted.row = Math.min(state.row, queries.pairs.length - 1);
   fitted.key = state.key === null || state.key >= keys.pairs.length ? null : state.key;

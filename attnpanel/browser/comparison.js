@@ -219,7 +219,7 @@ class ComparisonPage {
       layer: (side) => [0, traces[side].calls.length - 1, state.layer[side]],
       head: (side) => [0, traces[side].calls[state.layer[side]].H - 1, state.head[side]],
       temperature: (side) => [-1, 1, Math.log10(state.temperature[side])],
-      pad_len: (side) => [1, traces[side].calls[state.layer[side]].S, state.pad_len[side]],
+      pad_len: (side) => [0, traces[side].calls[state.layer[side]].S, state.pad_len[side]],
       window: (side) => [1, traces[side].calls[state.layer[side]].S, state.window[side]],
     };
     for (const [name, range] of Object.entries(limits)) {

@@ -564,7 +564,16 @@ function softmaxWords(scaled, visible) {
     return `e^${power} / Σ = ${amount(Math.exp(scaled))} / ${amount(total * Math.exp(peak))}`;
   }
   // Written with the logarithm of Σ, since e^… itself would be too long to read.
-  return `e^(${power} − ln Σ) = e^(${power} − ${fixed(peak + Math.log(total), 2)})`;
+  const whole = peak + Math.log(total);
+  const digits = [2, 3].find((count) => isShare(scaled, whole, count)) ?? 4;
+  const exact = fixed(scaled, digits);
+  return `e^(${exact} − ln Σ) = e^(${exact} − ${fixed(whole, digits)})`;
+}
+
+/** Whether the powers written with so many digits give the share, in tenths of a percent. */
+function isShare(scaled, whole, digits) {
+  const written = Number(fixed(scaled, digits)) - Number(fixed(whole, digits));
+  return Math.abs(Math.exp(written) - Math.exp(scaled - whole)) < 0.0005;
 }
 
 function because(call, state) {

@@ -121,8 +121,8 @@ def _check(first: Trace, second: Trace, state: Mapping[str, Any]) -> None:
         if not isinstance(state["aggregate"][at], bool):
             raise ValueError(f"aggregate must be True or False; got {state['aggregate'][at]!r}")  # noqa: TRY004 - one error type for wrong input
         most = trace.calls[layer].key_len
-        for name in ("pad_len", "window"):
-            if state[name][at] not in range(1, most + 1):
-                raise ValueError(f"{name} must be from 1 to {most}; got {state[name][at]!r}")
+        for name, least in (("pad_len", 0), ("window", 1)):
+            if state[name][at] not in range(least, most + 1):
+                raise ValueError(f"{name} must be from {least} to {most}; got {state[name][at]!r}")
         if state["mask"][at] not in MASKS:
             raise ValueError(f"mask must be one of {', '.join(MASKS)}; got {state['mask'][at]!r}")

@@ -30,10 +30,8 @@ class Ready:
     choices : mapping
         What is chosen beyond the token. Where it names no head, the head is the one in which the
         token's row changes most, found by looking at all.
-    change : mapping
-        What :func:`attnpanel.intervene` changes while the second prompt is run; nothing by default.
-    changed : str
-        The same in a few words, for B's heading.
+    change : str
+        What changes while the second prompt is run, as a link has it; nothing by default.
     """
 
     name: str
@@ -43,8 +41,7 @@ class Ready:
     token: str
     question: str
     choices: Mapping[str, Any] = field(default_factory=dict)
-    change: Mapping[str, Any] = field(default_factory=dict)
-    changed: str = ""
+    change: str = ""
 
 
 READY: tuple[Ready, ...] = (
@@ -133,7 +130,6 @@ READY: tuple[Ready, ...] = (
         "it",
         "In B the first layer's head 2, which copies the token before, adds nothing. Which heads "
         "of later layers look elsewhere now, and what did they use it for?",
-        change={"layer": "*layer.0.*", "head": 2, "scale": 0.0},
-        changed="layer 0's head 2 off",
+        change="out,0,2",
     ),
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +46,27 @@ class OutputChange:
     moved: NDArray[np.float64]
     whole: float
     candidates: tuple[tuple[Candidate, ...], ...] = ()
+
+
+def output_words(output: OutputChange, tokens: Sequence[str]) -> str:
+    """Say what becomes of the output of a run of these tokens.
+
+    Examples
+    --------
+    >>> output_words(OutputChange("embedding", np.array([0.1, 0.4]), 0.25), ["it", "fits"])
+    "The text's embedding moves by a cosine distance of 0.25; of its tokens, “fits” most, 0.4."
+    """
+    place = int(np.argmax(output.moved))
+    token, most = tokens[place], output.moved[place]
+    if output.kind == "prediction":
+        return (
+            f"After “{token}”, {most:.1%} of the next token's probability moves elsewhere, "
+            "more than after any other token."
+        )
+    return (
+        f"The text's embedding moves by a cosine distance of {output.whole:.2g}; of its tokens, "
+        f"“{token}” most, {most:.2g}."
+    )
 
 
 def embedding_change(before: NDArray[Any], after: NDArray[Any]) -> OutputChange:

@@ -149,7 +149,16 @@ def _softmax(scaled: float, visible: np.ndarray) -> str:
     if scaled > -9 and peak < 11:
         return f"e^{scaled:.2f} / Σ = {_amount(np.exp(scaled))} / {_amount(total * np.exp(peak))}"
     # Written with the logarithm of Σ, since e^… itself would be too long to read.
-    return f"e^({scaled:.2f} − ln Σ) = e^({scaled:.2f} − {peak + np.log(total):.2f})"
+    whole = peak + float(np.log(total))
+    digits = next((n for n in (2, 3) if _is_share(scaled, whole, n)), 4)
+    power = f"{scaled:.{digits}f}"
+    return f"e^({power} − ln Σ) = e^({power} − {whole:.{digits}f})"
+
+
+def _is_share(scaled: float, whole: float, digits: int) -> bool:
+    """Whether the powers written with so many digits give the share, in tenths of a percent."""
+    written = float(f"{scaled:.{digits}f}") - float(f"{whole:.{digits}f}")
+    return bool(abs(np.exp(written) - np.exp(scaled - whole)) < 0.0005)
 
 
 def _amount(number: float) -> str:

@@ -85,7 +85,7 @@ def test_without_a_query_it_opens_at_the_one_that_moves_most_and_has_a_counterpa
         ({"head": 0, "temperature": (1.0, 0.0)}, "temperature must be from 0.01 to 100; got 0.0"),
         ({"head": 0, "mask": "sink"}, "mask must be one of model, none, padding, causal"),
         ({"head": 0, "window": 0}, "window must be from 1 to 5; got 0"),
-        ({"head": 0, "pad_len": (5, 6)}, "pad_len must be from 1 to 5; got 6"),
+        ({"head": 0, "pad_len": (5, 6)}, "pad_len must be from 0 to 5; got 6"),
         ({"head": 0, "aggregate": 1}, "aggregate must be True or False; got 1"),
         ({"colour": 1}, "no choice called 'colour'"),
     ],

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from attnpanel.change import read_change
 from attnpanel.comparison import READY, align, heads_by_change
-from attnpanel.sources.intervene import intervene
-from attnpanel.sources.models import load_model
-from attnpanel.sources.prompts import trace_prompt
+from attnpanel.sources.prompts import change_prompt, trace_prompt
 
 # What the token looks at in the head found for the first sentence, at least how much of its
 # weight that has there, and at most how much what stands at its place in the second.
@@ -49,11 +48,10 @@ def test_the_found_head_looks_elsewhere(ready):
 @pytest.mark.model
 def test_with_a_head_switched_off_later_heads_look_elsewhere():
     ready = next(one for one in READY if one.change)
-    first = trace_prompt(ready.first)
-    with intervene(load_model().model, **ready.change):
-        second = trace_prompt(ready.second)
+    made = change_prompt(ready.second, **read_change(ready.change).asked())
+    at = made.before.query_tokens[0].index(ready.token)
 
-    changes = heads_by_change(first, second, query_index=first.query_tokens[0].index(ready.token))
+    changes = heads_by_change(made.before, made.after, query_index=at)
 
     assert changes[0].moved > 0.25
     # What comes before the change is as it was, the first layer's own weights included.

@@ -48,7 +48,7 @@ def test_large_scores_are_written_with_the_logarithm_of_the_sum():
 
     # ln(e^20 + e^19) = 20 + ln(1 + 1/e) = 20.313; e^(19 - 20.313) = 26.9 %.
     assert told(state, (0, 1)) == (
-        "it → cat 1·q·k = 19.00 ÷ τ 1.00 → e^(19.00 − ln Σ) = e^(19.00 − 20.31) = 26.9 % "
+        "it → cat 1·q·k = 19.00 ÷ τ 1.00 → e^(19.000 − ln Σ) = e^(19.000 − 20.313) = 26.9 % "
         "of what “it” becomes is taken from “cat”."
     )
 
