@@ -95,7 +95,6 @@ PICTURES = (
     Picture("report", "report.html", TROPHY, height=1270),
     Picture("heads", "?source=prompt&layer=3&head=1", TROPHY, act=read_heads),
     Picture("exercise", "exercises?exercise=half", "Half for itself"),
-    Picture("exercise", "exercises?exercise=half", "Half for itself"),
     Picture("lab", "lab?run=1", "Attention while it learns", act=where_a_head_forms, height=1200),
     Picture("compare", "compare?ready=he-she", "Where “he/she” looks", height=None),
 )
