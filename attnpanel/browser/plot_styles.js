@@ -6,7 +6,7 @@ const PLACES_WAIT_MS = 150;
 
 let painting = null;
 let waits = null;
-const places = new Map();
+const unwritten = new Map();
 
 /** Has Bokeh's style sheets and colours go through here; once a page. */
 export function keepStyles() {
@@ -16,10 +16,10 @@ export function keepStyles() {
   const { _get_css_value: read } = visual;
   if (typeof write !== "function" || typeof read !== "function" || write.name === "writeOther") return;
   sheet._update = function writeOther(css) {
-    places.delete(this);
+    unwritten.delete(this);
     if (this.el.textContent === css) return;
     // The element of a renderer is empty: where it is can wait, what is in the flow of the page can not.
-    if (painting && css.includes("position: absolute")) places.set(this, () => write.call(this, css));
+    if (painting && css.includes("position: absolute")) unwritten.set(this, () => write.call(this, css));
     else write.call(this, css);
   };
   visual._get_css_value = function readOnce(name) {
@@ -43,7 +43,7 @@ export function repaint(views) {
     painting = null;
   }
   clearTimeout(waits);
-  if (places.size) waits = setTimeout(writePlaces, PLACES_WAIT_MS);
+  if (unwritten.size) waits = setTimeout(writePlaces, PLACES_WAIT_MS);
 }
 
 /** The classes of a view and all around it: the page's look is one of them. */
@@ -54,6 +54,6 @@ function classesAround(view) {
 }
 
 function writePlaces() {
-  for (const write of [...places.values()]) write();
-  places.clear();
+  for (const write of [...unwritten.values()]) write();
+  unwritten.clear();
 }
