@@ -79,8 +79,24 @@ export async function applyDrawings(pairs, moves, look) {
 
 /** The view that shows a plot; null where it is not on the page, or was never painted. */
 function shownView(plot) {
-  if (!plot.view || plot.view.is_destroyed) plot.view = globalThis.Bokeh.index.find_one(plot.figure);
+  if (!plot.view || plot.view.is_destroyed) {
+    plot.view = globalThis.Bokeh.index.find_one(plot.figure);
+    if (plot.view) restUnseen(plot.view);
+  }
   return plot.view?.is_displayed && plot.view.has_finished() ? plot.view : null;
+}
+
+/**
+ * Has the glyphs rest that are never seen: Bokeh has six for every renderer, of what is selected, not selected
+ * or muted too, and gives each the new data and styles. Nothing is selected in the explorer's plots.
+ */
+function restUnseen(view) {
+  const nothing = () => {};
+  for (const { selection_glyph, nonselection_glyph, muted_glyph } of view.computed_renderer_views) {
+    for (const glyph of [selection_glyph, nonselection_glyph, muted_glyph].filter(Boolean)) {
+      Object.assign(glyph, { set_data: nothing, set_visuals: nothing, after_visuals: nothing, map_data: nothing });
+    }
+  }
 }
 
 function applyDrawing(plot, drawing, look) {
