@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.browser.browser_driver import BrowserDriver
+from attnpanel.page_work import ToPage
 from attnpanel.payload import describe, make_projections, pack_layer
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class Feed:
             css_classes=["attn-driver"],
             **settings(state),
         )
+        self._to_page = ToPage()
         self.component.on_msg(self._on_message)
         self.push()
 
@@ -117,8 +120,10 @@ class Feed:
     def _on_message(self, event: Any) -> None:
         """Act on what the page says; anything unexpected in it is ignored."""
         message = event.data
-        if not isinstance(message, dict):
-            return
+        if isinstance(message, dict):
+            self._to_page.answer(partial(self._act, message))
+
+    def _act(self, message: dict[Any, Any]) -> None:
         # A page can send anything.
         with suppress(TypeError, ValueError, LookupError, ArithmeticError):
             if "need" in message:

@@ -41,6 +41,16 @@ class ToPage:
             else:
                 self._waiting.append(action)
 
+    def answer(self, action: Callable[[], None]) -> None:
+        """Carry out what the page itself asks for: at once, or as soon as it stands.
+
+        A page's components speak before it says that it stands.
+        """
+        if self._waiting is None:
+            action()
+        else:
+            self(action)
+
     def _open(self) -> None:
         with self._lock:
             waiting, self._waiting = self._waiting or [], None

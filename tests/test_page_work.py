@@ -59,3 +59,24 @@ def test_work_that_ends_before_the_page_stands_is_shown_then(session):
         session.ticks.get(timeout=60)()
 
     assert [shown.get_nowait() for _ in range(2)] == ["begun", "made"]
+
+
+def test_what_a_page_asks_for_before_it_stands_is_done_when_it_does_and_later_at_once(session):
+    done, to_page = [], ToPage()
+    to_page.answer(lambda: done.append("early"))
+    assert done == []
+
+    (stands,) = session.stands
+    stands()
+    to_page.answer(lambda: done.append("late"))
+    assert done == ["late"]
+
+    session.ticks.get()()
+    assert done == ["late", "early"]
+
+
+def test_where_no_server_is_a_page_is_answered_at_once():
+    done = []
+    ToPage().answer(lambda: done.append("now"))
+
+    assert done == ["now"]

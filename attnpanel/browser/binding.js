@@ -305,7 +305,7 @@ class BrowserExplorer {
       const others = root.css_classes.filter((name) => name !== "attn-dark" && name !== "attn-light");
       root.css_classes = [...others, dark ? "attn-dark" : "attn-light"];
     }
-    this.write("attn-interaction", { dark, asks_theme: false });
+    this.write("attn-interaction", { dark });
   }
 
   /** Moves the widgets after the state. */

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from playwright.sync_api import Page
@@ -87,8 +89,10 @@ def assert_shows(page: Page, state: ExplorerState, *, within: float = 1e-6) -> N
 def _assert_picture(picture: Picture, drawing: Drawing, limit: float, view: str) -> None:
     sources, ends = picture
     assert sources.keys() >= drawing.sources.keys()  # notes draw marks of their own
-    for name, expected in drawing.sources.items():
-        assert sources[name].keys() == expected.keys(), name
+    for name, drawn in drawing.sources.items():
+        assert sources[name].keys() == drawn.keys(), name
+        here = name == "attn:row:labels"
+        expected = _labelled(drawn, sources[name]["x"]) if here else drawn
         for column, values in expected.items():
             _assert_column(sources[name][column], values, limit, f"{name} {column}")
     if drawing.colours is not None:
@@ -96,6 +100,15 @@ def _assert_picture(picture: Picture, drawing: Drawing, limit: float, view: str)
         np.testing.assert_allclose(
             ends, [low, high], rtol=limit, atol=limit, err_msg=f"colours of {view}"
         )
+
+
+def _labelled(expected: Mapping[str, Any], kept: Sequence[float]) -> dict[str, Any]:
+    """The labels of the bars that a page of this width has room for: the highest's, and others."""
+    places = list(expected["x"])
+    assert set(kept) <= set(places)
+    assert not places or places[int(np.argmax(expected["y"]))] in kept
+    rows = [places.index(place) for place in kept]
+    return {column: [values[row] for row in rows] for column, values in expected.items()}
 
 
 def _matrix(text: str, shape: list[int], dtype: str) -> np.ndarray:
