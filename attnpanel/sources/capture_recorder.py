@@ -373,7 +373,8 @@ def _copy(tensor: Tensor, dtype: Any) -> NDArray[Any]:
     """Copy into a read-only array: caches and in-place steps may change the tensor later."""
     import torch
 
-    copied = tensor.detach().to("cpu", dtype, copy=True, memory_format=torch.contiguous_format)
-    array: NDArray[Any] = copied.numpy()
+    # NumPy asks Linux for large pages, which torch does not: new memory costs half as much.
+    array = np.empty(tuple(tensor.shape), dtype=str(dtype).removeprefix("torch."))
+    torch.from_numpy(array).copy_(tensor.detach())
     array.flags.writeable = False
     return array
