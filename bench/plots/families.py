@@ -80,7 +80,10 @@ def families(run: BenchRun) -> tuple[Family, ...]:
         if max(*sizes, request.head_dim, request.value_dim) > LARGEST or request.batch > MOST_BATCH:
             continue
         square = request.query_len == request.key_len
-        shared = replace(request, query_len=1, key_len=1 if square else request.key_len)
+        keys = 1 if square else request.key_len
+        # As long as the length they go with, which a family's cases differ in.
+        pads = request.pad_lens and tuple(min(pad_len, keys) for pad_len in request.pad_lens)
+        shared = replace(request, query_len=1, key_len=keys, pad_lens=pads)
         key = (replace(case, request=shared), square, timing.threads)
         found.setdefault(key, {})[case.name] = case
         weight[key] = weight.get(key, 0) + 1

@@ -34,6 +34,20 @@ def test_what_differs_in_more_than_its_length_is_another_family():
     assert len(families(run)) == 2 + len(others) + 1
 
 
+def test_padded_cases_of_several_lengths_are_one_family():
+    run = made_run()
+    padded = [
+        Case(request(length, mask="key_padding", pad_lens=(3 * length // 4,)))
+        for length in (256, 1024)
+    ]
+    more = tuple(timing("numpy-naive", case) for case in padded)
+    run = replace(run, cases=run.cases + tuple(padded), timings=(*run.timings, *more))
+
+    (family,) = [one for one in families(run) if one.name.startswith("key padding")]
+
+    assert [case.request.query_len for case in family.cases] == [256, 1024]
+
+
 def test_a_curve_holds_median_and_quartiles_of_its_own_samples():
     run = made_run()
     (naive, *_) = curves(run, families(run)[0])
