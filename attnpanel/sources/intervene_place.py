@@ -5,9 +5,15 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from attnpanel.rules import check_count
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 Heads = int | slice | Iterable[int] | None
 
@@ -34,6 +40,25 @@ class Place:
     key_len: int
     first: int
     device: Any
+
+    def fill(self, name: str, given: NDArray[Any], axes: str, full: tuple[int, ...]) -> Tensor:
+        """Return the caller's numbers for this call, float32, of the full shape.
+
+        Raises
+        ------
+        ValueError
+            If they do not broadcast to it; names what was given and what the axes are.
+        """
+        import torch
+
+        try:
+            whole = np.broadcast_to(given, full)
+        except ValueError:
+            raise ValueError(
+                f"{name} must broadcast to {axes} = {full} in layer {self.layer!r}; "
+                f"got shape {given.shape}"
+            ) from None
+        return torch.tensor(whole, dtype=torch.float32, device=self.device)
 
 
 def check_heads(heads: Heads) -> tuple[int, ...] | slice | None:

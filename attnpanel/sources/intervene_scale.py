@@ -37,17 +37,8 @@ class ScaleRule:
         ValueError
             If there are other numbers of them.
         """
-        import torch
-
         full = (place.batch, len(heads))
-        try:
-            whole = np.broadcast_to(self.array, full)
-        except ValueError:
-            raise ValueError(
-                f"scale must broadcast to (B, chosen heads) = {full} in layer {place.layer!r}; "
-                f"got shape {self.array.shape}"
-            ) from None
-        return torch.tensor(whole, dtype=torch.float32, device=place.device)
+        return place.fill("scale", self.array, "(B, chosen heads)", full)
 
 
 def scale_rule(scale: Any) -> ScaleRule | None:

@@ -60,8 +60,6 @@ class WeightsRule:
             If sizes disagree, a query has no key at its own position, or the trace has no such
             layer or head.
         """
-        import torch
-
         full = (place.batch, len(heads), place.query_len, place.key_len)
         if self.kind == "uniform":
             count = visible.sum(-1, keepdim=True)
@@ -73,14 +71,7 @@ class WeightsRule:
         else:
             assert self.array is not None  # noqa: S101 - the only kind that is left
             given = self.array
-        try:
-            whole = np.broadcast_to(given, full)
-        except ValueError:
-            raise ValueError(
-                f"weights must broadcast to (B, chosen heads, T, S) = {full} in layer "
-                f"{place.layer!r}; got shape {given.shape}"
-            ) from None
-        return torch.tensor(whole, dtype=torch.float32, device=place.device)
+        return place.fill("weights", given, "(B, chosen heads, T, S)", full)
 
 
 def weights_rule(weights: Any) -> WeightsRule | None:
