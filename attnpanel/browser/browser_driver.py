@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import param
 
-from attnpanel.browser.components import Styled, join_modules
+from attnpanel.browser.components import PLOT_MODULES, Styled, join_modules
 
 
 class BrowserDriver(Styled):
@@ -26,13 +26,7 @@ class BrowserDriver(Styled):
     at_rest = param.Boolean(default=False, doc="Whether the page shows its state; the page's own.")
 
     _esm = join_modules(
-        "attention",
-        "trace_data",
-        "words_of",
-        "drawings",
-        "bokeh_ways",
-        "plot_styles",
-        "plots",
+        *PLOT_MODULES,
         "background",
         "binding",
     )

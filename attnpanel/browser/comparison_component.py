@@ -6,7 +6,7 @@ from typing import Any
 
 import param
 
-from attnpanel.browser.components import Styled, _Telling, join_modules
+from attnpanel.browser.components import PLOT_MODULES, Styled, _Telling, join_modules
 
 
 class ComparisonDriver(Styled):
@@ -24,13 +24,7 @@ class ComparisonDriver(Styled):
     at_rest = param.Boolean(default=False, doc="Whether the page shows its state; the page's own.")
 
     _esm = join_modules(
-        "attention",
-        "trace_data",
-        "words_of",
-        "drawings",
-        "bokeh_ways",
-        "plot_styles",
-        "plots",
+        *PLOT_MODULES,
         "comparing",
         "comparison_drawings",
         "comparison",

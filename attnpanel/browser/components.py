@@ -25,6 +25,18 @@ HERE = Path(__file__).parent
 _LOCAL_IMPORT = re.compile(r'^import (?:\{[^}]*\} from )?"\./[a-z_]+\.js";\n', re.MULTILINE)
 
 
+# What every page needs that computes attention and writes Bokeh's plots by itself.
+PLOT_MODULES = (
+    "attention",
+    "trace_data",
+    "words_of",
+    "drawings",
+    "bokeh_ways",
+    "plot_styles",
+    "plots",
+)
+
+
 def join_modules(*names: str) -> str:
     """Return the modules as one: only imports between them are left out."""
     lines = (
