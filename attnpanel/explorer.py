@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,7 +20,6 @@ from attnpanel.controls import Controls
 from attnpanel.driver import PythonDriver
 from attnpanel.feed import Feed, fits
 from attnpanel.head_reading import HeadReading
-from attnpanel.page_work import ToPage
 from attnpanel.state import SELECTION, ExplorerState
 from attnpanel.theme import look_variables, stylesheet
 from attnpanel.views.heatmaps import MOST_CELLS
@@ -91,7 +89,6 @@ class Explorer(Viewer):
         self.uid = uuid.uuid4().hex
         self.address: dict[str, str] = {}
         self._drawn_by = drawn_by
-        self._to_page = ToPage()
         self._overview_job: Any = None
         self._overview_due: set[str] = set()
         self.interaction = Interaction(
@@ -410,10 +407,8 @@ class Explorer(Viewer):
     def _on_message(self, event: Any) -> None:
         """Act on a component's message; anything unexpected in it is ignored."""
         message = event.data
-        if isinstance(message, dict):
-            self._to_page.answer(partial(self._act, message))
-
-    def _act(self, message: dict[Any, Any]) -> None:
+        if not isinstance(message, dict):
+            return
         with pn.io.hold(freeze=True):
             for kind, content in message.items():
                 handler = self._HANDLERS.get(kind)

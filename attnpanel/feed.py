@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.browser.browser_driver import BrowserDriver
-from attnpanel.page_work import ToPage
 from attnpanel.payload import describe, make_projections, pack_layer
 
 if TYPE_CHECKING:
@@ -97,7 +95,6 @@ class Feed:
             css_classes=["attn-driver"],
             **settings(state),
         )
-        self._to_page = ToPage()
         self.component.on_msg(self._on_message)
         self.push()
 
@@ -120,10 +117,8 @@ class Feed:
     def _on_message(self, event: Any) -> None:
         """Act on what the page says; anything unexpected in it is ignored."""
         message = event.data
-        if isinstance(message, dict):
-            self._to_page.answer(partial(self._act, message))
-
-    def _act(self, message: dict[Any, Any]) -> None:
+        if not isinstance(message, dict):
+            return
         # A page can send anything.
         with suppress(TypeError, ValueError, LookupError, ArithmeticError):
             if "need" in message:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from queue import Queue
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,3 +27,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def root() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture
+def waiting_page(monkeypatch):
+    """A page whose browser has not yet said that it shows it, and whose ticks nobody runs."""
+    made = SimpleNamespace(session_context=object(), ticks=Queue(), stands=[])
+    made.add_next_tick_callback = made.ticks.put
+    state = SimpleNamespace(curdoc=made, onload=made.stands.append)
+    monkeypatch.setattr("attnpanel.to_page.pn", SimpleNamespace(state=state))
+    return made

@@ -17,7 +17,7 @@ LAYERS = (
     ("trace",),
     ("kernels", "sources", "analysis", "comparison", "annotations", "change"),
     ("selection", "training"),
-    ("state", "theme"),
+    ("state", "theme", "to_page"),
     ("views", "browser", "payload", "exercises"),
     ("page_work", "change_choice"),
     ("controls", "driver", "feed", "choosers", "offline", "navigation", "stills"),
@@ -42,7 +42,7 @@ REPORTS_MAY_IMPORT = {"bench.results", "bench.plots", "bench.page.report", "benc
 BENCH_MAY_IMPORT = {
     *("attention", "masks", "kernels", "report", "sources", "trace", "views"),
     # Its page looks and behaves as the explorer's does, and is written as the explorer's report is.
-    *("theme", "browser", "offline", "navigation", "page_work", "whole_file"),
+    *("theme", "browser", "offline", "navigation", "page_work", "to_page", "whole_file"),
 }
 # Stricter than the rows: an oracle shared with what it judges is no oracle.
 NEVER = {"kernels": {"attnpanel.attention"}, "state": {"panel", "holoviews", "bokeh"}}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 from bokeh.document import Document
+from panel.models.esm import DataEvent
 
 from attnpanel.browser import (
     annotations_component,
@@ -15,7 +17,7 @@ from attnpanel.browser import (
     components,
     head_maps_component,
 )
-from attnpanel.browser.components import Interaction, Styled, TokenStrip, Words
+from attnpanel.browser.components import Interaction, Styled, TokenStrip, Upload, Words
 from attnpanel.lab import components as lab_components
 
 HOMES = (
@@ -43,6 +45,23 @@ def test_modules_run_as_they_are_written_and_each_is_kept_by_its_own_name():
     assert None not in names
     assert names[1] == names[2]
     assert len(set(names)) == 3
+
+
+def test_a_component_that_speaks_before_its_page_stands_is_answered_when_it_does(waiting_page):
+    heard, upload = [], Upload()
+    upload.on_msg(lambda event: heard.append(event.data))
+    speak = partial(upload._process_event, DataEvent(model=None, data="early"))
+
+    speak()
+    assert heard == []
+
+    for stands in waiting_page.stands:
+        stands()
+    waiting_page.ticks.get_nowait()()
+    assert heard == ["early"]
+
+    speak()
+    assert heard == ["early", "early"]
 
 
 def test_the_modules_of_a_component_have_no_name_twice(tmp_path):

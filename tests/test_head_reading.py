@@ -147,7 +147,7 @@ def session(monkeypatch):
         on_session_destroyed=made.at_its_end.append,
         onload=lambda act: act(),  # the page stands
     )
-    for module in ("head_reading", "page_work"):
+    for module in ("head_reading", "to_page"):
         monkeypatch.setattr(f"attnpanel.{module}.pn", SimpleNamespace(state=state))
     return made
 

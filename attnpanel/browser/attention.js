@@ -496,6 +496,11 @@ export function pool(matrix, rows, columns, mostRows, mostColumns, part = {}) {
   for (let i = top; i < top + height; i++) {
     const masked = visible !== null && (wholeRows === null || wholeRows[i] === 0);
     let to = Math.floor((i - top) / tall) * pooled.columns;
+    if (tall * wide === 1) {
+      values.set(matrix.subarray(i * columns + left, i * columns + left + width), to);
+      for (let j = left; masked && j < left + width; j++, to++) if (visible[i * step + j] === 0) values[to] = NaN;
+      continue;
+    }
     for (let first = left; first < left + width; first += wide, to++) {
       const stop = Math.min(first + wide, left + width);
       let best = values[to];

@@ -7,8 +7,10 @@ import { numbersLine } from "./words_of.js";
 /** What the Worker draws beside computing it. */
 const MATRICES = ["scores", "weights", "output"];
 // What a question does not depend on: it need not be asked again when only these change.
+const OF_SELECTION = new Set(["query_index", "pair", "color_seed"]);
 const ASIDE = {
-  selection: new Set(["query_index", "pair", "color_seed"]),
+  selection: OF_SELECTION,
+  ahead: OF_SELECTION,
   numbers: new Set(["query_index", "pair", "color_seed", "viewport", "weight_scale", "skip_first", "dark"]),
   tiles: new Set([
     "query_index",
@@ -36,23 +38,35 @@ export class Background {
   }
 
   /**
-   * @param {"selection" | "numbers" | "tiles"} kind
+   * @param {"selection" | "ahead" | "numbers" | "tiles"} kind ahead: a selection that may be wanted next
    * @param {object} trace
    * @param {number[]} layers whose arrays are needed
    * @param {object} state
    * @returns {Promise<?object>} null where a newer question took its place, undefined without a Worker
    */
   ask(kind, trace, layers, state) {
-    const parts = Object.entries(state).filter(([name]) => !ASIDE[kind].has(name));
-    const key = JSON.stringify(parts);
+    const key = keyOf(kind, state);
     const before = this.waiting[kind];
     if (before?.key === key && before.trace === trace) return before.answer;
     before?.resolve(null);
-    const question = { key, trace, id: ++this.asked };
+    const question = { key, trace, id: ++this.asked, done: false };
     question.answer = new Promise((resolve, reject) => Object.assign(question, { resolve, reject }));
     this.waiting[kind] = question;
+    if (kind === "ahead") this.ahead = question;
     this.post({ kind, id: question.id, state }, trace, layers);
     return question.answer;
+  }
+
+  /**
+   * What was computed ahead, where it is this state.
+   *
+   * @param {object} trace
+   * @param {object} state
+   * @returns {?{answer: Promise<?object>, done: boolean}} done: the answer is here
+   */
+  foreseen(trace, state) {
+    const { ahead } = this;
+    return ahead?.trace === trace && ahead.key === keyOf("ahead", state) ? ahead : null;
   }
 
   /** Forgets a question, so that the Worker stops at its next step. */
@@ -90,6 +104,7 @@ export class Background {
       const question = this.waiting[data.kind];
       if (question?.id !== data.id) return;
       delete this.waiting[data.kind];
+      question.done = true;
       if (data.error) question.reject(new Error(data.error));
       else question.resolve(data);
     };
@@ -107,6 +122,10 @@ export class Background {
   stop() {
     this.worker?.terminate();
   }
+}
+
+function keyOf(kind, state) {
+  return JSON.stringify(Object.entries(state).filter(([name]) => !ASIDE[kind].has(name)));
 }
 
 /** The Worker's side. */
@@ -131,14 +150,23 @@ class Answers {
     if (kind === "selection") this.selecting = run;
   }
 
-  async selection(id, state) {
+  selection(id, state) {
+    return this.select("selection", id, state);
+  }
+
+  async ahead(id, state) {
+    await this.selecting;
+    await this.select("ahead", id, state);
+  }
+
+  async select(kind, id, state) {
     const { trace, cache } = this;
     await trace.calls[state.layer].ready();
     const job = selectJob(trace, state, cache);
     let step = { done: false };
     while (!step.done) {
       await pause();
-      if (this.newest.selection !== id) return;
+      if (this.newest[kind] !== id) return;
       step = job.next();
     }
     const drawings = Object.fromEntries(MATRICES.map((name) => [name, DRAWINGS[name].draw(trace, state, cache)]));
@@ -148,7 +176,7 @@ class Answers {
     const images = MATRICES.flatMap((name) => Object.values(drawings[name].sources).flatMap(arraysOf));
     const own = new Set(Object.values(step.value).map((array) => array?.buffer));
     const given = [...Object.values(value), ...images].map((array) => array?.buffer).filter((one) => one && !own.has(one));
-    this.port.postMessage({ kind: "selection", id, value, drawings }, [...new Set(given)]);
+    this.port.postMessage({ kind, id, value, drawings }, [...new Set(given)]);
   }
 
   async numbers(id, state) {

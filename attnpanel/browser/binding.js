@@ -33,10 +33,20 @@ const TELL_WAIT_MS = 60;
 const ASK_AGAIN_MS = 3000;
 // Multiply-adds that the page's own thread may take at once: about 50 ms.
 const MOST_WORK = 5e7;
+// What takes less is not worth computing before it is asked for, and what is larger not worth its memory.
+const AHEAD_WORK = 4e6;
+const AHEAD_CELLS = 2 ** 22;
+// The temperature's slider counts decades, in steps.
+const DECADE_STEP = 0.05;
 // Multiply-adds that a cell's entropy and distance take.
 const NUMBERS_WORK = 40;
 // A wait shorter than this is not worth a word.
 const BUSY_WAIT_MS = 150;
+
+/** The temperature so many steps of its slider above 1. */
+function heat(steps) {
+  return 10 ** (steps * DECADE_STEP);
+}
 
 class BrowserExplorer {
   constructor(model) {
@@ -70,14 +80,15 @@ class BrowserExplorer {
       }
     }
     this.heard = (event) => this.act(event.detail);
-    this.moved = () => this.openHash();
+    // Where the reader went: the address may have been written anew since.
+    this.moved = ({ newURL }) => this.openHash(new URL(newURL).hash);
     globalThis.document.addEventListener(`attn:message:${this.model.uid}`, this.heard);
     this.model.on(["meta", "state"], () => this.adopt());
     this.model.on("supply", () => this.supply());
     this.model.on("projections", () => this.paints());
     this.adopt();
     if (this.served) return;
-    this.openHash();
+    this.openHash(window.location.hash);
     window.addEventListener("hashchange", this.moved);
   }
 
@@ -117,6 +128,9 @@ class BrowserExplorer {
     // The pointer's pair is one of other tokens then.
     if (!("pair" in changes) && ["trace", "layer", "batch", "query_index"].some(differs)) after.pair = null;
     this.state = after;
+    for (const name of ["head", "layer", "temperature"].filter(differs)) {
+      this.going = [name, Math.sign(after[name] - before[name])];
+    }
     for (const name of Object.keys(after).filter(differs)) this.changed.add(name);
     if (this.changed.size) this.drawSoon();
   }
@@ -138,7 +152,7 @@ class BrowserExplorer {
   take(name, widget) {
     if (this.following || this.left) return;
     let value = widget.value;
-    if (name === "temperature") value = 10 ** (Math.round(widget.value / 0.05) * 0.05);
+    if (name === "temperature") value = heat(Math.round(widget.value / DECADE_STEP));
     else if (SWITCHES.has(name)) value = widget.active;
     else if (GROUPS.includes(name)) value = this.choices(name)[widget.active];
     if (value === null || value === undefined) return;
@@ -178,7 +192,10 @@ class BrowserExplorer {
       const selection = select(trace, state, this.cache);
       this.follow();
       const due = FIRST.filter((name) => DRAWINGS[name].depends.some((one) => changed.has(one)));
-      const drawing = (name) => made[name] ?? DRAWINGS[name].draw(trace, state, this.cache);
+      const drawing = (name) =>
+        made[name]
+          ? { ...made[name], outline: DRAWINGS[name].outline(trace, state) } // the token may be another one by now
+          : DRAWINGS[name].draw(trace, state, this.cache);
       const moved = [...FIRST, ...(this.served ? [] : ["grid"])].filter(
         (name) => !due.includes(name) && DRAWINGS[name].moves?.some((one) => changed.has(one)),
       );
@@ -210,14 +227,16 @@ class BrowserExplorer {
       await call.ready();
       if (run !== this.started) return null;
     }
-    if (this.background.broken || selectionWork(trace, state, cache) < MOST_WORK) {
+    const ahead = this.background.foreseen(trace, state);
+    const quick = this.background.broken || selectionWork(trace, state, cache) < MOST_WORK;
+    if (quick && !ahead?.done) {
       this.background.drop("selection");
       this.busy("");
       return {};
     }
     const which = state.aggregate ? `the mean of ${call.H} heads` : `head ${state.head}`;
     this.busy(`Computing layer ${state.layer}, ${which} …`);
-    const answer = await this.background.ask("selection", trace, [state.layer], state);
+    const answer = await (ahead?.answer ?? this.background.ask("selection", trace, [state.layer], state));
     if (answer === null || run !== this.started) return null;
     this.busy("");
     if (answer === undefined) return {}; // there is no Worker after all
@@ -291,6 +310,33 @@ class BrowserExplorer {
     // Some 2 ms, and browsers let a page do it 200 times in half a minute.
     if (!this.served) this.writeAddress();
     this.rest(true);
+    this.lookAhead();
+  }
+
+  /** Has the Worker compute what one more step the same way would show. */
+  lookAhead() {
+    const { trace, cache } = this;
+    const next = this.oneStepOn();
+    if (next === null || this.background.broken) return;
+    const { opened, T, S } = trace.calls[next.layer];
+    if (!opened || T * S > AHEAD_CELLS) return;
+    if (selectionWork(trace, next, cache) < AHEAD_WORK || this.background.foreseen(trace, next)) return;
+    // What goes wrong there goes wrong again where it is asked for.
+    this.background.ask("ahead", trace, [next.layer], next).catch(() => {});
+  }
+
+  /** The state after one more step of the slider that moved last, back where it is at its end; null if none did. */
+  oneStepOn() {
+    const { trace, state } = this;
+    const [name, by] = this.going ?? [];
+    if (name === undefined || (name === "head" && state.aggregate)) return null;
+    const heated = name === "temperature";
+    const at = heated ? Math.round(Math.log10(state.temperature) / DECADE_STEP) : state[name];
+    const [low, high] = heated ? [-1 / DECADE_STEP, 1 / DECADE_STEP] : bounds(trace, state)[name];
+    if (low === high) return null;
+    const to = at + by < low || at + by > high ? at - by : at + by;
+    const next = { ...state, pair: null, [name]: heated ? heat(to) : to };
+    return name === "layer" ? fitLayer(trace, next, state.layer) : next;
   }
 
   /** Whether all that follows from the state is on screen, but for the overview. */
@@ -446,10 +492,10 @@ class BrowserExplorer {
 
   // -- what the reader does ---------------------------------------------------------------
 
-  openHash() {
-    const theme = new URLSearchParams(window.location.hash.slice(1)).get("theme");
+  openHash(hash) {
+    const theme = new URLSearchParams(hash.slice(1)).get("theme");
     if (theme === "dark" || theme === "light") this.choose(theme);
-    this.restore(window.location.hash.slice(1));
+    this.restore(hash.slice(1));
   }
 
   /** Takes the look that the reader chose, whatever the system prefers. */

@@ -118,7 +118,8 @@ class ComparisonPage {
     this.build();
     this.heard = (event) => this.act(event.detail);
     this.pointed = (event) => this.point(event.detail);
-    this.moved = () => this.restore(window.location.hash.slice(1));
+    // Where the reader went: the address may have been written anew since.
+    this.moved = ({ newURL }) => this.restore(new URL(newURL).hash.slice(1));
     document.addEventListener(`attn:message:${this.model.uid}`, this.heard);
     document.addEventListener(`attn:${this.model.uid}`, this.pointed);
     if (!this.model.served) window.addEventListener("hashchange", this.moved);

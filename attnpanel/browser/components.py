@@ -6,6 +6,7 @@ They exist where a Panel widget would run a token as markup, or where only the b
 from __future__ import annotations
 
 import re
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ import param
 from panel.custom import JSComponent
 
 from attnpanel.theme import stylesheet
+from attnpanel.to_page import ToPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bokeh.document import Document
+    from bokeh.events import Event
 
 HERE = Path(__file__).parent
 # An import of a neighbour, over one line or several.
@@ -32,6 +35,7 @@ PLOT_MODULES = (
     "words_of",
     "drawings",
     "bokeh_ways",
+    "image_colours",
     "plot_styles",
     "plots",
 )
@@ -53,6 +57,8 @@ class Styled(JSComponent):
     Panel takes a module for TypeScript and has the browser translate it, once for every component
     on the page: a quarter of a second of a report's opening. What has a bundle's name it takes as
     it is, and keeps by that name.
+
+    A component speaks before its page says that it stands; it is answered as soon as it does.
     """
 
     __abstract = True
@@ -60,6 +66,10 @@ class Styled(JSComponent):
     def __init__(self, **params: Any) -> None:
         params.setdefault("stylesheets", [stylesheet()])
         super().__init__(**params)
+        self._to_page = ToPage()
+
+    def _process_event(self, event: Event) -> None:
+        self._to_page.answer(partial(super()._process_event, event))
 
     def _get_properties(self, doc: Document | None) -> dict[str, Any]:
         properties: dict[str, Any] = super()._get_properties(doc)

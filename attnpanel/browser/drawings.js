@@ -123,7 +123,10 @@ export function selectionWork(trace, state, cache) {
  * @param {Selection} value
  */
 export function keepSelection(trace, state, cache, value) {
-  opened(cache, trace).selection = { key: selectionKey(trace, state), value };
+  const known = opened(cache, trace);
+  known.selection = { key: selectionKey(trace, state), value };
+  // The next temperature needs no new ones.
+  if (value.scores !== null && !state.aggregate) keepScores(known, state, state.head, () => value.scores);
 }
 
 function opened(cache, trace) {
@@ -195,7 +198,11 @@ function scoresOf(trace, state, head, cache) {
   const { batch } = state;
   const options = () => ({ T, S, D, scale, softCap, bias: call.bias(batch, head) });
   const make = () => scores(call.query(batch, head), call.key(batch, head), options());
-  return lately(cache.scores, `${state.layer} ${batch} ${head}`, make, cache.mostBytes ?? SCORE_BYTES);
+  return keepScores(cache, state, head, make);
+}
+
+function keepScores(cache, { layer, batch }, head, make) {
+  return lately(cache.scores, `${layer} ${batch} ${head}`, make, cache.mostBytes ?? SCORE_BYTES);
 }
 
 /** Which pairs of one head are visible under the chosen mask; a bias of -inf hides whatever the mask. */

@@ -1,5 +1,6 @@
 import { DRAWINGS } from "./drawings.js";
 import "./bokeh_ways.js";
+import "./image_colours.js";
 import { keepStyles, repaint } from "./plot_styles.js";
 
 // The explorer's Bokeh plots: found once, then written in place. Nothing written here is told to a server.
@@ -104,8 +105,9 @@ function applyDrawing(plot, drawing, look) {
   // Silently, and before the numbers: each would have the whole picture mapped to colours once more.
   if (mapper && drawing.colours) {
     const { low, high, palette } = drawing.colours;
-    mapper.setv({ low, high, ...(plot.palette === palette ? {} : { palette }) }, { silent: true });
-    plot.palette = palette;
+    const other = !sameTexts(palette, plot.palette);
+    mapper.setv({ low, high, ...(other ? { palette } : {}) }, { silent: true });
+    if (other) plot.palette = palette;
   }
   for (const [name, columns] of Object.entries(drawing.sources)) {
     writeSource(plot.sources[name], name === "attn:row:labels" ? apart(columns, plot, drawing.x) : columns);
@@ -167,11 +169,16 @@ function writeSource(source, columns) {
   source.change.emit();
 }
 
+/** Whether two lists hold the same texts; what comes from a Worker is a copy. */
+function sameTexts(one, other) {
+  return one === other || (one.length === other?.length && one.every((text, at) => text === other[at]));
+}
+
 function relabel(axis, labels, [start, end], room) {
   if (!labels || axis.labelled === labels) return;
   const old = axis.formatter.args.labels;
   axis.labelled = labels;
-  if (old.length === labels.length && old.every((label, i) => label === labels[i])) return;
+  if (sameTexts(labels, old)) return;
   axis.formatter.setv({ args: { labels } }, UNTOLD);
   const level = room > 0 && labels.length * (Math.max(...labels.map((label) => [...label].length)) * 7 + 8) <= room;
   if (room > 0) axis.setv({ major_label_orientation: level ? 0 : 1.1 }, UNTOLD);

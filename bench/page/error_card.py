@@ -13,7 +13,7 @@ import numpy as np
 import panel as pn
 
 from attnpanel.kernels import IMPLEMENTATIONS
-from attnpanel.page_work import ToPage
+from attnpanel.to_page import ToPage
 from bench.error_map import (
     DTYPES,
     MASKS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
 
-from attnpanel.page_work import ToPage
+from attnpanel.to_page import ToPage
 from bench.page.components import RunProgress, styles
 from bench.page.run_cards import box, words
 from bench.plots.words import bounded

@@ -162,3 +162,16 @@ def test_names_that_mean_nothing_in_the_address_are_left_alone(toy_report):
     go(toy_report.page, "constructor=1&__proto__=2&=&&head=1")
 
     assert fragment(toy_report.page)["head"] == "1"
+
+
+def test_a_link_is_followed_though_the_address_is_written_anew_meanwhile(toy_report):
+    go(toy_report.page, "head=0")
+
+    # The browser tells of a new address later; an earlier choice may write another one first.
+    toy_report.page.evaluate(
+        "() => { location.hash = 'head=2'; history.replaceState(null, '', '#head=1') }"
+    )
+
+    toy_report.page.wait_for_function(
+        "new URLSearchParams(location.hash.slice(1)).get('head') === '2'"
+    )

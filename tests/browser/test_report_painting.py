@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from tests.browser.reading import settle
 from tests.browser.report_page import go
 
@@ -181,3 +183,40 @@ def test_a_words_new_size_lays_out_no_page(toy_report):
     }
     """
     assert toy_report.page.evaluate(laid_out) == [0, 1]
+
+
+# Numbers by Bokeh's own mapper, and by the pixels that an image of them gets.
+PIXELS = """
+([palette, low, high]) => {
+  const Mapper = Bokeh.Models.get("LinearColorMapper")
+  const mapper = new Mapper({palette, low, high, nan_color: "rgba(1, 2, 3, 0.5)"})
+  const wide = high - low + 0.2
+  const numbers = Float32Array.from({length: 4096}, (_, at) => low - 0.1 + (at * wide) / 4096)
+  const edges = [low, high, NaN, -0, 0, Infinity, -Infinity, 1e-300, (low + high) / 2]
+  const all = Float64Array.of(...edges, ...numbers)
+  const own = mapper.v_compute(all)
+  const asked = new DataView(mapper.rgba_mapper.v_compute(all).buffer)
+  return Array.from(own, (colour, at) => [all[at], colour, asked.getUint32(4 * at)])
+    .filter(([, colour, pixel]) => colour !== pixel)
+}
+"""
+
+
+@pytest.mark.parametrize("colours", [1, 2, 7, 256])
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.5, 3.5), (0, 0), (0, 1e-30)])
+def test_a_number_has_the_pixel_of_bokehs_own_mapper(toy_report, colours, low, high):
+    palette = [f"#{(at * 977) % 0xFFFFFF:06x}" for at in range(colours)]
+
+    assert toy_report.page.evaluate(PIXELS, [palette, low, high]) == []
+
+
+def test_a_mapper_with_colours_beyond_its_ends_is_left_to_bokeh(toy_report):
+    pixels = """
+    () => {
+      const Mapper = Bokeh.Models.get("LinearColorMapper")
+      const palette = ["#000000", "#ffffff"]
+      const mapper = new Mapper({palette, low: 0, high: 1, low_color: "#ff0000"})
+      return [...mapper.rgba_mapper.v_compute([-1, 0.9])]
+    }
+    """
+    assert toy_report.page.evaluate(pixels) == [255, 0, 0, 255, 255, 255, 255, 255]

@@ -79,3 +79,78 @@ def test_a_browser_without_workers_computes_in_the_page(browser, long_trace, tmp
 
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
     context.close()
+
+
+# Counts the pictures that came ahead, and paints the weights in them over where it is told to.
+COUNT_AHEAD = """
+(() => {
+  const Real = window.Worker
+  window.ahead = 0
+  window.Worker = class extends Real {
+    set onmessage(then) {
+      super.onmessage = (event) => {
+        then(event)
+        if (event.data.kind !== "ahead") return
+        const {sources} = event.data.drawings.weights
+        if (window.paintOver) sources["attn:weights"].image[0].fill(0.25)
+        window.ahead += 1
+      }
+    }
+  }
+})()
+"""
+
+
+@pytest.fixture
+def counting(browser: Browser, long_trace: Trace, tmp_path) -> Iterator[Opened]:
+    """The report of it, which counts what was computed ahead."""
+    path = save_report(long_trace, tmp_path / "long.html")
+    opened = open_report(browser, path, long_trace, script=COUNT_AHEAD)
+    yield opened
+    assert opened.faults() == []
+    opened.page.context.close()
+
+
+def test_one_more_step_shows_what_was_computed_while_the_reader_looked(counting, long_trace):
+    page = counting.page
+    page.evaluate("window.paintOver = true")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.ahead === 1")
+    np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, 1), atol=2e-3)
+
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("location.hash.includes('head=2')")
+
+    assert (matrix(page, "weights") == 0.25).all()
+
+
+def test_a_step_another_way_is_computed_for_itself(counting, long_trace):
+    page = counting.page
+    page.evaluate("window.paintOver = true")
+    for _ in range(2):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.ahead >= 1")
+
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("location.hash.includes('head=1')")
+
+    np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, 1), atol=2e-3)
+
+
+def test_what_was_computed_ahead_is_outlined_where_the_reader_went_since(counting, long_trace):
+    page = counting.page
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.ahead === 1")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("location.hash.includes('token=1')")
+
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("location.hash.includes('head=2')")
+
+    np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, 2), atol=2e-3)
+    outline = page.evaluate(
+        "(() => { const plot = Bokeh.documents[0].get_model_by_name('attn:plot:weights');"
+        " const box = plot.center.find((one) => one.name === 'attn:outline');"
+        " return [box.bottom, box.top] })()"
+    )
+    assert sorted(outline) == [0.5, 1.5]
