@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +97,15 @@ def _arguments(name: str) -> Callable[[argparse.ArgumentParser], None]:
     return add
 
 
+def _ui_arguments(parser: argparse.ArgumentParser) -> None:
+    _arguments("ui")(parser)
+    parser.add_argument(
+        "--no-workers",
+        action="store_true",
+        help="in a browser that starts no Worker, where no step is computed before it is asked for",
+    )
+
+
 def _report_arguments(parser: argparse.ArgumentParser) -> None:
     _arguments("report")(parser)
     parser.add_argument(
@@ -116,7 +125,10 @@ def _ui(options: argparse.Namespace) -> None:
     if options.table is not None:
         print(ui_table(read(options.table, UiRun)))
         return
-    run = measure_ui(QUICK if options.quick else FULL)
+    preset = QUICK if options.quick else FULL
+    if options.no_workers:
+        preset = replace(preset, name=f"{preset.name}, no Workers", workers=False)
+    run = measure_ui(preset)
     _keep(run, options.output, "ui")
     print(ui_table(run))
 
@@ -165,7 +177,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("show", "a run as tables", show_arguments, show_command),
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
     Command("ring", "ring attention over torchrun's processes", ring_arguments, ring_command),
-    Command("ui", "slider to picture, start and import", _arguments("ui"), _ui),
+    Command("ui", "slider to picture, start and import", _ui_arguments, _ui),
     Command("capture", "what capturing a model's attention costs", _arguments("capture"), _capture),
     Command(
         "report",

@@ -8,9 +8,10 @@ from typing import Any, Final, Literal
 from bench.cases import Case  # noqa: TC001 - get_type_hints looks them up
 from bench.environment import Environment  # noqa: TC001
 
-RUN_SCHEMA: Final = "attnpanel.bench-run/2"
-# Without `waited_s` and `yardstick_s`; read as a run that lacks them.
-OLD_SCHEMA: Final = "attnpanel.bench-run/1"
+RUN_SCHEMA: Final = "attnpanel.bench-run/3"
+# The second without `copy_yardstick_s`, the first without `waited_s` and `yardstick_s`, too; read
+# as runs that lack them.
+OLD_SCHEMAS: Final = ("attnpanel.bench-run/1", "attnpanel.bench-run/2")
 Verdict = Literal["pass", "fail", "unsupported", "error"]
 Status = Literal[
     "timed", "not certified", "unsupported", "error", "crashed", "out of memory", "timed out"
@@ -104,8 +105,10 @@ class Timing:
     waited_s : tuple of float
         What of `wall_s` was spent ready to run and without a core. Empty in old files.
     yardstick_s : tuple of float
-        Seconds of the fixed work of :mod:`bench.yardstick`, the mean of once before and once after
-        each sample. Empty in old files, and on a device.
+        Seconds of the fixed computing of :mod:`bench.yardstick`, the mean of once before and once
+        after each sample. Empty in old files, and on a device.
+    copy_yardstick_s : tuple of float
+        The same of its copy of memory.
     rounds : tuple of int
         The round each sample was taken in; rounds go through all implementations in turn.
     calls_per_sample : int
@@ -127,6 +130,7 @@ class Timing:
     rounds: tuple[int, ...] = ()
     waited_s: tuple[float, ...] = ()
     yardstick_s: tuple[float, ...] = ()
+    copy_yardstick_s: tuple[float, ...] = ()
     calls_per_sample: int = 1
     peak_bytes: int | None = None
 
@@ -147,15 +151,18 @@ class Timing:
         lengths = {"wall_s": len(self.wall_s), "cpu_s": len(self.cpu_s), "rounds": len(self.rounds)}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"wall_s, cpu_s and rounds must be of one length; got {lengths}")
-        for name in ("waited_s", "yardstick_s"):
+        for name in ("waited_s", "yardstick_s", "copy_yardstick_s"):
             beside = getattr(self, name)
             if beside and len(beside) != len(self.wall_s):
                 raise ValueError(
                     f"{name} must be empty or as long as wall_s; "
                     f"got {len(beside)} and {len(self.wall_s)}"
                 )
-        if min(self.waited_s, default=0) < 0 or min(self.yardstick_s, default=1) <= 0:
-            raise ValueError("waited_s must be at least 0 and yardstick_s above 0")
+        yardsticks = self.yardstick_s + self.copy_yardstick_s
+        if min(self.waited_s, default=0) < 0 or min(yardsticks, default=1) <= 0:
+            raise ValueError(
+                "waited_s must be at least 0, yardstick_s and copy_yardstick_s above 0"
+            )
         if bool(self.wall_s) > (self.status == "timed"):
             raise ValueError(f"samples go with the status timed; got {self.status!r} with some")
         if any(second <= 0 for second in self.wall_s) or any(second < 0 for second in self.cpu_s):
@@ -217,7 +224,7 @@ class BenchRun:
         False where it was interrupted; `--resume` goes on.
     """
 
-    schema: Literal["attnpanel.bench-run/2"]
+    schema: Literal["attnpanel.bench-run/3"]
     preset: str
     environment: Environment
     cases: tuple[Case, ...]
@@ -231,11 +238,12 @@ class BenchRun:
     @classmethod
     def renewed(cls, content: Any) -> Any:
         """Return a file's content as this schema has it; see :func:`bench.results.read`."""
-        if not (isinstance(content, dict) and content.get("schema") == OLD_SCHEMA):
+        if not (isinstance(content, dict) and content.get("schema") in OLD_SCHEMAS):
             return content
         timings = content.get("timings")
         if isinstance(timings, list):
-            missing: dict[str, list[float]] = {"waited_s": [], "yardstick_s": []}
+            lacking = ("waited_s", "yardstick_s", "copy_yardstick_s")
+            missing: dict[str, list[float]] = {name: [] for name in lacking}
             timings = [{**missing, **one} if isinstance(one, dict) else one for one in timings]
         return {**content, "schema": RUN_SCHEMA, "timings": timings}
 

@@ -13,6 +13,8 @@ from bench.machine import lasting
 from bench.tables import markdown, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from bench.bench_run import BenchRun, Timing
@@ -25,6 +27,10 @@ LEAST_DIFFERENCE_S = 30e-6
 WORST_RESOLUTION = 0.25
 # Of the rounds at either end, as Yuen advises.
 TRIMMED = 0.2
+# How far two processes of the same program lie apart beyond what their rounds tell (where arrays
+# and code happen to lie in memory), as the standard deviation of a logarithm: with it, 288 rows of
+# the same code, of three pairs of runs, spread as Student's t says (docs/bench.md).
+PROCESS_SPREAD = 0.012
 # Student's t that 99 % stay within, both ways, by degrees of freedom; 30 serves for more.
 STUDENT_99 = (
     *(63.66, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169),
@@ -62,12 +68,19 @@ def compare(before: BenchRun, after: BenchRun) -> tuple[list[Change], list[str]]
     """Return the rows that both runs timed, compared, and what could not be, in words."""
     rows = {_row(one): one for one in before.timings}
     others = {_row(one): one for one in after.timings}
-    changes = [
-        change(rows[row], others[row])
+    pairs = [
+        (rows[row], others[row])
         for row in rows
         if row in others and rows[row].status == others[row].status == "timed"
     ]
+    drift = memory_drift(*zip(*pairs, strict=True)) if pairs else 0.0
+    changes = [change(first, second, drift=drift) for first, second in pairs]
     notes = []
+    if abs(drift) > math.log(LEAST_RATIO):
+        notes.append(
+            f"beside its cores, the machine's memory took {math.exp(drift):.2f} times as long "
+            "after as before: a row may differ by as much, and is the same within that"
+        )
     for row in {**rows, **others}:
         was, now = (found[row].status if row in found else "absent" for found in (rows, others))
         if was != now:
@@ -75,14 +88,33 @@ def compare(before: BenchRun, after: BenchRun) -> tuple[list[Change], list[str]]
     return changes, _machines(before, after) + notes
 
 
-def change(before: Timing, after: Timing) -> Change:
+def memory_drift(before: Sequence[Timing], after: Sequence[Timing]) -> float:
+    """Return how much longer copying took after than before, as a logarithm, against computing.
+
+    Of the yardsticks beside all samples; 0 where a run has none.
+    """
+    paces = []
+    for rows in before, after:
+        copies = np.array([one for row in rows for one in row.copy_yardstick_s])
+        if not copies.size:
+            return 0.0
+        computing = np.array(
+            [one for row in rows if row.copy_yardstick_s for one in row.yardstick_s]
+        )
+        paces.append(float(np.median(np.log(copies / computing))))
+    return paces[1] - paces[0]
+
+
+def change(before: Timing, after: Timing, *, drift: float = 0.0) -> Change:
     """Compare one row.
 
     A sample counts without the time that it waited for a core, and in units of the yardsticks
-    beside it. The rounds of the two runs differ among themselves, so their means differ by chance:
-    the resolution is what 99 of 100 such differences stay below, 5 % at least. A row changed when
-    it moved by more than that, and by 30 µs; else it is the same. It is ambiguous where the
-    resolution is above 25 %, as it is where a run has one round only.
+    beside it. The rounds of the two runs differ among themselves, and two processes of the same
+    program do, so the means differ by chance: the resolution is what 99 of 100 such differences
+    stay below, and by how much the machine's memory became slower or faster than its cores on top
+    of it (`drift`, see :func:`memory_drift`); 5 % at least. A row changed when it moved by more
+    than that, and by 30 µs; else it is the same. It is ambiguous where the resolution is above
+    25 %, as it is where a run has one round only.
 
     References
     ----------
@@ -91,7 +123,8 @@ def change(before: Timing, after: Timing) -> Change:
     beside = bool(before.yardstick_s and after.yardstick_s)
     first, second = (_trimmed(_rounds(one, beside=beside)) for one in (before, after))
     ratio = math.exp(second.mean - first.mean)
-    resolution = max(LEAST_RATIO - 1, math.expm1(min(_chance(first, second), 700.0)))
+    unsure = _chance(first, second) + abs(drift)
+    resolution = max(LEAST_RATIO - 1, math.expm1(min(unsure, 700.0)))
     before_s, after_s = (float(np.median(one.own_s)) for one in (before, after))
     verdict: Comparison = "SAME"
     if resolution > WORST_RESOLUTION:
@@ -190,15 +223,13 @@ def _trimmed(rounds: NDArray[np.float64]) -> _Trimmed:
 
 def _chance(first: _Trimmed, second: _Trimmed) -> float:
     """Return how far 99 of 100 differences of such means are from 0 by chance alone."""
-    variances = first.variance, second.variance
-    total = sum(variances)
-    if total == 0 or math.isinf(total):
+    between = 2 * PROCESS_SPREAD**2  # known, so without bound in freedom
+    total = first.variance + second.variance + between
+    if math.isinf(total):
         return total
-    freedom = total**2 / sum(
-        variance**2 / (one.count - 1)
-        for variance, one in zip(variances, (first, second), strict=True)
-    )
-    index = min(int(freedom), len(STUDENT_99)) - 1
+    drawn = sum(one.variance**2 / (one.count - 1) for one in (first, second))
+    freedom = total**2 / drawn if drawn > 0 else math.inf
+    index = int(min(freedom, len(STUDENT_99))) - 1
     return STUDENT_99[max(index, 0)] * math.sqrt(total)
 
 

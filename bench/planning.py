@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.cases import Case
 
-# Fewer samples than this many rounds say nothing about the spread between rounds.
-LEAST_ROUNDS = 5
+# Fewer rounds say too little about the spread between them: with five, two of them trimmed, what a
+# comparison can tell is 2.5 times as coarse as with eight.
+LEAST_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Plan:
     rounds, samples_per_round : int
         A round visits every implementation in turn.
     row_budget_s : float
-        A row gets no further round once its samples took this long and it has five rounds.
+        A row gets no further round once its samples took this long and it has eight rounds.
     time_limit_s : float
         The most seconds one certificate, one preparation or one visit may take.
     memory_limit_bytes : int or None

@@ -145,8 +145,8 @@ class Record:
         self.timings = {
             (one.implementation, one.case): one
             for one in run.timings
-            # Samples of an old file have nothing beside them: an unfinished run takes them anew.
-            if run.finished or one.waited_s or not one.wall_s
+            # Samples of an old file lack what stands beside: an unfinished run takes them anew.
+            if run.finished or not one.wall_s or _whole(one)
         }
         self.limits = {(one.device, one.dtype): one for one in run.limits}
         threads = {one.threads for one in run.timings} | {one.threads for one in run.limits}
@@ -187,3 +187,8 @@ def _told(timing: Timing) -> bool:
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _whole(timing: Timing) -> bool:
+    """Whether samples have beside them what this schema keeps; on a device that is no yardstick."""
+    return bool(timing.waited_s) and len(timing.yardstick_s) == len(timing.copy_yardstick_s)

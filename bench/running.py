@@ -269,6 +269,7 @@ class _Runner:
             rounds=timing.rounds + (number,) * len(visit.wall_s),
             waited_s=timing.waited_s + visit.waited_s,
             yardstick_s=timing.yardstick_s + visit.yardstick_s,
+            copy_yardstick_s=timing.copy_yardstick_s + visit.copy_yardstick_s,
         )
 
     def _samples_of(self, timing: Timing) -> int:

@@ -37,17 +37,23 @@ IMPORTS = ("pass", "import numpy", "import attnpanel")
 
 @dataclass(frozen=True)
 class Preset:
-    """How much is measured: sequence lengths, presses each, starts and imports."""
+    """How much is measured: sequence lengths, presses each, starts and imports.
+
+    Without `workers` the browser starts no Worker: the page computes all by itself, and no step of
+    a slider is computed before it is asked for.
+    """
 
     name: str
     lengths: tuple[int, ...]
     presses: int
     starts: int
     imports: int
+    workers: bool = True
 
 
 FULL = Preset("full", (8, 64, 256, 512, 1024, 2048), presses=30, starts=5, imports=7)
 QUICK = Preset("quick", (8, 64), presses=2, starts=1, imports=1)
+NO_WORKER = "window.Worker = class { constructor() { throw new Error('no Worker here') } }"
 
 
 def measure(preset: Preset) -> UiRun:
@@ -141,11 +147,11 @@ def _address(server: subprocess.Popen[str]) -> str:
 
 
 @contextmanager
-def _page(browser: Any, address: str) -> Iterator[Any]:
+def _page(browser: Any, address: str, *, workers: bool = True) -> Iterator[Any]:
     """The address in a browser context of its own, from its first heatmap on."""
     context = browser.new_context(viewport=VIEWPORT)
     try:
-        context.add_init_script(watching_script())
+        context.add_init_script(watching_script() + ("" if workers else f"\n{NO_WORKER}"))
         page = context.new_page()
         page.set_default_timeout(LIMIT_S * 1000)
         page.goto(address)
@@ -164,7 +170,8 @@ def _interactions(browser: Any, preset: Preset, folder: Path) -> Iterator[Intera
         _toy(length).save(path)
     with _served(list(paths.values())) as (address, _):
         for length, path in paths.items():
-            with _page(browser, f"{address}?source=file&trace={path.name}") as page:
+            shown = f"{address}?source=file&trace={path.name}"
+            with _page(browser, shown, workers=preset.workers) as page:
                 page.evaluate("attnBench.watch()")
                 settle(page, f"opening T={length}", LIMIT_S)
                 for control in CONTROLS:

@@ -72,6 +72,7 @@ class Visit:
     cpu_s: tuple[float, ...]
     waited_s: tuple[float, ...]
     yardstick_s: tuple[float, ...]
+    copy_yardstick_s: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,8 @@ class Worker:
         warm = self._warm[case]
         if warm.device != "cpu":
             warm.call()
-            return Visit(*warm.clock.samples(warm.call, count, warm.calls), yardstick_s=())
+            taken = warm.clock.samples(warm.call, count, warm.calls)
+            return Visit(*taken, yardstick_s=(), copy_yardstick_s=())
         if self._yardstick is None:
             self._yardstick = Yardstick()
         samples, yardsticks = [], [self._yardstick.seconds()]
@@ -170,8 +172,11 @@ class Worker:
             samples.append(warm.clock.samples(warm.call, 1, warm.calls))
             yardsticks.append(self._yardstick.seconds())
         wall, cpu, waited = (tuple(one[0] for one in kind) for kind in zip(*samples, strict=True))
-        beside = tuple((before + after) / 2 for before, after in pairwise(yardsticks))
-        return Visit(wall, cpu, waited, beside)
+        computing, copying = (
+            tuple((before + after) / 2 for before, after in pairwise(kind))
+            for kind in zip(*yardsticks, strict=True)
+        )
+        return Visit(wall, cpu, waited, computing, copying)
 
     def memory(self, case: str) -> int | None:
         """Return the most memory of one call above what is there before it; None if not seen.

@@ -10,13 +10,13 @@ import pytest
 from attnpanel.kernels.request import Request
 from bench.bench_run import RUN_SCHEMA, BenchRun, Timing
 from bench.cases import Case
-from bench.compare import change, compare, compare_table
+from bench.compare import PROCESS_SPREAD, change, compare, compare_table, memory_drift
 from bench.environment import Environment
 
 CASE = Case(Request(2, 3, 3, 5, 7, 11, 13))
 
 
-def timing(seconds, name="a", *, rounds=None, waited=None, yardstick=None) -> Timing:
+def timing(seconds, name="a", *, rounds=None, waited=None, yardstick=None, copying=()) -> Timing:
     seconds = tuple(map(float, seconds))
     waited = (0.0,) * len(seconds) if waited is None else tuple(map(float, waited))
     return Timing(
@@ -29,6 +29,7 @@ def timing(seconds, name="a", *, rounds=None, waited=None, yardstick=None) -> Ti
         rounds=tuple(range(len(seconds))) if rounds is None else rounds,
         waited_s=waited,
         yardstick_s=(1.0,) * len(seconds) if yardstick is None else tuple(map(float, yardstick)),
+        copy_yardstick_s=tuple(map(float, copying)),
     )
 
 
@@ -107,13 +108,14 @@ def test_a_change_needs_5_percent_and_30_microseconds(before_s, after_s, verdict
 
 def test_the_resolution_is_that_of_yuens_interval():
     # Five rounds, one trimmed at either end: three stay, and drawn in they are 0 0 1 2 2 (in
-    # tenths), of variance 1. So the mean's variance is 4 * 1 / (3 * 2) for each of two
-    # equal runs, with 2 + 2 degrees of freedom: 4.604 * sqrt(4 / 3) = 5.316 tenths.
+    # tenths), of variance 1. So the mean's variance is 4 * 1 / (3 * 2) for each of two equal runs.
+    # With that of two processes, 2 * 0.12**2, it is 1.3621, with 1.3621**2 / (4 / 9) = 4.2
+    # degrees of freedom: 4.604 * sqrt(1.3621) = 5.373 tenths.
     rounds = timing(np.exp(np.array([-5.0, 0.0, 1.0, 2.0, 9.0]) * 0.1))
 
     found = change(rounds, rounds)
 
-    assert found.resolution == pytest.approx(np.expm1(0.5316), rel=1e-3)
+    assert found.resolution == pytest.approx(np.expm1(0.5373), rel=1e-3)
     assert found.verdict == "AMBIGUOUS"
 
 
@@ -166,6 +168,28 @@ def test_a_machine_that_is_slower_as_a_whole_made_nothing_slower():
     found = change(timing([1.0] * 6), timing([1.7] * 6, yardstick=[1.7] * 6))
 
     assert (found.verdict, found.ratio, found.after_s) == ("SAME", pytest.approx(1.0), 1.7)
+
+
+def test_where_memory_became_slower_than_the_cores_a_row_may_move_by_as_much():
+    # Its copies took 1.1 times as long, its products the same: some rows follow the one, some the
+    # other, and what moved by 8 % may be either.
+    def runs(seconds, copy_s):
+        return run(*(timing([one] * 12, name, copying=[copy_s] * 12) for name, one in seconds))
+
+    before = runs([("a", 1.0), ("b", 1.0)], 2.0)
+    after = runs([("a", 1.09), ("b", 1.25)], 2.2)
+    first, second = compare(before, after)[0]
+
+    assert memory_drift(before.timings, after.timings) == pytest.approx(np.log(1.1))
+    assert memory_drift(after.timings, before.timings) == pytest.approx(-np.log(1.1))
+    assert (first.verdict, second.verdict) == ("SAME", "SLOWER")
+    # Rounds that agree to the last digit are still those of two processes.
+    assert first.resolution == pytest.approx(1.1 * np.exp(2.750 * np.sqrt(2) * PROCESS_SPREAD) - 1)
+    assert any("memory took 1.10 times as long" in note for note in compare(before, after)[1])
+    # A machine that is slower as a whole has not drifted.
+    slower = run(*(timing([2.0] * 12, yardstick=[2.0] * 12, copying=[4.0] * 12) for _ in "a"))
+    assert memory_drift(before.timings, slower.timings) == 0
+    assert memory_drift(before.timings, [timing([1.0] * 6)]) == 0
 
 
 def test_an_old_file_is_compared_by_its_seconds_alone():

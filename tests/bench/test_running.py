@@ -17,7 +17,7 @@ import pytest
 
 import bench.recording
 from attnpanel.kernels.request import Request
-from bench.bench_run import OLD_SCHEMA, RUN_SCHEMA, BenchRun
+from bench.bench_run import OLD_SCHEMAS, RUN_SCHEMA, BenchRun
 from bench.cases import Case
 from bench.planning import Plan
 from bench.results import ResultFileError, read, write
@@ -65,8 +65,8 @@ def test_a_right_row_has_all_its_samples(misbehaved):
 
         assert (row.status, row.reasons) == ("timed", ())
         assert row.rounds == (0, 0, 1, 1, 2, 2)
-        beside = row.cpu_s, row.waited_s, row.yardstick_s
-        assert [len(one) for one in (row.wall_s, *beside)] == [6] * 4
+        beside = row.cpu_s, row.waited_s, row.yardstick_s, row.copy_yardstick_s
+        assert [len(one) for one in (row.wall_s, *beside)] == [6] * 5
         assert min(row.wall_s) > 0
         assert row.peak_bytes is not None
     assert misbehaved.finished
@@ -170,11 +170,11 @@ def test_rounds_visit_every_row_of_every_case_in_turn():
     assert visits == rows * 3
 
 
-def test_a_slow_row_stops_when_its_time_is_used_up_but_not_before_five_rounds():
+def test_a_slow_row_stops_when_its_time_is_used_up_but_not_before_eight_rounds():
     found = run(plan("SLOW", rounds=50, row_budget_s=0.01))
 
-    # One sample a round: two of 30 ms would overdraw a fifth of 10 ms even more.
-    assert timing(found, "SLOW").rounds == (0, 1, 2, 3, 4)
+    # One sample a round: two of 30 ms would overdraw an eighth of 10 ms even more.
+    assert timing(found, "SLOW").rounds == tuple(range(8))
 
 
 def test_progress_counts_up_to_its_total_and_names_a_time_when_it_can():
@@ -268,19 +268,28 @@ def test_a_run_cancelled_at_any_step_is_resumed_without_doing_anything_twice(tmp
     assert len(certified) == len(set(certified)) == 4
 
 
-def test_an_old_run_that_is_not_finished_takes_its_samples_anew(tmp_path):
+@pytest.mark.parametrize(
+    ("schema", "lacking"),
+    [
+        (OLD_SCHEMAS[0], ("waited_s", "yardstick_s", "copy_yardstick_s")),
+        (OLD_SCHEMAS[1], ("copy_yardstick_s",)),
+    ],
+)
+def test_an_old_run_that_is_not_finished_takes_its_samples_anew(tmp_path, schema, lacking):
     output = tmp_path / "run.json"
     first = run(plan("RIGHT"), output=output)
     content = json.loads(output.read_text())
     for row in content["timings"]:
-        del row["waited_s"], row["yardstick_s"]
-    output.write_text(json.dumps({**content, "schema": OLD_SCHEMA, "finished": False}))
+        for name in lacking:
+            del row[name]
+    output.write_text(json.dumps({**content, "schema": schema, "finished": False}))
 
     again = run(plan("RIGHT"), output=output, resume=True)
 
     assert again.agreements == first.agreements
     assert timing(again, "RIGHT").rounds == (0, 0, 1, 1, 2, 2)
     assert len(timing(again, "RIGHT").yardstick_s) == 6
+    assert len(timing(again, "RIGHT").copy_yardstick_s) == 6
 
 
 def test_a_finished_run_resumed_measures_nothing(tmp_path):

@@ -23,7 +23,8 @@ def quick(root, tmp_path_factory):
     if find_browser() is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(WHAT_TO_DO)
     path = tmp_path_factory.mktemp("bench") / "quick.json"
-    command = [sys.executable, "-m", "bench", "ui", "--quick", "-o", str(path)]
+    command = [sys.executable, "-m", "bench", "ui", "--quick", "--no-workers"]
+    command += ["-o", str(path)]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return path, done.stdout
@@ -34,6 +35,7 @@ def test_a_quick_run_measures_every_slider_at_every_length(quick):
 
     measured = [(one.query_len, one.control) for one in run.interactions]
     assert measured == [(T, name) for T in (8, 64) for name in ("token", "temperature", "head")]
+    assert run.preset == "quick, no Workers"
     presses = {(len(one.data_s), len(one.paint_s)) for one in run.interactions}
     assert presses == {(QUICK.presses, QUICK.presses)}
 
