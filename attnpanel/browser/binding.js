@@ -82,7 +82,9 @@ class BrowserExplorer {
     this.heard = (event) => this.act(event.detail);
     // Where the reader went: the address may have been written anew since.
     this.moved = ({ newURL }) => this.openHash(new URL(newURL).hash);
+    this.tell = () => this.tellNow();
     globalThis.document.addEventListener(`attn:message:${this.model.uid}`, this.heard);
+    globalThis.document.addEventListener("attn:tell", this.tell);
     this.model.on(["meta", "state"], () => this.adopt());
     this.model.on("supply", () => this.supply());
     this.model.on("projections", () => this.paints());
@@ -96,6 +98,7 @@ class BrowserExplorer {
   leave() {
     this.left = true;
     globalThis.document.removeEventListener(`attn:message:${this.model.uid}`, this.heard);
+    globalThis.document.removeEventListener("attn:tell", this.tell);
     window.removeEventListener("hashchange", this.moved);
     this.background.stop();
   }
@@ -484,10 +487,14 @@ class BrowserExplorer {
 
   /** Tells Python the state, at most every 60 ms, the last one always. */
   tellLater() {
-    this.telling ??= setTimeout(() => {
-      this.telling = null;
-      if (!this.left) this.model.send_msg({ state: { ...this.state, push: this.push }, address: this.address });
-    }, TELL_WAIT_MS);
+    this.telling ??= setTimeout(() => this.tellNow(), TELL_WAIT_MS);
+  }
+
+  tellNow() {
+    clearTimeout(this.telling);
+    this.telling = null;
+    if (this.left || !this.served || this.address === undefined) return;
+    this.model.send_msg({ state: { ...this.state, push: this.push }, address: this.address });
   }
 
   // -- what the reader does ---------------------------------------------------------------

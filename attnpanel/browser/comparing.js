@@ -188,35 +188,47 @@ export function movedShare({ queries, keys, weights }, row) {
 }
 
 /**
- * How much each head changes, in steps: yields between heads, so that a page stays responsive.
+ * The heads of the second side that are held against the first's, in the order of layers and heads.
  *
- * Where the place is apart, every head of the second side is held against the head, or the mean, of the first.
+ * Where the place is apart, that is every head, against the head, or the mean, of the first.
  *
  * @param {[object, object]} traces
  * @param {Compared} state fitted
- * @returns {Generator<number | Promise<void>, {layer: number, head: number, moved: number}[], void>} in the
- *   order of layers and heads; nan where the query has no counterpart
+ * @returns {{layer: number, head: number}[]}
+ */
+export function comparedHeads(traces, state) {
+  const apart = oneAgainstAll(state);
+  const layers = apart ? traces[1].calls.length : Math.min(...traces.map(({ calls }) => calls.length));
+  return places(0, layers).flatMap((layer) => {
+    const heads = apart ? traces[1].calls[layer].H : Math.min(...traces.map(({ calls }) => calls[layer].H));
+    return places(0, heads).map((head) => ({ layer, head }));
+  });
+}
+
+/**
+ * How much each of comparedHeads changes, in steps: yields between heads, so that a page stays responsive.
+ *
+ * @param {[object, object]} traces
+ * @param {Compared} state fitted
+ * @returns {Generator<number | Promise<void>, {layer: number, head: number, moved: number}[], void>} nan where
+ *   the query has no counterpart
  */
 export function* headChangesJob(traces, state) {
   const changes = [];
   const apart = oneAgainstAll(state);
-  const layers = apart ? traces[1].calls.length : Math.min(...traces.map(({ calls }) => calls.length));
   // Caches of its own: the shown heads' scores stay where they are.
   const caches = [{}, {}];
-  for (let layer = 0; layer < layers; layer++) {
+  for (const { layer, head } of comparedHeads(traces, state)) {
     const first = apart ? state.layer[0] : layer;
     for (const call of [traces[0].calls[first], traces[1].calls[layer]]) if (!call.opened) yield call.ready();
-    const heads = apart ? traces[1].calls[layer].H : Math.min(...traces.map(({ calls }) => calls[layer].H));
-    for (let head = 0; head < heads; head++) {
-      const place = {
-        layer: [first, layer],
-        head: [apart ? state.head[0] : head, head],
-        aggregate: [apart && state.aggregate[0], false],
-      };
-      const compared = compareHeads(traces, { ...state, ...place }, caches);
-      changes.push({ layer, head, moved: changeOf(compared, state) });
-      yield changes.length;
-    }
+    const place = {
+      layer: [first, layer],
+      head: [apart ? state.head[0] : head, head],
+      aggregate: [apart && state.aggregate[0], false],
+    };
+    const compared = compareHeads(traces, { ...state, ...place }, caches);
+    changes.push({ layer, head, moved: changeOf(compared, state) });
+    yield changes.length;
   }
   return changes;
 }

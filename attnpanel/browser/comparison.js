@@ -1,4 +1,12 @@
-import { compareHeads, alignedTokens, fitCompared, headChangesJob, oneAgainstAll, SHARED } from "./comparing.js";
+import {
+  alignedTokens,
+  comparedHeads,
+  compareHeads,
+  fitCompared,
+  headChangesJob,
+  oneAgainstAll,
+  SHARED,
+} from "./comparing.js";
 import {
   barsDrawing,
   comparisonSentence,
@@ -88,6 +96,7 @@ class SharedChoice {
   }
 
   show(apart, fill) {
+    this.box.dataset.apart = apart;
     this.link.textContent = apart ? "same in both" : "A and B apart";
     this.link.setAttribute("aria-label", `${this.label}: ${this.link.textContent}`);
     this.link.title = apart ? "Have B follow A" : "Choose B by itself";
@@ -120,7 +129,9 @@ class ComparisonPage {
     this.pointed = (event) => this.point(event.detail);
     // Where the reader went: the address may have been written anew since.
     this.moved = ({ newURL }) => this.restore(new URL(newURL).hash.slice(1));
+    this.tell = () => this.tellNow();
     document.addEventListener(`attn:message:${this.model.uid}`, this.heard);
+    document.addEventListener("attn:tell", this.tell);
     document.addEventListener(`attn:${this.model.uid}`, this.pointed);
     if (!this.model.served) window.addEventListener("hashchange", this.moved);
     this.model.on("given", () => this.adopt());
@@ -130,6 +141,7 @@ class ComparisonPage {
   leave() {
     this.left = true;
     document.removeEventListener(`attn:message:${this.model.uid}`, this.heard);
+    document.removeEventListener("attn:tell", this.tell);
     document.removeEventListener(`attn:${this.model.uid}`, this.pointed);
     window.removeEventListener("hashchange", this.moved);
   }
@@ -292,6 +304,7 @@ class ComparisonPage {
       : [];
     const outline = [null, null, state.row - 0.5, state.row + 0.5];
     const moves = fresh ? [] : MATRICES.map((one) => [this.plots[one], outline]);
+    if (this.changes === null) drawings.push([this.plots.heads, this.unranked(palettes)]);
     await applyDrawings([...drawings, [this.plots.bars, barsDrawing(compared, state, palettes, look)]], moves, look);
     this.headsLater(palettes, look);
     this.tellLater();
@@ -302,6 +315,13 @@ class ComparisonPage {
   headsLater(palettes, look) {
     clearTimeout(this.ranking);
     this.ranking = setTimeout(() => this.rank(palettes, look).catch((error) => this.fail(error)), HEADS_WAIT_MS);
+  }
+
+  /** The heads of new traces before anything is known of them: what was ranked was of others. */
+  unranked(palettes) {
+    const { traces, state } = this;
+    this.write("attn-head-list", { heads: [], every: state.every, none: "Ranking the heads …" });
+    return headsDrawing(comparedHeads(traces, state).map((one) => ({ ...one, moved: NaN })), state, palettes);
   }
 
   async rank(palettes, look) {
@@ -471,10 +491,15 @@ class ComparisonPage {
   }
 
   tellLater() {
-    if (!this.model.served) return;
     clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.tellNow(), TELL_STATE_MS);
+  }
+
+  tellNow() {
+    clearTimeout(this.telling);
+    if (this.left || !this.model.served || !this.traces) return;
     // The pointer's key is of the moment.
-    this.telling = setTimeout(() => (this.model.state = { ...this.state, key: null, serial: this.serial }), TELL_STATE_MS);
+    this.model.state = { ...this.state, key: null, serial: this.serial };
   }
 
   // -- what the reader does -----------------------------------------------------------------

@@ -26,6 +26,7 @@ export function render({ model }) {
     if (button.getAttribute("aria-busy") === "true") return; // one at a time
     show(true);
     press += 1;
+    document.dispatchEvent(new Event("attn:tell")); // what Python has still to hear goes first
     // What can't be drawn stays out: the file comes all the same.
     model.send_msg({ press, pictures: await stills(model.document, model.pictures).catch(() => []) });
   });

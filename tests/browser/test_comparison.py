@@ -108,6 +108,35 @@ def test_a_head_of_the_list_is_gone_to(open_page, file):
     np.testing.assert_allclose(difference(page)[0], expected((head, head)), rtol=0, atol=4e-3)
 
 
+OTHER_TRACES = """
+async () => {
+  const page = Bokeh.documents[0]
+  const models = [...page._all_models.values()]
+  const worn = (css) => models.find((one) => one.css_classes?.includes(css)).data
+  const source = (name) => page.get_model_by_name(`attn:plot:${name}`).renderers[0].data_source
+  const painted = new Promise((done) => source("first").change.connect(done))
+  const {given} = worn("attn-comparison")
+  worn("attn-comparison").setv({given: {...given, serial: given.serial + 1}}, {sync: false})
+  await painted
+  await new Promise(requestAnimationFrame)
+  const {heads, none} = worn("attn-head-list")
+  return [heads.length, none, [...source("heads").data.image[0]].some((one) => one > 0)]
+}
+"""
+
+
+def test_nothing_that_was_ranked_of_older_traces_stands_beside_new_ones(open_page, file):
+    page = open_page(offline=True)
+    open_comparison(page, file)
+    entries = page.locator(".attn-ranking li button")
+    ranked = entries.all_inner_texts()
+
+    assert page.evaluate(OTHER_TRACES) == [0, "Ranking the heads …", False]
+
+    page.wait_for_function(AT_REST)
+    assert entries.all_inner_texts() == ranked
+
+
 @pytest.mark.model
 def test_the_served_page_s_words_and_place_go_into_its_report(page, open_page, served, tmp_path):
     page.goto(f"{served}compare?ready=not")
@@ -138,3 +167,27 @@ def test_the_served_page_s_words_and_place_go_into_its_report(page, open_page, s
     page.goto(page.url)
     expect(page.get_by_role("button", name="all tokens")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_label("Your explanation")).to_have_value("It reads the word before.")
+
+
+@pytest.mark.model
+def test_a_change_of_b_in_a_link_is_shown_beside_a_and_under_any_mask(page, served):
+    link = "compare?a=The+cat+sat&b=The+cat+sat&change=key,1,2,0&layer=1&head=2"
+    page.goto(f"{served}{link}")
+    expect(page.get_by_text("layer 1, head 2 without key 0").first).to_be_visible()
+    page.wait_for_function(AT_REST)
+
+    def weights(side: str) -> np.ndarray:
+        read = page.evaluate(MATRIX, side)
+        return np.array(read["cells"], float).reshape(read["shape"])
+
+    before, without = weights("first"), np.nan_to_num(weights("second"))
+    assert (without[:, 0] == 0).all()
+    others = before[:, 1:] / before[:, 1:].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(without[:, 1:], others, rtol=0, atol=2e-3)
+
+    page.get_by_label("Mask, A").select_option("causal")
+    page.wait_for_function("location.search.includes('mask=causal')")
+    page.wait_for_function(AT_REST)
+
+    assert (np.triu(np.nan_to_num(weights("first")), 1) == 0).all()
+    np.testing.assert_allclose(np.nan_to_num(weights("first")).sum(axis=1), 1, atol=2e-3)

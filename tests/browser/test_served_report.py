@@ -6,10 +6,18 @@ from tests.browser.reading import open_explorer
 
 
 def test_the_downloaded_report_opens_offline_where_the_page_was(page, open_page, served, tmp_path):
-    open_explorer(page, f"{served}?mask=causal&head=2&token=5")
+    open_explorer(page, f"{served}?mask=causal&head=2&token=4")
     report = tmp_path / "attention.html"
+    button = page.get_by_role("button", name="Download report")
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download report").click()
+        # Pressed in the same moment as the key that goes to the next token.
+        button.evaluate(
+            """(button) => {
+              const key = {key: "ArrowDown", bubbles: true, composed: true}
+              document.body.dispatchEvent(new KeyboardEvent("keydown", key))
+              button.click()
+            }"""
+        )
     download.value.save_as(report)
 
     offline = open_page(offline=True)
