@@ -151,15 +151,15 @@ class Answers {
   }
 
   selection(id, state) {
-    return this.select("selection", id, state);
+    return this.compute("selection", id, state);
   }
 
   async ahead(id, state) {
     await this.selecting;
-    await this.select("ahead", id, state);
+    await this.compute("ahead", id, state);
   }
 
-  async select(kind, id, state) {
+  async compute(kind, id, state) {
     const { trace, cache } = this;
     await trace.calls[state.layer].ready();
     const job = selectJob(trace, state, cache);
