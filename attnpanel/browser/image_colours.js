@@ -1,6 +1,6 @@
 // How an image's numbers become pixels. Bokeh asks its mapper cell by cell, turns the bytes of every pixel
-// around, and reads back the canvas that it is about to write: a quarter of what a step takes at 512 × 512.
-// Done when the module is read; the pixels are the same.
+// around, and reads back the canvas that it is about to write. Done when the module is read; the pixels are the
+// same.
 
 const linearMapper = globalThis.Bokeh?.Models.get("LinearColorMapper")?.prototype;
 const imageView = globalThis.Bokeh?.Models.get("Image")?.prototype.default_view.prototype;
