@@ -12,7 +12,6 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
   $(shell $(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))))
 
 BIN := .venv/bin
-PROCESSES = $$($(BIN)/python -c 'import os; print(min(4, 1 + (os.cpu_count() or 1)))')
 # Touched when everything is in place, so that a second `make install` has nothing to do.
 INSTALLED := .venv/.installed
 PIP_INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt
@@ -39,12 +38,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 serve: install ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, ARGS=)
 	@$(BIN)/attnpanel serve --page bench=bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
 
-# Half of it waits for a browser: one process more than there are cores, up to four, a file of tests at
-# a time, in the order of the folders: xdist would keep the long files of few tests, the browser's,
-# for the end.
+# Half of it waits for a browser: one process a core, up to four, a file of tests at a time, in the
+# order of the folders: xdist would keep the long files of few tests, the browser's, for the end.
 test: install ## Run the whole test suite, in a real browser too (ARGS=)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
-	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
+	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
 	@$(BIN)/python -m bench run $(ARGS)

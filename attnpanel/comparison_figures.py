@@ -8,7 +8,7 @@ import holoviews as hv
 import numpy as np
 from bokeh.models import CrosshairTool, CustomJS, CustomJSHover, HoverTool, Span
 
-from attnpanel.driver import TELL, add_toolbar
+from attnpanel.driver import POINTED, TELL, add_toolbar
 from attnpanel.theme import LIGHT, ramp
 from attnpanel.views.drawing import Colours, Drawing, image_columns
 from attnpanel.views.elements import image_element, labels_element, rectangles_element
@@ -47,7 +47,7 @@ def comparison_figures(uid: str) -> dict[str, figure]:
         plot.name = f"attn:plot:{name}"
         plot.styles = CUT
         plot.toolbar.tools = []
-        for kind, event in (("tap", "tap"), ("move", "mousemove"), ("leave", "mouseleave")):
+        for kind, event in POINTED:
             arguments = {"uid": uid, "view": name, "kind": kind}
             plot.js_on_event(event, CustomJS(args=arguments, code=TELL))
     _link([figures[name] for name in MATRICES])

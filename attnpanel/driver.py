@@ -38,6 +38,9 @@ document.dispatchEvent(new CustomEvent("attn:" + uid, {
   detail: {view, kind, x: cb_obj.x ?? null, y: cb_obj.y ?? null},
 }))
 """
+# What a reader does on a plot, and Bokeh's event of it. A tap of more than 300 ms is a press to
+# Bokeh, be it the hand that was slow or the page.
+POINTED = (("tap", "tap"), ("tap", "pressup"), ("move", "mousemove"), ("leave", "mouseleave"))
 # What a heatmap's tooltip says, read from the sources themselves so that it costs no round trip.
 HOVER = """
 const {x, y} = special_vars
@@ -133,7 +136,7 @@ class PythonDriver:
             if mapper is not None:
                 self._mappers[view.name] = mapper
         plot.toolbar.tools = []
-        for kind, event in (("tap", "tap"), ("move", "mousemove"), ("leave", "mouseleave")):
+        for kind, event in POINTED:
             arguments = {"uid": uid, "view": view.name, "kind": kind}
             plot.js_on_event(event, CustomJS(args=arguments, code=TELL))
         self._spans[view.name] = (drawing.x, drawing.y)

@@ -238,7 +238,8 @@ def _furnish(plot: figure, matrix: Matrix) -> None:
             level="overlay",
         )
     )  # fmt: skip
-    plot.js_on_event("tap", CustomJS(code=TAP))
+    for event in ("tap", "pressup"):  # to Bokeh a slow tap is a press
+        plot.js_on_event(event, CustomJS(code=TAP))
 
 
 def _colours(agreement: Agreement, look: Theme) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from tests.browser.acting import (
     press,
     tap,
 )
-from tests.browser.reading import outlined, sentence, settle, tooltip
+from tests.browser.reading import outlined, place, sentence, settle, tooltip
 from tests.browser.report_page import fragment
 from tests.browser.report_traces import stored
 
@@ -30,6 +30,21 @@ def test_a_tap_on_a_heatmap_chooses_the_token_of_its_row(toy_report, view):
     assert token(toy_report) == 3
     assert position(toy_report.page, "Token i") == 3
     assert outlined(toy_report.page, view) == (2.5, 3.5)
+
+
+def test_a_slow_tap_is_one_too(toy_report):
+    page = toy_report.page
+    page.mouse.move(*place(page, "weights", 1, 5))
+    page.evaluate(
+        """() => Bokeh.documents[0].get_model_by_name("attn:plot:weights")
+          .on_event("press", () => { window.attnPressed = true })"""
+    )
+    page.mouse.down()
+    page.wait_for_function("window.attnPressed")  # Bokeh has given up waiting for a tap
+    page.mouse.up()
+    settle(page)
+
+    assert token(toy_report) == 5
 
 
 def test_a_tap_on_a_bar_chooses_its_token(toy_report):
