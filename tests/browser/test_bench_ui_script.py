@@ -111,7 +111,15 @@ def test_pixels_that_changed_are_told_from_a_repaint_of_the_same(press):
 
 
 def test_pixels_that_change_after_the_count_are_noticed(press):
-    late = "setTimeout(() => { pencil.fillStyle = 'green'; pencil.fillRect(0, 0, 9, 9) }, 90)"
+    # The count is in the second frame after the paint.
+    late = """
+      const after = (frames) => requestAnimationFrame(() => {
+        if (frames > 1) return after(frames - 1)
+        pencil.fillStyle = 'green'
+        pencil.fillRect(0, 0, 9, 9)
+      })
+      after(4)
+    """
 
     assert press(f"replace(); paint('blue'); {late}", check=True)["pixels_changed"] is False
 
