@@ -93,16 +93,19 @@ def memory_drift(before: Sequence[Timing], after: Sequence[Timing]) -> float:
 
     Of the yardsticks beside all samples; 0 where a run has none.
     """
-    paces = []
-    for rows in before, after:
-        copies = np.array([one for row in rows for one in row.copy_yardstick_s])
-        if not copies.size:
-            return 0.0
-        computing = np.array(
-            [one for row in rows if row.copy_yardstick_s for one in row.yardstick_s]
-        )
-        paces.append(float(np.median(np.log(copies / computing))))
-    return paces[1] - paces[0]
+    paces = [
+        [
+            copying / computing
+            for row in rows
+            # A file may lack either.
+            for copying, computing in zip(row.copy_yardstick_s, row.yardstick_s, strict=False)
+        ]
+        for rows in (before, after)
+    ]
+    if not all(paces):
+        return 0.0
+    was, now = map(statistics.median, paces)
+    return math.log(now / was)
 
 
 def change(before: Timing, after: Timing, *, drift: float = 0.0) -> Change:

@@ -190,6 +190,9 @@ def test_where_memory_became_slower_than_the_cores_a_row_may_move_by_as_much():
     slower = run(*(timing([2.0] * 12, yardstick=[2.0] * 12, copying=[4.0] * 12) for _ in "a"))
     assert memory_drift(before.timings, slower.timings) == 0
     assert memory_drift(before.timings, [timing([1.0] * 6)]) == 0
+    # A file whose copies have no other work beside them says nothing either.
+    lacking = [replace(one, yardstick_s=()) for one in after.timings]
+    assert memory_drift(before.timings, lacking) == 0
 
 
 def test_an_old_file_is_compared_by_its_seconds_alone():
