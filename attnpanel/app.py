@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from attnpanel.page import page
+import panel as pn
+from tornado.process import task_id
 
-page().servable(title="attnpanel")
+from attnpanel.pages.explorer.page import page
+from attnpanel.ui.page_status import with_status
+
+if task_id() is None:
+    with_status(page()).servable(title="attnpanel")
+else:
+    pn.pane.Str(
+        "A page lives in one process: start several servers behind a proxy in place of --num-procs."
+    ).servable(title="attnpanel")

@@ -1,5 +1,5 @@
-"""The comparison suite: `python -m bench`. Never imported by attnpanel."""
+"""The benchmark suite, `python -m bench`. Never imported by attnpanel."""
 
-from bench.agreement import certify
+from bench.certify.examination import certify
 
 __all__ = ["certify"]

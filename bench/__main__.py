@@ -1,4 +1,4 @@
-"""The command line of the bench, `python -m bench`; arguments only, no logic."""
+"""The command line of the bench, `python -m bench`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,35 @@ import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bench.browser import MeasurementError
-from bench.capture.measure import FULL as CAPTURE_FULL
-from bench.capture.measure import QUICK as CAPTURE_QUICK
-from bench.capture.measure import measure as measure_capture
-from bench.capture.results import CaptureRun
-from bench.capture.table import capture_table
-from bench.report import cases
-from bench.report.measure import measure as measure_report
-from bench.report.results import ReportRun
-from bench.report.table import report_table
-from bench.results import UiRun, read, write
-from bench.ring import ring_arguments, ring_command
-from bench.run_commands import (
+from bench.certify.document_command import certify_arguments, certify_command
+from bench.certify.false_alarms import false_alarms_arguments, false_alarms_command
+from bench.certify.gradients_command import gradients_arguments, gradients_command
+from bench.certify.invariance_command import invariance_arguments, invariance_command
+from bench.certify.sharpness import sharpness_arguments, sharpness_command
+from bench.cluster.ring import ring_arguments, ring_command
+from bench.product.capture.family_table import families_table, measure_families
+from bench.product.capture.large import LARGE, QUICK_LARGE, LargeRun, large_table, measure_large
+from bench.product.capture.measure import FULL as CAPTURE_FULL
+from bench.product.capture.measure import QUICK as CAPTURE_QUICK
+from bench.product.capture.measure import measure as measure_capture
+from bench.product.capture.results import CaptureRun
+from bench.product.capture.table import capture_table
+from bench.product.load.measure import FULL as LOAD_FULL
+from bench.product.load.measure import QUICK as LOAD_QUICK
+from bench.product.load.measure import measure as measure_load
+from bench.product.load.results import LoadRun
+from bench.product.load.table import load_table
+from bench.product.report import cases
+from bench.product.report.measure import measure as measure_report
+from bench.product.report.results import ReportRun
+from bench.product.report.table import report_table
+from bench.product.tables import ui_table
+from bench.product.ui import FULL, QUICK
+from bench.product.ui import measure as measure_ui
+from bench.run.commands import (
     RESULTS,
     Interrupted,
     compare_arguments,
@@ -33,17 +47,17 @@ from bench.run_commands import (
     show_arguments,
     show_command,
 )
-from bench.tables import ui_table
-from bench.ui import FULL, QUICK
-from bench.ui import measure as measure_ui
+from bench.run.serialization import UiRun, read, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class Command:
-    """One sub-command: its name, what it is for, its arguments, and what it does with them."""
+    """A subcommand: its name, help text, arguments and function."""
 
     name: str
     purpose: str
@@ -56,17 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure attnpanel.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
-        one = commands.add_parser(command.name, help=command.purpose)
-        command.arguments(one)
-        one.set_defaults(run=command.run)
+        subparser = commands.add_parser(command.name, help=command.purpose)
+        command.arguments(subparser)
+        subparser.set_defaults(run=command.run)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
     except (MeasurementError, ImportError, ArithmeticError, ValueError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    except Interrupted as stopped:
-        print(f"bench: {stopped}", file=sys.stderr)
+    except Interrupted as interruption:
+        print(f"bench: {interruption}", file=sys.stderr)
         return 130
     except KeyboardInterrupt:
         return 130
@@ -74,18 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _arguments(name: str) -> Callable[[argparse.ArgumentParser], None]:
-    """Return what adds the arguments that every measurement has."""
+    """Return a function that adds the arguments common to all measurements."""
 
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "--quick", action="store_true", help="a small run, to see that measuring works"
+            "--quick", action="store_true", help="a small run that checks that measuring works"
         )
         parser.add_argument(
             "-o",
             "--output",
             type=Path,
             metavar="FILE.json",
-            help=f"where the result goes (default {RESULTS}/{name}-<date>.json)",
+            help=f"path of the result (default {RESULTS}/{name}-<date>.json)",
         )
         parser.add_argument(
             "--table",
@@ -102,7 +116,7 @@ def _ui_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-workers",
         action="store_true",
-        help="in a browser that starts no Worker, where no step is computed before it is asked for",
+        help="in a browser without Workers, where nothing is precomputed",
     )
 
 
@@ -113,7 +127,7 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="RUN.json",
-        help="measure nothing: write the pictures of this result of `run` as one offline HTML file "
+        help="measure nothing: write this result of `run` as one offline HTML file "
         "(-o, by default beside it); further results are its history",
     )
     parser.add_argument(
@@ -122,42 +136,60 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _ui(options: argparse.Namespace) -> None:
-    if options.table is not None:
-        print(ui_table(read(options.table, UiRun)))
-        return
     preset = QUICK if options.quick else FULL
     if options.no_workers:
         preset = replace(preset, name=f"{preset.name}, no Workers", workers=False)
-    run = measure_ui(preset)
-    _keep(run, options.output, "ui")
-    print(ui_table(run))
+    _measure(options, "ui", UiRun, lambda: measure_ui(preset), ui_table)
+
+
+def _capture_arguments(parser: argparse.ArgumentParser) -> None:
+    _arguments("capture")(parser)
+    parser.add_argument(
+        "--large",
+        action="store_true",
+        help="a layer of 8,192 tokens in the explorer, the report and analyze(), and one of 32,768",
+    )
 
 
 def _capture(options: argparse.Namespace) -> None:
-    if options.table is not None:
-        print(capture_table(read(options.table, CaptureRun)))
+    if options.large:
+        _large(options)
         return
-    run = measure_capture(CAPTURE_QUICK if options.quick else CAPTURE_FULL)
-    _keep(run, options.output, "capture")
-    print(capture_table(run))
+    preset = CAPTURE_QUICK if options.quick else CAPTURE_FULL
+    _measure(options, "capture", CaptureRun, lambda: measure_capture(preset), capture_table)
+
+
+def _load(options: argparse.Namespace) -> None:
+    preset = LOAD_QUICK if options.quick else LOAD_FULL
+    _measure(options, "load", LoadRun, lambda: measure_load(preset), load_table)
+
+
+def _families(_options: argparse.Namespace) -> None:
+    print(families_table(measure_families()))
+
+
+def _no_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Add nothing."""
+
+
+def _large(options: argparse.Namespace) -> None:
+    preset = QUICK_LARGE if options.quick else LARGE
+    _measure(options, "large", LargeRun, lambda: measure_large(preset), large_table)
 
 
 def _report(options: argparse.Namespace) -> None:
     if options.runs:
         _run_report(options.runs, options.output)
         return
-    if options.table is not None:
-        print(report_table(read(options.table, ReportRun)))
-        return
-    preset = cases.QUICK if options.quick else cases.FULL
-    run = measure_report(preset, peers=not options.skip_peers)
-    _keep(run, options.output, "report")
-    print(report_table(run))
+    preset, peers = cases.QUICK if options.quick else cases.FULL, not options.skip_peers
+    _measure(
+        options, "report", ReportRun, lambda: measure_report(preset, peers=peers), report_table
+    )
 
 
 def _run_report(paths: Sequence[Path], output: Path | None) -> None:
     # Panel and HoloViews take seconds that no other command needs.
-    from bench.page.report import save_run_report
+    from bench.page.export import save_run_report
     from bench.page.runs import load_run
 
     run, *history = map(load_run, paths)
@@ -165,10 +197,22 @@ def _run_report(paths: Sequence[Path], output: Path | None) -> None:
     print(f"bench: wrote {path}", file=sys.stderr)
 
 
-def _keep(run: UiRun | ReportRun | CaptureRun, output: Path | None, name: str) -> None:
-    path = output or RESULTS / f"{name}-{datetime.now(UTC):%Y-%m-%d}.json"
+def _measure(
+    options: argparse.Namespace,
+    name: str,
+    kind: type[Result],
+    measure: Callable[[], Result],
+    table: Callable[[Result], str],
+) -> None:
+    """Measure, write the result and print its table; or print the table of an older result."""
+    if options.table is not None:
+        print(table(read(options.table, kind)))
+        return
+    run = measure()
+    path = options.output or RESULTS / f"{name}-{datetime.now(UTC):%Y-%m-%d}.json"
     write(run, path)
     print(f"bench: wrote {path}", file=sys.stderr)
+    print(table(run))
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -176,9 +220,41 @@ COMMANDS: tuple[Command, ...] = (
     Command("list", "the implementations and the presets", list_arguments, list_command),
     Command("show", "a run as tables", show_arguments, show_command),
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
+    Command(
+        "certify",
+        "certify one function, and write its certificate as a page",
+        certify_arguments,
+        certify_command,
+    ),
+    Command(
+        "invariance",
+        "whether batches, chunks, decoding and padding give the same rows",
+        invariance_arguments,
+        invariance_command,
+    ),
+    Command(
+        "sharpness",
+        "the least error that a certificate finds",
+        sharpness_arguments,
+        sharpness_command,
+    ),
+    Command(
+        "false-alarms",
+        "certify correct code on random cases",
+        false_alarms_arguments,
+        false_alarms_command,
+    ),
+    Command(
+        "gradients",
+        "certify the gradients of implementations",
+        gradients_arguments,
+        gradients_command,
+    ),
     Command("ring", "ring attention over torchrun's processes", ring_arguments, ring_command),
-    Command("ui", "slider to picture, start and import", _ui_arguments, _ui),
-    Command("capture", "what capturing a model's attention costs", _arguments("capture"), _capture),
+    Command("ui", "latency of the sliders, of starting and of importing", _ui_arguments, _ui),
+    Command("load", "what a server takes to open pages", _arguments("load"), _load),
+    Command("capture", "the cost of capturing a model's attention", _capture_arguments, _capture),
+    Command("families", "what a capture gets of each family", _no_arguments, _families),
     Command(
         "report",
         "a run as one HTML file; or measure the explorer's report and its peers",

@@ -1,4 +1,4 @@
-"""What `panel serve bench/app.py` serves: the bench's page."""
+"""The bench's page for `panel serve bench/app.py`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Find a Chromium or Chrome for tests and measurements; with --install, bring one.
+"""Find, and if asked install, a Chromium or Chrome for tests and measurements.
 
-``python -m bench.browser [--install]`` prints the browser's path, or says on standard error
-what to do and exits with 1.
+``python -m bench.browser [--install] [--firefox]`` prints the path of Chromium. If there is none,
+it prints instructions to standard error and exits with 1. With --firefox, the tests' second browser
+is installed too, or reported as missing; the exit status depends on Chromium only.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-# Started the same way everywhere; a headless browser has no use for the rest.
+# The same everywhere; they disable features that a headless browser does not need.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -28,14 +29,16 @@ ARGUMENTS = (
 )
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-WHAT_TO_DO = (
+INSTALL_HINT = (
     "no Chromium or Chrome was found: install one (Debian: apt-get install chromium), run "
     "`.venv/bin/python -m playwright install chromium`, or name one in ATTNPANEL_CHROMIUM"
 )
+FIREFOX_COMMANDS = ("firefox-esr", "firefox")
+FIREFOX_HINT = "no Firefox was found: install one (Debian: apt-get install firefox-esr)"
 
 
 class MeasurementError(RuntimeError):
-    """What was to be measured did not happen."""
+    """A measurement was not possible."""
 
 
 def find_browser() -> str | None:
@@ -48,34 +51,69 @@ def find_browser() -> str | None:
     return next((path for path in candidates if _starts(path)), None)
 
 
+def find_firefox() -> str | None:
+    """Return the path of the first Firefox that starts, or None."""
+    return next(filter(_starts, filter(None, map(shutil.which, FIREFOX_COMMANDS))), None)
+
+
 def install_browser() -> None:
-    """Bring Debian's chromium where that is possible, else Playwright's own."""
-    debian = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None
-    if debian:
-        _run("apt-get", "update", "-qq")
-        _run("apt-get", "install", "-qq", "--yes", "--no-install-recommends", "chromium")
+    """Install Debian's chromium if possible, otherwise Playwright's."""
+    if _may_install_packages():
+        _install_package("chromium")
     if find_browser() is None:
-        _run(sys.executable, "-m", "playwright", "install", *(["--with-deps"] * debian), "chromium")
+        system = ["--with-deps"] * _may_install_packages()
+        _run(sys.executable, "-m", "playwright", "install", *system, "chromium")
+
+
+def install_firefox() -> None:
+    """Install Debian's firefox-esr if possible.
+
+    The tests drive a stock Firefox over WebDriver BiDi; Playwright would install a patched one.
+    """
+    if _may_install_packages():
+        _install_package("firefox-esr")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the browser's path, after installing one if asked to and needed."""
-    path = find_browser()
-    if path is None and "--install" in arguments and not os.environ.get("ATTNPANEL_CHROMIUM"):
-        print("no browser yet: installing one", file=sys.stderr)
-        install_browser()
-        path = find_browser()
-    print(WHAT_TO_DO if path is None else path, file=sys.stderr if path is None else sys.stdout)
+    """Print the browser's path, installing one if asked and needed."""
+    install = "--install" in arguments
+    named = bool(os.environ.get("ATTNPANEL_CHROMIUM"))
+    path = _find_or_install(find_browser, install_browser if install and not named else None)
+    if "--firefox" in arguments and not _find_or_install(
+        find_firefox, install_firefox if install else None
+    ):
+        print(FIREFOX_HINT, file=sys.stderr)
+    print(INSTALL_HINT if path is None else path, file=sys.stderr if path is None else sys.stdout)
     return int(path is None)
+
+
+def _find_or_install(
+    find: Callable[[], str | None], install: Callable[[], None] | None
+) -> str | None:
+    path = find()
+    if path is None and install is not None:
+        print("installing a browser for the tests", file=sys.stderr)
+        install()
+        path = find()
+    return path
+
+
+def _may_install_packages() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _install_package(name: str) -> None:
+    _run("apt-get", "update", "-qq")
+    _run("apt-get", "install", "-qq", "--yes", "--no-install-recommends", name)
 
 
 def _candidates() -> Iterator[str]:
     yield from filter(None, map(shutil.which, COMMANDS))
     yield MAC_CHROME
-    yield from _playwrights_own()
+    yield from _playwright_candidates()
 
 
-def _playwrights_own() -> Iterator[str]:
+def _playwright_candidates() -> Iterator[str]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -83,7 +121,7 @@ def _playwrights_own() -> Iterator[str]:
 
 
 def _starts(path: str) -> bool:
-    # Ubuntu's /usr/bin/chromium-browser may be a stub that only says "install the snap".
+    # Ubuntu's /usr/bin/chromium-browser may be a stub that only prints "install the snap".
     if not Path(path).is_file():
         return False
     try:
@@ -94,7 +132,7 @@ def _starts(path: str) -> bool:
 
 
 def _run(*command: str) -> None:
-    # Standard output carries nothing but the browser's path.
+    # Standard output is reserved for the browser's path.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(command, stdout=sys.stderr, env=environment, check=False)
 

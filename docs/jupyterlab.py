@@ -1,4 +1,4 @@
-"""JupyterLab with settings of its own, for a picture of a notebook and for its test."""
+"""Run JupyterLab with temporary settings, for a notebook's screenshot and test."""
 
 from __future__ import annotations
 
@@ -22,25 +22,24 @@ START_LIMIT_S = 120
 
 @contextmanager
 def jupyterlab(folder: Path, *, dark: bool = False) -> Iterator[str]:
-    """Serve the notebooks of a folder; the address of the lab, which asks for no token.
+    """Serve the notebooks of a folder; yields the URL of JupyterLab, which needs no token.
 
-    Nothing is read from the user's own settings, nothing is written there, and no news are asked
-    for.
+    The user's own settings are neither read nor written, and no news are fetched.
 
     Raises
     ------
     RuntimeError
-        If it prints no address in time.
+        If the server does not listen in time.
     """
-    with tempfile.TemporaryDirectory() as own:
-        home = Path(own)
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
         settings = home / "settings" / "@jupyterlab" / "apputils-extension"
         settings.mkdir(parents=True)
         news = {"fetchNews": "false", "checkForUpdates": False}
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(news))
         theme = {"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}
         (settings / "themes.jupyterlab-settings").write_text(json.dumps(theme))
-        places = {
+        folders = {
             "JUPYTER_CONFIG_DIR": home / "config",
             "JUPYTER_DATA_DIR": home / "data",
             "JUPYTER_RUNTIME_DIR": home / "runtime",
@@ -48,7 +47,7 @@ def jupyterlab(folder: Path, *, dark: bool = False) -> Iterator[str]:
             "JUPYTERLAB_SETTINGS_DIR": home / "settings",
             "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
         }
-        environment = os.environ | {name: str(path) for name, path in places.items()}
+        environment = os.environ | {name: str(path) for name, path in folders.items()}
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
         command += [
             "--IdentityProvider.token=",
@@ -66,20 +65,20 @@ def jupyterlab(folder: Path, *, dark: bool = False) -> Iterator[str]:
 
 
 def _address(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str:
-    """Return the address that the server writes down when it listens."""
+    """Return the URL that the server writes to its runtime folder once it listens."""
     deadline = time.monotonic() + START_LIMIT_S
     while server.poll() is None and time.monotonic() < deadline:
         for path in runtime.glob("jpserver-*.json"):
             try:
                 return str(json.loads(path.read_text())["url"])
-            except ValueError:  # not written whole yet
+            except ValueError:  # only partly written
                 break
         time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab gave no address within {START_LIMIT_S} s: {log.read_text()}")
+    raise RuntimeError(f"JupyterLab did not listen within {START_LIMIT_S} s: {log.read_text()}")
 
 
 def run_all(page: Page, address: str, name: str) -> None:
-    """Open a notebook and run all of its cells, as a reader does."""
+    """Open a notebook in JupyterLab and run all of its cells."""
     page.goto(f"{address}lab/tree/{name}")
     page.get_by_text("| Idle").wait_for(timeout=120_000)
     page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")

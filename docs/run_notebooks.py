@@ -1,9 +1,8 @@
-"""Run the notebooks of docs/examples and write what their cells print into them.
+"""Run the notebooks of docs/examples and store their text outputs in them.
 
 ``python docs/run_notebooks.py`` runs them all, in this process and without Jupyter, as the tests
-do. What a cell prints is kept in the file, so that it can be read where nothing runs; explorers
-and other pictures are left out, which would be megabytes of JavaScript. `make docs` makes the
-pages that hold them, by Jupyter itself.
+do. Text outputs are stored, so that they can be read without running; explorers and plots are left
+out, since they take megabytes of JavaScript. `make docs` renders those by Jupyter itself.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 
 def main() -> None:
-    """Run every notebook and write its outputs anew."""
+    """Run every notebook and replace its stored outputs."""
     for path in sorted(EXAMPLES.glob("*.ipynb")):
         notebook = json.loads(path.read_text())
         for cell, outputs in zip(code_cells(notebook), outputs_of(notebook), strict=True):
@@ -33,41 +32,43 @@ def main() -> None:
 
 
 def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the cells that hold code."""
+    """Return the code cells."""
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
 def outputs_of(notebook: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    """Run a notebook from top to bottom in a new folder; the texts that each cell gives.
+    """Run a notebook in a new folder and return the text outputs of each cell.
 
     Returns
     -------
     list of list of dict
-        For each code cell its outputs, as Jupyter's format has them: what was printed, then the
-        value of the last line where that is text. Of a cell with the tag ``optional``, which says
-        something else where a package is missing, none.
+        For each code cell its outputs in Jupyter's format: printed text, then the value of the
+        last line if that is text. Empty for a cell tagged ``optional``, whose output depends on the
+        installed packages.
 
     Raises
     ------
     Exception
-        Whatever a cell raises.
+        Any exception that a cell raises.
     """
     names: dict[str, Any] = {"__name__": "__main__"}
     with empty_folder():
-        made = [_run("".join(cell["source"]), names) for cell in code_cells(notebook)]
-    tags = [cell["metadata"].get("tags", []) for cell in code_cells(notebook)]
-    return [[] if "optional" in its else given for its, given in zip(tags, made, strict=True)]
+        outputs = [_run("".join(cell["source"]), names) for cell in code_cells(notebook)]
+    return [
+        [] if "optional" in cell["metadata"].get("tags", []) else output
+        for cell, output in zip(code_cells(notebook), outputs, strict=True)
+    ]
 
 
 @contextmanager
 def empty_folder() -> Iterator[None]:
-    """Work in a folder that is gone afterwards: examples write files."""
+    """Change to a temporary folder, since examples write files."""
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         yield
 
 
 def _run(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
-    """Run one cell; as in Jupyter, the value of a last line that is an expression is shown."""
+    """Run one cell; as in Jupyter, the value of a final expression is an output."""
     body = ast.parse(source).body
     last = body.pop() if body and isinstance(body[-1], ast.Expr) else None
     printed, value = io.StringIO(), None
@@ -80,7 +81,7 @@ def _run(source: str, names: dict[str, Any]) -> list[dict[str, Any]]:
         outputs.append(
             {"name": "stdout", "output_type": "stream", "text": _lines(printed.getvalue())}
         )
-    if value is not None and not _is_picture(value):
+    if value is not None and not _is_plot(value):
         text = {"text/plain": _lines(repr(value))}
         outputs.append(
             {
@@ -97,8 +98,8 @@ def _lines(text: str) -> list[str]:
     return text.splitlines(keepends=True)
 
 
-def _is_picture(value: object) -> bool:
-    """Whether a notebook shows a value as a picture; it is made here, to see that it can be."""
+def _is_plot(value: object) -> bool:
+    """Return whether a notebook displays a value as a plot; if so, render it as a check."""
     import holoviews as hv
     import panel as pn
 

@@ -1,1 +1,1 @@
-"""Ready-made reports, one module each: `python -m reports` builds them as offline HTML files."""
+"""Ready-made reports, one module each; `python -m reports` builds them as HTML files."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnpanel.whole_file import write_whole
+from attnpanel.trace.atomic_write import atomic_write_text
 from reports.table import REPORTS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "names", nargs="*", metavar="NAME", help=f"one of {', '.join(names)}; all by default"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="made if it is missing"
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="created if missing"
     )
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in names]
@@ -63,14 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build(names: Sequence[str], folder: Path) -> None:
-    """Build the reports of these names, and the index of all that lie in the folder."""
+    """Build the named reports, and an index of all reports in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for report in REPORTS:
         if report.name in names:
             path = report.build(folder / f"{report.name}.html", report.title)
             print(f"{path}: {_size(path)}")
     index = folder / "index.html"
-    write_whole(index, [INDEX.format(rows=_rows(folder))])
+    atomic_write_text(index, [INDEX.format(rows=_rows(folder))])
     print(f"{index}: {_size(index)}")
 
 

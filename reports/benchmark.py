@@ -1,17 +1,17 @@
-"""The newest recorded run of the bench, beside the earlier ones."""
+"""Report of the newest recorded run of the bench, with the earlier ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bench.page.report import save_run_report
+from bench.page.export import save_run_report
 from bench.page.runs import runs_in
 
 FOLDER = Path(__file__).parents[1] / "bench" / "results"
 
 
 def build(path: Path, title: str) -> Path:
-    """Write the report of the run that was recorded last."""
+    """Write the report of the newest run."""
     runs, _ = runs_in(FOLDER)
     if not runs:
         raise ValueError(f"{FOLDER} holds no run of the bench: make one with `make bench`")

@@ -1,4 +1,4 @@
-"""A real sentence through a real model, opened where “it” finds what it stands for."""
+"""Report on a sentence through MiniLM, opened at a head that resolves “it”."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnpanel.report import save_report
-from attnpanel.sources.prompts import trace_prompt
+from attnpanel.models.prompts import trace_prompt
+from attnpanel.pages.explorer.report import save_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ A weight says where a head reads, not what the model concludes. To learn whether
 
 
 def build(path: Path, title: str) -> Path:
-    """Write the report; needs the MiniLM that `make install` brings."""
+    """Write the report; needs MiniLM, which `make install` installs."""
     trace = trace_prompt(PROMPT)
     at = trace.query_tokens[0].index(TOKEN)
     return save_report(
@@ -46,7 +46,7 @@ def build(path: Path, title: str) -> Path:
 
 
 def notes(trace: Trace) -> str:
-    """Return what to look at, its numbers computed from the trace."""
+    """Return the text, with numbers computed from the trace."""
     tokens = trace.query_tokens[0]
     at, noun_at = tokens.index(TOKEN), tokens.index("suitcase")
     weights = trace.calls[LAYER].weights(HEAD)

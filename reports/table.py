@@ -19,13 +19,13 @@ class Report:
     Attributes
     ----------
     name : str
-        What one asks for, and the file's name without its ending.
+        Its name on the command line, and the file's name without extension.
     title : str
         The page's title.
     purpose : str
-        A sentence: what a reader gets.
+        One sentence on what it shows.
     build : callable
-        Writes the report to a path, with the title.
+        Takes a path and the title, writes the report and returns the path.
     """
 
     name: str

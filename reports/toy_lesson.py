@@ -1,12 +1,12 @@
-"""The lesson: eight random tokens, four heads, and what to try on them."""
+"""Lesson on eight random tokens and four heads, with experiments and questions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from attnpanel.analysis import entropy
-from attnpanel.report import save_report
-from attnpanel.sources.toy import toy_trace
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.explorer.report import save_report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from attnpanel.trace import Trace
 
 HEAD, TOKEN = 0, 5
-# A link of the notes restores what stands behind its "#", as the address bar does.
+FOREWORD = (
+    "[Start the lesson](#lesson=1): eight short steps beside the plots, each with something to guess and to try. "
+    "Leave it whenever you like; what stands below the plots is for going on by yourself."
+)
+# A link such as #head=2 sets the explorer's choices, as the fragment of the URL does.
 NOTES = """
 ## What is on this page
 
@@ -25,15 +29,15 @@ NOTES = """
 2. **Softmax**: each row of scores becomes weights that are positive and sum to 1.
 3. **Mix**: each token becomes the sum of all values, each times its weight. *Paint mixing* shows the same with colours.
 
-The sentence below the pictures does the arithmetic for one pair, with its real numbers. Point at a cell to choose the pair.
+The sentence below the plots shows the arithmetic of one pair, with its real numbers. Point at a cell to choose the pair.
 
 ## Try it
 
-Click an experiment and look above: the page has gone there. Then go on by yourself.
+The lesson at the top goes through these ideas step by step. Here, click an experiment and look above: the page has gone there.
 
 - **Another token.** Tap a token, or press ↓ and ↑. [t{token} in head {head}](#layer=0&head={head}&mean=0&token={token}&temperature=1&mask=none)
   gives its largest weight, {most:.1%}, to t{top}.
-- **Another head.** Press → and ←, or tap a picture under *All heads*. The same token looks elsewhere:
+- **Another head.** Press → and ←, or tap a tile under *All heads*. The same token looks elsewhere:
   [head {other}](#head={other}&mean=0&token={token}&temperature=1&mask=none) gives {other_most:.1%} to t{other_top}. Each head has queries and keys of its own.
 - **Cold.** [Temperature 0.1](#head={head}&mean=0&token={token}&temperature=0.1&mask=none): scores are divided by 0.1, differences grow tenfold, and t{top} takes {cold:.1%}.
 - **Hot.** [Temperature 10](#head={head}&mean=0&token={token}&temperature=10&mask=none): the largest weight falls to {hot:.1%}; with no differences left it would be {even:.1%}, one in {tokens}.
@@ -64,14 +68,22 @@ Click an experiment and look above: the page has gone there. Then go on by yours
 def build(path: Path, title: str) -> Path:
     """Write the lesson."""
     trace = toy_trace()
-    return save_report(trace, path, title=title, notes=notes(trace), head=HEAD, query_index=TOKEN)
+    return save_report(
+        trace,
+        path,
+        title=title,
+        foreword=FOREWORD,
+        notes=notes(trace),
+        head=HEAD,
+        query_index=TOKEN,
+    )
 
 
 def notes(trace: Trace) -> str:
-    """Return the lesson's text, its numbers computed from the trace."""
+    """Return the lesson's text, with numbers computed from the trace."""
     call = trace.calls[0]
     tokens, other = call.query_len, (HEAD + 1) % call.heads
-    row, its = call.weights(HEAD)[TOKEN], call.weights(other)[TOKEN]
+    row, other_row = call.weights(HEAD)[TOKEN], call.weights(other)[TOKEN]
     cold, hot = (call.weights(HEAD, temperature=t) for t in (0.1, 10.0))
     top = int(row.argmax())
     uniform = call.weights(HEAD, temperature=1e9)
@@ -84,8 +96,8 @@ def notes(trace: Trace) -> str:
         other=other,
         top=top,
         most=row[top],
-        other_top=int(its.argmax()),
-        other_most=its.max(),
+        other_top=int(other_row.argmax()),
+        other_most=other_row.max(),
         cold=cold[TOKEN, top],
         hot=hot[TOKEN].max(),
         even=1 / tokens,

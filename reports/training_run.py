@@ -1,4 +1,4 @@
-"""Three tiny transformers learn induction: with four heads a layer, with one, and without attention."""
+"""Report on three tiny transformers that learn induction: four heads, one head, none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from attnpanel.lab.report import save_training_report
-from attnpanel.lab.shown import best_answers
-from attnpanel.training.carrying_out import carry_out
+from attnpanel.pages.lab.report import save_training_report
+from attnpanel.pages.lab.run_summary import best_answers
+from attnpanel.training.runner import run_training
 from attnpanel.training.settings import TrainingSettings
 from attnpanel.training.store import RunStore
 
@@ -34,17 +34,17 @@ Questions. Does one head a layer learn it sooner or later than four, and why mig
 
 
 def build(path: Path, title: str) -> Path:
-    """Write the report; trains its runs first, on one core in about a minute."""
+    """Train the runs, on one core in about a minute, and write the report."""
     with TemporaryDirectory() as folder:
         store = RunStore(Path(folder) / "runs.sqlite3")
         numbers = [store.create(settings, name) for name, settings in RUNS]
         for number in numbers:
-            carry_out(store, number)
+            run_training(store, number)
         return save_training_report(store, numbers, path, title=title, notes=notes(store, numbers))
 
 
 def notes(store: RunStore, numbers: Sequence[int]) -> str:
-    """Return what to look at, its numbers read from the runs."""
+    """Return the text, with numbers read from the runs."""
     first = _formed(store, numbers[0])
     moment = "the run" if first is None else f"step {first}"
     return NOTES.format(results="\n".join(_result(store, n) for n in numbers), moment=moment)

@@ -1,12 +1,12 @@
-"""Two sentences that differ in one word, side by side."""
+"""Report that compares two sentences which differ in one word."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnpanel.compare_report import save_comparison
 from attnpanel.comparison import heads_by_change
-from attnpanel.sources.prompts import trace_prompt
+from attnpanel.models.prompts import trace_prompt
+from attnpanel.pages.compare.report import save_comparison
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ SENTENCES = (
     "The trophy does not fit in the brown suitcase because it is too small.",
 )
 TOKEN, CANDIDATES = "it", ("trophy", "suitcase")
-# The head that tells the two things apart best in the first sentence.
+# The head that best distinguishes the two candidates in the first sentence.
 LAYER, HEAD = 3, 1
 LISTED = 5
 NOTES = """
@@ -55,7 +55,7 @@ TURNED = "So its preference turns with the last word."
 
 
 def build(path: Path, title: str) -> Path:
-    """Write the report; needs the MiniLM that `make install` brings."""
+    """Write the report; needs MiniLM, which `make install` installs."""
     first, second = trace_pair()
     at = first.query_tokens[0].index(TOKEN)
     return save_comparison(
@@ -64,7 +64,7 @@ def build(path: Path, title: str) -> Path:
 
 
 def trace_pair() -> tuple[Trace, Trace]:
-    """Run both sentences through MiniLM; they have as many tokens, and differ in one."""
+    """Trace both sentences; they have the same number of tokens and differ in one."""
     first, second = map(trace_prompt, SENTENCES)
     return first, second
 
@@ -72,13 +72,13 @@ def trace_pair() -> tuple[Trace, Trace]:
 def _rows(
     first: Trace, second: Trace, layer: int, head: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The row of "it" in both sentences."""
+    """Return the row of “it” in both sentences."""
     at = first.query_tokens[0].index(TOKEN)
     return first.calls[layer].weights(head)[at], second.calls[layer].weights(head)[at]
 
 
 def notes(one: Trace, other: Trace) -> str:
-    """Return what to compare, its numbers computed from the traces."""
+    """Return the text, with numbers computed from the traces."""
     tokens, others = one.query_tokens[0], other.query_tokens[0]
     at = tokens.index(TOKEN)
     changes = heads_by_change(one, other, query_index=at)
@@ -90,9 +90,9 @@ def notes(one: Trace, other: Trace) -> str:
     turned = (known[first] > known[second]) != (then[first] > then[second])
     changed = next(i for i, (a, b) in enumerate(zip(tokens, others, strict=True)) if a != b)
     listed = "\n".join(
-        f"- [layer {next_one.layer}, head {next_one.head}](#layer={next_one.layer}"
-        f"&head={next_one.head}&row={at}&temperature=1&mask=model&by=token): {next_one.moved:.1%}"
-        for next_one in changes[1:LISTED]
+        f"- [layer {change.layer}, head {change.head}](#layer={change.layer}"
+        f"&head={change.head}&row={at}&temperature=1&mask=model&by=token): {change.moved:.1%}"
+        for change in changes[1:LISTED]
     )
     named = {"first": CANDIDATES[0], "second": CANDIDATES[1]}
     return NOTES.format(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
@@ -9,10 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# `make test` brings these tools, so under CI=true a skip that names one hides a broken set-up.
+TOOLS = re.compile(r"\b(node|chromium|chrome|firefox|ziglang)\b", re.IGNORECASE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in tests/browser, and run it last.
+    """Mark the tests in tests/browser, and run them last.
 
     Playwright's sync API keeps an asyncio loop running in this thread until the session ends,
     which code under test could mistake for a server's.
@@ -20,7 +24,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "browser"):
             item.add_marker(pytest.mark.browser)
+        if item.get_closest_marker("posix") and os.name != "posix":
+            item.add_marker(pytest.mark.skip(reason="needs a POSIX system"))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Under CI=true, fail a test that was skipped because a tool is missing."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        reason = report.longrepr[2]
+        if TOOLS.search(reason):
+            report.outcome = "failed"
+            report.longrepr = f"CI=true, and a tool that the test needs is missing. {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +49,9 @@ def root() -> Path:
 
 @pytest.fixture
 def waiting_page(monkeypatch):
-    """A page whose browser has not yet said that it shows it, and whose ticks nobody runs."""
+    """A document whose client has not connected yet; its next-tick callbacks are queued."""
     made = SimpleNamespace(session_context=object(), ticks=Queue(), stands=[])
     made.add_next_tick_callback = made.ticks.put
     state = SimpleNamespace(curdoc=made, onload=made.stands.append)
-    monkeypatch.setattr("attnpanel.to_page.pn", SimpleNamespace(state=state))
+    monkeypatch.setattr("attnpanel.ui.session_callbacks.pn", SimpleNamespace(state=state))
     return made

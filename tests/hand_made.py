@@ -73,7 +73,7 @@ def trace_of(*calls: AttentionCall, **rest: Any) -> Trace:
 
 def varied_traces() -> dict[str, Trace]:
     """One trace for each way in which traces differ, by name."""
-    from attnpanel.sources.toy import toy_trace
+    from attnpanel.models.toy import toy_trace
 
     return {
         "toy": toy_trace(T=7, d_model=6, heads=3),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 HEAVY = {"torch", "panel", "holoviews", "bokeh", "param", "pandas", "transformers", "safetensors"}
 
@@ -23,6 +26,7 @@ def wheel(root, tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_attnpanel_and_its_metadata_only(wheel):
     tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
 
@@ -31,6 +35,7 @@ def test_a_wheel_holds_attnpanel_and_its_metadata_only(wheel):
     assert (tops - {"attnpanel"}).pop().endswith(".dist-info")
 
 
+@pytest.mark.slow
 def test_every_file_of_the_package_is_in_the_wheel(root, wheel):
     source = {
         path.relative_to(root).as_posix()
@@ -54,6 +59,8 @@ def empty_environment(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
+@pytest.mark.posix
 def test_the_wheel_installs_and_computes_with_numpy_alone(wheel, empty_environment):
     python = empty_environment / "bin" / "python"
     install = ["-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "-qq", wheel]
@@ -81,3 +88,20 @@ def test_importing_attnpanel_loads_numpy_only():
 
 def test_the_check_for_what_is_loaded_sees_what_is_loaded():
     assert loaded_by("import attnpanel, param") & HEAVY == {"param"}
+
+
+def test_the_lowest_versions_allowed_are_those_that_are_run(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    lines = (root / "constraints-lowest.txt").read_text().splitlines()
+    pins = [line.split("==") for line in lines if "==" in line]
+    run = {name: Version(version) for name, version in pins}
+
+    allowed = {
+        requirement.name: Version(specifier.version)
+        for requirement in map(Requirement, project["dependencies"])
+        for specifier in requirement.specifier
+        if specifier.operator == ">="
+    }
+
+    assert set(allowed) == {Requirement(text).name for text in project["dependencies"]}
+    assert {name: run.get(name) for name in allowed} == allowed

@@ -1,9 +1,9 @@
-"""What the weights of heads say in numbers, each with its formula and source."""
+"""Metrics of attention heads, each with its formula and source."""
 
 from __future__ import annotations
 
-from attnpanel.analysis.across_heads import head_affinity
-from attnpanel.analysis.head_numbers import (
+from attnpanel.analysis.affinity import head_affinity
+from attnpanel.analysis.head_metrics import (
     diagonal,
     effective_keys,
     entropy,
@@ -12,8 +12,8 @@ from attnpanel.analysis.head_numbers import (
     mean_distance,
     previous_token,
 )
+from attnpanel.analysis.layer_flow import flow, rollout
 from attnpanel.analysis.table import NUMBERS, analyze, numbers_of_heads
-from attnpanel.analysis.through_layers import flow, rollout
 
 __all__ = [
     "NUMBERS",

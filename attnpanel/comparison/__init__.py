@@ -1,11 +1,11 @@
-"""Two traces side by side: which tokens correspond, how attention differs, and in which heads."""
+"""Compare two traces: which tokens correspond, how attention differs, and in which heads."""
 
 from __future__ import annotations
 
 from attnpanel.comparison.alignment import Pairs, align
 from attnpanel.comparison.difference import attention_difference, moved_shares
-from attnpanel.comparison.opening import opening
-from attnpanel.comparison.ready import READY, Ready
+from attnpanel.comparison.initial_state import opening
+from attnpanel.comparison.presets import READY, Ready
 from attnpanel.comparison.search import HeadChange, heads_by_change
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Which tokens of two sequences correspond."""
+"""Align the tokens of two sequences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# Places in the first and the second sequence; None where a token has no counterpart.
+# Indices in the first and the second sequence; None if a token has no counterpart.
 Pairs = tuple[tuple[int | None, int | None], ...]
 
 
@@ -16,18 +16,18 @@ def align(first: Sequence[str], second: Sequence[str]) -> Pairs:
     """Pair the tokens of two sequences, in the order of both.
 
     Equal tokens are paired along a longest common subsequence. Between two such pairs, runs of
-    the same length are paired one by one, as a word put in another's place; runs of different
-    lengths stay alone, those of the first sequence before those of the second.
+    the same length are paired one by one, as substitutions; the tokens of runs of different lengths
+    have no counterpart, those of the first sequence before those of the second.
 
     Parameters
     ----------
     first, second : sequence of str
-        N and M tokens; it takes N·M steps.
+        N and M tokens; takes N·M steps.
 
     Returns
     -------
     tuple of (int or None, int or None)
-        Each place of both sequences once.
+        Each index of both sequences once.
 
     References
     ----------
@@ -44,24 +44,24 @@ def align(first: Sequence[str], second: Sequence[str]) -> Pairs:
     anchors = [(-1, -1), *_common(first, second), (len(first), len(second))]
     pairs: list[tuple[int | None, int | None]] = []
     for (i, j), (next_i, next_j) in pairwise(anchors):
-        ours, theirs = range(i + 1, next_i), range(j + 1, next_j)
-        if len(ours) == len(theirs):
-            pairs += zip(ours, theirs, strict=True)
+        first_run, second_run = range(i + 1, next_i), range(j + 1, next_j)
+        if len(first_run) == len(second_run):
+            pairs += zip(first_run, second_run, strict=True)
         else:
-            pairs += [(one, None) for one in ours]
-            pairs += [(None, one) for one in theirs]
+            pairs += [(index, None) for index in first_run]
+            pairs += [(None, index) for index in second_run]
         pairs.append((next_i, next_j))
     return tuple(pairs[:-1])
 
 
 def _common(first: Sequence[str], second: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """A longest common subsequence as pairs of places; of several, the one that starts earliest."""
-    # longest[i][j] is how many tokens first[i:] and second[j:] have in common, in order.
+    """Yield a longest common subsequence as pairs of indices; the one that starts earliest."""
+    # longest[i][j] is the length of the longest common subsequence of first[i:] and second[j:].
     longest = [[0] * (len(second) + 1)]
-    for one in reversed(first):
+    for token in reversed(first):
         below, row = longest[-1], [0]
         for j in range(len(second) - 1, -1, -1):
-            row.append(below[j + 1] + 1 if one == second[j] else max(below[j], row[-1]))
+            row.append(below[j + 1] + 1 if token == second[j] else max(below[j], row[-1]))
         longest.append(row[::-1])
     longest.reverse()
     i = j = 0

@@ -1,4 +1,4 @@
-"""What changes from one head's weights to another's, over tokens that correspond."""
+"""Differences between the weights of two heads, over aligned tokens."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def attention_difference(
     first, second : arrays of shape (T1, S1) and (T2, S2)
         Weights.
     queries, keys : Pairs
-        As :func:`align` pairs the T and the S tokens.
+        The pairs that :func:`align` returns for the T and the S tokens.
 
     Returns
     -------
     float64 array of shape (len(queries), len(keys))
-        In points of weight, from -1 to 1; nan where a token is in one sequence only.
+        From -1 to 1; nan where a token is in one sequence only.
 
     Examples
     --------
@@ -35,21 +35,22 @@ def attention_difference(
     >>> attention_difference(first, second, ((0, 0),), ((0, 0), (1, 1)))
     array([[-0.25,  0.25]])
     """
-    lost, won = (
-        _spread(weights, queries, keys, side=side) for side, weights in enumerate((first, second))
+    before, after = (
+        _on_aligned(weights, queries, keys, side=side)
+        for side, weights in enumerate((first, second))
     )
-    difference: NDArray[np.float64] = won - lost
+    difference: NDArray[np.float64] = after - before
     return difference
 
 
 def moved_shares(
     first: NDArray[Any], second: NDArray[Any], queries: Pairs, keys: Pairs
 ) -> NDArray[np.float64]:
-    """Which share of each aligned query's weight lies elsewhere in the second matrix.
+    """Return the share of each aligned query's weight that is elsewhere in the second matrix.
 
-    Half the sum of all absolute differences, the total variation distance of two rows: 0 where
-    they are the same, 1 where they have no key in common. What goes to a key that one sequence
-    lacks has moved.
+    Half the sum of all absolute differences, the total variation distance of two rows: 0 if they
+    are equal, 1 if they have no key in common. Weight on a key that one sequence lacks counts as
+    moved.
 
     Parameters
     ----------
@@ -71,27 +72,29 @@ def moved_shares(
     >>> moved_shares(first, second, ((0, 0),), ((0, 0), (1, 1)))
     array([0.25])
     """
-    # Weight on a key that the other sequence lacks counts as it is.
-    lost, won = (
-        np.nan_to_num(_spread(weights, queries, keys, side=side))
+    # Weight on a key that the other sequence lacks counts in full.
+    before, after = (
+        np.nan_to_num(_on_aligned(weights, queries, keys, side=side))
         for side, weights in enumerate((first, second))
     )
-    shares = np.abs(won - lost).sum(axis=-1) / 2
-    alone = [None in pair for pair in queries]
-    return np.where(alone, np.nan, shares)
+    shares = np.abs(after - before).sum(axis=-1) / 2
+    unpaired = [None in pair for pair in queries]
+    return np.where(unpaired, np.nan, shares)
 
 
-def _spread(
+def _on_aligned(
     weights: NDArray[Any], queries: Pairs, keys: Pairs, *, side: int
 ) -> NDArray[np.float64]:
-    """One side's weights on the aligned grid; nan where it has no such query or key."""
-    # One row and column of nan at the end: -1 takes it for a token that is not there.
-    wider = np.pad(weights.astype(float), ((0, 1), (0, 1)), constant_values=np.nan)
-    rows, columns = (_places(pairs, side) for pairs in (queries, keys))
-    spread: NDArray[np.float64] = wider[np.ix_(rows, columns)]
-    return spread
+    """Return one side's weights on the aligned grid; nan where it has no such query or key."""
+    rows, columns = (_indices(pairs, side) for pairs in (queries, keys))
+    if rows == list(range(len(weights))) and columns == list(range(weights.shape[1])):
+        return weights.astype(float)  # the same tokens, as of one prompt in two models
+    # Index -1, for a missing token, selects the row and column of nan that are appended here.
+    padded = np.pad(weights.astype(float), ((0, 1), (0, 1)), constant_values=np.nan)
+    aligned: NDArray[np.float64] = padded[np.ix_(rows, columns)]
+    return aligned
 
 
-def _places(pairs: Pairs, side: int) -> list[int]:
-    places = [pair[side] for pair in pairs]
-    return [-1 if place is None else place for place in places]
+def _indices(pairs: Pairs, side: int) -> list[int]:
+    indices = [pair[side] for pair in pairs]
+    return [-1 if index is None else index for index in indices]

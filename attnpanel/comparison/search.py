@@ -1,4 +1,4 @@
-"""The heads that tell two traces apart best, found by looking at every one."""
+"""Find the heads and queries whose attention differs most between two traces."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeadChange:
-    """How much of a head's attention lies elsewhere in the second trace.
+    """How much of a head's attention has moved in the second trace.
 
     Attributes
     ----------
     layer, head : int
-        Places in both traces.
+        Indices in both traces.
     moved : float
         The share of weight that moved, from 0 to 1; see :func:`moved_shares`.
     """
@@ -44,17 +44,17 @@ def heads_by_change(
     ----------
     first, second : Trace
         Of one model, or of two whose layers and heads correspond; heads that only one of them has
-        are left out.
+        are ignored.
     query_index : int, optional
-        A query of the first trace: how much of its row moves. Without it, the mean over all
-        queries that have a counterpart.
+        A query of the first trace, whose row is compared. By default the mean over all queries
+        that have a counterpart.
     batches : (int, int), optional
         Which sequence of each trace.
 
     Returns
     -------
     list of HeadChange
-        Of equal ones, in the order of the layers and heads.
+        Sorted by `moved`; equal ones in the order of layers and heads.
 
     Raises
     ------
@@ -63,27 +63,34 @@ def heads_by_change(
 
     Examples
     --------
-    >>> from attnpanel.sources.toy import toy_trace
+    >>> from attnpanel.models.toy import toy_trace
     >>> max(change.moved for change in heads_by_change(toy_trace(), toy_trace()))
     0.0
     """
     found = []
-    for layer, (ours, theirs) in enumerate(zip(first.calls, second.calls, strict=False)):
-        tokens, others = first.tokens_of(ours, batches[0]), second.tokens_of(theirs, batches[1])
-        queries, keys = (align(one, other) for one, other in zip(tokens, others, strict=True))
+    for layer, (first_call, second_call) in enumerate(zip(first.calls, second.calls, strict=False)):
+        queries, keys = (
+            align(left, right)
+            for left, right in zip(
+                first.tokens_of(first_call, batches[0]),
+                second.tokens_of(second_call, batches[1]),
+                strict=True,
+            )
+        )
         counted = [
-            at
-            for at, (one, other) in enumerate(queries)
-            if None not in (one, other) and query_index in (None, one)
+            row
+            for row, pair in enumerate(queries)
+            if None not in pair and query_index in (None, pair[0])
         ]
         if not counted:
             which = "no query of the first trace has a"
             if query_index is not None:
                 which = f"query {query_index} of the first trace has no"
             raise ValueError(f"{which} counterpart in layer {layer} of the second trace")
-        for head in range(min(ours.heads, theirs.heads)):
-            one, other = ours.weights(head, batches[0]), theirs.weights(head, batches[1])
-            moved = moved_shares(np.nan_to_num(one), np.nan_to_num(other), queries, keys)
+        for head in range(min(first_call.heads, second_call.heads)):
+            before = np.nan_to_num(first_call.weights(head, batches[0]))
+            after = np.nan_to_num(second_call.weights(head, batches[1]))
+            moved = moved_shares(before, after, queries, keys)
             found.append(HeadChange(layer, head, float(moved[counted].mean())))
     return sorted(found, key=lambda change: -change.moved)
 
@@ -91,8 +98,8 @@ def heads_by_change(
 def query_by_change(first: Trace, second: Trace) -> int:
     """Return the query of the first trace whose row moves most, on average over all heads.
 
-    Special tokens such as “[CLS]” come behind the others, and a query without a counterpart behind
-    all: nothing of it can be compared.
+    Special tokens such as “[CLS]” rank behind the others, and queries without a counterpart last:
+    they cannot be compared.
 
     Parameters
     ----------
@@ -101,25 +108,31 @@ def query_by_change(first: Trace, second: Trace) -> int:
 
     Examples
     --------
-    >>> from attnpanel.sources.toy import toy_trace
+    >>> from attnpanel.models.toy import toy_trace
     >>> query_by_change(toy_trace(), toy_trace())
     0
     """
-    names = first.tokens_of(first.calls[0])[0]
-    moved = np.zeros(len(names))
-    paired = np.zeros(len(names), bool)
-    for ours, theirs in zip(first.calls, second.calls, strict=False):
-        tokens, others = first.tokens_of(ours), second.tokens_of(theirs)
-        queries, keys = (align(one, other) for one, other in zip(tokens, others, strict=True))
-        both = [
-            (at, one)
-            for at, (one, other) in enumerate(queries)
-            if one is not None and other is not None and one < len(names)
+    tokens = first.tokens_of(first.calls[0])[0]
+    moved = np.zeros(len(tokens))
+    paired = np.zeros(len(tokens), bool)
+    for first_call, second_call in zip(first.calls, second.calls, strict=False):
+        queries, keys = (
+            align(left, right)
+            for left, right in zip(
+                first.tokens_of(first_call), second.tokens_of(second_call), strict=True
+            )
+        )
+        pairs = [
+            (row, left)
+            for row, (left, right) in enumerate(queries)
+            if left is not None and right is not None and left < len(tokens)
         ]
-        rows, places = [at for at, _ in both], [one for _, one in both]
-        paired[places] = True
-        for head in range(min(ours.heads, theirs.heads)):
-            one, other = (np.nan_to_num(call.weights(head)) for call in (ours, theirs))
-            moved[places] += moved_shares(one, other, queries, keys)[rows]
-    ordinary = [token.strip("[]<>") == token for token in names]
-    return max(range(len(names)), key=lambda at: (paired[at], ordinary[at], moved[at]))
+        rows, indices = [row for row, _ in pairs], [index for _, index in pairs]
+        paired[indices] = True
+        for head in range(min(first_call.heads, second_call.heads)):
+            before, after = (
+                np.nan_to_num(call.weights(head)) for call in (first_call, second_call)
+            )
+            moved[indices] += moved_shares(before, after, queries, keys)[rows]
+    ordinary = [token.strip("[]<>") == token for token in tokens]
+    return max(range(len(tokens)), key=lambda i: (paired[i], ordinary[i], moved[i]))

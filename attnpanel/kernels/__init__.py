@@ -1,27 +1,28 @@
-"""Implementations of attention, one a file, to be measured against the reference."""
+"""Implementations of attention, one per file, measured against the reference."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnpanel.kernels.javascript_node import JAVASCRIPT_NODE
-from attnpanel.kernels.jax_attention import JAX_NN
-from attnpanel.kernels.jax_formula import JAX_FORMULA
-from attnpanel.kernels.numpy_naive import NAIVE
-from attnpanel.kernels.numpy_online import ONLINE
-from attnpanel.kernels.numpy_row_blocked import ROW_BLOCKED
-from attnpanel.kernels.onnxruntime_attention import ONNX_ATTENTION
-from attnpanel.kernels.torch_compiled_eager import COMPILED_EAGER
-from attnpanel.kernels.torch_eager import EAGER
-from attnpanel.kernels.torch_flex import FLEX, FLEX_COMPILED
-from attnpanel.kernels.torch_multihead import MULTIHEAD
-from attnpanel.kernels.torch_ring import RING
-from attnpanel.kernels.torch_sdpa import SDPA, SDPA_CUDNN, SDPA_EFFICIENT, SDPA_FLASH, SDPA_MATH
+from attnpanel.kernels.javascript.node_kernel import JAVASCRIPT_NODE
+from attnpanel.kernels.javascript.wasm_kernel import JAVASCRIPT_WASM
+from attnpanel.kernels.jax_.dot_product import JAX_NN
+from attnpanel.kernels.jax_.formula import JAX_FORMULA
+from attnpanel.kernels.numpy_.naive import NAIVE
+from attnpanel.kernels.numpy_.online import ONLINE
+from attnpanel.kernels.numpy_.row_blocked import ROW_BLOCKED
+from attnpanel.kernels.onnx_runtime import ONNX_ATTENTION
+from attnpanel.kernels.torch_.compiled_eager import COMPILED_EAGER
+from attnpanel.kernels.torch_.eager import EAGER
+from attnpanel.kernels.torch_.flex import FLEX, FLEX_COMPILED
+from attnpanel.kernels.torch_.multihead import MULTIHEAD
+from attnpanel.kernels.torch_.ring import RING
+from attnpanel.kernels.torch_.sdpa import SDPA, SDPA_CUDNN, SDPA_EFFICIENT, SDPA_FLASH, SDPA_MATH
 
 if TYPE_CHECKING:
     from attnpanel.kernels.implementation import Implementation
 
-# Every implementation there is, in the order tables show them; each file here has its row.
+# All implementations, in the order of the tables; a new one is one file and one row.
 IMPLEMENTATIONS: tuple[Implementation, ...] = (
     NAIVE,
     ROW_BLOCKED,
@@ -38,6 +39,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     FLEX_COMPILED,
     RING,
     JAVASCRIPT_NODE,
+    JAVASCRIPT_WASM,
     ONNX_ATTENTION,
     JAX_NN,
     JAX_FORMULA,

@@ -1,7 +1,6 @@
-"""What a framework's array is, and its numbers in float64: how results of every kind are judged.
+"""Read arrays of NumPy, PyTorch and JAX: shape, dtype, device, and values in float64.
 
-NumPy, PyTorch and JAX arrays are read through their own attributes; none of the frameworks is
-imported here, so that an array of one never pays for another.
+Arrays are read through their own attributes; no framework is imported here.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# JAX says "gpu" for what torch calls "cuda"; torch's words are the bench's.
-TORCH_WORDS = {"gpu": "cuda"}
+# JAX calls a device "gpu" that torch calls "cuda"; torch's names are used throughout.
+TORCH_DEVICE_NAMES = {"gpu": "cuda"}
 
 
 @dataclass(frozen=True)
 class ArrayFacts:
-    """What an array is, apart from its numbers.
+    """Shape, dtype and device of an array.
 
     Attributes
     ----------
     shape : tuple of int
     dtype : str
-        ``"float64"``, ``"float32"``, ``"float16"``, ``"bfloat16"``, …: the same word for every
+        ``"float64"``, ``"float32"``, ``"float16"``, ``"bfloat16"``, …: the same name for every
         framework.
     device : str
-        The type of device, in torch's words: ``"cpu"``, ``"cuda"``, ``"xpu"``, ``"mps"``.
+        Type of device by torch's name: ``"cpu"``, ``"cuda"``, ``"xpu"``, ``"mps"``.
     """
 
     shape: tuple[int, ...]
@@ -38,7 +37,7 @@ class ArrayFacts:
 
 
 def describe(array: Any) -> ArrayFacts:
-    """Shape, dtype and device of a NumPy, PyTorch or JAX array; numbers are not read.
+    """Return shape, dtype and device of a NumPy, PyTorch or JAX array without reading values.
 
     Raises
     ------
@@ -58,12 +57,14 @@ def describe(array: Any) -> ArrayFacts:
             return ArrayFacts(tuple(array.shape), dtype, array.device.type)
         case "jax":
             (platform,) = {device.platform for device in array.devices()}
-            return ArrayFacts(array.shape, array.dtype.name, TORCH_WORDS.get(platform, platform))
+            return ArrayFacts(
+                array.shape, array.dtype.name, TORCH_DEVICE_NAMES.get(platform, platform)
+            )
     raise TypeError(_rule(array))
 
 
 def to_float64(array: Any) -> NDArray[np.float64]:
-    """The numbers of a NumPy, PyTorch or JAX array on any device, as a new NumPy array.
+    """Copy a NumPy, PyTorch or JAX array from any device to a new NumPy array.
 
     Raises
     ------
@@ -88,13 +89,13 @@ def to_float64(array: Any) -> NDArray[np.float64]:
 
 
 def _framework(array: object) -> str:
-    # By name, so that neither framework is imported; torch's subclasses (Parameter, FakeTensor)
-    # count as torch, and JAX's arrays live in jaxlib.
-    for kind in type(array).__mro__:
-        top = kind.__module__.partition(".")[0]
-        if top == "torch":
+    # By module name, so that neither framework is imported; subclasses (Parameter, FakeTensor)
+    # count as torch, and JAX's arrays are defined in jaxlib.
+    for base in type(array).__mro__:
+        package = base.__module__.partition(".")[0]
+        if package == "torch":
             return "torch"
-        if top in {"jax", "jaxlib"}:
+        if package in {"jax", "jaxlib"}:
             return "jax"
     return ""
 

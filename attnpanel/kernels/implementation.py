@@ -1,22 +1,29 @@
-"""What every implementation of attention declares, what it can't run, and how it is run."""
+"""The interface of an implementation: what it supports, and how it is run."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
+    from attnpanel.attention.validation import EmptyRows
     from attnpanel.kernels.request import DType, Request
-    from attnpanel.rules import EmptyRows
 
 Returned = Literal["output", "weights", "logsumexp"]
+# What a key that no query may attend to can hold: in its key or its value.
+HiddenContent = Literal["key nan", "key inf", "value nan", "value inf"]
+# A weight of 0 times nan or inf is nan; where scores are masked by addition, so is a score.
+LEAKS_VALUES: Final[frozenset[HiddenContent]] = frozenset({"value nan", "value inf"})
+LEAKS_ALL: Final[frozenset[HiddenContent]] = frozenset(get_args(HiddenContent))
 
 
 @dataclass(frozen=True, eq=False)
 class RawResult:
-    """What an implementation returns, in its framework's own arrays, on its own device.
+    """Result of an implementation, as arrays of its framework on its device.
 
     Attributes
     ----------
@@ -32,6 +39,50 @@ class RawResult:
 
 
 @dataclass(frozen=True, eq=False)
+class RawGradients:
+    """Gradients of one attention call, as arrays of its framework on its device.
+
+    Attributes
+    ----------
+    query : array of shape (B, H, T, D)
+    key : array of shape (B, Hkv, S, D)
+    value : array of shape (B, Hkv, S, Dv)
+    bias : array of shape (H, T, S), or None
+        Summed over the batch, which shares the bias; None if the request has none.
+    """
+
+    query: Any
+    key: Any
+    value: Any
+    bias: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Backward:
+    """How an implementation computes gradients.
+
+    Attributes
+    ----------
+    source : str
+        The API that is called.
+    unsupported : callable
+        Takes a Request and returns a list of reasons why its gradients can't be computed here,
+        besides those of the forward pass; empty if they can. Never raises.
+    prepare : callable
+        Takes Inputs, a Request, the output's gradient, a NumPy array of shape (B, H, T, Dv) rounded
+        to the request's dtype, and ``threads=``. Returns a function that computes the attention
+        and its gradients, RawGradients, from the same inputs at each call.
+    deterministic_on : tuple of str
+        Types of device on which two calls give the same bits.
+    """
+
+    source: str
+    unsupported: Callable[[Request], list[str]]
+    prepare: Callable[..., Callable[[], RawGradients]]
+    deterministic_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Implementation:
     """One way to compute attention.
 
@@ -42,30 +93,48 @@ class Implementation:
     framework : str
         ``"numpy"``, ``"torch"``, ``"javascript"``, ``"onnxruntime"``, ``"jax"``.
     source : str
-        The formula's citation, or the API that is called.
+        Citation of the formula, or the API that is called.
     devices : tuple of str
-        Types of device it can run on, in torch's words.
+        Types of device it can run on, by torch's names.
     dtypes : tuple of str
     returns : frozenset of str
-        Which of ``"output"``, ``"weights"``, ``"logsumexp"`` come back.
+        Which of ``"output"``, ``"weights"``, ``"logsumexp"`` it returns.
     empty_rows : {"zero", "uniform", "nan"}
-        What it gives, by itself, to a query that may see no key.
+        Its own result for a query that may see no key.
     causal_align : {"top_left", "bottom_right"} or None
-        The alignment of its own causal option; None where it has none and takes a mask.
+        Alignment of its own causal option; None if it has none and takes a mask.
     scores_dtype : {"float32", "storage"}
-        Where 16-bit inputs keep their scores and weights: float32, or the 16 bits themselves.
-        The certificate judges the latter as a class of its own.
+        Where scores and weights of 16-bit inputs are kept: in float32, or in the inputs' 16 bits.
     compiles : bool
-        Whether the first call compiles; that time is kept apart.
+        Whether the first call compiles; compile time is measured separately.
     limits : str
-        In words, what it can't run and what its mask means; for tables and tooltips.
-    unsupported : function of a Request to a list of str
-        Empty where it can run the request here; else the reasons, each a sentence in words that
-        stands alone in a skip, a table and a tooltip. Never raises.
-    prepare : function of Inputs, Request and ``threads=`` to a function without arguments
-        Converts and moves the inputs, compiles nothing, and returns what is timed: each call
-        computes the attention anew from the same inputs and returns a RawResult. It changes
-        neither the NumPy inputs nor the process' thread settings.
+        What it can't run and what its mask means, in words; for tables and tooltips.
+    unsupported : callable
+        Takes a Request and returns a list of reasons why it can't run here, empty if it can. Each
+        reason is a sentence that stands alone in a skip, a table and a tooltip. Never raises.
+    prepare : callable
+        Takes Inputs, a Request and ``threads=``; converts and moves the inputs, compiles nothing,
+        and returns the function that is timed. Each call of that function computes the attention
+        from the same inputs and returns a RawResult. It changes neither the NumPy inputs nor the
+        thread settings of the process.
+    weights_dtype : {"float32", "storage"}
+        Whether the weights of 16-bit inputs are rounded to 16 bits before the product with the
+        values, as flash kernels do. Scores in 16 bits imply it.
+    scaled_query_dtype : {"float32", "storage"}
+        Whether 16-bit queries are multiplied by the scale and rounded to 16 bits again.
+    hidden_leaks : frozenset of {"key nan", "key inf", "value nan", "value inf"} or None
+        What makes the output non-finite when a key that no query may attend to holds it, such as
+        the uninitialised tail of a key-value cache. Empty if nothing does; None if not declared.
+    reads_in_place : frozenset of str
+        Dtypes in which a prepared call reads the arrays it was prepared with, so that it sees
+        changes made to them in between. In other dtypes it may have copied them.
+    strided : bool
+        Whether it claims inputs that are not contiguous.
+    context : callable, optional
+        Returns a context manager that is entered before calls are timed. A call must give the same
+        result without it.
+    gradients : Backward, optional
+        How gradients of query, key, value and bias are computed; None if they aren't.
     """
 
     name: str
@@ -81,3 +150,10 @@ class Implementation:
     limits: str
     unsupported: Callable[[Request], list[str]]
     prepare: Callable[..., Callable[[], RawResult]]
+    weights_dtype: Literal["float32", "storage"] = "storage"
+    scaled_query_dtype: Literal["float32", "storage"] = "float32"
+    hidden_leaks: frozenset[HiddenContent] | None = None
+    reads_in_place: frozenset[DType] = frozenset()
+    strided: bool = False
+    context: Callable[[], AbstractContextManager[object]] = nullcontext
+    gradients: Backward | None = None

@@ -1,4 +1,4 @@
-"""Why an implementation can't run a request here: the reasons that many of them share, in words."""
+"""Reasons, shared by many implementations, why a request can't run here."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def unmet(
     dtypes: tuple[str, ...],
     packages: tuple[str, ...] = (),
 ) -> list[str]:
-    """Device, dtype and packages that a request needs and an implementation lacks.
+    """List the device, dtype and packages of a request that an implementation lacks.
 
     Parameters
     ----------
     name : str
-        Of the implementation; each reason begins with it, so that it stands alone.
+        Name of the implementation, with which each reason begins.
     request : Request
     devices, dtypes : tuple of str
-        Those the implementation can run.
+        Those that the implementation supports.
     packages : tuple of str
-        Names that must be importable; nothing is imported.
+        Packages that must be importable; none is imported.
 
     Returns
     -------
     list of str
-        Empty where nothing is in the way.
+        One sentence per reason; empty if there is none.
     """
     reasons = []
     if request.device not in devices:
@@ -40,22 +40,26 @@ def unmet(
     if request.dtype not in dtypes:
         reasons.append(f"{name} computes {', '.join(dtypes)}; got {request.dtype}")
     missing = [package for package in packages if find_spec(package) is None]
-    return reasons + [f"{name} needs the package {one}, which is not installed" for one in missing]
+    return reasons + [
+        f"{name} needs the package {package}, which is not installed" for package in missing
+    ]
 
 
 def no_device(device: str) -> str:
-    """The reason of a request whose type of device, in torch's words, this machine lacks."""
+    """Return the reason for a request whose type of device this machine lacks."""
     return f"no {device.upper()} device here"
 
 
 def device_is_here(device: str) -> bool:
-    """Whether there is a device of this type, in torch's words, on this machine."""
+    """Return whether this machine has a device of this type, by torch's name."""
     if device == "cpu":
         return True
     if find_spec("torch") is None:
         return False
     import torch
 
-    # torch.accelerator is of 2.6, its options are newer.
-    here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return here is not None and here.type == device
+    # Without arguments: torch.accelerator exists since 2.6, its options are newer.
+    if not torch.accelerator.is_available():
+        return False
+    current = torch.accelerator.current_accelerator()
+    return current is not None and current.type == device

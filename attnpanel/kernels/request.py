@@ -1,24 +1,25 @@
-"""What one attention call asks for, and its inputs: the same for every implementation."""
+"""One attention call, independent of the implementation: its request and its inputs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from attnpanel.masks import Align, MaskName, make_mask
+from attnpanel.attention.mask_table import MaskName, MaskValue, find_mask
+from attnpanel.attention.masks import Align, VisibleKeys, visible_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST = 2**31 - 1  # far above any size, far below where a product of sizes is no number any more
+MAX_SIZE = 2**31 - 1  # far above any size; products of sizes stay within float64
 DType = Literal["float64", "float32", "float16", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """The shape, mask and options of one attention call, without its numbers.
+    """Shape, mask and options of one attention call, without its arrays.
 
     Computes ``softmax((scale * query @ key.T + bias) / temperature) @ value`` over the keys
     each query may see. Layout is (B, H, T, D).
@@ -32,22 +33,25 @@ class Request:
     head_dim, value_dim : int
         D and Dv.
     dtype : {"float64", "float32", "float16", "bfloat16"}
-        Of the inputs and of the output.
+        Dtype of the inputs and of the output.
     device : str
-        The type of device, in torch's words: ``"cpu"``, ``"cuda"``, ``"xpu"``, ``"mps"``.
-    mask : {"none", "padding", "key_padding", "causal", "window"}
+        Type of device by torch's name: ``"cpu"``, ``"cuda"``, ``"xpu"``, ``"mps"``.
+    mask : str
+        A kind of :data:`attnpanel.attention.mask_table.MASKS`.
     align : {"top_left", "bottom_right"}
-        Where the diagonal of ``"causal"`` and ``"window"`` begins when T differs from S.
+        Where the diagonal of a mask such as ``"causal"`` begins if T differs from S.
     pad_lens : tuple of int, optional
-        Real tokens of each batch entry, for ``"padding"`` and ``"key_padding"``.
+        For masks with `pad_len`: the number of real tokens of each batch entry.
     window : int, optional
-        For ``"window"``: keys at a distance below it are seen.
+        For masks with `window`: a query sees keys at a smaller distance.
     bias : bool
         Whether a bias of shape (H, T, S) is added to the scores.
     scale : float, optional
         Multiplies ``query @ key.T``; None is ``head_dim ** -0.5``.
     temperature : float
         Divides scores and bias inside the softmax; positive.
+    mask_options : tuple of (str, int or tuple of int)
+        Further parameters of the mask, by name.
     """
 
     batch: int
@@ -66,11 +70,12 @@ class Request:
     bias: bool = False
     scale: float | None = None
     temperature: float = 1.0
+    mask_options: tuple[tuple[str, MaskValue], ...] = ()
 
     def __post_init__(self) -> None:
         sizes = {field.name: getattr(self, field.name) for field in fields(self)[:7]}
-        if any(isinstance(size, bool) or not 1 <= size <= MOST for size in sizes.values()):
-            raise ValueError(f"sizes must be integers from 1 to {MOST}; got {sizes}")
+        if any(isinstance(size, bool) or not 1 <= size <= MAX_SIZE for size in sizes.values()):
+            raise ValueError(f"sizes must be integers from 1 to {MAX_SIZE}; got {sizes}")
         if self.heads % self.kv_heads:
             raise ValueError(
                 f"heads must be a multiple of kv_heads; got {self.heads} and {self.kv_heads}"
@@ -79,64 +84,90 @@ class Request:
             raise ValueError(f"dtype must be one of {get_args(DType)}; got {self.dtype!r}")
         if not (self.temperature > 0 and np.isfinite(self.temperature)):
             raise ValueError(f"temperature must be positive and finite; got {self.temperature}")
-        if (self.pad_lens is not None) != (self.mask in {"padding", "key_padding"}):
-            raise ValueError(
-                "pad_lens go with the masks padding and key_padding, and only with them; "
-                f"got mask {self.mask!r}, pad_lens {self.pad_lens}"
-            )
+        self._check_mask()
+
+    def _check_mask(self) -> None:
         if self.pad_lens is not None and len(self.pad_lens) != self.batch:
             raise ValueError(
                 f"pad_lens must hold one length for each of {self.batch} batch entries; "
                 f"got {self.pad_lens}"
             )
-        longest = max(self.query_len, self.key_len) if self.mask == "padding" else self.key_len
-        if any(not 0 <= pad_len <= longest for pad_len in self.pad_lens or ()):
-            raise ValueError(f"pad_lens must be from 0 to {longest}; got {self.pad_lens}")
-        if self.window is not None and not 1 <= self.window <= MOST:
-            raise ValueError(f"window must be from 1 to {MOST}; got {self.window}")
-        if (self.window is not None) != (self.mask == "window"):
+        if self.window is not None and not 1 <= self.window <= MAX_SIZE:
+            raise ValueError(f"window must be from 1 to {MAX_SIZE}; got {self.window}")
+        needs, given = find_mask(self.mask).needs, self._mask_parameters(0)
+        if set(needs) != set(given):
             raise ValueError(
-                "window goes with the mask window, and only with it; "
-                f"got mask {self.mask!r}, window {self.window}"
+                f"mask {self.mask!r} needs {', '.join(needs) or 'no parameter'}, as pad_lens, "
+                f"window or in mask_options; got {', '.join(given) or 'none'}"
             )
+        for entry in range(len(self.pad_lens or (0,))):
+            self.visible_keys(entry)
+
+    def _mask_parameters(self, entry: int) -> dict[str, MaskValue]:
+        named: dict[str, MaskValue] = {}
+        if self.pad_lens is not None:
+            named["pad_len"] = self.pad_lens[entry]
+        if self.window is not None:
+            named["window"] = self.window
+        return named | dict(self.mask_options)
+
+    def visible_keys(self, entry: int = 0) -> VisibleKeys:
+        """Return the rule by which the queries of one batch entry see keys."""
+        return visible_keys(
+            self.mask,
+            self.query_len,
+            self.key_len,
+            align=self.align,
+            **self._mask_parameters(entry),
+        )
+
+    def shortened(self, query_len: int, key_len: int) -> Request:
+        """Return the request at shorter lengths, with what its mask needs cut to them."""
+        rows = {row.name: row for row in find_mask(self.mask).parameters}
+
+        def cut(name: str, value: MaskValue) -> Any:
+            return rows[name].cut(value, query_len, key_len)
+
+        return replace(
+            self,
+            query_len=query_len,
+            key_len=key_len,
+            pad_lens=self.pad_lens and tuple(cut("pad_len", one) for one in self.pad_lens),
+            mask_options=tuple((name, cut(name, value)) for name, value in self.mask_options),
+        )
+
+    @property
+    def rules(self) -> tuple[VisibleKeys, ...]:
+        """The rule of each batch entry, or one that they share."""
+        return tuple(self.visible_keys(entry) for entry in range(len(self.pad_lens or (0,))))
 
     @property
     def score_scale(self) -> float:
-        """What multiplies ``query @ key.T``: `scale`, or its default ``head_dim ** -0.5``."""
+        """Factor of ``query @ key.T``: `scale`, or its default ``head_dim ** -0.5``."""
         return self.head_dim**-0.5 if self.scale is None else self.scale
 
     def visible(self) -> NDArray[np.bool_] | None:
         """Return the mask, True where a query may attend: (T, S) or (B, 1, T, S); None for none."""
         if self.mask == "none":
             return None
-        masks = [
-            make_mask(
-                self.mask,
-                self.query_len,
-                self.key_len,
-                pad_len=pad_len,
-                window=self.window,
-                align=self.align,
-            )
-            for pad_len in self.pad_lens or (None,)
-        ]
+        masks = [rule.mask() for rule in self.rules]
         return masks[0] if self.pad_lens is None else np.stack(masks)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The numbers of one attention call, in NumPy, already rounded to the request's dtype.
+    """Arrays of one attention call, in NumPy, already rounded to the request's dtype.
 
     Attributes
     ----------
     query : float array of shape (B, H, T, D)
     key : float array of shape (B, Hkv, S, D)
     value : float array of shape (B, Hkv, S, Dv)
-        In the request's dtype; bfloat16, which NumPy lacks, as float32 that holds bfloat16 values.
+        In the request's dtype; bfloat16 values are stored as float32, since NumPy lacks bfloat16.
     mask : bool array broadcastable to (B, H, T, S), or None
-        True where a query may attend: the request's :meth:`Request.visible`, or another.
+        True where a query may attend: the request's :meth:`Request.visible`, or another mask.
     bias : float array of shape (H, T, S), or None
-        In the dtype of the query.
+        In the query's dtype.
     """
 
     query: NDArray[np.floating]

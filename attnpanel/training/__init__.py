@@ -1,1 +1,1 @@
-"""Training a tiny transformer: tasks, settings, the training itself, and where runs are kept."""
+"""Train a tiny transformer: tasks, settings, the training loop, and a store of runs."""

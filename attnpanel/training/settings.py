@@ -1,4 +1,4 @@
-"""What a run is made with: every number that decides its result, checked."""
+"""The settings of a training run: every number that decides its result, validated."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from reprlib import repr as short
 from typing import Any, Final
 
-from attnpanel.rules import check_choice, check_number
+from attnpanel.attention.validation import check_choice, check_number
 from attnpanel.training.tasks import TASK_NAMES
 
-# Least and most: what a visitor may ask of a server, and what trains on two cores while one waits.
+# Lowest and highest: what a visitor may ask of a server, and what two cores train in minutes.
 BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "heads": (1, 16),
     "d_model": (8, 256),
@@ -20,17 +20,17 @@ BOUNDS: Final[dict[str, tuple[int, int]]] = {
     "seed": (0, 2**31 - 1),
 }
 LEARNING_RATES: Final = (1e-6, 1.0)
-MOST_JSON: Final = 10_000
+MAX_JSON: Final = 10_000
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that decides a run's result; on one machine's CPU the same gives the same.
+    """Everything that decides a run's result; equal settings give equal results on one CPU.
 
     Attributes
     ----------
     task : str
-        A name in `attnpanel.training.tasks.TASKS`.
+        A name in :data:`attnpanel.training.tasks.TASK_NAMES`.
     heads : int
         Attention heads a layer; divides `d_model`.
     d_model : int
@@ -39,18 +39,18 @@ class TrainingSettings:
     steps : int
         Steps of the optimiser.
     learning_rate : float
-        Of AdamW, after its warm-up.
+        Learning rate of AdamW, after its warm-up.
     batch : int
         Sequences a step.
     seed : int
-        Of the first weights and of the examples.
+        Seed of the initial weights and of the examples.
     attends : bool
-        False leaves attention out: the baseline that sees one token only.
+        False removes attention: the baseline that sees one token only.
 
     Raises
     ------
     ValueError
-        If a value breaks its rule; the message names it, the rule and what came.
+        If a value breaks its rule. The message names the setting, the rule and the value.
     """
 
     task: str = "induction"
@@ -65,17 +65,17 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_choice("task", self.task, TASK_NAMES)
-        for name, (least, most) in BOUNDS.items():
+        for name, (low, high) in BOUNDS.items():
             number = getattr(self, name)
-            if type(number) is not int or not least <= number <= most:
+            if type(number) is not int or not low <= number <= high:
                 raise ValueError(
-                    f"{name} must be a whole number from {least} to {most}; got {short(number)}"
+                    f"{name} must be an integer from {low} to {high}; got {short(number)}"
                 )
         check_number("learning_rate", self.learning_rate)
-        least_rate, most_rate = LEARNING_RATES
-        if not least_rate <= self.learning_rate <= most_rate:
+        low_rate, high_rate = LEARNING_RATES
+        if not low_rate <= self.learning_rate <= high_rate:
             raise ValueError(
-                f"learning_rate must be from {least_rate:g} to {most_rate:g}; "
+                f"learning_rate must be from {low_rate:g} to {high_rate:g}; "
                 f"got {self.learning_rate:g}"
             )
         if self.d_model % self.heads:
@@ -86,33 +86,33 @@ class TrainingSettings:
             raise ValueError(f"attends must be true or false; got {short(self.attends)}")
 
     def to_json(self) -> str:
-        """Return the settings as a JSON object."""
+        """Return the settings as JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> TrainingSettings:
-        """Read what :meth:`to_json` wrote, as from a file that somebody else may have written.
+        """Parse what :meth:`to_json` returned; the text is not trusted.
 
         Raises
         ------
         ValueError
-            If it is anything else.
+            If it is not the JSON of valid settings.
         """
-        if len(text) > MOST_JSON:
-            raise ValueError(f"a run's settings must be at most {MOST_JSON} characters of JSON")
+        if len(text) > MAX_JSON:
+            raise ValueError(f"a run's settings must have at most {MAX_JSON} characters of JSON")
         try:
-            read: Any = json.loads(text)
+            parsed: Any = json.loads(text)
         except (ValueError, RecursionError):
             raise ValueError(f"a run's settings must be JSON; got {short(text)}") from None
         names = {field.name for field in fields(cls)}
-        if not isinstance(read, dict) or set(read) != names:
-            got = sorted(map(str, read)) if isinstance(read, dict) else read
+        if not isinstance(parsed, dict) or set(parsed) != names:
+            got = sorted(map(str, parsed)) if isinstance(parsed, dict) else parsed
             raise ValueError(f"a run's settings must have {sorted(names)}; got {short(got)}")
-        return cls(**read)
+        return cls(**parsed)
 
     @property
     def title(self) -> str:
-        """A short name that tells runs apart."""
+        """Return a short description that distinguishes runs."""
         if not self.attends:
             heads = f"{self.layers} layers without attention"
         else:

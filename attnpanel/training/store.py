@@ -1,98 +1,59 @@
-"""Where runs are kept: one SQLite file that a page, a shell and the training share.
+"""The store of training runs, shared by the page, the shell and the trainings.
 
-SQLite writes whole transactions or nothing, lets several processes in, and says when a disk is
-full. What is read is checked as if somebody else had written it.
+Everything read from its file is checked, because anybody may have written it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import sqlite3
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from attnpanel.rules import check_choice
+from attnpanel.attention.validation import check_choice
+from attnpanel.training.database import (
+    WAIT_S,
+    BusyError,
+    default_path,
+    open_database,
+    prepare_database,
+)
 from attnpanel.training.frames import unpack_frame
-from attnpanel.training.run import (
+from attnpanel.training.records import (
     COLUMNS,
-    MOST_REASON,
-    Picture,
+    MAX_REASON,
+    Keyframe,
     Point,
+    Request,
     Run,
     RunStoreError,
     State,
-    Wanted,
-    checked_name,
-    read_answers,
-    read_run,
-    reading,
+    damage_reported,
+    normalise_name,
+    parse_answers,
+    parse_run,
 )
 
 if TYPE_CHECKING:
+    import os
+    import sqlite3
     from collections.abc import Iterator, Sequence
 
     from attnpanel.trace import Trace
     from attnpanel.training.settings import TrainingSettings
 
-VARIABLE: Final = "ATTNPANEL_RUNS"
-# Written into the file's header, so that another program's database is told apart.
-APPLICATION: Final = 0x61747472
-VERSION: Final = 2
-MOST_RUNS: Final = 200
-MOST_POINTS, MOST_PICTURES = 1000, 200  # of one run, read at a time
-MOST_TRACE: Final = 16_000_000
-# The largest settings make a model of 20 MB; the default's has 0.4.
-MOST_MODEL: Final = 32_000_000
-# All models together: beyond it the oldest go, their runs stay.
-MOST_MODELS: Final = 512_000_000
-WAIT_S: Final = 20.0  # for another process' transaction
-
-SCHEMA: Final = (
-    """CREATE TABLE runs (
-      id INTEGER PRIMARY KEY AUTOINCREMENT,
-      name TEXT NOT NULL, settings TEXT NOT NULL, text TEXT,
-      created TEXT NOT NULL, state TEXT NOT NULL, wanted TEXT NOT NULL, reason TEXT NOT NULL,
-      step INTEGER NOT NULL, seconds REAL NOT NULL, heard REAL NOT NULL
-    )""",
-    """CREATE TABLE points (
-      run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, step INTEGER NOT NULL,
-      train_loss REAL, loss REAL NOT NULL, accuracy REAL NOT NULL, PRIMARY KEY (run, step)
-    )""",
-    """CREATE TABLE pictures (
-      run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, step INTEGER NOT NULL,
-      answers TEXT NOT NULL, frame BLOB NOT NULL, trace BLOB NOT NULL, PRIMARY KEY (run, step)
-    )""",
-    f"PRAGMA application_id = {APPLICATION}",
-)
-# What version 2 has beyond version 1, whose files are brought up to it.
-SECOND: Final = (
-    "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
-    """CREATE TABLE models (
-      run INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
-      step INTEGER NOT NULL, weights BLOB NOT NULL
-    )""",
-    f"PRAGMA user_version = {VERSION}",
-)
-
-
-def default_path() -> Path:
-    """Return where runs are kept unless somebody says otherwise.
-
-    That is ``ATTNPANEL_RUNS``, or a file in the user's folder for application data.
-    """
-    named = os.environ.get(VARIABLE)
-    if named:
-        return Path(named)
-    if os.name == "nt":
-        data = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return data / "attnpanel" / "runs.sqlite3"
+# Seconds without a try, after another process held the file for longer than the store waits.
+BUSY_S: Final = 2.0
+MAX_RUNS: Final = 200
+MAX_POINTS, MAX_KEYFRAMES = 1000, 200  # of one run, read at a time
+MAX_TRACE: Final = 16_000_000
+# The largest settings give a model of 20 MB, the defaults one of 0.4 MB.
+MAX_MODEL: Final = 32_000_000
+# Bytes of all models: beyond them the oldest models are deleted, and their runs stay.
+MAX_MODELS: Final = 512_000_000
 
 
 class RunStore:
@@ -101,38 +62,43 @@ class RunStore:
     Parameters
     ----------
     path : path, optional
-        Made if it is missing, with its folder; by default :func:`default_path`.
+        Created with its folder if missing. Defaults to :func:`default_path`.
+    wait_s : float, optional
+        How long to wait for a transaction of another process, in seconds. A server's event loop
+        can't wait: after a transaction that lasts longer, the store is not tried again for
+        `BUSY_S`, so that visitors do not wait one after another.
 
     Raises
     ------
     RunStoreError
-        If the file holds something else, or is damaged.
+        If the file is not a store of runs, or is damaged.
     OSError
-        If it can't be read or made.
+        If it cannot be read or created.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, wait_s: float = WAIT_S
+    ) -> None:
         self.path = default_path() if path is None else Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open() as database:
-            # Two processes may come upon an empty file at once: the second waits here.
-            database.execute("BEGIN IMMEDIATE")
-            found = self._kind(database)
-            empty = not database.execute("SELECT 1 FROM sqlite_master").fetchone()
-            fresh = empty and found[0] == 0
-            if fresh or found == (APPLICATION, 1):
-                for statement in (*SCHEMA * fresh, *SECOND):
-                    database.execute(statement)
-                found = self._kind(database)
-        if found[0] != APPLICATION:
-            raise RunStoreError(f"{self.path} is a database of another program, not of runs")
-        if found[1] != VERSION:
-            raise RunStoreError(
-                f"{self.path} was written by another version of attnpanel "
-                f"(runs {found[1]}; this one reads {VERSION})"
-            )
+        self._wait_s, self._busy_until = wait_s, 0.0
+        with self._busy_noted():
+            prepare_database(self.path, wait_s)
 
-    # -- for readers -------------------------------------------------------------------------
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one transaction."""
+        with self._busy_noted(), open_database(self.path, self._wait_s) as database:
+            yield database
+
+    @contextmanager
+    def _busy_noted(self) -> Iterator[None]:
+        if self._wait_s < WAIT_S and time.monotonic() < self._busy_until:
+            raise BusyError(self.path)
+        try:
+            yield
+        except BusyError:
+            self._busy_until = time.monotonic() + BUSY_S
+            raise
 
     def create(
         self,
@@ -141,13 +107,13 @@ class RunStore:
         text: str | None = None,
         owner: str = "",
     ) -> int:
-        """Keep a run that waits for its training; return its number."""
-        name = checked_name(name or settings.title)
+        """Store a run that waits for its training; return its number."""
+        name = normalise_name(name or settings.title)
         with self._open() as database:
             count = database.execute("SELECT count(*) FROM runs").fetchone()[0]
-            if count >= MOST_RUNS:
+            if count >= MAX_RUNS:
                 raise RunStoreError(
-                    f"{count} runs are kept, which is the most there may be; delete some first"
+                    f"the store holds {count} runs, which is the most; delete some first"
                 )
             row = database.execute(
                 "INSERT INTO runs (name, settings, text, created, state, wanted, reason, step, "
@@ -168,9 +134,9 @@ class RunStore:
         with self._open() as database:
             rows = database.execute(
                 f"SELECT {COLUMNS} FROM runs ORDER BY id DESC LIMIT ?",  # noqa: S608 - our own names
-                (MOST_RUNS,),
+                (MAX_RUNS,),
             )
-            return [read_run(row) for row in rows]
+            return [parse_run(row) for row in rows]
 
     def run(self, number: int) -> Run:
         """Return one run.
@@ -178,7 +144,7 @@ class RunStore:
         Raises
         ------
         RunStoreError
-            If it is not there, as when somebody deleted it.
+            If it does not exist, for example because it was deleted.
         """
         with self._open() as database:
             row = database.execute(
@@ -187,44 +153,44 @@ class RunStore:
             ).fetchone()
         if row is None:
             raise RunStoreError(f"there is no run {number}; it may have been deleted")
-        return read_run(row)
+        return parse_run(row)
 
     def text(self, number: int) -> str | None:
-        """Return the text a run learns, None for the task's own."""
+        """Return the text that a run learns; None for the task's own."""
         with self._open() as database:
             row = database.execute("SELECT text FROM runs WHERE id = ?", (number,)).fetchone()
         return None if row is None or row[0] is None else str(row[0])
 
     def points(self, number: int, after: int = -1) -> list[Point]:
         """Return a run's measurements after a step, in order."""
-        with self._after("points", "step, train_loss, loss, accuracy", number, after) as rows:
+        with self._rows_after("points", "step, train_loss, loss, accuracy", number, after) as rows:
             return [
                 Point(int(step), math.nan if train is None else float(train), *map(float, rest))
                 for step, train, *rest in rows
             ]
 
-    def pictures(self, number: int, after: int = -1) -> list[Picture]:
+    def keyframes(self, number: int, after: int = -1) -> list[Keyframe]:
         """Return the attention of a run's example after a step, in order."""
-        with self._after("pictures", "step, answers, frame", number, after) as rows:
+        with self._rows_after("pictures", "step, answers, frame", number, after) as rows:
             return [
-                Picture(int(step), read_answers(answers), unpack_frame(bytes(frame)))
+                Keyframe(int(step), parse_answers(answers), unpack_frame(bytes(frame)))
                 for step, answers, frame in rows
             ]
 
     def answers(self, number: int, after: int = -1) -> list[tuple[int, list[list[float]]]]:
-        """Return step and weights on the answer of a run's pictures after a step, in order."""
-        with self._after("pictures", "step, answers", number, after) as rows:
-            return [(int(step), read_answers(answers)) for step, answers in rows]
+        """Return step and weights on the answer of a run's keyframes after a step, in order."""
+        with self._rows_after("pictures", "step, answers", number, after) as rows:
+            return [(int(step), parse_answers(answers)) for step, answers in rows]
 
     @contextmanager
-    def _after(self, table: str, columns: str, number: int, after: int) -> Iterator[Any]:
-        """Give a run's rows after a step, in order; what can't be read of them is told."""
-        most = {"points": MOST_POINTS, "pictures": MOST_PICTURES}[table]
-        with self._open() as database, reading(number):
+    def _rows_after(self, table: str, columns: str, number: int, after: int) -> Iterator[Any]:
+        """Yield a run's rows after a step, in order; report damaged ones."""
+        limit = {"points": MAX_POINTS, "pictures": MAX_KEYFRAMES}[table]
+        with self._open() as database, damage_reported(number):
             yield database.execute(
                 f"SELECT {columns} FROM {table} WHERE run = ? AND step > ? "  # noqa: S608 - our own names
                 "ORDER BY step LIMIT ?",
-                (number, after, most),
+                (number, after, limit),
             )
 
     def trace(self, number: int, step: int) -> Trace:
@@ -233,69 +199,69 @@ class RunStore:
         Raises
         ------
         RunStoreError
-            If it is not there.
+            If there is no such keyframe.
         """
         from attnpanel.trace import Trace
 
         return Trace.from_bytes(self.trace_bytes(number, step), f"run {number}, step {step}")
 
     def trace_bytes(self, number: int, step: int) -> bytes:
-        """Return that trace as the content of a trace file."""
+        """Return the same trace as the content of a trace file."""
         with self._open() as database:
             row = database.execute(
                 "SELECT trace FROM pictures WHERE run = ? AND step = ? AND length(trace) <= ?",
-                (number, step, MOST_TRACE),
+                (number, step, MAX_TRACE),
             ).fetchone()
         if row is None:
-            raise RunStoreError(f"there is no attention of run {number} at step {step}")
+            raise RunStoreError(f"run {number} has no attention at step {step}")
         return bytes(row[0])
 
     def model_bytes(self, number: int) -> bytes:
-        """Return the weights that a run ended with, as the content of a safetensors file.
+        """Return the weights of a finished run as the content of a safetensors file.
 
         Raises
         ------
         RunStoreError
-            If none are kept.
+            If no weights are stored.
         """
         with self._open() as database:
             row = database.execute(
                 "SELECT weights FROM models WHERE run = ? AND length(weights) <= ?",
-                (number, MOST_MODEL),
+                (number, MAX_MODEL),
             ).fetchone()
         if row is None:
-            self.run(number)  # or it is not there at all
+            self.run(number)  # raises if the run itself does not exist
             raise RunStoreError(
-                f"no weights of run {number} are kept: it hasn't ended, failed, is an older "
-                "version's, or newer runs needed the room"
+                f"no weights of run {number} are kept: it has not ended, has failed, is of an "
+                "older version, or its weights were deleted to make room for newer ones"
             )
         return bytes(row[0])
 
     def rename(self, number: int, name: str) -> None:
-        """Give a run another name."""
+        """Rename a run."""
         with self._open() as database:
-            database.execute("UPDATE runs SET name = ? WHERE id = ?", (checked_name(name), number))
+            database.execute(
+                "UPDATE runs SET name = ? WHERE id = ?", (normalise_name(name), number)
+            )
 
     def delete(self, number: int) -> None:
-        """Forget a run and everything of it; a training that goes on for it ends.
+        """Delete a run with everything stored of it; if it is being trained, its training stops.
 
         Raises
         ------
         RunStoreError
-            If it is not there any more.
+            If it does not exist.
         """
         with self._open() as database:
             deleted = database.execute("DELETE FROM runs WHERE id = ?", (number,)).rowcount
         if not deleted:
             raise RunStoreError(f"there is no run {number}; it may have been deleted")
 
-    def ask(self, number: int, wanted: Wanted) -> None:
-        """Ask a run's training to go on, to pause or to stop; it answers within a second."""
-        check_choice("wanted", wanted, get_args(Wanted))
+    def request(self, number: int, requested: Request) -> None:
+        """Ask a run's training to continue, pause or stop; it responds within a second."""
+        check_choice("requested", requested, get_args(Request))
         with self._open() as database:
-            database.execute("UPDATE runs SET wanted = ? WHERE id = ?", (wanted, number))
-
-    # -- for the training --------------------------------------------------------------------
+            database.execute("UPDATE runs SET wanted = ? WHERE id = ?", (requested, number))
 
     def record(
         self,
@@ -304,14 +270,14 @@ class RunStore:
         step: int,
         seconds: float,
         points: Sequence[Point] = (),
-        pictures: Sequence[tuple[int, list[list[float]], bytes, bytes]] = (),
-    ) -> Wanted:
-        """Write what a training has done since it last wrote, in one transaction.
+        keyframes: Sequence[tuple[int, list[list[float]], bytes, bytes]] = (),
+    ) -> Request:
+        """Write a training's progress since its last write, in one transaction.
 
         Returns
         -------
         str
-            What is wanted of it now; ``stop`` where the run was deleted.
+            What the training is asked to do; ``stop`` if the run was deleted.
         """
         with self._open() as database:
             row = database.execute(
@@ -323,22 +289,25 @@ class RunStore:
                 return "stop"
             database.executemany(
                 "INSERT INTO points VALUES (?, ?, ?, ?, ?)",
-                [(number, one.step, one.train_loss, one.loss, one.accuracy) for one in points],
+                [
+                    (number, point.step, point.train_loss, point.loss, point.accuracy)
+                    for point in points
+                ],
             )
             database.executemany(
                 "INSERT INTO pictures VALUES (?, ?, ?, ?, ?)",
                 [
                     (number, step, json.dumps(answers), frame, trace)
-                    for step, answers, frame, trace in pictures
+                    for step, answers, frame, trace in keyframes
                 ],
             )
-        wanted: Wanted = row[0] if row[0] in get_args(Wanted) else "stop"
-        return wanted
+        requested: Request = row[0] if row[0] in get_args(Request) else "stop"
+        return requested
 
-    def keep_model(self, number: int, step: int, weights: bytes) -> None:
-        """Keep the weights that a run ended with; the oldest go where all need too much room."""
+    def save_model(self, number: int, step: int, weights: bytes) -> None:
+        """Store the weights of a run; delete the oldest models if all exceed `MAX_MODELS`."""
         with self._open() as database:
-            # A run that somebody has deleted meanwhile keeps nothing.
+            # Inserts nothing if the run was deleted meanwhile.
             database.execute(
                 "INSERT OR REPLACE INTO models SELECT id, ?, ? FROM runs WHERE id = ?",
                 (step, weights, number),
@@ -347,38 +316,14 @@ class RunStore:
                 "DELETE FROM models WHERE run IN (SELECT run FROM (SELECT run, "
                 "sum(length(weights)) OVER (ORDER BY run DESC) AS room FROM models) "
                 "WHERE room > ?)",
-                (MOST_MODELS,),
+                (MAX_MODELS,),
             )
 
     def end(self, number: int, state: State, reason: str = "") -> None:
-        """Write how a run ended, unless that stands there already."""
+        """Record how a run ended, unless its end is recorded already."""
         with self._open() as database:
             database.execute(
                 "UPDATE runs SET state = ?, reason = ? WHERE id = ? "
                 "AND state IN ('waiting', 'training', 'paused')",
-                (state, reason[:MOST_REASON], number),
+                (state, reason[:MAX_REASON], number),
             )
-
-    # -- the file ----------------------------------------------------------------------------
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one transaction; say what is wrong with it in a sentence."""
-        try:
-            with closing(sqlite3.connect(self.path, timeout=WAIT_S)) as database:
-                database.execute("PRAGMA trusted_schema = OFF")
-                database.execute("PRAGMA foreign_keys = ON")
-                with database:
-                    yield database
-        except sqlite3.OperationalError as error:
-            raise OSError(f"the runs in {self.path} can't be used: {error}") from error
-        except (sqlite3.DatabaseError, UnicodeDecodeError, OverflowError) as error:
-            raise RunStoreError(
-                f"{self.path} is no file of runs, or is damaged: {error}"
-            ) from error
-
-    def _kind(self, database: sqlite3.Connection) -> tuple[int, int]:
-        """Return which program's file it is, and in which version."""
-        names = ("application_id", "user_version")
-        whose, version = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
-        return int(whose), int(version)

@@ -1,7 +1,7 @@
-"""Small tasks that only attention solves: sequences to go on with, and where each answer stands.
+"""Small tasks that need attention: sequences to continue, and where the answers are.
 
-A task says what is to be predicted and, where that has a meaning, at which earlier positions a
-head finds it. The weight that a head puts there is how far it has learned the task.
+A task says which tokens are predicted and, if that is defined, at which earlier positions a head
+finds each answer. A head's weight there measures how well it has learned the task.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from attnpanel.training.passage import PASSAGE
+from attnpanel.training.sample_text import SAMPLE_TEXT
+from attnpanel.training.training_text import HELD_OUT, WINDOW, check_training_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-MOST_TEXT: Final = 1_000_000
-MOST_CHARACTERS: Final = 256
-WINDOW: Final = 64
-# The part of a text that is kept from training, for the held-out examples.
-HELD_OUT: Final = 0.1
 LETTERS: Final = tuple("abcdefghijkl")
 SYMBOLS: Final = tuple("abcdefghijklmnop")
 MODULUS: Final = 13
@@ -36,9 +32,9 @@ class Examples:
     Attributes
     ----------
     tokens : int64 array of shape (B, T + 1)
-        The model reads the first T; position t is to predict token t + 1.
+        The model reads the first T tokens; position t predicts token t + 1.
     scored : bool array of shape (B, T)
-        The positions whose prediction counts: the others can't be known.
+        Positions whose prediction counts; the others cannot be known.
     """
 
     tokens: NDArray[np.int64]
@@ -47,47 +43,47 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A task, and what is to be seen in it.
+    """A task: its vocabulary, its examples and its answers.
 
     Attributes
     ----------
     name, title : str
-    teaches : str
+    description : str
         What attention has to do, in a sentence.
     vocabulary : tuple of str
-        The tokens' texts.
+        The text of each token.
     length : int
-        T, what the model reads.
+        T, the number of tokens that the model reads.
     draw : function of a random generator and a number of sequences
         Returns that many training :class:`Examples`.
-    draw_held_out : the same
-        Returns others, never trained on where the task has so many.
+    draw_held_out : function of the same arguments
+        Returns other examples, never trained on if the task has enough of them.
     answers : function of one sequence's tokens (T + 1,) and scored (T,), or None
-        Returns a bool array (T, T): True where a query finds its answer. None for a task in
-        which the answer stands nowhere.
+        Returns a bool array (T, T): True where a query finds its answer. None for a task whose
+        answers are at no position.
     """
 
     name: str
     title: str
-    teaches: str
+    description: str
     vocabulary: tuple[str, ...]
     length: int
     draw: Callable[[np.random.Generator, int], Examples]
     draw_held_out: Callable[[np.random.Generator, int], Examples]
     answers: Callable[[NDArray[np.int64], NDArray[np.bool_]], NDArray[np.bool_]] | None
 
-    def words(self, tokens: NDArray[np.int64]) -> list[str]:
-        """Return the texts of tokens, with blanks made visible."""
-        shown = {" ": "␣", "\n": "↵", "\t": "⇥"}
-        return [shown.get(self.vocabulary[token], self.vocabulary[token]) for token in tokens]
+    def labels(self, tokens: NDArray[np.int64]) -> list[str]:
+        """Return the texts of tokens, with white space made visible."""
+        visible = {" ": "␣", "\n": "↵", "\t": "⇥"}
+        return [visible.get(self.vocabulary[token], self.vocabulary[token]) for token in tokens]
 
     def tokens_of(self, text: str) -> list[int]:
-        """Return the numbers of a text's tokens: letters in the task ``text``, else words.
+        """Tokenize a text: into letters for the task ``text``, otherwise into words.
 
         Raises
         ------
         ValueError
-            If there are none or too many, or one is not in the vocabulary.
+            If there are no tokens or too many, or one is not in the vocabulary.
         """
         pieces = list(text) if self.name == "text" else text.split()
         if not 1 <= len(pieces) <= self.length:
@@ -95,18 +91,18 @@ class Task:
                 f"a text for this model must have 1 to {self.length} tokens; got {len(pieces)}"
             )
         numbers = {token: number for number, token in enumerate(self.vocabulary)}
-        strange = [piece for piece in pieces if piece not in numbers]
-        if strange:
-            parted = "" if self.name == "text" else ", parted by blanks"
+        unknown = [piece for piece in pieces if piece not in numbers]
+        if unknown:
+            separator = "" if self.name == "text" else ", separated by spaces"
             raise ValueError(
-                f"a text for this model must be made of {' '.join(self.vocabulary)}{parted}; "
-                f"got {strange[0][:40]!r}"
+                f"a text for this model must be made of {' '.join(self.vocabulary)}{separator}; "
+                f"got {unknown[0][:40]!r}"
             )
         return [numbers[piece] for piece in pieces]
 
 
 def make_task(name: str, text: str | None = None) -> Task:
-    """Return a task by its name.
+    """Return the task of a name.
 
     Parameters
     ----------
@@ -121,61 +117,17 @@ def make_task(name: str, text: str | None = None) -> Task:
         If there is no such task, or the text is too short, too long or not text.
     """
     if name == "text":
-        return _text_task(PASSAGE if text is None else text)
+        return _text_task(SAMPLE_TEXT if text is None else text)
     for task in TASKS:
         if task.name == name:
             return task
     raise ValueError(f"a task must be one of {', '.join(TASK_NAMES)}; got {name!r}")
 
 
-def read_text(data: bytes) -> str:
-    """Return a file's content as the text to learn.
+def _rewriting(count: int, letters: int, rewrite: Callable[[Any], Any]) -> Any:
+    """Return a function that draws `count` letters, a bar, and the same letters rewritten.
 
-    Raises
-    ------
-    ValueError
-        If it is empty, too short, too long, or not UTF-8 text.
-    """
-    if len(data) > 4 * MOST_TEXT:
-        raise ValueError(
-            f"a text may have at most {MOST_TEXT:,} characters; got {len(data):,} bytes"
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"a text file must be UTF-8; byte {error.start:,} of this one is not"
-        ) from None
-    check_text_to_learn(text)
-    return text
-
-
-def check_text_to_learn(text: str) -> None:
-    """Refuse a text that can't be learned from, in a sentence."""
-    if not text.strip():
-        raise ValueError("a text to learn must not be empty")
-    if "\0" in text:
-        raise ValueError("a text file must hold text; this one holds zero bytes")
-    least = int(2 * (WINDOW + 1) / HELD_OUT)
-    if not least <= len(text) <= MOST_TEXT:
-        raise ValueError(
-            f"a text to learn must have {least:,} to {MOST_TEXT:,} characters; got {len(text):,}"
-        )
-    different = len(set(text))
-    if different > MOST_CHARACTERS:
-        raise ValueError(
-            f"a text to learn must have at most {MOST_CHARACTERS} different characters; "
-            f"got {different}"
-        )
-
-
-# -- drawing sequences -----------------------------------------------------------------------
-
-
-def _after_bar(count: int, letters: int, rewrite: Callable[[Any], Any]) -> Any:
-    """Return what draws `count` letters, a bar, and the same letters rewritten.
-
-    They are all different, so that each answer stands at one place.
+    The letters are all different, so that each answer is at one position.
     """
 
     def draw(rng: np.random.Generator, batch: int) -> Examples:
@@ -189,20 +141,20 @@ def _after_bar(count: int, letters: int, rewrite: Callable[[Any], Any]) -> Any:
 
 
 def _induction(rng: np.random.Generator, batch: int) -> Examples:
-    """A row of different symbols, repeated to the end: A B … A → B.
+    """Draw a row of different symbols, repeated to the end: A B … A → B.
 
-    How long the row is differs, so that no position tells the answer: a head must find the symbol.
+    The length of the row varies, so that no position tells the answer: a head must find the symbol.
     """
     length = 32
     period = rng.integers(6, len(SYMBOLS) + 1, (batch, 1))
     rows = rng.permuted(np.tile(np.arange(len(SYMBOLS)), (batch, 1)), axis=1)
-    places = np.arange(length + 1) % period
-    tokens = np.take_along_axis(rows, places, axis=1).astype(np.int64)
+    columns = np.arange(length + 1) % period
+    tokens = np.take_along_axis(rows, columns, axis=1).astype(np.int64)
     return Examples(tokens, np.arange(length) >= period)
 
 
 def _modular_sum(rng: np.random.Generator, batch: int) -> Examples:
-    """Draw a + b = c, where c is the sum's remainder."""
+    """Draw a + b = c, where c is the sum modulo `MODULUS`."""
     a, b = rng.integers(0, MODULUS, (2, batch))
     plus, equals = np.full(batch, MODULUS), np.full(batch, MODULUS + 1)
     tokens = np.stack([a, plus, b, equals, (a + b) % MODULUS], axis=1).astype(np.int64)
@@ -210,7 +162,7 @@ def _modular_sum(rng: np.random.Generator, batch: int) -> Examples:
 
 
 def _text_task(text: str) -> Task:
-    check_text_to_learn(text)
+    check_training_text(text)
     vocabulary = tuple(sorted(set(text)))
     numbers = {character: number for number, character in enumerate(vocabulary)}
     codes = np.array([numbers[character] for character in text], dtype=np.int64)
@@ -237,29 +189,29 @@ def _text_task(text: str) -> Task:
     )
 
 
-# -- where the answer stands -----------------------------------------------------------------
-
-
 def _same_token(tokens: NDArray[np.int64], scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Earlier positions that hold the token to be predicted."""
+    """Return the earlier positions that hold the token to be predicted, (T, T)."""
     keys, wanted = tokens[:-1], tokens[1:]
-    seen = np.tril(np.ones((len(keys), len(keys)), dtype=np.bool_))
-    found: NDArray[np.bool_] = scored[:, None] & seen & (keys[None, :] == wanted[:, None])
+    earlier = np.tril(np.ones((len(keys), len(keys)), dtype=np.bool_))
+    found: NDArray[np.bool_] = scored[:, None] & earlier & (keys[None, :] == wanted[:, None])
     return found
 
 
 def _summands(tokens: NDArray[np.int64], scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the positions of both summands, (T, T)."""
     numbers: NDArray[np.bool_] = np.arange(len(tokens) - 1) % 2 == 0
     found: NDArray[np.bool_] = scored[:, None] & numbers[None, :]
     return found
 
 
-def _task(name: str, title: str, teaches: str, vocabulary: tuple[str, ...], **parts: Any) -> Task:
+def _task(
+    name: str, title: str, description: str, vocabulary: tuple[str, ...], **parts: Any
+) -> Task:
     draw = parts["draw"]
     return Task(
         name,
         title,
-        teaches,
+        description,
         vocabulary,
         parts["length"],
         draw,
@@ -275,7 +227,7 @@ TASKS: Final[tuple[Task, ...]] = (
         "Say the same again: a head must look as far back as the row is long.",
         (*LETTERS, "|"),
         length=16,
-        draw=_after_bar(8, len(LETTERS), lambda rows: rows),
+        draw=_rewriting(8, len(LETTERS), lambda rows: rows),
     ),
     _task(
         "reverse",
@@ -283,7 +235,7 @@ TASKS: Final[tuple[Task, ...]] = (
         "Say it backwards: each step looks one further back than the step before.",
         (*LETTERS, "|"),
         length=16,
-        draw=_after_bar(8, len(LETTERS), lambda rows: rows[:, ::-1]),
+        draw=_rewriting(8, len(LETTERS), lambda rows: rows[:, ::-1]),
     ),
     _task(
         "induction",
@@ -300,7 +252,7 @@ TASKS: Final[tuple[Task, ...]] = (
         "Put letters in order: each step looks for the next larger one.",
         (*LETTERS, "|"),
         length=16,
-        draw=_after_bar(8, len(LETTERS), lambda rows: np.sort(rows, axis=1)),
+        draw=_rewriting(8, len(LETTERS), lambda rows: np.sort(rows, axis=1)),
     ),
     _task(
         "modular_sum",
@@ -311,6 +263,6 @@ TASKS: Final[tuple[Task, ...]] = (
         draw=_modular_sum,
         answers=_summands,
     ),
-    _text_task(PASSAGE),
+    _text_task(SAMPLE_TEXT),
 )
 TASK_NAMES: Final = tuple(task.name for task in TASKS)

@@ -1,7 +1,7 @@
-"""`python -m attnpanel.training.worker STORE RUN`: one training, in a process of its own.
+"""Run one training in this process: `python -m attnpanel.training.worker STORE RUN`.
 
-It trains until the run ends, somebody stops it, or whoever started it is gone: the connection's
-end is read from standard input, so that no training is left behind.
+It trains until the run ends, is stopped, or its parent process is gone: standard input reaches its
+end then, so that no training is left behind.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import sys
 import threading
 from contextlib import suppress
 
-from attnpanel.training.carrying_out import carry_out
+from attnpanel.training.runner import run_training
 from attnpanel.training.store import RunStore
 
 
 def main(arguments: list[str]) -> int:
     """Train the run; return 0 unless it failed."""
     path, number = arguments
-    # Those who look at the page come first.
+    # The server that shows the page has priority.
     with suppress(AttributeError, OSError):
         os.nice(10)
-    gone = threading.Event()
+    parent_gone = threading.Event()
 
-    def wait_for_the_end() -> None:
-        # Not through Python's buffer: at the end of the process its lock would be held here, and
-        # what it dies of would be told instead of why the training failed.
+    def wait_for_parent() -> None:
+        # os.read bypasses Python's buffer, whose lock would be held at the process's end; that
+        # error would be reported instead of the training's own.
         while os.read(0, 4096):
             pass
-        gone.set()
+        parent_gone.set()
 
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    threading.Thread(target=wait_for_parent, daemon=True).start()
     try:
-        carry_out(RunStore(path), int(number), left=gone.is_set)
-    except Exception as error:  # noqa: BLE001 - its reason stands in the store; this is for a log
+        run_training(RunStore(path), int(number), cancelled=parent_gone.is_set)
+    except Exception as error:  # noqa: BLE001 - its reason is in the store; this is for a log
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
     return 0

@@ -1,1 +1,1 @@
-"""The bench's page: cards of a run, the error map, and starting a run, served or as one file."""
+"""The page of the bench: cards of a run, error map and run control, served or as a file."""

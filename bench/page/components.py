@@ -1,4 +1,4 @@
-"""The page's components written in JavaScript, and their Python sides."""
+"""Python side of the page's JavaScript components."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import param
 
-from attnpanel.browser.components import Styled
-from attnpanel.theme import DARK, LIGHT, ramp, stylesheet
+from attnpanel.ui.components import Styled, bundle
+from attnpanel.ui.theme import DARK, LIGHT, ramp, stylesheet
 
 if TYPE_CHECKING:
-    from attnpanel.theme import Theme
+    from attnpanel.ui.theme import Theme
 
 HERE = Path(__file__).parent
-# More than rounding explains: the fill of a failed certificate and of a cell beyond 8 units. It
-# is told from every blue by lightness too, and by a mark where there is room for one.
+BUNDLES = HERE.parent / "bundles"
+# Fill of a failed certificate and of a cell beyond 8 units. It differs from every blue in lightness
+# too; where there is room, a mark repeats the verdict.
 BEYOND = {"light": "#b83b0a", "dark": "#ff8a4c"}
 
 
 def styles() -> list[str]:
-    """Return the stylesheets that every box of the page wears."""
+    """Return the stylesheets shared by all boxes of the page."""
     return [stylesheet(), (HERE / "bench.css").read_text(encoding="utf-8")]
 
 
 class _Part(Styled):
-    """A component that wears the page's styles."""
+    """A component with the page's stylesheets."""
 
     __abstract = True
 
@@ -34,83 +35,92 @@ class _Part(Styled):
         super().__init__(**params)
 
 
-class PageLook(_Part):
-    """Light or dark; recolours the pictures in the page itself, served or in a file."""
+class PageTheme(_Part):
+    """The light or dark theme; recolours the plots in the browser, without a server."""
 
-    uid = param.String(default="", doc="Names this page's events and its outermost element.")
+    explorer_id = param.String(
+        default="", doc="Names this page's events and its outermost element."
+    )
     dark = param.Boolean(default=False, doc="Whether the page is dark.")
-    colours = param.Dict(default={}, doc="The looks' palettes and colours, by look.")
+    page_sets = ("dark",)
+    colours = param.Dict(default={}, doc="Palettes and colours of each theme.")
 
-    _esm = HERE / "look.js"
+    _esm = bundle("theme", BUNDLES)
 
 
 class Certificate(_Part):
-    """One certificate in words; moves through the matrix by tap and arrow keys."""
+    """Text of one certificate; tap or arrow keys select a cell of the matrix."""
 
     rows = param.List(default=[], doc="Names of the implementations, bounded.")
     columns = param.List(default=[], doc="Names of the cases, bounded.")
     cells = param.List(default=[], doc="{row, column, lines: [[verdict, text], …]}, bounded.")
-    at = param.List(default=[0, 0], doc="[row, column] of the cell that is told.")
+    at = param.List(
+        default=[0, 0], item_type=int, bounds=(2, 2), doc="[row, column] of the selected cell."
+    )
+    page_sets = ("at",)
 
-    _esm = HERE / "certificate.js"
+    _esm = bundle("certificate", BUNDLES)
 
 
 class FamilyChoice(_Part):
-    """Which family of calls the charts show."""
+    """Selects the family of calls that the charts show."""
 
-    families = param.List(default=[], doc="{name, charts, caption} of each, the shown one first.")
+    families = param.List(
+        default=[], doc="{name, charts, caption} of each, the selected one first."
+    )
 
-    _esm = HERE / "family_choice.js"
+    _esm = bundle("family_choice", BUNDLES)
 
 
 class ErrorChoices(_Part):
-    """What the error map compares; draws it, and says the largest difference."""
+    """Choices of the error map; draws it and reports the largest difference."""
 
-    choices = param.Dict(default={}, doc="The options of each of the five choices, as texts.")
+    choices = param.Dict(default={}, doc="Options of each of the five choices, as text.")
     first = param.String(default="", doc="Name of an implementation.")
     second = param.String(default="", doc="Name of an implementation, or of the reference.")
-    dtype = param.String(default="float32", doc="Of the inputs.")
-    mask = param.String(default="none", doc="By its name.")
-    temperature = param.String(default="1", doc="Divides the scores; dimensionless, as a text.")
+    dtype = param.String(default="float32", doc="dtype of the inputs.")
+    mask = param.String(default="none", doc="Name of the mask.")
+    temperature = param.String(default="1", doc="Divides the scores; dimensionless, as text.")
     size = param.Integer(default=32, bounds=(1, None), doc="T, S and Dv.")
     answer = param.Dict(
         default={}, doc="{asked, output, weights, visible} in rows, or {asked, problem}."
     )
-    recorded = param.Dict(default={}, doc="{settings}: every answer of a page without a server.")
+    recorded = param.Dict(default={}, doc="{settings}: all answers, for a page without a server.")
+    page_sets = ("first", "second", "dtype", "mask", "temperature")
 
-    _esm = HERE / "error_choices.js"
+    _esm = bundle("error_choices", BUNDLES)
 
 
 class RunProgress(_Part):
-    """How far a run is."""
+    """Progress bar of a run."""
 
-    done = param.Integer(default=0, bounds=(0, None), doc="Steps taken.")
-    total = param.Integer(default=0, bounds=(0, None), doc="Steps there are; 0 hides the bar.")
-    text = param.String(default="", doc="The step that is taken, and what remains.")
+    done = param.Integer(default=0, bounds=(0, None), doc="Steps done.")
+    total = param.Integer(default=0, bounds=(0, None), doc="Number of steps; 0 hides the bar.")
+    text = param.String(default="", doc="The current step and the remaining time.")
 
-    _esm = HERE / "progress.js"
-
-
-def look_colours() -> dict[str, dict[str, Any]]:
-    """Return what :class:`PageLook` recolours with, light and dark."""
-    return {name: _colours(look, name) for name, look in (("light", LIGHT), ("dark", DARK))}
+    _esm = bundle("progress", BUNDLES)
 
 
-def _colours(look: Theme, name: str) -> dict[str, Any]:
+def theme_colours() -> dict[str, dict[str, Any]]:
+    """Return the colours of both themes for :class:`PageTheme`."""
+    return {name: _colours(theme, name) for name, theme in (("light", LIGHT), ("dark", DARK))}
+
+
+def _colours(theme: Theme, name: str) -> dict[str, Any]:
     return {
-        "palette": list(error_palette(look)),
+        "palette": list(error_palette(theme)),
         "beyond": BEYOND[name],
-        "masked": look.masked,
-        "hatch": look.hatch,
-        "accent": look.accent,
+        "masked": theme.masked,
+        "hatch": theme.hatch,
+        "accent": theme.accent,
     }
 
 
 def scale_variables() -> str:
-    """Return the scale's colours of both looks as CSS variables, for the outermost element."""
+    """Return the colour scales of both themes as CSS variables of the outermost element."""
     rules = []
-    for host, name, look in ((":host", "light", LIGHT), (":host(.attn-dark)", "dark", DARK)):
-        steps = ", ".join(error_palette(look)[::15])
+    for host, name, theme in ((":host", "light", LIGHT), (":host(.attn-dark)", "dark", DARK)):
+        steps = ", ".join(error_palette(theme)[::15])
         rules.append(
             f"{host} {{ --bench-scale: linear-gradient(to right, {steps}); "
             f"--bench-beyond: {BEYOND[name]}; }}"
@@ -118,6 +128,6 @@ def scale_variables() -> str:
     return "\n".join(rules)
 
 
-def error_palette(look: Theme) -> tuple[str, ...]:
-    """Return the colours of 0 to 8 units: square roots, so that small differences are seen."""
-    return ramp(look.sequential, power=0.5)
+def error_palette(theme: Theme) -> tuple[str, ...]:
+    """Return the colours of 0 to 8 units; a square-root scale shows small differences."""
+    return ramp(theme.sequential, power=0.5)

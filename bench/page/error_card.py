@@ -1,4 +1,4 @@
-"""The error map's card: live where Python answers, recorded in a file."""
+"""The card of the error map: live on a server, recorded in a file."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ import numpy as np
 import panel as pn
 
 from attnpanel.kernels import IMPLEMENTATIONS
-from attnpanel.to_page import ToPage
-from bench.error_map import (
+from attnpanel.ui.session_callbacks import SessionScheduler
+from bench.certify.error_map import (
     DTYPES,
     MASKS,
     REFERENCE,
     SIZE,
     TEMPERATURES,
-    NoAnswerError,
-    Setting,
+    MapSettings,
+    UnavailableError,
     choices,
+    compute_side,
     difference,
-    side,
-    truth,
+    reference_result,
 )
 from bench.page.components import ErrorChoices, styles
-from bench.page.error_picture import BEYOND_UNITS, error_figure
-from bench.page.run_cards import box, words
+from bench.page.error_plot import BEYOND_UNITS, error_figure
+from bench.page.run_cards import box, text_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from attnpanel.attention.mask_table import MaskName
     from attnpanel.kernels.request import DType
-    from attnpanel.masks import MaskName
-    from bench.error_map import Difference, Side, Truth
+    from bench.certify.error_map import Difference, ImplementationResult, ReferenceResult
 
 FIRST: Final = "numpy-row-blocked"
 CHOICES: Final = ("first", "second", "dtype", "mask", "temperature")
-# What a file carries: 4 kB for each implementation in each setting.
+# Recorded settings: 4 kB for each implementation and setting.
 KEPT_DTYPES: Final[tuple[DType, ...]] = ("float32", "float16")
 KEPT_MASKS: Final[tuple[MaskName, ...]] = ("none", "causal", "padding")
 KEPT_TEMPERATURES: Final = (0.1, 1.0, 10.0)
 RECORDING_LIMIT_S: Final = 45.0
-# Sides of settings seen before: 16 kB each.
-MOST_REMEMBERED: Final = 200
+# Cached results of implementations: 16 kB each.
+MAX_REMEMBERED: Final = 200
 
 
 def live_error_card(*, dark: bool) -> Any:
-    """Return the card whose answers are computed when they are asked for."""
+    """Return the card whose answers are computed on demand."""
     component = _component(choices(), DTYPES, MASKS, TEMPERATURES)
     answers = _Answers()
     number = 0
@@ -60,20 +60,20 @@ def live_error_card(*, dark: bool) -> Any:
     def ask(*_: object) -> None:
         nonlocal number
         number += 1
-        mine, to_page = number, ToPage()
+        mine, schedule = number, SessionScheduler()
         chosen = component.first, component.second, *_chosen_setting(component)
         asked = {name: getattr(component, name) for name in CHOICES}
 
         def show(answer: dict[str, Any]) -> None:
-            if mine == number:  # else the reader has chosen something else meanwhile
+            if mine == number:  # otherwise the choice has changed meanwhile
                 component.answer = {"asked": asked, **answer}
 
         def work() -> None:
             answer = answers.answer(*chosen, wanted=lambda: mine == number)
             if answer is not None:
-                to_page(lambda: show(answer))
+                schedule(lambda: show(answer))
 
-        # What compiles takes seconds: the page lives on meanwhile.
+        # In a thread: compiling takes seconds, during which the page must respond.
         threading.Thread(target=work, name="attnpanel-error-map", daemon=True).start()
 
     component.param.watch(ask, list(CHOICES))
@@ -82,12 +82,14 @@ def live_error_card(*, dark: bool) -> Any:
 
 
 def recorded_error_card() -> Any:
-    """Return the card of a file: every answer to its smaller choices lies in it."""
+    """Return the card of a file, with all answers to a smaller set of choices."""
     settings, kept = record()
     if len(kept) < 2:
         return box(
-            words("Error map", heading=True),
-            words("No implementation could be run where this report was written.", tone="muted"),
+            text_line("Error map", heading=True),
+            text_line(
+                "No implementation could be run where this report was written.", tone="muted"
+            ),
             css="attn-card",
         )
     component = _component(tuple(kept), KEPT_DTYPES, KEPT_MASKS, KEPT_TEMPERATURES)
@@ -97,16 +99,19 @@ def recorded_error_card() -> Any:
 
 @cache
 def record() -> tuple[dict[str, Any], list[str]]:
-    """Return every setting's errors against the reference, and the names that have some.
+    """Return the errors against the reference in each setting, and the names recorded.
 
-    Once a process: the numbers are the same each time. What compiles is left out, and so are the
-    last names where all together take too long.
+    Cached, because the numbers do not change. Excludes implementations that compile, and the last
+    ones once `RECORDING_LIMIT_S` is exceeded.
     """
-    names = [REFERENCE, *(one.name for one in IMPLEMENTATIONS if not one.compiles)]
-    rights = {
-        setting: truth(setting)
+    names = [
+        REFERENCE,
+        *(implementation.name for implementation in IMPLEMENTATIONS if not implementation.compiles),
+    ]
+    references = {
+        setting: reference_result(setting)
         for setting in (
-            Setting(dtype, mask, temperature)
+            MapSettings(dtype, mask, temperature)
             for dtype in KEPT_DTYPES
             for mask in KEPT_MASKS
             for temperature in KEPT_TEMPERATURES
@@ -114,44 +119,44 @@ def record() -> tuple[dict[str, Any], list[str]]:
     }
     settings: dict[str, Any] = {
         _key(setting): {
-            "visible": _packed(right.visible.astype(np.uint8)),
-            "coarser": _packed(right.coarser.astype(np.float16)),
+            "visible": _packed(expected.visible.astype(np.uint8)),
+            "coarser": _packed(expected.coarser.astype(np.float16)),
             "sides": {},
         }
-        for setting, right in rights.items()
+        for setting, expected in references.items()
     }
     kept, start = [], time.monotonic()
     for name in names:
         if time.monotonic() - start > RECORDING_LIMIT_S:
             break
         known = False
-        for setting, right in rights.items():
+        for setting, expected in references.items():
             try:
-                told: dict[str, Any] = _errors(side(name, setting, right), right)
+                answer: dict[str, Any] = _errors(compute_side(name, setting, expected), expected)
                 known = True
-            except NoAnswerError as error:
-                told = {"reason": str(error)}
-            settings[_key(setting)]["sides"][name] = told
+            except UnavailableError as error:
+                answer = {"reason": str(error)}
+            settings[_key(setting)]["sides"][name] = answer
         if known:
             kept.append(name)
     return settings, kept
 
 
-def _errors(one: Side, right: Truth) -> dict[str, Any]:
-    """A side's signed errors in units as 16-bit numbers; on empty rows the values themselves."""
-    empty = right.empty[:, None]
+def _errors(result: ImplementationResult, expected: ReferenceResult) -> dict[str, Any]:
+    """Encode signed errors in units as float16; empty rows hold the values themselves."""
+    empty = expected.empty[:, None]
     parts = [
-        np.where(empty, got, (got - exact) / unit)
-        for got, exact, unit in (
-            (one.output, right.output, right.output_unit),
-            (one.weights, right.weights, right.weights_unit),
+        np.where(empty, actual, (actual - exact) / unit)
+        for actual, exact, unit in (
+            (result.output, expected.output, expected.output_unit),
+            (result.weights, expected.weights, expected.weights_unit),
         )
     ]
     with np.errstate(over="ignore"):
-        return {"errors": _packed(np.stack(parts).astype(np.float16)), "coarse": one.coarse}
+        return {"errors": _packed(np.stack(parts).astype(np.float16)), "coarse": result.coarse}
 
 
-def _key(setting: Setting) -> str:
+def _key(setting: MapSettings) -> str:
     return f"{setting.dtype} {setting.mask} {setting.temperature:g}"
 
 
@@ -160,12 +165,12 @@ def _packed(array: NDArray[Any]) -> str:
 
 
 class _Answers:
-    """Computes answers one at a time, and remembers the sides computed last."""
+    """Computes answers one at a time and caches recent results."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._truths: dict[Setting, Truth] = {}
-        self._sides: OrderedDict[tuple[str, Setting], Side] = OrderedDict()
+        self._references: dict[MapSettings, ReferenceResult] = {}
+        self._results: OrderedDict[tuple[str, MapSettings], ImplementationResult] = OrderedDict()
 
     def answer(
         self,
@@ -177,36 +182,38 @@ class _Answers:
         *,
         wanted: Callable[[], bool] = lambda: True,
     ) -> dict[str, Any] | None:
-        """Return what the page draws, or the problem in words; None where nobody wants it now."""
+        """Return the data to draw, or the problem as text; None if no longer wanted."""
         with self._lock:
             if not wanted():
                 return None
             try:
-                setting = Setting(dtype, mask, temperature)
-                if setting not in self._truths:
-                    self._truths[setting] = truth(setting)
-                right = self._truths[setting]
-                one = self._side(first, setting, right)
-                other = self._side(second, setting, right)
-            except NoAnswerError as error:
+                setting = MapSettings(dtype, mask, temperature)
+                if setting not in self._references:
+                    self._references[setting] = reference_result(setting)
+                expected = self._references[setting]
+                left = self._result(first, setting, expected)
+                right = self._result(second, setting, expected)
+            except UnavailableError as error:
                 return {"problem": f"{str(error).rstrip('.')}. Choose something else."}
-        return _answer(difference(one, other, right), right)
+        return _answer(difference(left, right, expected), expected)
 
-    def _side(self, name: str, setting: Setting, right: Truth) -> Side:
+    def _result(
+        self, name: str, setting: MapSettings, expected: ReferenceResult
+    ) -> ImplementationResult:
         key = name, setting
-        if key not in self._sides:
-            self._sides[key] = side(name, setting, right)
-            if len(self._sides) > MOST_REMEMBERED:
-                self._sides.popitem(last=False)
-        self._sides.move_to_end(key)
-        return self._sides[key]
+        if key not in self._results:
+            self._results[key] = compute_side(name, setting, expected)
+            if len(self._results) > MAX_REMEMBERED:
+                self._results.popitem(last=False)
+        self._results.move_to_end(key)
+        return self._results[key]
 
 
-def _answer(found: Difference, right: Truth) -> dict[str, Any]:
+def _answer(found: Difference, expected: ReferenceResult) -> dict[str, Any]:
     return {
         "output": np.minimum(found.output, BEYOND_UNITS).ravel().tolist(),
         "weights": np.minimum(found.weights, BEYOND_UNITS).ravel().tolist(),
-        "visible": right.visible.ravel().astype(int).tolist(),
+        "visible": expected.visible.ravel().astype(int).tolist(),
     }
 
 
@@ -223,7 +230,7 @@ def _component(
             "second": list(names),
             "dtype": list(dtypes),
             "mask": list(masks),
-            "temperature": [f"{one:g}" for one in temperatures],
+            "temperature": [f"{value:g}" for value in temperatures],
         },
         first=FIRST if FIRST in names else implementations[0],
         second=REFERENCE,
@@ -235,17 +242,17 @@ def _component(
 
 
 def _chosen_setting(component: ErrorChoices) -> tuple[DType, MaskName, float]:
-    """The choices as the page sent them; what is none of ours becomes the default."""
-    dtype = next((one for one in DTYPES if one == component.dtype), DTYPES[0])
-    mask = next((one for one in MASKS if one == component.mask), MASKS[0])
-    texts = {f"{one:g}": one for one in TEMPERATURES}
+    """Return the choices sent by the page; unknown values become the default."""
+    dtype = next((name for name in DTYPES if name == component.dtype), DTYPES[0])
+    mask = next((name for name in MASKS if name == component.mask), MASKS[0])
+    texts = {f"{value:g}": value for value in TEMPERATURES}
     return dtype, mask, texts.get(component.temperature, 1.0)
 
 
-def _card(component: ErrorChoices, aside: str, *, dark: bool) -> Any:
-    pictures = [
+def _card(component: ErrorChoices, note: str, *, dark: bool) -> Any:
+    heatmaps = [
         box(
-            words(title, meaning, heading=True),
+            text_line(title, meaning, heading=True),
             pn.pane.Bokeh(
                 error_figure(name, across, dark=dark), sizing_mode="stretch_width", margin=0
             ),
@@ -263,13 +270,13 @@ def _card(component: ErrorChoices, aside: str, *, dark: bool) -> Any:
         margin=0,
     )
     return box(
-        words(
+        text_line(
             "Error map",
-            f"where two implementations differ · {SIZE} tokens · {aside}",
+            f"where two implementations differ · {SIZE} tokens · {note}",
             heading=True,
         ),
         component,
-        box(*pictures, css="bench-pair"),
+        box(*heatmaps, css="bench-pair"),
         scale,
         css="attn-card",
     )

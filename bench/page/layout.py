@@ -1,14 +1,14 @@
-"""The page around the cards: header, look, body."""
+"""The layout around the cards: header, theme and body."""
 
 from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.browser import ThemeButton
-from attnpanel.navigation import brand
-from attnpanel.theme import look_variables
-from bench.page.components import PageLook, look_colours, scale_variables, styles
+from attnpanel.ui import ThemeButton
+from attnpanel.ui.header import brand
+from attnpanel.ui.theme import theme_variables
+from bench.page.components import PageTheme, scale_variables, styles, theme_colours
 from bench.page.run_cards import box
 
 if TYPE_CHECKING:
@@ -16,35 +16,37 @@ if TYPE_CHECKING:
 
 
 class BenchLayout:
-    """Header above cards, light or dark.
+    """A header above the cards, with a theme.
 
     Parameters
     ----------
     slot : Panel object
-        What stands between the brand and the theme button.
+        Placed between the brand and the theme button.
     buttons : sequence of Panel objects
-        Beside the theme button.
+        WorkloadTimes the theme button.
     served : bool
-        Whether a server may serve other pages beside.
+        Whether it is a page of a server, which may have other pages.
     """
 
     def __init__(self, slot: Any, buttons: Sequence[Any] = (), *, served: bool = False) -> None:
-        self.uid = uuid.uuid4().hex
-        self.look = PageLook(
-            uid=self.uid,
-            colours=look_colours(),
+        self.explorer_id = uuid.uuid4().hex
+        self.theme = PageTheme(
+            explorer_id=self.explorer_id,
+            colours=theme_colours(),
             width=0,
             height=0,
             margin=0,
-            css_classes=["bench-look"],
+            css_classes=["bench-theme"],
         )
         header = box(
             brand("bench" if served else None, alone="attnpanel bench"),
             slot,
             *buttons,
-            ThemeButton(uid=self.uid, driver="browser", margin=0),
+            ThemeButton(explorer_id=self.explorer_id, driver="browser", margin=0),
             css="attn-header",
         )
         self.body = box(css="bench-body")
-        self.view = box(self.look, header, self.body, css=f"attn-root attn-{self.uid} attn-light")
-        self.view.stylesheets = [look_variables(), scale_variables(), *styles()]
+        self.view = box(
+            self.theme, header, self.body, css=f"attn-root attn-{self.explorer_id} attn-light"
+        )
+        self.view.stylesheets = [theme_variables(), scale_variables(), *styles()]

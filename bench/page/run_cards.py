@@ -1,4 +1,4 @@
-"""What a run says, as cards: how far to trust it, who agrees, how fast, how near the limit."""
+"""The cards of a run: agreement, speed and memory, error map, and environment."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import panel as pn
 
-from attnpanel.browser import Words
+from attnpanel.ui import Caption
+from attnpanel.ui.fields import name_tag
 from bench.page.components import Certificate, FamilyChoice, styles
 from bench.plots.chart import chart_element
 from bench.plots.families import families, missing
+from bench.plots.format import bounded, ratio, size
 from bench.plots.growth import (
     history_chart,
     left_out_of_history,
@@ -19,23 +21,22 @@ from bench.plots.growth import (
     speed_chart,
 )
 from bench.plots.matrix import matrix_element, matrix_of, shape_only
-from bench.plots.words import bounded, ratio, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.bench_run import Agreement, BenchRun
     from bench.plots.chart import Chart
     from bench.plots.families import Family
     from bench.plots.matrix import Matrix
+    from bench.run.records import Agreement, BenchRun
 
 TITLES = {
     "speed": ("Speed", "median time of a call against T · dashed: the least this machine allows"),
     "memory": ("Memory", "peak above the inputs against T"),
-    "roofline": ("Roofline", "speed below the machine's roof · names tell the share reached"),
+    "roofline": ("Roofline", "speed below the machine's roof · labels give the share reached"),
     "history": ("History", ""),
 }
-MOST_LINES = 14
+MAX_LINES = 14
 LEGEND = (
     ("2.1", "passed: its largest error, in units of what rounding explains (up to 8)"),
     ("✕", "failed: more than rounding explains, or a rule broken"),
@@ -48,18 +49,18 @@ LEGEND = (
 def run_cards(
     run: BenchRun, history: Sequence[BenchRun], error_card: Any, *, dark: bool
 ) -> list[Any]:
-    """Return the cards of a run, top to bottom.
+    """Return the cards of a run from top to bottom.
 
     Parameters
     ----------
     run : BenchRun
-        Its names and reasons are shown as text, cut to a bounded length.
+        Its names and reasons are untrusted: shown as text of bounded length.
     history : sequence of BenchRun
         Other runs, in any order.
     error_card : Panel object
-        The error map's, which stands among them.
+        The card of the error map, placed among the others.
     dark : bool
-        Whether the page is dark now.
+        Whether the dark theme is active.
     """
     return [
         _agreement_card(run, dark=dark),
@@ -70,7 +71,7 @@ def run_cards(
 
 
 def box(*children: Any, css: str, **options: Any) -> Any:
-    """Return a column that wears the page's styles."""
+    """Return a column with the page's stylesheets."""
     return pn.Column(
         *children,
         css_classes=css.split(),
@@ -80,11 +81,11 @@ def box(*children: Any, css: str, **options: Any) -> Any:
     )
 
 
-def words(text: str, aside: str = "", *, css: str = "", **options: Any) -> Any:
-    """Return a line of plain text."""
-    return Words(
+def text_line(text: str, subtitle: str = "", *, css: str = "", **options: Any) -> Any:
+    """Return a line of text, never interpreted as markup."""
+    return Caption(
         text=text,
-        aside=aside,
+        subtitle=subtitle,
         sizing_mode="stretch_width",
         margin=0,
         css_classes=css.split(),
@@ -95,10 +96,11 @@ def words(text: str, aside: str = "", *, css: str = "", **options: Any) -> Any:
 
 def _agreement_card(run: BenchRun, *, dark: bool) -> Any:
     matrix = matrix_of(run)
-    title = words("Agreement", _verdicts(run), heading=True)
+    title = text_line("Agreement", _verdicts(run), heading=True)
     if not matrix.cells:
-        return box(title, words("This run certified nothing.", tone="muted"), css="attn-card")
+        return box(title, text_line("This run certified nothing.", tone="muted"), css="attn-card")
     figure = hv.render(matrix_element(matrix, dark=dark), backend="bokeh")
+    figure.tags = [name_tag(f"Agreement: {_verdicts(run)}")]
     left_out = (
         f"{matrix.left_out} more certificates are in the file than one picture shows."
         if matrix.left_out
@@ -112,18 +114,18 @@ def _agreement_card(run: BenchRun, *, dark: bool) -> Any:
             rows=[bounded(name, 60) for name in matrix.implementations],
             columns=[bounded(case.name, 160) for case in matrix.cases],
             cells=certificate_cells(matrix),
-            at=_first_to_tell(matrix),
+            at=_initial_cell(matrix),
             sizing_mode="stretch_width",
             margin=0,
             css_classes=["bench-certificate-card"],
         ),
-        words(left_out, tone="muted"),
+        text_line(left_out, tone="muted"),
         css="attn-card",
     )
 
 
 def certificate_cells(matrix: Matrix) -> list[dict[str, Any]]:
-    """Return what the page tells of each certificate, in bounded lines."""
+    """Return the text lines of each certificate, of bounded number and length."""
     return [
         {"row": row, "column": column, "lines": _lines(agreement)}
         for (row, column), agreement in matrix.cells.items()
@@ -145,7 +147,9 @@ def _lines(agreement: Agreement) -> list[list[str]]:
         if agreement.nonfinite_mismatches
         else "",
     ]
-    told = " · ".join(part for part in numbers if part) if agreement.max_ratio is not None else ""
+    statistics = (
+        " · ".join(part for part in numbers if part) if agreement.max_ratio is not None else ""
+    )
     kinds = {
         "pass": "Passed",
         "fail": "Failed",
@@ -155,7 +159,7 @@ def _lines(agreement: Agreement) -> list[list[str]]:
     verdict = kinds[agreement.verdict]
     if agreement.basis == "fake":
         verdict += " (shape, dtype and device propagated without the device)"
-    head = f"{verdict}: {told}" if told else verdict
+    head = f"{verdict}: {statistics}" if statistics else verdict
     reasons = [[agreement.verdict, reason] for reason in agreement.reasons]
     checks = [
         [check.verdict, f"{check.name}: {check.detail or check.verdict}"]
@@ -166,11 +170,11 @@ def _lines(agreement: Agreement) -> list[list[str]]:
     if passed:
         checks.append(["pass", f"Passed: {passed}"])
     lines = [[agreement.verdict, head], *reasons, *checks]
-    return [[kind, bounded(text, 300)] for kind, text in lines[:MOST_LINES]]
+    return [[kind, bounded(text, 300)] for kind, text in lines[:MAX_LINES]]
 
 
-def _first_to_tell(matrix: Matrix) -> list[int]:
-    """The certificate that is told first: what failed worst, else the largest ratio."""
+def _initial_cell(matrix: Matrix) -> list[int]:
+    """Return the cell selected at first: the worst failure, otherwise the largest error."""
 
     def weight(place: tuple[int, int]) -> tuple[int, float]:
         agreement = matrix.cells[place]
@@ -189,16 +193,18 @@ def _verdicts(run: BenchRun) -> str:
         "error": "with an error",
     }
     found = [
-        "shape only" if shape_only(one) and one.verdict != "fail" else named[one.verdict]
-        for one in run.agreements
+        "shape only"
+        if shape_only(agreement) and agreement.verdict != "fail"
+        else named[agreement.verdict]
+        for agreement in run.agreements
     ]
     counts = {name: found.count(name) for name in (*named.values(), "shape only")}
-    said = [f"{count} {name}" for name, count in counts.items() if count]
-    return " · ".join(["implementation × case, against the float64 reference", *said])
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    return " · ".join(["implementation × case, against the float64 reference", *parts])
 
 
 def _legend() -> str:
-    """Our own words only: nothing of a result file comes into this markup."""
+    """Return the legend as HTML; it must not contain text of a result file."""
     marks = "".join(f"<li><b>{mark}</b>{meaning}</li>" for mark, meaning in LEGEND)
     return f"<ul class='bench-legend'>{marks}</ul>"
 
@@ -207,8 +213,8 @@ def _growth_card(run: BenchRun, history: Sequence[BenchRun]) -> Any:
     found = families(run)
     if not found:
         return box(
-            words("Speed and memory", heading=True),
-            words(
+            text_line("Speed and memory", heading=True),
+            text_line(
                 "Nothing was timed: this run made certificates only, or no implementation that "
                 "was to be timed passed.",
                 tone="muted",
@@ -222,7 +228,7 @@ def _growth_card(run: BenchRun, history: Sequence[BenchRun]) -> Any:
         families=[
             {
                 "name": f"{family.name}",
-                "charts": {name: _sent(name, chart, runs) for name, chart in charts.items()},
+                "charts": {name: _chart_state(name, chart, runs) for name, chart in charts.items()},
                 "caption": _caption(run, family),
             }
             for family, charts in zip(found, all_charts, strict=True)
@@ -233,7 +239,7 @@ def _growth_card(run: BenchRun, history: Sequence[BenchRun]) -> Any:
     return box(
         box(choice, css="bench-choices"),
         box(parts["speed"], parts["memory"], parts["roofline"], parts["history"], css="bench-pair"),
-        words(_caption(run, found[0]), tone="muted", css="bench-caption"),
+        text_line(_caption(run, found[0]), tone="muted", css="bench-caption"),
         css="attn-card",
     )
 
@@ -249,63 +255,64 @@ def _charts(runs: Sequence[BenchRun], family: Family) -> dict[str, Chart]:
 
 def _part(name: str, chart: Chart, runs: Sequence[BenchRun]) -> Any:
     figure = hv.render(chart_element(chart, name), backend="bokeh")
+    figure.tags = [name_tag(TITLES[name][0])]
     figure.visible = not chart.empty
-    aside = chart.empty or _aside(name, runs)
+    subtitle = chart.empty or _subtitle(name, runs)
     return box(
-        words(TITLES[name][0], aside, heading=True, css=f"bench-title-{name}"),
+        text_line(TITLES[name][0], subtitle, heading=True, css=f"bench-title-{name}"),
         pn.pane.Bokeh(figure, sizing_mode="stretch_width", margin=0),
         css="bench-part",
     )
 
 
-def _sent(name: str, chart: Chart, runs: Sequence[BenchRun]) -> dict[str, Any]:
+def _chart_state(name: str, chart: Chart, runs: Sequence[BenchRun]) -> dict[str, Any]:
     return {
         **chart.columns,
         "x_title": chart.x_title,
         "empty": chart.empty,
-        "aside": _aside(name, runs),
+        "subtitle": _subtitle(name, runs),
     }
 
 
-def _aside(name: str, runs: Sequence[BenchRun]) -> str:
+def _subtitle(name: str, runs: Sequence[BenchRun]) -> str:
     if name != "history":
         return TITLES[name][1]
-    said = "this run alone: others appear beside it" if len(runs) == 1 else "earlier runs beside it"
-    return " · ".join(part for part in (said, left_out_of_history(runs)) if part)
+    note = "this run alone: others appear beside it" if len(runs) == 1 else "earlier runs beside it"
+    return " · ".join(part for part in (note, left_out_of_history(runs)) if part)
 
 
 def _caption(run: BenchRun, family: Family) -> str:
-    """Who is not in the charts, and why."""
+    """Return which implementations are missing from the charts, and why."""
     absent = missing(run, family)
     return f"Not timed: {'; '.join(absent)}." if absent else ""
 
 
 def _facts_card(run: BenchRun) -> Any:
-    """Where the numbers come from: what they need beside them to be believed."""
-    place = run.environment
-    versions = ", ".join(f"{name} {number}" for name, number in place.versions.items())
-    memory = f" · {size(place.memory_bytes)} of memory" if place.memory_bytes else ""
-    changed = " with changes" if place.dirty else ""
-    state = "" if run.finished else " · interrupted: `--resume` goes on"
-    commit = f"commit {place.commit or 'unknown'}{changed}"
+    """Return the card of the environment in which the run was made."""
+    environment = run.environment
+    versions = ", ".join(f"{name} {number}" for name, number in environment.versions.items())
+    memory = f" · {size(environment.memory_bytes)} of memory" if environment.memory_bytes else ""
+    changed = " with changes" if environment.dirty else ""
+    state = "" if run.finished else " · interrupted: `--resume` continues it"
+    commit = f"commit {environment.commit or 'unknown'}{changed}"
     lines = [
-        f"Preset {run.preset} · {place.date_utc} · {commit}{state}",
-        f"{place.cpu_model} · {place.cores} cores{memory} · {place.os}",
-        f"{place.python} · {versions}",
-        "Others kept the cores busy when this run began: its times are not to be trusted."
-        if place.noisy
+        f"Preset {run.preset} · {environment.date_utc} · {commit}{state}",
+        f"{environment.cpu_model} · {environment.cores} cores{memory} · {environment.os}",
+        f"{environment.python} · {versions}",
+        "Other processes kept the cores busy when this run began: its times are unreliable."
+        if environment.noisy
         else "",
         *(f"{name}: {value}" for name, value in run.machine.items()),
         *(
-            f"Limits, {one.device} {one.dtype}: {one.datasheet}"
-            for one in run.limits
-            if one.datasheet is not None
+            f"Limits, {limits.device} {limits.dtype}: {limits.datasheet}"
+            for limits in run.limits
+            if limits.datasheet is not None
         ),
     ]
     return box(
-        words("Where it was measured", heading=True),
+        text_line("Where it was measured", heading=True),
         box(
-            *(words(bounded(line, 400), tone="muted") for line in lines[:20] if line),
+            *(text_line(bounded(line, 400), tone="muted") for line in lines[:20] if line),
             css="bench-facts",
         ),
         css="attn-card",

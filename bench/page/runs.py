@@ -1,54 +1,54 @@
-"""The runs in a folder, newest first; a file that is none is a sentence, never a failure."""
+"""Load the runs of a folder, newest first; report invalid files as messages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from bench.bench_run import BenchRun
-from bench.plots.words import bounded, size
-from bench.results import ResultFileError, read
+from bench.plots.format import bounded, size
+from bench.run.records import BenchRun
+from bench.run.serialization import ResultFileError, read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MOST_BYTES: Final = 64_000_000
-MOST_RUNS: Final = 60
+MAX_BYTES: Final = 64_000_000
+MAX_RUNS: Final = 60
 
 
 def load_run(path: Path) -> BenchRun:
-    """Read a run's file.
+    """Load a run from its file.
 
     Raises
     ------
     ValueError
-        If it is damaged, of another schema, or larger than any run is.
+        If it is damaged, of another schema or larger than `MAX_BYTES`.
     OSError
         If it can't be read.
     """
     length = path.stat().st_size
-    if length > MOST_BYTES:
+    if length > MAX_BYTES:
         raise ResultFileError(
-            f"{path} is not a result of the bench: a run may have at most {size(MOST_BYTES)}; "
+            f"{path} is not a result of the bench: a run may have at most {size(MAX_BYTES)}; "
             f"got {size(length)}"
         )
     return read(path, BenchRun)
 
 
 def runs_in(folder: Path) -> tuple[dict[str, BenchRun], list[str]]:
-    """Return the runs of a folder by file name, newest first, and what is wrong with others.
+    """Return the runs of a folder by file name, newest first, and messages on invalid files.
 
-    Every ``*.json`` that is a run, at most `MOST_RUNS`, the last by name. Other measurements lie
-    beside them, so that only a file named ``run-*.json`` that is none is told.
+    Loads at most the last `MAX_RUNS` ``*.json`` files by name. The folder also holds other
+    measurements, so only invalid files named ``run-*.json`` are reported.
     """
     found: list[tuple[str, BenchRun]] = []
     problems = []
-    for path in sorted(folder.glob("*.json"))[-MOST_RUNS:]:
+    for path in sorted(folder.glob("*.json"))[-MAX_RUNS:]:
         try:
             found.append((path.name, load_run(path)))
         except (ValueError, OSError) as error:
             if not path.name.startswith("run-"):
                 continue
-            # A visitor learns the file's name, not where the server keeps it.
+            # Do not reveal the server's paths to visitors.
             problems.append(bounded(str(error).replace(str(path), path.name), 300))
-    found.sort(key=lambda one: one[1].environment.date_utc, reverse=True)
+    found.sort(key=lambda item: item[1].environment.date_utc, reverse=True)
     return dict(found), problems

@@ -1,4 +1,4 @@
-"""Starting a small run from the page: in a thread, with its progress, cancellable."""
+"""The card that starts a small run in a thread, with progress and cancellation."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
 
-from attnpanel.to_page import ToPage
+from attnpanel.ui.session_callbacks import SessionScheduler
 from bench.page.components import RunProgress, styles
-from bench.page.run_cards import box, words
-from bench.plots.words import bounded
-from bench.presets import load_preset, make_plan
-from bench.running import run as carry_out
+from bench.page.run_cards import box, text_line
+from bench.plots.format import bounded
+from bench.run.execute import run as run_plan
+from bench.run.presets import load_preset, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.bench_run import BenchRun
-    from bench.progress import Progress
+    from bench.run.progress import Progress
+    from bench.run.records import BenchRun
 
-# Those that end while somebody waits; longer ones are the command line's.
+# Presets short enough to wait for; longer ones need the command line.
 PRESETS: Final = ("smoke", "quick")
-TELL_EVERY_S: Final = 0.2
-# One run at a time for all visitors: two would time each other.
+PROGRESS_INTERVAL_S: Final = 0.2
+# One run at a time for all sessions: two would disturb each other's times.
 _BUSY = threading.Lock()
 
 
@@ -34,13 +34,13 @@ class Starter:
     Parameters
     ----------
     show : function of a BenchRun
-        Called on the page when a run has ended, cancelled ones included.
+        Called in the session when a run has ended, even if it was cancelled.
     """
 
     def __init__(self, show: Callable[[BenchRun], None]) -> None:
         self._show = show
         self._cancelled = threading.Event()
-        self._told_at = 0.0
+        self._shown_at = 0.0
         self._preset = pn.widgets.Select(
             label="Preset",
             options=list(PRESETS),
@@ -64,10 +64,10 @@ class Starter:
             sizing_mode="stretch_width", margin=0, css_classes=["bench-run-progress"]
         )
         if pn.state.curdoc is not None:
-            # Who leaves the page leaves no run behind that others would have to wait for.
+            # A run must not outlive its session: others would have to wait for it.
             pn.state.on_session_destroyed(lambda _session: self._cancelled.set())
         self.view = box(
-            words(
+            text_line(
                 "A run of your own",
                 "each implementation in a process of its own, on this server · longer ones: "
                 "python -m bench run",
@@ -85,7 +85,7 @@ class Starter:
         )
 
     def start(self) -> None:
-        """Start the chosen run; where one is going on already, say so."""
+        """Start the chosen run, or show a message if another one is running."""
         if not _BUSY.acquire(blocking=False):
             self.progress.param.update(
                 text="Another run is going on here, and two would disturb each other's times. "
@@ -96,25 +96,25 @@ class Starter:
         self.start_button.disabled = True
         self.cancel_button.param.update(visible=True, disabled=False)
         self.progress.param.update(done=0, total=0, text="Starting …")
-        to_page = ToPage()
+        schedule = SessionScheduler()
         chosen = str(self._preset.value), bool(self._certify_only.value)
 
         def work() -> None:
             try:
-                made = self._run(*chosen, to_page)
-            except Exception as error:  # noqa: BLE001 - whatever befalls a run, the page lives on
+                made = self._run(*chosen, schedule)
+            except Exception as error:  # noqa: BLE001 - the page must survive any failure of a run
                 reason = bounded(f"{type(error).__name__}: {error}", 300)
-                to_page(lambda: self._end(f"The run failed: {reason}", None))
+                schedule(lambda: self._end(f"The run failed: {reason}", None))
             else:
-                said = "Done." if made.finished else "Cancelled; what was done is shown."
-                to_page(lambda: self._end(said, made))
+                message = "Done." if made.finished else "Cancelled; what was done is shown."
+                schedule(lambda: self._end(message, made))
             finally:
                 _BUSY.release()
 
         threading.Thread(target=work, name="attnpanel-bench-run", daemon=True).start()
 
     def cancel(self) -> None:
-        """Stop the run that is going on; what it has done is kept."""
+        """Cancel the current run; its results so far are shown."""
         self._cancelled.set()
         self.cancel_button.disabled = True
         self.progress.text = "Cancelling …"
@@ -123,22 +123,22 @@ class Starter:
         self,
         preset: str,
         certify_only: bool,  # noqa: FBT001 - as the checkbox has it
-        to_page: Callable[[Callable[[], None]], None],
+        schedule: Callable[[Callable[[], None]], None],
     ) -> BenchRun:
         plan = make_plan(load_preset(preset), preset, certify_only=certify_only)
 
-        def tell(progress: Progress) -> None:
+        def on_progress(progress: Progress) -> None:
             now = time.monotonic()
-            if now - self._told_at >= TELL_EVERY_S and not self._cancelled.is_set():
-                self._told_at = now
-                to_page(lambda: self._tell(progress))
+            if now - self._shown_at >= PROGRESS_INTERVAL_S and not self._cancelled.is_set():
+                self._shown_at = now
+                schedule(lambda: self._show_progress(progress))
 
-        return carry_out(plan, progress=tell, cancelled=self._cancelled)
+        return run_plan(plan, progress=on_progress, cancelled=self._cancelled)
 
-    def _tell(self, progress: Progress) -> None:
+    def _show_progress(self, progress: Progress) -> None:
         if not self._cancelled.is_set() and self.start_button.disabled:
             self.progress.param.update(
-                done=progress.done, total=progress.total, text=progress_words(progress)
+                done=progress.done, total=progress.total, text=format_progress(progress)
             )
 
     def _end(self, text: str, made: BenchRun | None) -> None:
@@ -149,8 +149,8 @@ class Starter:
             self._show(made)
 
 
-def progress_words(progress: Progress) -> str:
-    """Say where a run is, and what remains as far as that is known."""
+def format_progress(progress: Progress) -> str:
+    """Format the progress of a run and its remaining time, if known."""
     where = f"{progress.done} of {progress.total} · {bounded(progress.what, 120)}"
     if progress.remaining_s is None:
         return where

@@ -1,7 +1,7 @@
-"""Chart: one picture of lines on logarithmic axes, as plain data, and its HoloViews element.
+"""Charts of lines on logarithmic axes: plain data and their HoloViews element.
 
-Names stand at the right edge, each beside the end of its line, so that no legend is needed. The
-colours are readable on a light and on a dark card, and every framework has a marker of its own.
+Each line is labelled at the right edge next to its end, so no legend is needed. Colours are
+readable on light and dark cards, and each framework has its own marker.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import holoviews as hv
 from bokeh.core.properties import field as column
 from bokeh.models import CustomJSTickFormatter, FixedTicker, HoverTool, LogAxis, MultiLine, Scatter
 
-from bench.plots.words import bounded
+from bench.plots.format import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,12 +34,12 @@ OTHER = ("hex", "#7d8899")
 LIMIT = "#7d8899"
 GRID = "#98a2b3"
 FRAME_HEIGHT = 300
-NAME_HEIGHT = 13  # pixels between two names
+NAME_HEIGHT = 13  # pixels between two labels
 FONT = "10.5px"
 WORDS = "const at = places.indexOf(tick); return at < 0 ? '' : words[at]"
-# Bokeh clears a canvas from its half-th pixel on: what the first layout painted would stay in the
-# leftmost column. Only that column is cut; a tooltip may reach out on every other side.
-CUT = {"clip-path": "inset(-999px -999px -999px 1px)"}
+# Bokeh clears a canvas from half a pixel on, so paint of the first layout remains in the leftmost
+# column. Clip only that column: tooltips may extend beyond the other sides.
+CLIP_FIRST_COLUMN = {"clip-path": "inset(-999px -999px -999px 1px)"}
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,25 @@ class Line:
     Attributes
     ----------
     name : str
-        Of the implementation; a file's own words.
+        Name of the implementation; untrusted text from a file.
     at_end : str
-        What stands behind the name, the value at the line's end.
+        Value at the end of the line, shown after the name.
     x, y : sequence of float
         Positive.
-    told : sequence of str
-        What a reader hears on hovering over each point.
+    hover : sequence of str
+        Hover text of each point.
     """
 
     name: str
     at_end: str
     x: Sequence[float]
     y: Sequence[float]
-    told: Sequence[str]
+    hover: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A dashed line that nothing passes, or that helps to read the others."""
+    """A dashed line: a limit, or a guide to read the others."""
 
     name: str
     x: Sequence[float]
@@ -76,25 +76,25 @@ class Limit:
 
 @dataclass(frozen=True)
 class Chart:
-    """One picture as data.
+    """A chart as data.
 
     Attributes
     ----------
     lines : tuple of Line
     limits : tuple of Limit
     x_ticks : tuple of (float, str)
-        Where the x axis is labelled, and how.
-    y_words : callable
-        Writes a value of the y axis.
+        Position and label of the ticks of the x axis.
+    format_y : callable
+        Formats a value of the y axis.
     x_title : str
     empty : str
-        What the card says where there is nothing to draw.
+        Message of the card if there is nothing to draw.
     """
 
     lines: tuple[Line, ...]
     limits: tuple[Limit, ...]
     x_ticks: tuple[tuple[float, str], ...]
-    y_words: Callable[[float], str]
+    format_y: Callable[[float], str]
     x_title: str
     empty: str = ""
     columns: dict[str, Any] = field(init=False)
@@ -104,27 +104,27 @@ class Chart:
 
 
 def mark(implementation: str) -> tuple[str, str]:
-    """Return marker and colour of an implementation: those of its framework."""
+    """Return marker and colour of an implementation's framework."""
     return MARKS.get(implementation.partition("-")[0], OTHER)
 
 
 def chart_element(chart: Chart, name: str) -> Any:
-    """Return a chart as a HoloViews overlay whose data sources are `bench:<name>:<part>`."""
+    """Return a chart as a HoloViews overlay with data sources named `bench:<name>:<part>`."""
     if "bokeh" not in hv.Store.renderers:
         hv.extension("bokeh", logo=False)
-    stand_in = [(1.0, 1.0), (2.0, 2.0)]
+    placeholder = [(1.0, 1.0), (2.0, 2.0)]
     parts = {
-        "limits": hv.Path([stand_in]),
-        "lines": hv.Path([stand_in]),
+        "limits": hv.Path([placeholder]),
+        "lines": hv.Path([placeholder]),
         "leaders": hv.Segments([(1.0, 1.0, 2.0, 2.0)]),
-        "points": hv.Points(stand_in),
+        "points": hv.Points(placeholder),
     }
-    # The data goes in through the hook: HoloViews would write equal colours as one fixed value.
+    # The hook sets the data: HoloViews would replace a column of equal colours by one value.
     elements = [
         element.opts(logx=True, logy=True, default_tools=[], hooks=[_part_hook(name, part, chart)])
         for part, element in parts.items()
     ]
-    return hv.Overlay(elements).opts(hooks=[_furnish_hook(name, chart)])
+    return hv.Overlay(elements).opts(hooks=[_layout_hook(name, chart)])
 
 
 def _part_hook(name: str, part: str, chart: Chart) -> Any:
@@ -136,11 +136,11 @@ def _part_hook(name: str, part: str, chart: Chart) -> Any:
             colour = column("color")
             glyph.update(marker=column("marker"), size=7, fill_color=colour, line_color=colour)
             plot.handles["glyph_renderer"].nonselection_glyph = None
-            told = [("", "@name"), ("", "@told")]
+            hover = [("", "@name"), ("", "@hover")]
             plot.state.add_tools(
                 HoverTool(
                     renderers=[plot.handles["glyph_renderer"]],
-                    tooltips=told,
+                    tooltips=hover,
                     point_policy="snap_to_data",
                 )
             )
@@ -154,15 +154,15 @@ def _part_hook(name: str, part: str, chart: Chart) -> Any:
     return finish
 
 
-def _furnish_hook(name: str, chart: Chart) -> Any:
+def _layout_hook(name: str, chart: Chart) -> Any:
     def finish(plot: Any, _element: Any) -> None:
-        furnish(plot.state, name, chart)
+        apply_layout(plot.state, name, chart)
 
     return finish
 
 
-def furnish(plot: figure, name: str, chart: Chart) -> None:
-    """Take away what a reader doesn't need, and write ranges, ticks and names."""
+def apply_layout(plot: figure, name: str, chart: Chart) -> None:
+    """Set ranges, ticks and line labels, and remove the rest of Bokeh's decoration."""
     plot.name = f"bench:plot:{name}"
     plot.output_backend = "canvas"
     plot.toolbar_location = None
@@ -171,12 +171,12 @@ def furnish(plot: figure, name: str, chart: Chart) -> None:
     plot.outline_line_color = None
     plot.border_fill_color = plot.background_fill_color = None
     plot.min_border = 4
-    plot.styles = CUT
+    plot.styles = CLIP_FIRST_COLUMN
     plot.sizing_mode = "stretch_width"
-    shown = chart.columns
-    plot.frame_height = shown["height"]
-    plot.x_range.update(start=shown["x"][0], end=shown["x"][1])
-    plot.y_range.update(start=shown["y"][0], end=shown["y"][1])
+    columns = chart.columns
+    plot.frame_height = columns["height"]
+    plot.x_range.update(start=columns["x"][0], end=columns["x"][1])
+    plot.y_range.update(start=columns["y"][0], end=columns["y"][1])
     plot.xaxis[0].update(
         axis_label=chart.x_title,
         axis_label_text_font_size="11px",
@@ -187,8 +187,8 @@ def furnish(plot: figure, name: str, chart: Chart) -> None:
     if len(plot.yaxis) == 1:
         plot.add_layout(LogAxis(), "right")
     for axis, key in zip((*plot.xaxis, *plot.yaxis), ("x_ticks", "y_ticks", "names"), strict=True):
-        ticks, words = shown[key]
-        _quieten(axis)
+        ticks, words = columns[key]
+        _hide_axis_lines(axis)
         axis.ticker = FixedTicker(ticks=ticks, minor_ticks=[])
         axis.formatter = CustomJSTickFormatter(args={"places": ticks, "words": words}, code=WORDS)
     for grid in plot.grid:
@@ -197,7 +197,7 @@ def furnish(plot: figure, name: str, chart: Chart) -> None:
         plot.xgrid.visible = plot.ygrid.visible = True
 
 
-def _quieten(axis: Any) -> None:
+def _hide_axis_lines(axis: Any) -> None:
     axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
     axis.major_tick_in = axis.major_tick_out = 0
     axis.major_label_standoff = 5
@@ -205,16 +205,16 @@ def _quieten(axis: Any) -> None:
 
 
 def _columns(chart: Chart) -> dict[str, Any]:
-    """Everything of a chart that another choice changes, as what the page itself can write."""
+    """Return all data of a chart that the page replaces when another family is chosen."""
     drawn: tuple[Line | Limit, ...] = (*chart.lines, *chart.limits)
-    all_y = [y for one in drawn for y in one.y] or [1.0]
-    all_x = [x for one in drawn for x in one.x] or [1.0]
+    all_y = [y for curve in drawn for y in curve.y] or [1.0]
+    all_x = [x for curve in drawn for x in curve.x] or [1.0]
     height = max(FRAME_HEIGHT, NAME_HEIGHT * len(drawn) + 16)
     low, high = min(all_y), max(all_y)
     margin = (high / low) ** 0.04 * 1.12
     y = (low / margin, high * margin)
     first, last = min(all_x), max(all_x)
-    # Room at the right for the leaders from the last points to their names.
+    # Room at the right for the leaders from the last points to their labels.
     width = max(last / first, 1.5)
     x = (first / width**0.05, last * width**0.14)
     ends = [(line.y[-1], line.x[-1], _end_name(line), mark(line.name)[1]) for line in chart.lines]
@@ -246,14 +246,14 @@ def _columns(chart: Chart) -> dict[str, Any]:
         "y": list(y),
         "height": height,
         "x_ticks": [[tick for tick, _ in chart.x_ticks], [words for _, words in chart.x_ticks]],
-        "y_ticks": [ticks, [chart.y_words(tick).replace(".0 ", " ") for tick in ticks]],
+        "y_ticks": [ticks, [chart.format_y(tick).replace(".0 ", " ") for tick in ticks]],
         "names": [at, [end[2] for end in ends]],
     }
 
 
 def _points(lines: Sequence[Line]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
-        name: [] for name in ("x", "y", "color", "marker", "name", "told")
+        name: [] for name in ("x", "y", "color", "marker", "name", "hover")
     }
     for line in lines:
         marker, colour = mark(line.name)
@@ -262,7 +262,7 @@ def _points(lines: Sequence[Line]) -> dict[str, list[Any]]:
         columns["color"] += [colour] * len(line.x)
         columns["marker"] += [marker] * len(line.x)
         columns["name"] += [bounded(line.name, 60)] * len(line.x)
-        columns["told"] += line.told
+        columns["hover"] += line.hover
     return columns
 
 
@@ -271,25 +271,25 @@ def _end_name(line: Line) -> str:
 
 
 def spread(values: Sequence[float], span: Span, height: float) -> list[float]:
-    """Move rising positions on a logarithmic axis apart, so that names don't overlap.
+    """Spread ascending positions on a logarithmic axis so that labels do not overlap.
 
     Parameters
     ----------
     values : sequence of float
-        Rising.
+        Ascending.
     span : (float, float)
-        The axis' ends.
+        Ends of the axis.
     height : float
-        The axis' length in pixels.
+        Length of the axis in pixels.
 
     Returns
     -------
     list of float
-        Positions on the axis, `NAME_HEIGHT` pixels apart or more, each near its value.
+        Positions at least `NAME_HEIGHT` pixels apart, each near its value.
     """
     low, high = map(log10, span)
     scale = height / (high - low)
-    # Blocks of names that touch, as (first, number, sum of where each would shift the block to).
+    # Blocks of touching labels: [index of the first, count, sum of their preferred block starts].
     blocks: list[list[float]] = []
     for index, value in enumerate(values):
         wanted = (log10(value) - low) * scale
@@ -308,7 +308,7 @@ def spread(values: Sequence[float], span: Span, height: float) -> list[float]:
 
 
 def _start(block: Sequence[float], height: float) -> float:
-    """Where a block of names begins: its names centred on what they name, within the axis."""
+    """Return the start of a block, its labels centred on their values, within the axis."""
     _, count, total = block
     first = total / count - NAME_HEIGHT / 2
     return min(max(first, 0.0), height - count * NAME_HEIGHT)
@@ -319,7 +319,7 @@ def _end(block: Sequence[float], height: float) -> float:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers between two: powers of ten, or 1, 2 and 5 where there are few."""
+    """Return tick values between two numbers: powers of ten, or finer if there are few."""
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
         ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]

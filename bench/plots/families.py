@@ -1,4 +1,4 @@
-"""Which timings belong in one picture: calls that differ in their length only."""
+"""Group timings into families: calls that differ in sequence length only."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.plots.words import bounded
+from bench.plots.format import bounded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.bench_run import BenchRun, Limits, Timing
-    from bench.cases import Case
+    from bench.certify.cases import Case
+    from bench.run.records import BenchRun, Limits, Timing
 
-# A hostile or mistaken file may name thousands; a picture of more than these says nothing.
-MOST_FAMILIES = 24
-MOST_CURVES = 32
-MOST_POINTS = 32
-# What lies beyond is no call of ours: its arithmetic would be counted query by query.
-LARGEST, MOST_BATCH = 2**20, 2**12
+# A malformed file may name thousands; a plot of more than these is unreadable.
+MAX_FAMILIES = 24
+MAX_CURVES = 32
+MAX_POINTS = 32
+# Larger calls are ignored: counting their operations takes time per query.
+LARGEST, MAX_BATCH = 2**20, 2**12
 SECONDS = (1e-9, 1e6)
 RATES = (1.0, 1e18)
 
 
 @dataclass(frozen=True)
 class Family:
-    """Calls that differ in T only, timed with one number of threads.
+    """Calls that differ in T only, timed with the same number of threads.
 
     Attributes
     ----------
     name : str
-        What they share, in words.
+        What the calls have in common.
     cases : tuple of Case
-        With T rising.
+        In order of T.
     threads : int
     """
 
@@ -46,15 +46,15 @@ class Family:
 
 @dataclass(frozen=True)
 class Curve:
-    """One implementation over the calls of a family; the tuples go together.
+    """Timings of one implementation on a family; all tuples have the same length.
 
     Attributes
     ----------
     implementation : str
     cases : tuple of Case
-        Those it was timed on.
+        The cases it was timed on.
     median_s, low_s, high_s : tuple of float
-        Median and quartiles of the wall time of a call.
+        Median and quartiles of the time of a call.
     peak_bytes : tuple of int or None
     """
 
@@ -67,7 +67,7 @@ class Curve:
 
 
 def families(run: BenchRun) -> tuple[Family, ...]:
-    """Return the families that something was timed on; the one that says most comes first."""
+    """Return the families that were timed, the one with most timings first."""
     cases = {case.name: case for case in run.cases}
     found: dict[tuple[Case, bool, int], dict[str, Case]] = {}
     weight: dict[tuple[Case, bool, int], int] = {}
@@ -77,22 +77,21 @@ def families(run: BenchRun) -> tuple[Family, ...]:
             continue
         request = case.request
         sizes = (request.query_len, request.key_len, request.heads)
-        if max(*sizes, request.head_dim, request.value_dim) > LARGEST or request.batch > MOST_BATCH:
+        if max(*sizes, request.head_dim, request.value_dim) > LARGEST or request.batch > MAX_BATCH:
             continue
         square = request.query_len == request.key_len
         keys = 1 if square else request.key_len
-        # As long as the length they go with, which a family's cases differ in.
-        pads = request.pad_lens and tuple(min(pad_len, keys) for pad_len in request.pad_lens)
-        shared = replace(request, query_len=1, key_len=keys, pad_lens=pads)
+        # Mask parameters may depend on the length, in which a family's cases differ.
+        shared = request.shortened(1, keys)
         key = (replace(case, request=shared), square, timing.threads)
         found.setdefault(key, {})[case.name] = case
         weight[key] = weight.get(key, 0) + 1
-    order = sorted(found, key=lambda key: -weight[key])[:MOST_FAMILIES]
+    order = sorted(found, key=lambda key: -weight[key])[:MAX_FAMILIES]
     return tuple(
         Family(
             _family_name(key[0], square=key[1], threads=key[2]),
             tuple(sorted(found[key].values(), key=lambda case: case.request.query_len))[
-                -MOST_POINTS:
+                -MAX_POINTS:
             ],
             key[2],
         )
@@ -101,7 +100,7 @@ def families(run: BenchRun) -> tuple[Family, ...]:
 
 
 def curves(run: BenchRun, family: Family) -> tuple[Curve, ...]:
-    """Return every implementation's timings on the family, in the run's order."""
+    """Return the curve of each implementation on the family, in the order of the run."""
     by_name = {case.name: case for case in family.cases}
     found: dict[str, dict[str, Timing]] = {}
     for timing in run.timings:
@@ -112,12 +111,12 @@ def curves(run: BenchRun, family: Family) -> tuple[Curve, ...]:
             name,
             [(case, found[name][case.name]) for case in family.cases if case.name in found[name]],
         )
-        for name in list(found)[:MOST_CURVES]
+        for name in list(found)[:MAX_CURVES]
     )
 
 
 def limits_of(run: BenchRun, family: Family) -> Limits | None:
-    """Return what the machine could do at most with the family's dtype, device and threads."""
+    """Return the limits of the machine for the family's dtype, device and threads."""
     request = family.cases[0].request
     for limits in run.limits:
         same = (limits.device, limits.dtype) == (request.device, request.dtype)
@@ -129,12 +128,12 @@ def limits_of(run: BenchRun, family: Family) -> Limits | None:
 
 
 def timed(timing: Timing) -> bool:
-    """Whether a timing holds times that a logarithmic axis can show."""
+    """Whether a timing has samples that a logarithmic axis can show."""
     return timing.status == "timed" and _within(timing.own_s, SECONDS)
 
 
 def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
-    """Return why an implementation is not in the family's pictures, a sentence each."""
+    """Return, as sentences, why implementations are missing from the family's plots."""
     names = {case.name for case in family.cases}
     shown = {curve.implementation for curve in curves(run, family)}
     reasons: dict[str, str] = {}
@@ -142,11 +141,11 @@ def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
         here = timing.case in names and timing.threads == family.threads
         if here and timing.implementation not in shown:
             why = timing.reasons[0] if timing.reasons else timing.status
-            # A reason in words begins with the name; an exception's doesn't.
+            # Reasons of `unsupported()` begin with the implementation's name, exceptions do not.
             named = why.startswith(timing.implementation)
             words = why if named else f"{bounded(timing.implementation, 40)}: {why}"
             reasons.setdefault(timing.implementation, bounded(words.rstrip("."), 200))
-    return tuple(reasons.values())[:MOST_CURVES]
+    return tuple(reasons.values())[:MAX_CURVES]
 
 
 def _curve(name: str, timings: Sequence[tuple[Case, Timing]]) -> Curve:

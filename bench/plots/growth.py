@@ -1,29 +1,29 @@
-"""Speed and memory against T, the roofline, and the history of runs: a family's four charts."""
+"""The four charts of a family: time and memory against T, roofline, history of runs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.datasheets import datasheet_in_words
+from bench.measure.datasheets import datasheet_in_words
+from bench.measure.flop_count import ITEM_BYTES, flops, minimal_bytes
+from bench.measure.roofline import growth_exponent, least_seconds
 from bench.plots.chart import Chart, Limit, Line
-from bench.plots.families import MOST_POINTS, Curve, Family, curves, families, limits_of
-from bench.plots.words import bounded, rate, seconds, size
-from bench.roofline import growth_exponent, least_seconds
-from bench.work import ITEM_BYTES, flops, minimal_bytes
+from bench.plots.families import MAX_POINTS, Curve, Family, curves, families, limits_of
+from bench.plots.format import bounded, rate, seconds, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from attnpanel.kernels.request import Request
-    from bench.bench_run import BenchRun, Limits
-    from bench.cases import Case
+    from bench.certify.cases import Case
+    from bench.run.records import BenchRun, Limits
 
 Item = TypeVar("Item")
-MOST_BYTES = 2**60
+MAX_BYTES = 2**60
 
 
 def speed_chart(run: BenchRun, family: Family) -> Chart:
-    """Median time of a call against T; dashed, the least that the machine's limits allow."""
+    """Return the chart of median time against T; dashed, the minimum by the limits."""
     found = curves(run, family)
     limits = limits_of(run, family)
     lower = []
@@ -31,7 +31,7 @@ def speed_chart(run: BenchRun, family: Family) -> Chart:
         least = [least_seconds(case.request, limits) for case in family.cases]
         name = f"limit of this machine  {seconds(least[-1])}"
         lower.append(Limit(name, _lengths(family.cases), least))
-        lower += _floor(limits, family)
+        lower += _datasheet_limit(limits, family)
     return Chart(
         tuple(
             Line(
@@ -57,22 +57,22 @@ def speed_chart(run: BenchRun, family: Family) -> Chart:
 
 
 def memory_chart(run: BenchRun, family: Family) -> Chart:
-    """Peak memory above the inputs against T; dashed, the output alone and one T × S matrix."""
+    """Return the chart of peak memory against T; dashed, the output and one T × S matrix."""
     lines = []
     for curve in curves(run, family):
         known = [
             (case, peak)
             for case, peak in zip(curve.cases, curve.peak_bytes, strict=True)
-            if peak is not None and 0 < peak < MOST_BYTES
+            if peak is not None and 0 < peak < MAX_BYTES
         ]
         if known:
             cases = [case for case, _ in known]
             peaks = [float(peak) for _, peak in known]
-            told = [
+            hover = [
                 f"T {case.request.query_len}: {size(peak)} above the inputs"
                 for case, peak in zip(cases, peaks, strict=True)
             ]
-            lines.append(Line(curve.implementation, size(peaks[-1]), _lengths(cases), peaks, told))
+            lines.append(Line(curve.implementation, size(peaks[-1]), _lengths(cases), peaks, hover))
     if not lines:
         empty = "No memory was measured for these calls."
         return Chart((), (), _length_ticks(family), size, "T, tokens", empty)
@@ -91,20 +91,20 @@ def memory_chart(run: BenchRun, family: Family) -> Chart:
     )
 
 
-def _floor(limits: Limits, family: Family) -> list[Limit]:
-    """The least that a known GPU's maker states."""
+def _datasheet_limit(limits: Limits, family: Family) -> list[Limit]:
+    """Return the minimal time by the datasheet of a known GPU, as a dashed line."""
     sheet = datasheet_in_words(limits.datasheet)
     if sheet is None:
         return []
     least = [sheet.least_seconds(case.request) for case in family.cases]
-    known = [one for one in least if one is not None]
+    known = [value for value in least if value is not None]
     if len(known) < len(least):
         return []
     return [Limit(f"{sheet.title} datasheet  {seconds(known[-1])}", _lengths(family.cases), known)]
 
 
 def roofline_chart(run: BenchRun, family: Family) -> Chart:
-    """Operations a second against operations a byte, below the machine's roof."""
+    """Return the roofline chart: operations per second against operations per byte."""
     limits = limits_of(run, family)
     if limits is None:
         empty = "This run measured no limits for these calls: no matrix product, no copy."
@@ -118,15 +118,15 @@ def roofline_chart(run: BenchRun, family: Family) -> Chart:
             for case, middle in zip(curve.cases, curve.median_s, strict=True)
         ]
         roofs = [min(gemm, intensity * copy) for intensity in x]
-        told = [
+        hover = [
             f"T {case.request.query_len}: {rate(speed)}, {speed / roof:.0%} of the roof"
             for case, speed, roof in zip(curve.cases, y, roofs, strict=True)
         ]
-        lines.append(Line(curve.implementation, f"{y[-1] / roofs[-1]:.0%}", x, y, told))
-    shown = sorted({x for line in lines for x in line.x})
+        lines.append(Line(curve.implementation, f"{y[-1] / roofs[-1]:.0%}", x, y, hover))
+    intensities = sorted({x for line in lines for x in line.x})
     knee = gemm / copy
-    # The slope is part of the picture even where every call lies to the right of it.
-    along = sorted({min(shown[0], knee / 3), knee, max(shown[-1], knee)})
+    # Show part of the slope even if all calls lie to the right of it.
+    along = sorted({min(intensities[0], knee / 3), knee, max(intensities[-1], knee)})
     roof = Limit(
         f"matrix product  {rate(gemm)}",
         along,
@@ -135,45 +135,45 @@ def roofline_chart(run: BenchRun, family: Family) -> Chart:
     return Chart(
         tuple(lines),
         (roof,),
-        tuple((x, f"{x:.3g}") for x in sorted({knee, shown[0], shown[-1]})),
+        tuple((x, f"{x:.3g}") for x in sorted({knee, intensities[0], intensities[-1]})),
         rate,
         "operations a byte of input and output (rising with T)",
     )
 
 
 def history_chart(runs: Sequence[BenchRun], family: Family) -> Chart:
-    """Median time of the family's longest call in each run on the shown run's machine.
+    """Return the chart of the longest call's median time in each run on the same machine.
 
     Parameters
     ----------
     runs : sequence of BenchRun
-        The shown one first; the others in any order.
+        The current run first, the others in any order.
     family : Family
     """
     machine = _machine(runs[0])
     same = sorted(
         (run for run in runs if _machine(run) == machine),
         key=lambda run: run.environment.date_utc,
-    )[-MOST_POINTS:]
+    )[-MAX_POINTS:]
     length, found = _longest(same, family)
     points: dict[str, list[tuple[int, float, str]]] = {}
     for place, run in enumerate(same, start=1):
         for curve in found[place - 1]:
             for case, middle in zip(curve.cases, curve.median_s, strict=True):
                 if case.request.query_len == length:
-                    told = f"{_date(run)}, {_commit(run)}: {seconds(middle)}"
-                    points.setdefault(curve.implementation, []).append((place, middle, told))
+                    hover = f"{_date(run)}, {_commit(run)}: {seconds(middle)}"
+                    points.setdefault(curve.implementation, []).append((place, middle, hover))
     lines = tuple(
         Line(
             name,
             seconds(found[-1][1]),
-            [_even(place) for place, _, _ in found],
+            [_log_position(place) for place, _, _ in found],
             [middle for _, middle, _ in found],
-            [told for _, _, told in found],
+            [hover for _, _, hover in found],
         )
         for name, found in points.items()
     )
-    dates = [(_even(place), _date(run)) for place, run in enumerate(same, start=1)]
+    dates = [(_log_position(place), _date(run)) for place, run in enumerate(same, start=1)]
     return Chart(
         lines,
         (),
@@ -184,7 +184,7 @@ def history_chart(runs: Sequence[BenchRun], family: Family) -> Chart:
 
 
 def left_out_of_history(runs: Sequence[BenchRun]) -> str:
-    """Say which runs the history leaves out, empty where it leaves out none."""
+    """Return a note on the runs that the history omits; empty if there are none."""
     others = sum(_machine(run) != _machine(runs[0]) for run in runs)
     if not others:
         return ""
@@ -192,11 +192,13 @@ def left_out_of_history(runs: Sequence[BenchRun]) -> str:
 
 
 def _longest(runs: Sequence[BenchRun], family: Family) -> tuple[int, list[tuple[Curve, ...]]]:
-    """The largest T that most runs timed of the family, and each run's curves of it."""
+    """Return the largest T that most runs timed, and each run's curves of the family."""
     found = []
     counts: dict[int, int] = {}
     for run in runs:
-        same = next((one for one in families(run) if one.name == family.name), None)
+        same = next(
+            (candidate for candidate in families(run) if candidate.name == family.name), None
+        )
         found.append(curves(run, same) if same is not None else ())
         for length in {c.request.query_len for curve in found[-1] for c in curve.cases}:
             counts[length] = counts.get(length, 0) + 1
@@ -205,14 +207,14 @@ def _longest(runs: Sequence[BenchRun], family: Family) -> tuple[int, list[tuple[
 
 
 def _growth(curve: Curve) -> str:
-    """Say how the time grows, where there are lengths enough to tell."""
+    """Format the exponent of the time in T; empty if there are too few lengths."""
     lengths = [case.request.query_len for case in curve.cases]
     exponent = growth_exponent(lengths, curve.median_s)
     return "" if exponent is None else f", grows as T to the {exponent:.2f}"
 
 
-def _even(place: int) -> float:
-    """Positions that lie at equal distances on a logarithmic axis."""
+def _log_position(place: int) -> float:
+    """Return a position that is equidistant to its neighbours on a logarithmic axis."""
     return float(10 ** (place / 10))
 
 
@@ -236,9 +238,9 @@ def _length_ticks(family: Family) -> tuple[tuple[float, str], ...]:
     return tuple((x, f"{x:.0f}") for x in _thinned(_lengths(family.cases)))
 
 
-def _thinned(values: Sequence[Item], most: int = 7) -> list[Item]:
-    """At most so many of the values, the last one among them."""
-    step = -(-len(values) // most) or 1
+def _thinned(values: Sequence[Item], max_count: int = 7) -> list[Item]:
+    """Return at most `max_count` of the values, including the last."""
+    step = -(-len(values) // max_count) or 1
     return list(values[::-1][::step][::-1])
 
 

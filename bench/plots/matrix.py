@@ -1,4 +1,4 @@
-"""The agreement matrix: implementation × case, with verdict and ratio in every cell."""
+"""The agreement matrix: implementation × case, with verdict and error in each cell."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import holoviews as hv
 from bokeh.core.properties import field
 from bokeh.models import BoxAnnotation, CustomJS, CustomJSTickFormatter, FixedTicker, Text
 
-from attnpanel.theme import DARK, LIGHT, ramp
-from bench.plots.chart import CUT
-from bench.plots.words import bounded, ratio
-from bench.units import PASSING_UNITS
+from attnpanel.attention.mask_table import find_mask
+from attnpanel.ui.theme import DARK, LIGHT, ramp
+from bench.certify.error_units import PASSING_UNITS
+from bench.plots.chart import CLIP_FIRST_COLUMN
+from bench.plots.format import bounded, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bokeh.plotting import figure
 
-    from attnpanel.theme import Theme
-    from bench.bench_run import Agreement, BenchRun
-    from bench.cases import Case
+    from attnpanel.ui.theme import Theme
+    from bench.certify.cases import Case
+    from bench.run.records import Agreement, BenchRun
 
-MOST_ROWS, MOST_COLUMNS = 40, 120
-# White text on it has a contrast of 5.7, and nothing else on the page has its colour.
+MAX_ROWS, MAX_COLUMNS = 40, 120
+# White text on it has a contrast of 5.7; no other element of the page has this colour.
 FAILED: Final = "#b83b0a"
 ROW = 25  # pixels
-# As wide as the ratios need where there are few cases, as narrow as one digit where many.
+# Column width in pixels: wide enough for ratios with few cases, one digit with many.
 WIDEST, NARROWEST, WIDTH = 34, 16, 1150
-MOST_LETTERS = 26
-LETTER, MARGIN = 5.9, 14  # pixels of a label's letter, and around the picture
+MAX_LETTERS = 26
+LETTER, MARGIN = 5.9, 14  # width of a label's letter and margin of the plot, in pixels
 SLANT = 1.1
 TAP = """
 document.dispatchEvent(new CustomEvent("bench:cell", {
@@ -54,19 +55,19 @@ SHORT = {
 
 @dataclass(frozen=True)
 class Matrix:
-    """What the picture shows.
+    """The content of the matrix.
 
     Attributes
     ----------
     implementations : tuple of str
-        The rows, from the top.
+        Rows, from the top.
     cases : tuple of Case
-        The columns that hold a certificate.
+        Columns, the cases with a certificate.
     labels : tuple of str
-        What stands below each column: what tells its case from the others.
+        Column labels: how a case differs from the others.
     cells : dict of (row, column) to Agreement
     left_out : int
-        Certificates beyond what one picture shows.
+        Number of certificates beyond the limits of the plot.
     """
 
     implementations: tuple[str, ...]
@@ -77,31 +78,32 @@ class Matrix:
 
 
 def matrix_of(run: BenchRun) -> Matrix:
-    """Return the certificates of a run by row and column."""
+    """Arrange the certificates of a run by row and column."""
     named = {agreement.case for agreement in run.agreements}
-    cases = tuple(case for case in run.cases if case.name in named)[:MOST_COLUMNS]
+    cases = tuple(case for case in run.cases if case.name in named)[:MAX_COLUMNS]
     known = {agreement.implementation for agreement in run.agreements}
-    names = tuple(name for name in run.implementations if name in known)[:MOST_ROWS]
+    names = tuple(name for name in run.implementations if name in known)[:MAX_ROWS]
     column = {case.name: place for place, case in enumerate(cases)}
     row = {name: place for place, name in enumerate(names)}
     cells = {
-        (row[one.implementation], column[one.case]): one
-        for one in run.agreements
-        if one.implementation in row and one.case in column
+        (row[agreement.implementation], column[agreement.case]): agreement
+        for agreement in run.agreements
+        if agreement.implementation in row and agreement.case in column
     }
     left_out = sum(
-        one.implementation not in row or one.case not in column for one in run.agreements
+        agreement.implementation not in row or agreement.case not in column
+        for agreement in run.agreements
     )
     return Matrix(names, cases, _labels(cases), cells, left_out)
 
 
 def matrix_columns(matrix: Matrix) -> dict[str, list[Any]]:
-    """Return the cells as columns; those with a ``@`` hold one look's colours."""
+    """Return the cells as data columns; ``@light`` and ``@dark`` hold a theme's colours."""
     columns: dict[str, list[Any]] = {
         name: []
         for name in (
             *("x", "y", "left", "bottom", "right", "top", "text", "implementation", "case"),
-            *("told", "fill@light", "fill@dark", "color@light", "color@dark"),
+            *("hover", "fill@light", "fill@dark", "color@light", "color@dark"),
         )
     }
     narrow = _column_width(matrix) < WIDEST - 8
@@ -115,16 +117,16 @@ def matrix_columns(matrix: Matrix) -> dict[str, list[Any]]:
         columns["text"].append(cell_text(agreement, narrow=narrow))
         columns["implementation"].append(bounded(agreement.implementation, 60))
         columns["case"].append(bounded(agreement.case, 160))
-        columns["told"].append(_told(agreement))
-        for name, look in (("light", LIGHT), ("dark", DARK)):
-            fill, ink = _colours(agreement, look)
+        columns["hover"].append(_hover_text(agreement))
+        for name, theme in (("light", LIGHT), ("dark", DARK)):
+            fill, ink = _colours(agreement, theme)
             columns[f"fill@{name}"].append(fill)
             columns[f"color@{name}"].append(ink)
     return columns
 
 
 def cell_text(agreement: Agreement, *, narrow: bool) -> str:
-    """What a cell says: a verdict is never told by colour alone."""
+    """Return the text of a cell; a verdict is never shown by colour alone."""
     known = agreement.max_ratio
     if agreement.verdict in ("pass", "unsupported") and shape_only(agreement):
         return "◇"
@@ -140,7 +142,7 @@ def cell_text(agreement: Agreement, *, narrow: bool) -> str:
 
 
 def shape_only(agreement: Agreement) -> bool:
-    """Whether shape, dtype and device were found right without the device, and no number was."""
+    """Whether only shape, dtype and device passed, without the device."""
     checks = agreement.checks
     return agreement.basis == "fake" and bool(checks) and all(c.verdict == "pass" for c in checks)
 
@@ -150,19 +152,19 @@ def _column_width(matrix: Matrix) -> int:
 
 
 def matrix_element(matrix: Matrix, *, dark: bool) -> Any:
-    """Return the matrix as a HoloViews overlay: filled cells, and their texts."""
+    """Return the matrix as a HoloViews overlay of filled cells and their texts."""
     if "bokeh" not in hv.Store.renderers:
         hv.extension("bokeh", logo=False)
     columns = matrix_columns(matrix)
-    look = "dark" if dark else "light"
+    theme = "dark" if dark else "light"
     for name in ("fill", "color"):
-        columns[name] = columns[f"{name}@{look}"]
+        columns[name] = columns[f"{name}@{theme}"]
     cells = hv.Rectangles([(0, 0, 1, 1)]).opts(
         default_tools=[], tools=["hover"], hooks=[_cells_hook(columns)]
     )
     texts = hv.Labels([(0.0, 0.0, "", "")], ["x", "y"], ["text", "color"])
     texts = texts.opts(text_color="color", default_tools=[], hooks=[_texts_hook(columns)])
-    return (cells * texts).opts(hooks=[_furnish_hook(matrix)])
+    return (cells * texts).opts(hooks=[_layout_hook(matrix)])
 
 
 def _cells_hook(columns: dict[str, list[Any]]) -> Any:
@@ -172,7 +174,7 @@ def _cells_hook(columns: dict[str, list[Any]]) -> Any:
         source.data = columns
         plot.handles["glyph"].update(fill_color=field("fill"), line_color=None)
         hover = plot.handles["hover"]
-        hover.tooltips = [("", "@implementation"), ("", "@case"), ("", "@told")]
+        hover.tooltips = [("", "@implementation"), ("", "@case"), ("", "@hover")]
 
     return finish
 
@@ -186,7 +188,7 @@ def _texts_hook(columns: dict[str, list[Any]]) -> Any:
         }
         if isinstance(glyph, Text):
             glyph.update(text_color=field("color"), text_font_size="10.5px")
-        # Nothing is selected; theirs ask for columns that HoloViews names in its own way.
+        # HoloViews' selection glyphs refer to columns that this source lacks; nothing is selected.
         plot.handles["glyph_renderer"].update(
             selection_glyph=None, nonselection_glyph=None, muted_glyph=None
         )
@@ -194,14 +196,14 @@ def _texts_hook(columns: dict[str, list[Any]]) -> Any:
     return finish
 
 
-def _furnish_hook(matrix: Matrix) -> Any:
+def _layout_hook(matrix: Matrix) -> Any:
     def finish(plot: Any, _element: Any) -> None:
-        _furnish(plot.state, matrix)
+        _apply_layout(plot.state, matrix)
 
     return finish
 
 
-def _furnish(plot: figure, matrix: Matrix) -> None:
+def _apply_layout(plot: figure, matrix: Matrix) -> None:
     plot.name = "bench:plot:matrix"
     plot.output_backend = "canvas"
     plot.toolbar_location = None
@@ -209,12 +211,12 @@ def _furnish(plot: figure, matrix: Matrix) -> None:
     plot.outline_line_color = None
     plot.border_fill_color = plot.background_fill_color = None
     plot.min_border = 2
-    plot.styles = CUT
+    plot.styles = CLIP_FIRST_COLUMN
     rows, columns = len(matrix.implementations), len(matrix.cases)
     width, height = _column_width(matrix) * columns, ROW * rows
     plot.frame_width, plot.frame_height = width, height
-    # Given in full, or the page would squeeze it on a phone, where it scrolls instead.
-    names = [bounded(name, MOST_LETTERS) for name in matrix.implementations]
+    # A fixed size: on a phone the card scrolls instead of shrinking the plot.
+    names = [bounded(name, MAX_LETTERS) for name in matrix.implementations]
     beside, below = (LETTER * max(map(len, words), default=0) for words in (names, matrix.labels))
     plot.sizing_mode = "fixed"
     plot.width = round(width + beside + MARGIN)
@@ -242,22 +244,22 @@ def _furnish(plot: figure, matrix: Matrix) -> None:
         plot.js_on_event(event, CustomJS(code=TAP))
 
 
-def _colours(agreement: Agreement, look: Theme) -> tuple[str, str]:
-    """Fill and ink of a cell."""
+def _colours(agreement: Agreement, theme: Theme) -> tuple[str, str]:
+    """Return fill and text colour of a cell."""
     if agreement.verdict == "fail":
         return FAILED, "#ffffff"
     if agreement.verdict == "error":
-        return look.ink, look.card
+        return theme.ink, theme.card
     if agreement.verdict == "unsupported":
-        return look.masked, look.muted
+        return theme.masked, theme.muted
     if agreement.max_ratio is None:
-        return look.soft, look.ink
-    # The lighter third of the ramp: the text on it stays readable.
+        return theme.soft, theme.ink
+    # Only the lighter third of the ramp, so that text on it stays readable.
     share = log10(1 + 9 * min(max(agreement.max_ratio / PASSING_UNITS, 0.0), 1.0))
-    return ramp(look.sequential)[round(8 + share * 72)], look.ink
+    return ramp(theme.sequential)[round(8 + share * 72)], theme.ink
 
 
-def _told(agreement: Agreement) -> str:
+def _hover_text(agreement: Agreement) -> str:
     if agreement.verdict == "pass" and agreement.max_ratio is not None:
         return f"passed: at most {ratio(agreement.max_ratio)} of {PASSING_UNITS:g} units"
     why = agreement.reasons[0] if agreement.reasons else ""
@@ -266,7 +268,7 @@ def _told(agreement: Agreement) -> str:
 
 
 def _labels(cases: Sequence[Case]) -> tuple[str, ...]:
-    """What tells a case from the others, short; its number where that is not enough."""
+    """Return short labels of how each case differs; with its number if not unique."""
     shapes = [_shape(case) for case in cases]
     usual = max(set(shapes), key=shapes.count, default="")
     labels = []
@@ -274,7 +276,7 @@ def _labels(cases: Sequence[Case]) -> tuple[str, ...]:
         request = case.request
         parts = [
             SHORT.get(request.mask, request.mask),
-            SHORT.get(request.align, request.align) if request.mask in ("causal", "window") else "",
+            SHORT.get(request.align, request.align) if find_mask(request.mask).aligned else "",
             "bias" if request.bias else "",
             SHORT[request.dtype],
             case.kind if case.kind != "randn" else "",

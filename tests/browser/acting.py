@@ -42,6 +42,14 @@ def choose(page: Page, **choices: object) -> None:
         settle(page)
 
 
+def open_more(page: Page, label: str) -> None:
+    """Open the part of the bar in which a control stands, if it is closed."""
+    if not control(page, label).is_visible():
+        more = page.get_by_role("button", name="More", exact=True)
+        if more.get_attribute("aria-expanded") == "false":
+            more.click()
+
+
 def position(page: Page, label: str) -> int:
     """Return where a slider stands; the temperature's is counted in steps from 1.0."""
     number = page.evaluate(
@@ -61,7 +69,7 @@ def title(page: Page, label: str) -> str:
 
 def is_dimmed(page: Page, label: str) -> bool:
     """Return whether a control takes no input."""
-    parts = control(page, label).locator(".noUi-target, button, input")
+    parts = control(page, label).locator(".noUi-target, button, input, select")
     return all(part.get_attribute("disabled") is not None for part in parts.all())
 
 
@@ -114,12 +122,23 @@ def use_tool(page: Page, view: str, name: str) -> None:
     plot.wait_for_selector(f'[title="{name}"]').click()
 
 
-def fill_number(page: Page, label: str, number: int) -> None:
-    """Type a number into a field of the source, and wait for the picture."""
+def fill_number(page: Page, label: str, number: int, *, refused: bool = False) -> None:
+    """Type a number into a field of the source, and wait for the picture or the refusal."""
     field = page.get_by_role("textbox", name=label, exact=True)
     field.fill(str(number))
     field.press("Enter")
+    # It is computed in a thread, while the server answers.
+    if refused:
+        page.locator(".attn-caption.error").first.wait_for()
+    else:
+        wait_for_link(page, label, str(number))
     settle(page)
+
+
+def wait_for_link(page: Page, name: str, value: str) -> None:
+    """Wait until the address says what was chosen: the page then shows it."""
+    says = "([name, value]) => new URLSearchParams(location.search).get(name) === value"
+    page.wait_for_function(says, arg=[name, value])
 
 
 def leave_focus(page: Page) -> None:
@@ -139,12 +158,15 @@ def open_trace(page: Page, name: str) -> None:
         button.click()
         settle(page)
     page.locator(".attn-slot select").select_option(name)
+    # It is read in a thread, while the server answers.
+    wait_for_link(page, "trace", name)
     settle(page)
 
 
 def _bring(page: Page, label: str, value: object) -> bool:
     """Bring one control to a value; returns whether it stood elsewhere."""
     part = control(page, label)
+    open_more(page, label)
     if label in SLIDERS:
         steps = int(str(value)) - position(page, label)
         if steps != 0:
@@ -155,10 +177,7 @@ def _bring(page: Page, label: str, value: object) -> bool:
             leave_focus(page)
         moved = steps != 0
     elif label in BUTTONS:
-        button = part.get_by_role("button", name=str(value), exact=True)
-        moved = "bk-active" not in (button.get_attribute("class") or "")
-        if moved:
-            button.click()
+        moved = _pick(page, part, str(value))
     elif label in SWITCHES:
         box = part.get_by_role("checkbox")
         moved = box.is_checked() is not value
@@ -172,5 +191,21 @@ def _bring(page: Page, label: str, value: object) -> bool:
             field.blur()
     if moved:
         # Others may follow from it: the head that a layer has, what is dimmed.
-        settle(page, quiet_ms=40)
+        settle(page)
+    return moved
+
+
+def _pick(page: Page, part: Locator, choice: str) -> bool:
+    """Choose among a control's options or buttons; returns whether another one was chosen."""
+    select = part.locator("select")
+    if select.count():
+        moved = select.evaluate("(at) => at.selectedOptions[0]?.label") != choice
+        if moved:
+            select.select_option(label=choice)
+            leave_focus(page)
+        return bool(moved)
+    button = part.get_by_role("button", name=choice, exact=True)
+    moved = "bk-active" not in (button.get_attribute("class") or "")
+    if moved:
+        button.click()
     return moved

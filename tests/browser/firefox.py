@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -18,11 +17,6 @@ from tornado.websocket import websocket_connect
 
 LIMIT_S = 60  # a cold start on a busy machine takes some seconds
 WATCHED = ["log.entryAdded", "network.beforeRequestSent"]
-
-
-def find_firefox() -> str | None:
-    """The command that starts a Firefox on this machine; None where there is none."""
-    return next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), None)
 
 
 class Firefox:

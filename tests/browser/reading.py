@@ -10,17 +10,50 @@ from playwright.sync_api import Page
 
 # What a choice can change, by data source.
 SOURCES = ("scores", "weights", "output", "row", "swatches", "mixed", "grid")
-# Counts what the page and its server say to each other, and lets a test ask the server a question
-# of Bokeh's own protocol: once it is answered, everything said before has been dealt with.
+# Tells `settle` what a page is doing: it waits for a frame, a timer or bytes, or its server has not
+# dealt with all it was told. A server is asked a question of Bokeh's own protocol: once it answers,
+# everything said before has been dealt with. Timers of more than 300 ms stand for no work. The
+# pause before the overview is cut short, but not the 250 ms after which Bokeh takes a drag for a
+# press.
 WATCH = """
 (() => {
   if (window.attnWatch) return
-  const watch = (window.attnWatch = {heard: performance.now(), answers: 0, socket: null})
+  const waiting = new Set()
+  const timer = window.setTimeout.bind(window), frame = window.requestAnimationFrame.bind(window)
+  const drops = ["clearTimeout", "cancelAnimationFrame"].map((name) => [name, window[name]])
+  const during = (key, then) => (...args) => {
+    try { then(...args) } finally { waiting.delete(key()) }
+  }
+  window.setTimeout = (then, ms = 0, ...rest) => {
+    if (typeof then !== "function" || ms > 300) return timer(then, ms, ...rest)
+    const pause = ms > 100 && ms < 250 ? ms / 6 : ms
+    const id = timer(during(() => "clearTimeout" + id, then), pause, ...rest)
+    waiting.add("clearTimeout" + id)
+    return id
+  }
+  window.requestAnimationFrame = (then) => {
+    const id = frame(during(() => "cancelAnimationFrame" + id, then))
+    waiting.add("cancelAnimationFrame" + id)
+    return id
+  }
+  for (const [name, drop] of drops) {
+    window[name] = (id) => {
+      waiting.delete(name + id)
+      drop.call(window, id)
+    }
+  }
+  const read = Response.prototype.arrayBuffer
+  Response.prototype.arrayBuffer = function () {
+    const key = {}
+    waiting.add(key)
+    return read.call(this).finally(() => waiting.delete(key))
+  }
+  let socket = null, heard = 0, answers = 0
   const Native = window.WebSocket
   window.WebSocket = class extends Native {
     constructor(...args) {
       super(...args)
-      watch.socket = this
+      socket = this
       let left = 0, mine = false
       this.addEventListener("message", ({data}) => {
         if (left === 0) {
@@ -29,12 +62,12 @@ WATCH = """
           mine = header.msgtype === "SERVER-INFO-REPLY"
         }
         left -= 1
-        if (!mine) watch.heard = performance.now()
-        else if (left === 0) watch.answers += 1
+        if (!mine) heard += 1
+        else if (left === 0) answers += 1
       })
     }
     send(data) {
-      watch.heard = performance.now()
+      heard += 1
       super.send(data)
     }
     ask() {
@@ -42,30 +75,32 @@ WATCH = """
         super.send(JSON.stringify(part))
     }
   }
+  const computing = () => {
+    const models = [...(window.Bokeh?.documents?.[0]?._all_models.values() ?? [])]
+    return models.some(({data}) => data?.attributes?.at_rest === false)
+  }
+  const settled = async (limit) => {
+    const start = performance.now()
+    const left = () => {
+      if (performance.now() - start > limit) throw new Error(`not settled in ${limit} ms`)
+      return true
+    }
+    const quiet = async () => {
+      for (let frames = 0; frames < 2 && left(); frames = waiting.size ? 0 : frames + 1) {
+        await new Promise(frame)
+      }
+    }
+    await quiet()
+    while (socket && left()) {
+      const [told, answered] = [heard, answers]
+      socket.ask()
+      while (answers === answered && left()) await new Promise((then) => timer(then, 4))
+      await quiet()
+      if (heard === told && !computing()) return
+    }
+  }
+  window.attnWatch = {settled}
 })()
-"""
-SETTLE = """
-async ([limit, quiet]) => {
-  const watch = window.attnWatch
-  if (watch.settled) return watch.settled(limit) // a page without a server knows by itself
-  const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-  const start = performance.now()
-  const left = () => quiet - performance.now() + Math.max(watch.heard, start)
-  // The explorers that the page itself draws.
-  const drivers = () => {
-    const models = [...(Bokeh.documents[0]?._all_models.values() ?? [])]
-    return models.filter((one) => one.data?.attributes && "at_rest" in one.data.attributes)
-  }
-  while (performance.now() < start + limit) {
-    while (left() > 0) await wait(left())
-    if (drivers().some((one) => !one.data.at_rest)) { await wait(20); continue }
-    const {heard, answers} = watch
-    watch.socket.ask()
-    while (watch.answers === answers && performance.now() < start + limit) await wait(4)
-    if (watch.heard === heard && watch.answers > answers) return
-  }
-  throw new Error(`the page and its server did not settle in ${limit} ms`)
-}
 """
 SOURCE = """
 (name) => {
@@ -93,9 +128,6 @@ PLACE = """
   return [box.x + view.frame.x_scale.compute(x), box.y + view.frame.y_scale.compute(y)]
 }
 """
-# The longest pause that the app makes on purpose is the overview's 180 ms; slower is computing,
-# and a server that computes does not answer.
-QUIET_MS = 210
 READY = "window.Bokeh?.documents?.[0]?.is_idle && Bokeh.documents[0].get_model_by_name('attn:grid')"
 
 
@@ -108,9 +140,9 @@ def open_explorer(page: Page, address: str, *, limit_s: float = 90) -> Page:
     return page
 
 
-def settle(page: Page, *, limit_s: float = 90, quiet_ms: float = QUIET_MS) -> None:
-    """Wait until the server has dealt with everything and the page has heard all of it."""
-    page.evaluate(SETTLE, [1000 * limit_s, quiet_ms])
+def settle(page: Page, *, limit_s: float = 90) -> None:
+    """Wait until the page has put nothing off, and its server has dealt with all it said."""
+    page.evaluate("(limit) => window.attnWatch.settled(limit)", 1000 * limit_s)
 
 
 def source(page: Page, name: str) -> dict:
@@ -210,7 +242,7 @@ def link(page: Page) -> dict[str, str]:
 
 def notice(page: Page) -> str:
     """Return what the page tells the reader of an error, a wait or a next step; "" if nothing."""
-    told = page.locator(".attn-words.error, .attn-words.busy, p.attn-words.plain")
+    told = page.locator(".attn-caption.error, .attn-caption.busy, p.attn-caption.plain")
     return "\n".join(one.inner_text() for one in told.all() if one.is_visible())
 
 

@@ -8,56 +8,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from attnpanel.state import ADDRESS, ExplorerState
+from attnpanel.explorer.address import ADDRESS
+from attnpanel.explorer.state import ExplorerState
 from attnpanel.trace import Trace
 from tests.browser.conftest import Problems
-from tests.browser.reading import settle
+from tests.browser.reading import WATCH, settle
 
-# Tells `settle` how a page without a server is doing: busy while it waits for a frame, a timer or
-# bytes. Timers of more than 300 ms stand for no work, and the pause before the overview is cut
-# short.
-WATCH = """
-(() => {
-  if (window.attnWatch) return
-  const waiting = new Set()
-  const timer = window.setTimeout.bind(window), frame = window.requestAnimationFrame.bind(window)
-  const drops = ["clearTimeout", "cancelAnimationFrame"].map((name) => [name, window[name]])
-  const during = (key, then) => (...args) => {
-    try { then(...args) } finally { waiting.delete(key()) }
-  }
-  window.setTimeout = (then, ms = 0, ...rest) => {
-    if (typeof then !== "function" || ms > 300) return timer(then, ms, ...rest)
-    const id = timer(during(() => "clearTimeout" + id, then), ms > 100 ? ms / 6 : ms, ...rest)
-    waiting.add("clearTimeout" + id)
-    return id
-  }
-  window.requestAnimationFrame = (then) => {
-    const id = frame(during(() => "cancelAnimationFrame" + id, then))
-    waiting.add("cancelAnimationFrame" + id)
-    return id
-  }
-  for (const [name, drop] of drops) {
-    window[name] = (id) => {
-      waiting.delete(name + id)
-      drop.call(window, id)
-    }
-  }
-  const read = Response.prototype.arrayBuffer
-  Response.prototype.arrayBuffer = function () {
-    const key = {}
-    waiting.add(key)
-    return read.call(this).finally(() => waiting.delete(key))
-  }
-  const settled = async (limit) => {
-    const start = performance.now()
-    for (let quiet = 0; quiet < 2; quiet = waiting.size ? 0 : quiet + 1) {
-      if (performance.now() - start > limit) throw new Error(`not settled in ${limit} ms`)
-      await new Promise(frame)
-    }
-  }
-  window.attnWatch = {settled}
-})()
-"""
+# The kernel that computes here, in a page or a Worker, once there is one.
+KERNEL_MARKS = """new Promise((resolve) => {
+  const told = (list) => resolve(list.getEntries().map(({ name }) => name))
+  new PerformanceObserver(told).observe({ type: "mark", buffered: true })
+})"""
 # The driver has answered what the page asks it, and has said in the address where the page is.
 LIVE = """
 window.Bokeh?.documents?.[0]?.is_idle && location.href.includes("#")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page
 
-from attnpanel.state import ExplorerState
-from attnpanel.views import VIEWS, Drawing
+from attnpanel.explorer.state import ExplorerState
+from attnpanel.explorer.views import VIEWS, Drawing
 from tests.browser.reading import settle
 
 # A picture that is still being made is asked for again; one that is wrong stays wrong.
@@ -66,10 +66,11 @@ def image(page: Page, view: str) -> np.ndarray:
     return pictures(page)[view][0][f"attn:{view}"]["image"][0]
 
 
-def assert_shows(page: Page, state: ExplorerState, *, within: float = 1e-6) -> None:
+def assert_shows(page: Page, state: ExplorerState, *, within: float = 2e-6) -> None:
     """Hold every data source of the page to what Python draws of the state.
 
-    Colours and texts are made of numbers that may differ in the last place, so they may, too.
+    Colours and texts are made of numbers that may differ in the last place, so they may, too. The
+    page sums products in float32: a score of 10 errs by 1e-6, and a weight by as much of itself.
     """
     limit = within * max(1.0, 1.0 / state.temperature)
     drawings = {view.name: view.draw(state) for view in VIEWS}
@@ -91,7 +92,7 @@ def _assert_picture(picture: Picture, drawing: Drawing, limit: float, view: str)
     assert sources.keys() >= drawing.sources.keys()  # notes draw marks of their own
     for name, drawn in drawing.sources.items():
         assert sources[name].keys() == drawn.keys(), name
-        here = name == "attn:row:labels"
+        here = name in ("attn:row:labels", "attn:entropy:labels")
         expected = _labelled(drawn, sources[name]["x"]) if here else drawn
         for column, values in expected.items():
             _assert_column(sources[name][column], values, limit, f"{name} {column}")

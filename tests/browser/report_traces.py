@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from attnpanel.sources.prompts import trace_prompt
-from attnpanel.sources.toy import toy_trace
+from attnpanel.models.prompts import trace_prompt
+from attnpanel.models.toy import toy_trace
 from attnpanel.trace import Trace
 from tests.hand_made import call, recorded, trace_of
 

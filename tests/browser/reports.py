@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from attnpanel.report import save_report
+from attnpanel.pages.explorer.report import save_report
 from attnpanel.trace import Trace
 from tests.browser.acting import leave_focus
 from tests.browser.report_page import Opened, go, open_report

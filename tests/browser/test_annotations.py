@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from attnpanel.annotations import Note, notes_document, read_notes
-from attnpanel.report import save_report
-from attnpanel.sources.toy import toy_trace
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.explorer.report import save_report
+from attnpanel.trace.notes import Note, notes_document, read_notes
 from tests.browser.made import HOSTILE
 from tests.browser.reading import open_explorer, place, settle, source
 from tests.hostile_notes import BAD, changed
@@ -219,7 +219,7 @@ def test_a_report_opens_with_its_notes_and_remembers_which_were_deleted(page, ba
     expect_marks(page, "grid", ["2"])
     button(page, "Go to note 2").click()
     expect(button(page, "Mark head layer 0, head 3")).to_be_visible()
-    expect(page.locator(".attn-control-mask .bk-active")).to_have_text("causal")
+    expect(page.locator(".attn-control-mask select")).to_have_value("causal")
 
     button(page, "Delete note 1").click()
     page.reload()

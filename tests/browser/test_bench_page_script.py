@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.opening import SCRIPT
+from bench.product.report.opening import SCRIPT
 
 
 @pytest.fixture
 def stage(page):
     page.set_content("<p>one</p><section></section><canvas width='9' height='9'></canvas>")
-    page.evaluate(f"() => {{ {SCRIPT.read_text()}\n{NAMES} }}")
+    page.evaluate(f"() => {{ {SCRIPT.read_text()} }}")
     return page
 
 
-NAMES = "Object.assign(window, {installReportBench, anyCanvasPainted})"
 INSTALL = "() => installReportBench(() => document.querySelector('#picture') !== null)"
 
 

@@ -8,12 +8,18 @@ import numpy as np
 import pytest
 
 from attnpanel.kernels import IMPLEMENTATIONS
-from bench.error_map import REFERENCE, Setting, difference, side, truth
+from bench.certify.error_map import (
+    REFERENCE,
+    MapSettings,
+    compute_side,
+    difference,
+    reference_result,
+)
 from bench.page import error_card
-from bench.page.report import save_run_report
-from tests.bench.hand_made_runs import made_run
+from bench.page.export import save_run_report
 from tests.browser.conftest import Problems
 from tests.browser.report_page import watch_requests
+from tests.unit.bench.run.sample_runs import sample_run
 
 RUN = "window.pwned=1"
 HOSTILE = f"</script><img src=x onerror={RUN}><script>{RUN}</script>"
@@ -92,8 +98,8 @@ def opened(browser):
 def reports(tmp_path_factory):
     """The files: a usual run, one whose every word is hostile, one that holds nothing."""
     folder = tmp_path_factory.mktemp("bench")
-    run = made_run()
-    older = made_run(date="2026-11-20T06:00:00+00:00", faster=0.8)
+    run = sample_run()
+    older = sample_run(date="2026-11-20T06:00:00+00:00", faster=0.8)
     names = {"numpy-naive": HOSTILE}
 
     def named(one):
@@ -201,9 +207,9 @@ def test_the_recorded_error_map_is_what_python_computes(usual):
     choice(page, "dtype").select_option("float16")
     choice(page, "with").select_option("numpy-naive")
     choice(page, "Compare").select_option("numpy-online")
-    setting = Setting("float16", "causal")
-    right = truth(setting)
-    sides = [side(name, setting, right) for name in ("numpy-online", "numpy-naive")]
+    setting = MapSettings("float16", "causal")
+    right = reference_result(setting)
+    sides = [compute_side(name, setting, right) for name in ("numpy-online", "numpy-naive")]
     expected = difference(*sides, right)
 
     got = np.array(read(page, "bench:error:output", "image"), dtype=float).reshape(32, 32)

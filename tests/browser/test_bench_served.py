@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from bench.error_map import Setting, difference, side, truth
-from bench.results import write
-from tests.bench.hand_made_runs import made_run
+from bench.certify.error_map import MapSettings, compute_side, difference, reference_result
+from bench.run.serialization import write
 from tests.browser.conftest import free_port, wait_for_address
+from tests.unit.bench.run.sample_runs import sample_run
 
 READY = "() => window.Bokeh?.documents?.[0]?.is_idle"
 IMAGE = "(name) => [...Bokeh.documents[0].get_model_by_name(name).data.image[0]]"
@@ -30,7 +30,7 @@ OPACITY = """
 def dashboard(root, tmp_path_factory):
     """The address of a server with the bench beside, as `make serve` starts it."""
     folder = tmp_path_factory.mktemp("results")
-    write(made_run(), folder / "run-made.json")
+    write(sample_run(), folder / "run-made.json")
     log = folder / "server.log"
     command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench=bench/app.py"]
     command += ["--port", str(free_port())]
@@ -62,9 +62,9 @@ def test_the_error_map_answers_what_is_chosen(dashboard, page):
         page.get_by_label(label, exact=True).select_option(value)
     page.get_by_label("with", exact=True).select_option("numpy-naive")
     words.get_by_text("numpy-online − numpy-naive").wait_for()
-    setting = Setting(mask="window", temperature=0.1)
-    right = truth(setting)
-    sides = [side(name, setting, right) for name in ("numpy-online", "numpy-naive")]
+    setting = MapSettings(mask="window", temperature=0.1)
+    right = reference_result(setting)
+    sides = [compute_side(name, setting, right) for name in ("numpy-online", "numpy-naive")]
     expected = difference(*sides, right)
 
     got = np.array(page.evaluate(IMAGE, "bench:error:output"), dtype=float).reshape(32, 32)
@@ -79,9 +79,10 @@ def test_what_cannot_be_computed_is_said(dashboard, page):
     page.goto(f"{dashboard}bench")
     page.locator(".bench-error-choices strong").first.wait_for()
 
+    page.get_by_label("Compare", exact=True).select_option("numpy-online")
     page.get_by_label("dtype", exact=True).select_option("bfloat16")
 
-    page.get_by_text("numpy-row-blocked computes").wait_for()
+    page.get_by_text("numpy-online computes").wait_for()
     assert page.evaluate(OPACITY) == "0.15"  # of the answer before
     page.get_by_label("dtype", exact=True).select_option("float64")
     page.locator(".bench-error-choices strong").first.wait_for()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench.sliders import SCRIPT
+from bench.product.sliders import SCRIPT
 
 OPTIONS = {"sources": ["attn:weights"], "plots": ["weights"], "quietMs": 100}
 WANTED = {"source": "attn:weights", "plots": ["weights"]}
@@ -167,12 +167,11 @@ def test_a_checkbox_is_pressed_by_the_space_bar(stage):
 
 
 def test_the_longest_time_without_a_frame_is_told_to_who_asks(stage, press):
-    busy = "const end = performance.now() + 300; while (performance.now() < end);"
+    busy = "const end = performance.now() + 1500; while (performance.now() < end);"
     assert press("replace(); paint('blue')")["longest_gap_s"] is None
 
     install = f"installAttnBench({json.dumps({**OPTIONS, 'frames': True})})"
     stage.evaluate(f"() => {{ {SCRIPT.read_text()}\n{install}; attnBench.watch() }}")
 
-    assert press(f"replace(); paint('green'); {busy}")["longest_gap_s"] > 0.298
-    # A frame takes 17 ms; the rest is for a busy machine.
-    assert press("replace(); paint('blue')")["longest_gap_s"] < 0.298
+    assert press(f"replace(); paint('green'); {busy}")["longest_gap_s"] > 1.498
+    assert press("replace(); paint('blue')")["longest_gap_s"] < 1.498

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from attnpanel.compare_report import save_comparison
 from attnpanel.comparison import align, attention_difference
-from attnpanel.sources.toy import toy_trace
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.compare.report import save_comparison
 from attnpanel.trace import Trace
 
 HOSTILE = "<img src=x onerror=alert(1)>"

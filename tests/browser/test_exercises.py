@@ -54,15 +54,15 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     report.wait_for_function("location.hash.includes('mask=causal')")
     # The words stand above the explorer, with pictures of it that no slider moves.
     assert report.evaluate(ABOVE, "One score has")
-    stills = report.locator(".attn-stills img")
-    expect(stills).to_have_count(6)
-    assert stills.nth(1).get_attribute("alt") == "Softmax"
-    assert stills.nth(3).get_attribute("alt") == "Where “t0” looks"
-    for colours in stills.evaluate_all(COLOURS):
+    snapshots = report.locator(".attn-snapshots img")
+    expect(snapshots).to_have_count(6)
+    assert snapshots.nth(1).get_attribute("alt") == "Softmax"
+    assert snapshots.nth(3).get_attribute("alt") == "Where “t0” looks"
+    for colours in snapshots.evaluate_all(COLOURS):
         assert colours > 5
 
     # The words outlast a reload, and belong to their exercise.
     page.reload()
     expect(page.get_by_label("Your answer")).to_have_value("One score has <b>softmax</b> 1.")
-    page.get_by_role("combobox").select_option("1 · Half for itself")
+    page.get_by_label("Exercise", exact=True).select_option("1 · Half for itself")
     expect(page.get_by_label("Your answer")).to_have_value("")

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from attnpanel import toy_trace
-from attnpanel.views.head_maps import HEAD_MAPS, head_maps
+from attnpanel.explorer.views.head_maps import HEAD_MAPS, head_maps
 from tests.browser.acting import leave_focus, press
 from tests.browser.reading import link, settle
 from tests.browser.report_page import fragment

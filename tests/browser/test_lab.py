@@ -9,7 +9,7 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from attnpanel.lab.curves import PLAIN
+from attnpanel.pages.lab.curves import DECIMAL
 from attnpanel.training.store import RunStore
 from tests.browser.conftest import free_port, wait_for_address
 
@@ -72,7 +72,7 @@ def run(page, name):
 def test_the_ticks_of_the_loss_say_their_numbers(open_page):
     said = open_page().evaluate(
         "([code, ticks]) => ticks.map(new Function('tick', code))",
-        [PLAIN, [3.5, 3, 0.30000000000000004, 0.001, 1.125]],
+        [DECIMAL, [3.5, 3, 0.30000000000000004, 0.001, 1.125]],
     )
 
     assert said == ["3.5", "3", "0.3", "0.001", "1.125"]
@@ -129,7 +129,7 @@ def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     page.get_by_role("button", name="Start").click()
     baseline = run(page, "without attention")
     expect(baseline).to_contain_text("· training ·", timeout=TRAINED_MS)
-    expect(page.locator(".lab-film")).to_contain_text("it has no attention to look at")
+    expect(page.locator(".lab-replay")).to_contain_text("it has no attention to show")
     expect(page.get_by_role("button", name="This step as a trace")).to_be_hidden()
     assert not page.evaluate(STEP_LINE)
     baseline.get_by_role("button", name="Stop").click()
@@ -146,7 +146,7 @@ def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     # The report, opened with no network.
     run(page, "2 × 2 heads").get_by_role("button", name="induction").click()
     expect(page.locator(".lab-step-words")).to_have_text("step 40 of 40")
-    page.get_by_label("What you see").fill("The curve without attention stays high.")
+    page.get_by_label("Your notes for the report").fill("The curve without attention stays high.")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download report").click()
     path = tmp_path / "training.html"

@@ -1,93 +1,255 @@
-"""An example notebook in JupyterLab: pictures that follow, and a page of it that says it rests."""
+"""Explorers in JupyterLab, and the page that nbconvert makes of the notebook."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import attnpanel as ap
 from docs.jupyterlab import jupyterlab, run_all
-from docs.run_notebooks import EXAMPLES
+from tests.browser.conftest import Problems
 
 LIMIT_MS = 120_000
-# The bars of the first explorer of the page: their heights are the weights of its row.
-ROW = """
-() => {
-  for (const document of window.Bokeh?.documents ?? []) {
-    const source = document.get_model_by_name("attn:row")
-    if (source) return [...source.data.weight]
-  }
-  return null
+TOKEN = 5
+TRACE = "trace = ap.toy_trace(T=8, d_model=8, heads=4, seed=7)"
+CELLS = (
+    f"import attnpanel as ap\n{TRACE}\nfirst = ap.Explorer(trace)\nfirst",
+    "second = ap.Explorer(trace, head=1)\nsecond",
+    "first.views.scores + first.views.weights",
+)
+# The most bytes of a notebook of one explorer, and of two and two views.
+MAX_BYTES = (3_000_000, 3_700_000)
+# Models of the page by a test of theirs, in the order of the cells.
+MODELS = """
+const models = (test) => (window.Bokeh?.documents ?? [])
+  .flatMap((document) => [...document._all_models.values()].filter(test))
+const drivers = () => models((model) => model.data?.meta?.schema)
+const sources = (name) => {
+  const all = models((model) => model.name === name && model.data.image)
+  const own = drivers().map(({document}) => all.find((source) => source.document === document))
+  return [...own, ...all.filter((source) => !own.includes(source))]
 }
 """
-CLOSE = f"""
-(row) => {{
-  const shown = ({ROW})()
-  return shown && shown.every((weight, key) => Math.abs(weight - row[key]) < 1e-6)
-}}
-"""
+AT_REST = f"""(count) => {{
+  {MODELS}
+  return drivers().length === count && drivers().every((model) => model.data.at_rest)
+}}"""
+# Whether the row of a token in one of the pictures is this one, to what float32 keeps of it.
+SHOWS = f"""([name, which, token, row]) => {{
+  {MODELS}
+  const image = sources(name)[which]?.data.image[0]
+  const close = (weight, key) => Math.abs(image[token * row.length + key] - weight) < 1e-6
+  return image && row.every(close)
+}}"""
+RUN = """async (code) => {
+  const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session
+  const reply = await kernel.requestExecute({code, user_expressions: {value: "value"}}).done
+  if (reply.content.status !== "ok") throw new Error(reply.content.traceback.join("\\n"))
+  return reply.content.user_expressions.value.data?.["text/plain"]
+}"""
+# `wait_for_function` takes the promise of an async function for a truth.
+UNTIL = f"""async ([code, says, limit]) => {{
+  const end = performance.now() + limit
+  for (;;) {{
+    const value = await ({RUN})(code)
+    if (value === says) return
+    if (performance.now() > end) throw new Error(`${{code}} is ${{value}}, not ${{says}}`)
+    await new Promise(requestAnimationFrame)
+  }}
+}}"""
+# Steps of the head by the keyboard's own message, one a frame.
+STEPS = f"""async ([which, steps]) => {{
+  {MODELS}
+  const {{explorer_id}} = drivers()[which].data
+  for (const by of steps) {{
+    const detail = {{step: ["head", by]}}
+    document.dispatchEvent(new CustomEvent(`attn:message:${{explorer_id}}`, {{detail}}))
+    await new Promise(requestAnimationFrame)
+  }}
+}}"""
+
+
+@dataclass
+class Lab:
+    """A notebook that was run in JupyterLab, and what went wrong there."""
+
+    page: Page
+    path: Path
+    problems: Problems
+
+    def run(self, code: str) -> str:
+        """Run code in the kernel and return how it shows what it called `value`."""
+        return self.page.evaluate(RUN, f"value = None\n{code}")
+
+    def shows(self, name: str, which: int, *, head: int, timeout: float = LIMIT_MS) -> None:
+        """Wait until one of the pictures of that name is NumPy's."""
+        shows(self.page, name, which, head=head, timeout=timeout)
+
+    def python_is_at(self, which: str, head: int) -> None:
+        """Wait until Python's state is where the page is."""
+        self.until(f"value = {which}.state.head", str(head))
+
+    def until(self, code: str, says: str) -> None:
+        """Run code in the kernel again and again until it shows what it calls `value` so."""
+        self.page.evaluate(UNTIL, [code, says, LIMIT_MS])
+
+
+def shows(page: Page, name: str, which: int, *, head: int, timeout: float = LIMIT_MS) -> None:
+    row = ap.toy_trace(T=8, d_model=8, heads=4, seed=7).calls[0].weights(head)[TOKEN]
+    page.wait_for_function(SHOWS, arg=[name, which, TOKEN, row.tolist()], timeout=timeout)
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory):
-    """The first cells of a chapter's notebook and its explorer, in a folder of their own."""
+def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("notebooks")
-    content = json.loads((EXAMPLES / "1_attention_lab.ipynb").read_text())
-    shown = [i for i, cell in enumerate(content["cells"]) if "ap.Explorer(" in str(cell["source"])]
-    content["cells"] = [*content["cells"][:2], content["cells"][shown[0]]]
     path = folder / "lab.ipynb"
-    path.write_text(json.dumps(content))
-    return path
-
-
-@pytest.fixture(scope="module")
-def saved(notebook, browser) -> Path:
-    """The notebook run in JupyterLab, a token tapped there, and saved; what was seen on the way."""
+    path.write_text(json.dumps(notebook_of(CELLS)))
+    problems = Problems()
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    left = []
-    context.on("request", lambda request: left.append(request.url))
-    with jupyterlab(notebook.parent) as address:
+    problems.watch(context)
+    # JupyterLab's own plugins say how long they took.
+    problems.allow("console warning: Plugin @jupyterlab")
+    with jupyterlab(folder) as address:
         page = context.new_page()
-        run_all(page, address, notebook.name)
-        follow(page, token=5, temperature=0.1)
-        page.get_by_text("t3", exact=True).first.click()
-        follow(page, token=3, temperature=0.1)
-        page.evaluate("void window.jupyterapp.commands.execute('docmanager:save')")
-        page.wait_for_function(
-            "async (url) => JSON.stringify(await (await fetch(url)).json()).includes('docs_json')",
-            arg=f"{address}api/contents/{notebook.name}",
-            timeout=LIMIT_MS,
-        )
-    context.close()
-    own = ("http://localhost", "http://127.0.0.1", "data:", "blob:")
-    assert [url for url in left if not url.startswith(own)] == []
-    return notebook
+        run_all(page, address, path.name)
+        page.wait_for_function(AT_REST, arg=2, timeout=LIMIT_MS)
+        yield Lab(page, path, problems)
+        context.close()  # before its server goes
+    assert problems.unexpected() == []
 
 
-def follow(page, *, token, temperature):
-    """Wait until the row on the page is NumPy's."""
-    call = ap.toy_trace(T=8, d_model=8, heads=4, seed=7).calls[0]
-    row = call.weights(2, temperature=temperature, mask=ap.make_mask("causal", 8))[token]
-    page.wait_for_function(CLOSE, arg=row.tolist(), timeout=LIMIT_MS)
+def notebook_of(cells: tuple[str, ...]) -> dict:
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    empty = {"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": []}
+    made = [{**empty, "id": f"cell{at}", "source": source} for at, source in enumerate(cells)]
+    return {
+        "cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5,
+    }  # fmt: skip
 
 
-def test_a_notebook_is_live_and_its_page_shows_the_pictures_and_says_that_it_rests(
-    saved, open_page, problems
-):
-    page_file = saved.with_suffix(".html")
-    convert = [sys.executable, "-m", "nbconvert", "--to", "html", str(saved)]
+def test_both_explorers_and_the_views_are_drawn(lab):
+    lab.shows("attn:weights", 0, head=0)
+    lab.shows("attn:weights", 1, head=1)
+    # HoloViews' own picture of the same state; its first row lies at the smallest y, too.
+    lab.shows("attn:weights", 2, head=0)
+
+
+def test_python_moves_the_page(lab):
+    lab.run("first.state.head = 3")
+
+    lab.shows("attn:weights", 0, head=3)
+    lab.shows("attn:weights", 1, head=1)
+
+
+def test_the_views_follow(lab):
+    # HoloViews' own channel to its page may not be open yet: what it says before is lost.
+    for _ in range(20):
+        lab.run("first.state.head = 2; first.state.head = 3")
+        with suppress(PlaywrightTimeout):
+            lab.shows("attn:weights", 2, head=3, timeout=LIMIT_MS / 20)
+            return
+    pytest.fail("HoloViews' view stays as it was")
+
+
+def test_the_page_moves_while_the_kernel_is_busy_and_python_follows_afterwards(lab):
+    lab.run("from pathlib import Path; Path('go').unlink(missing_ok=True); second.state.head = 0")
+    lab.shows("attn:weights", 1, head=0)
+    lab.page.evaluate(
+        """() => {
+          const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session
+          kernel.requestExecute({
+            code: "import time\\nwhile not Path('go').exists(): time.sleep(0.01)",
+          })
+        }"""
+    )
+
+    lab.page.evaluate(STEPS, [1, [1, 1]])
+    lab.shows("attn:weights", 1, head=2)
+
+    (lab.path.parent / "go").write_text("")
+    lab.python_is_at("second", 2)
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_twenty_fast_pairs_of_keys_end_on_the_right_head_on_both_sides(lab, again):
+    lab.run("first.state.head = 0")
+    lab.shows("attn:weights", 0, head=0)
+
+    end = 2 + again % 2
+    lab.page.evaluate(STEPS, [0, [*[1, -1] * 20, *[1] * end]])
+
+    lab.python_is_at("first", end)
+    lab.shows("attn:weights", 0, head=end)
+
+
+def test_notes_of_two_explorers_are_each_their_own(lab):
+    fields = lab.page.locator("textarea.attn-note-field")
+    expect(fields).to_have_count(2)
+    fields.nth(1).fill("of the second")
+    fields.nth(1).press("Control+Enter")
+
+    lab.until("value = [note.text for note in second.notes]", "['of the second']")
+
+
+def test_the_notebook_is_small_and_lives_on_as_a_page(lab, open_page, problems):
+    lab.run("first.state.head = 1; second.state.head = 3")
+    lab.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    content = json.loads(lab.path.read_text())
+    assert all(cell["outputs"] for cell in content["cells"])
+    assert lab.path.stat().st_size < MAX_BYTES[1]
+    alone = {**content, "cells": content["cells"][:1]}
+    assert len(json.dumps(alone)) < MAX_BYTES[0]
+    shown = content["cells"][2]["outputs"]
+    assert [output.get("text") for output in shown if output["output_type"] == "stream"] == []
+    convert = [sys.executable, "-m", "nbconvert", "--to", "html", str(lab.path)]
     subprocess.run(convert, check=True, capture_output=True)
     # Jupyter's own template asks for these; nothing of ours does.
     problems.allow(r"cdnjs\.cloudflare\.com|ERR_INTERNET_DISCONNECTED")
     page = open_page(offline=True)
 
-    page.goto(page_file.as_uri())
+    page.goto(lab.path.with_suffix(".html").as_uri())
 
-    expect(page.get_by_text("no Python is behind this page")).to_be_visible()
-    follow(page, token=5, temperature=0.1)
-    assert page.locator(".attn-controls").first.evaluate("node => node.inert")
+    # As the cells were when they ran; and each is live, with no kernel.
+    page.wait_for_function(AT_REST, arg=2, timeout=LIMIT_MS)
+    heads = page.evaluate(
+        f"() => {{ {MODELS} return drivers().map((one) => one.data.state.head) }}"
+    )
+    assert sorted(heads) == [0, 1]
+    for which, head in enumerate(heads):
+        shows(page, "attn:weights", which, head=head)
+        page.evaluate(STEPS, [which, [1, 1]])
+        shows(page, "attn:weights", which, head=head + 2)
+    page.get_by_text("Read the heads").first.click()
+    expect(page.get_by_text("These numbers need Python: run the notebook.")).to_be_visible()
+
+
+def test_a_trace_too_large_for_a_cell_says_in_a_page_that_the_notebook_is_needed(
+    tmp_path, open_page, problems
+):
+    # What the cell of a large trace holds, as nbconvert writes it.
+    code = f"import attnpanel as ap\n{TRACE}\nfrom attnpanel.explorer import transport\n"
+    code += "transport.MAX_EMBEDDED_BYTES = 0\nap.Explorer(trace)"
+    path = tmp_path / "large.ipynb"
+    path.write_text(json.dumps(notebook_of((code,))))
+    convert = [sys.executable, "-m", "nbconvert", "--to", "html", "--execute", str(path)]
+    subprocess.run(convert, check=True, capture_output=True)
+    problems.allow(r"cdnjs\.cloudflare\.com|ERR_INTERNET_DISCONNECTED")
+    page = open_page(offline=True)
+
+    page.goto(path.with_suffix(".html").as_uri())
+
+    expect(page.get_by_text("run the notebook")).to_be_visible()
+    drawn = page.evaluate(
+        f"() => {{ {MODELS} return sources('attn:weights')[0].data.image[0][0] }}"
+    )
+    assert np.isnan(drawn)

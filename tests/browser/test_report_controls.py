@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnpanel.state import ExplorerState
+from attnpanel.explorer.state import ExplorerState
 from tests.browser.acting import (
     choose,
     control,
@@ -42,8 +42,9 @@ STATE = {"query_index": 6}
             {"Mask": "padding", "Pad_length": 5, "Empty_rows": "nan"},
             {"mask": "padding", "pad_len": 5, "empty_rows": "nan"},
         ),
-        ({"Colour_scale": "linear"}, {"weight_scale": "linear"}),
+        ({"Colour_scale": "linear, 0–1"}, {"weight_scale": "linear"}),
         ({"Colour_scale": "per row"}, {"weight_scale": "per row"}),
+        ({"Colour_scale": "own scale"}, {"weight_scale": "own"}),
         ({"Scale_without_first_token": True}, {"skip_first": True}),
         ({"Paint_seed": 7}, {"color_seed": 7}),
         ({"Paint_seed": 19}, {"color_seed": 19}),
@@ -93,14 +94,14 @@ def test_sliders_say_their_value_in_words(toy_report):
     choose(toy_report.page, Token_i=2, Head=1, Temperature=-6)
 
     assert title(toy_report.page, "Token i").endswith("2 · t2")
-    assert title(toy_report.page, "Head").endswith("1 of 4")
+    assert title(toy_report.page, "Head").endswith("1 of 0–3")
     assert title(toy_report.page, "Temperature").endswith("0.50")
 
 
 def test_titles_follow_the_choices(toy_report):
     choose(toy_report.page, Head=3, Token_i=4, Paint_seed=5, Colour_scale="per row")
 
-    words = toy_report.page.locator(".attn-words")
+    words = toy_report.page.locator(".attn-caption")
     assert words.filter(has_text="Where “t4” looks").is_visible()
     assert words.filter(has_text="layer 0, head 3 · tap").is_visible()
     assert words.filter(has_text="seed 5").is_visible()
@@ -175,3 +176,25 @@ def test_a_link_is_followed_though_the_address_is_written_anew_meanwhile(toy_rep
     toy_report.page.wait_for_function(
         "new URLSearchParams(location.hash.slice(1)).get('head') === '2'"
     )
+
+
+def test_document_starts_are_written_as_a_list_and_anything_else_is_put_back(toy_report):
+    page = toy_report.page
+    choose(page, Mask="documents")
+    starts = page.locator(".attn-control-starts input")
+
+    starts.fill("2, 5")
+    starts.press("Enter")
+    settle(page)
+
+    documents = {"mask": "documents", "starts": (2, 5)}
+    assert_shows(page, ExplorerState(stored(toy_report.trace), **STATE | documents))
+    assert fragment(page)["starts"] == "2,5"
+
+    starts.fill("5, 2")
+    starts.press("Enter")
+    settle(page)
+
+    assert notice(page) == "Document starts: “5, 2” does not apply here."
+    assert starts.input_value() == "2, 5"
+    assert fragment(page)["starts"] == "2,5"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnpanel.state import ExplorerState
-from tests.browser.firefox import find_firefox, start_firefox
+from attnpanel.explorer.state import ExplorerState
+from bench.browser import FIREFOX_HINT, find_firefox
+from tests.browser.firefox import start_firefox
 from tests.browser.report_page import LIVE
 from tests.browser.report_traces import stored
 
@@ -22,7 +23,7 @@ WEIGHTS = "Array.from(Bokeh.documents[0].get_model_by_name('attn:weights').data.
 def firefox(tmp_path_factory):
     command = find_firefox()
     if command is None:
-        pytest.skip("no Firefox on this machine; on Debian: apt-get install firefox-esr")
+        pytest.skip(FIREFOX_HINT)
     with start_firefox(command, tmp_path_factory.mktemp("firefox")) as started:
         yield started
 
@@ -62,7 +63,7 @@ def test_served_pages_live_in_firefox(firefox, served):
     firefox.wait_for(f"location.search.includes('mask=causal') && {check}")
     firefox.evaluate(f"{check}.click()")
     firefox.wait_for(
-        f"{DEEP}('.attn-words').some((one) => one.textContent.includes('Solved: t0 may see 1'))"
+        f"{DEEP}('.attn-caption').some((one) => one.textContent.includes('Solved: t0 may see 1'))"
     )
     # Later Firefox may complain of the connection that leaving the page cuts.
     assert firefox.problems()[before:] == []

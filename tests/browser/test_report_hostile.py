@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from attnpanel.report import save_report
+from attnpanel.pages.explorer.report import save_report
 from attnpanel.trace import Trace
 from tests.browser.acting import choose, hover, tap
 from tests.browser.reading import labels, sentence, settle
@@ -112,8 +112,8 @@ def test_the_sentence_quotes_a_token_as_it_is(page):
 def test_the_title_layer_and_model_are_shown_as_text(page):
     assert page.locator(".attn-header h2").text_content().strip() == TITLE
     choose(page, Layer=0)
-    assert HOSTILE[0] in page.locator(".attn-controls p").last.text_content()
-    assert HOSTILE[2] in page.locator(".attn-footer .attn-words").first.text_content()
+    assert HOSTILE[0] in page.locator(".attn-caption-provenance p").text_content()
+    assert HOSTILE[2] in page.locator(".attn-footer .attn-caption").first.text_content()
 
 
 def test_notes_keep_their_markdown_and_lose_what_could_run(page):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attnpanel.state import ExplorerState
-from tests.browser.acting import choose, control, is_dimmed, tap
+from attnpanel.explorer.state import ExplorerState
+from tests.browser.acting import choose, control, is_dimmed, open_more, tap
 from tests.browser.reading import palette, sentence, settle
 from tests.browser.report_page import fragment, go
 from tests.browser.report_pictures import assert_shows, image, pictures
@@ -51,8 +51,17 @@ def test_mask_and_temperature_are_idle_where_weights_alone_were_recorded(odd):
     assert not is_dimmed(odd.page, "Temperature")
 
 
+def test_what_weights_alone_do_not_give_is_said_where_it_would_stand(odd):
+    reason = odd.page.get_by_text("Only the weights were recorded: another temperature")
+    show(odd, layer=RECORDED)
+    assert reason.is_visible()
+
+    show(odd, layer=HUGE)
+    reason.wait_for(state="hidden")
+
+
 def test_a_report_says_that_weights_alone_were_recorded(odd):
-    footer = " ".join(odd.page.locator(".attn-footer .attn-words").all_inner_texts())
+    footer = " ".join(odd.page.locator(".attn-footer .attn-caption").all_inner_texts())
 
     assert "Some layers hold recorded weights only: mask and temperature can't be live" in footer
 
@@ -82,7 +91,7 @@ def test_numbers_beyond_float16_are_kept_in_float32(odd):
     assert_shows(odd.page, state)
     exact = ExplorerState(odd.trace, layer=HUGE, head=1).selection.weights
     np.testing.assert_allclose(image(odd.page, "weights"), exact, rtol=0, atol=1e-6)
-    assert "float32" in odd.page.locator(".attn-controls p").last.inner_text()
+    assert "float32" in odd.page.locator(".attn-caption-provenance p").inner_text()
 
 
 def test_a_long_sequence_is_pooled_and_drawn_cell_by_cell_when_zoomed(odd):
@@ -172,10 +181,11 @@ def test_without_values_the_paint_seed_is_idle_and_the_page_says_why(on_screen):
     show(opened, layer=0)
 
     assert is_dimmed(opened.page, "Paint seed")
+    open_more(opened.page, "Paint seed")
     assert control(opened.page, "Paint seed").is_visible()
-    footer = " ".join(opened.page.locator(".attn-footer .attn-words").all_inner_texts())
+    footer = " ".join(opened.page.locator(".attn-footer .attn-caption").all_inner_texts())
     assert "Values were left out to keep the file small" in footer
-    assert "no values were kept" in opened.page.locator(".attn-words-output small").inner_text()
+    assert "no values were kept" in opened.page.locator(".attn-caption-output small").inner_text()
 
 
 def test_a_masked_row_is_told_in_words(on_screen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnpanel.state import ExplorerState
+from attnpanel.explorer.state import ExplorerState
 from tests.browser.acting import (
     choose,
     leave_focus,
@@ -50,7 +50,7 @@ def token(opened):
             {"Causal_alignment": "bottom right"},
             {"layer": 1, "mask": "causal", "align": "bottom_right"},
         ),
-        ("layer=0&mask=causal", {"Mask": "model"}, {"layer": 0, "mask": "model"}),
+        ("layer=0&mask=causal", {"Mask": "as the model"}, {"layer": 0, "mask": "model"}),
     ],
     ids=["Layer", "Batch", "Mask=none", "Causal_alignment", "Mask=model"],
 )
@@ -103,8 +103,8 @@ def test_sliders_say_in_words_what_the_layer_has(kinds_report):
 
     choose(kinds_report.page, Layer=4)
 
-    assert title(kinds_report.page, "Layer").endswith("4 of 7")
-    assert title(kinds_report.page, "Head").endswith("0 of 2")
+    assert title(kinds_report.page, "Layer").endswith("4 of 0–6")
+    assert title(kinds_report.page, "Head").endswith("0 of 0–1")
 
 
 def test_a_choice_made_while_the_layer_is_opened_is_drawn(browser, reports):

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from attnpanel.report import save_report
+from attnpanel.pages.explorer.report import save_report
 from tests.browser.reading import sentence, settle
 from tests.browser.report_page import fragment, go, open_report, wait_until_live, watch_requests
 from tests.browser.report_pictures import pictures

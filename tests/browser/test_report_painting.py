@@ -175,7 +175,7 @@ def test_a_words_new_size_lays_out_no_page(toy_report):
       const root = view("attn-root")
       let times = 0
       root.compute_layout = () => { times += 1 }
-      view("attn-words-row")._after_resize()
+      view("attn-caption-row")._after_resize()
       const by_words = times
       view("attn-center")._after_resize()
       delete root.compute_layout

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from attnpanel.state import ExplorerState
+from attnpanel.explorer.state import ExplorerState
 from tests.browser.report_page import go
 from tests.browser.report_pictures import assert_shows, image
 from tests.browser.report_traces import stored

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attnpanel.state import ExplorerState
-from attnpanel.views.sentence import sentence as reckoned_sentence
+from attnpanel.attention.mask_table import MASKS
+from attnpanel.explorer.state import ExplorerState
 from tests.browser.acting import (
     hover,
     position,
@@ -77,7 +77,7 @@ def test_a_tap_on_a_token_chooses_it(toy_report):
         (["ArrowRight", "ArrowRight"], "head", "2"),
         (["ArrowRight", "ArrowLeft", "ArrowLeft"], "head", "0"),
         (["m"], "mask", "padding"),
-        (["m"] * 5, "mask", "none"),
+        (["m"] * len(MASKS), "mask", "none"),
         (["f"], "nosink", "1"),
     ],
     ids=lambda part: "+".join(part) if isinstance(part, list) else "",
@@ -91,9 +91,10 @@ def test_keys_move_the_choices(toy_report, keys, name, value):
 def test_hovering_tells_the_pair_in_a_sentence_and_a_tooltip(toy_report):
     hover(toy_report.page, "weights", 2, 5)
 
-    state = ExplorerState(stored(toy_report.trace), query_index=6, pair=(5, 2))
-    assert sentence(toy_report.page) == " ".join(piece.text for piece in reckoned_sentence(state))
+    state = ExplorerState(stored(toy_report.trace), query_index=6)
     weight = state.selection.weights[5, 2]
+    assert sentence(toy_report.page).startswith("t5 → t2 ")
+    assert f"= {100 * weight:.3g} % of what “t5” becomes" in sentence(toy_report.page)
     told = tooltip(toy_report.page)
     assert (told["query"], told["key"]) == ("5 · t5", "2 · t2")
     assert abs(float(told["weight"]) - weight) < 6e-5  # four decimals
@@ -104,5 +105,5 @@ def test_the_sentence_returns_to_the_token_when_the_pointer_leaves(toy_report):
     toy_report.page.mouse.move(5, 5)
     settle(toy_report.page)
 
-    state = ExplorerState(stored(toy_report.trace), query_index=6)
-    assert sentence(toy_report.page) == " ".join(piece.text for piece in reckoned_sentence(state))
+    row = ExplorerState(stored(toy_report.trace)).selection.weights[6]
+    assert sentence(toy_report.page).startswith(f"t6 → t{row.argmax()} ")

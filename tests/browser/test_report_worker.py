@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, expect
 
-from attnpanel.report import save_report
-from attnpanel.selection import select
+from attnpanel.explorer.selection import select
+from attnpanel.pages.explorer.report import save_report
 from attnpanel.trace import Trace
 from tests.browser.reading import matrix
-from tests.browser.report_page import Opened, open_report
+from tests.browser.report_page import KERNEL_MARKS, Opened, open_report
 from tests.hand_made import call, trace_of
 
-LENGTH, HEADS = 640, 16
+LENGTH, HEADS = 1536, 24
 
 
 @pytest.fixture(scope="module")
 def long_trace() -> Trace:
-    """Sixteen heads of 640 tokens: their mean takes a page about a second."""
+    """So many heads of so many tokens that their mean takes a Worker about a second."""
     return trace_of(call(0, heads=HEADS, query_len=LENGTH))
 
 
+@pytest.fixture(scope="module")
+def long_report(long_trace: Trace, tmp_path_factory) -> Path:
+    """The file of its report."""
+    return save_report(long_trace, tmp_path_factory.mktemp("long") / "long.html")
+
+
 @pytest.fixture
-def opened(browser: Browser, long_trace: Trace, tmp_path) -> Iterator[Opened]:
+def opened(browser: Browser, long_trace: Trace, long_report: Path) -> Iterator[Opened]:
     """The report of it, on its first head."""
-    opened = open_report(browser, save_report(long_trace, tmp_path / "long.html"), long_trace)
+    opened = open_report(browser, long_report, long_trace)
     yield opened
     assert opened.faults() == []
     opened.page.context.close()
@@ -45,10 +52,11 @@ def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opene
 
     page.get_by_role("checkbox", name="Aggregate heads").check()
 
-    status = page.locator(".attn-words.busy")
+    status = page.locator(".attn-caption.busy")
     expect(status).to_contain_text(f"the mean of {HEADS} heads")
     expect(status).to_be_hidden(timeout=60_000)
-    assert len(page.workers) == 1
+    (worker,) = page.workers
+    assert worker.evaluate(KERNEL_MARKS) == ["attnpanel-kernel wasm-relaxed-simd"]
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
 
 
@@ -63,7 +71,7 @@ def test_a_newer_choice_takes_the_place_of_one_that_is_still_computed(opened, lo
 
     page.wait_for_function("location.hash.includes('head=3')", timeout=60_000)
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, 3), atol=2e-3)
-    expect(page.locator(".attn-words.busy")).to_be_hidden()
+    expect(page.locator(".attn-caption.busy")).to_be_hidden()
 
 
 def test_a_browser_without_workers_computes_in_the_page(browser, long_trace, tmp_path):

@@ -7,14 +7,14 @@ import xml.etree.ElementTree as ET
 import pytest
 from playwright.sync_api import expect
 
-from attnpanel.report import save_report
-from attnpanel.sources.toy import toy_trace
+from attnpanel.explorer.views import VIEWS
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.explorer.report import save_report
 from tests.browser.reading import open_explorer
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ["<script>x</script>", 'a&b"', "]]>", "\x1b[0m\x00", "</text>", "'", "é", "<!--"]
-# As they stand on the page.
-VIEWS = ("scores", "weights", "output", "row", "grid", "swatches")
+NAMES = [view.name for view in VIEWS]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def opened(open_page, report):
 
 def save(page, view, kind, folder):
     """Press a picture's button and return the file."""
-    plot = page.locator(".attn-plot .bk-Figure").nth(VIEWS.index(view))
+    plot = page.locator(f".attn-plot-{view} .bk-Figure")
     plot.hover()
     button = plot.locator(f"[title='Save as {kind}']")
     expect(plot.locator("[title='Reset'], [title='Save as PNG']").first).to_be_visible()
@@ -50,7 +50,7 @@ def save(page, view, kind, folder):
     return path
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", NAMES)
 def test_an_svg_is_named_after_what_it_shows_and_can_be_parsed(opened, tmp_path, view):
     path = save(opened, view, "SVG", tmp_path)
 

@@ -26,7 +26,7 @@ def test_a_link_opened_by_somebody_else_shows_the_same(toy, open_page):
     choose(
         toy,
         Aggregate_heads=False, Head=2, Token_i=5, Temperature=-4, Mask="padding", Pad_length=4,
-        Empty_rows="uniform", Colour_scale="linear", Paint_seed=9,
+        Empty_rows="uniform", Colour_scale="linear, 0–1", Paint_seed=9,
     )  # fmt: skip
 
     other = open_explorer(open_page(), toy.url)
@@ -76,7 +76,7 @@ def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):
             "source=%3Cimg%20src=x%20onerror=window.pwned=1%3E",
             ("toy, prompt or file",),
         ),
-        ("source=file&trace=../../etc/passwd", ("no trace of the name",)),
+        ("source=file&trace=../../etc/passwd", ("no trace with the name",)),
     ],
     ids=["choices", "source", "trace"],
 )

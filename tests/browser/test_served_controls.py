@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.acting import choose, control, is_dimmed, open_trace, position, title
+from tests.browser.acting import (
+    choose,
+    control,
+    is_dimmed,
+    open_more,
+    open_trace,
+    position,
+    title,
+)
 from tests.browser.reading import differing, link, matrix, outlined, palette, snapshot, source
 
 pytest_plugins = ["tests.browser.opened"]
@@ -14,7 +22,7 @@ pytest_plugins = ["tests.browser.opened"]
 ONE_HEAD = {"scores", "weights", "output", "row", "swatches", "mixed"}
 TOY = {
     "Head": 0, "Aggregate_heads": False, "Token_i": 6, "Temperature": 0, "Mask": "none",
-    "Colour_scale": "√", "Paint_seed": 0, "Scale_without_first_token": False,
+    "Colour_scale": "√, 0–1", "Paint_seed": 0, "Scale_without_first_token": False,
 }  # fmt: skip
 
 
@@ -96,7 +104,7 @@ def test_the_colour_scale_changes_colours_and_not_the_weights(toy):
     choose(toy, **TOY)
     weights, root = matrix(toy, "weights"), palette(toy, "weights")
 
-    choose(toy, Colour_scale="linear")
+    choose(toy, Colour_scale="linear, 0–1")
 
     np.testing.assert_array_equal(matrix(toy, "weights"), weights)
     assert palette(toy, "weights") != root
@@ -133,10 +141,12 @@ def test_a_control_that_changes_nothing_is_dimmed_and_says_why(toy):
 def test_every_control_is_labelled_for_those_who_do_not_see_it(toy):
     choose(toy, **TOY)
 
+    open_more(toy, "Pad length")
     for label in ("Layer", "Head", "Token i", "Temperature", "Pad length"):
         assert toy.get_by_role("slider", name=label, exact=True).count() == 1, label
-    for label in ("Mask", "Empty rows", "Colour scale"):
-        assert toy.get_by_role("group", name=label, exact=True).count() == 1, label
+    for label in ("Mask", "Colour scale"):
+        assert toy.get_by_role("combobox", name=label, exact=True).count() == 1, label
+    assert toy.get_by_role("group", name="Empty rows", exact=True).count() == 1
     assert toy.get_by_role("checkbox", name="Aggregate heads", exact=True).count() == 1
     assert toy.get_by_role("textbox", name="Paint seed", exact=True).count() == 1
 

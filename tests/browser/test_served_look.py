@@ -118,8 +118,8 @@ def test_every_control_is_reached_by_tab(toy):
         )
     wanted = {
         "Toy", "Prompt", "File", "T", "d_model", "heads", "seed", "Copy link", "Light or dark",
-        "Head", "Aggregate heads", "Token i", "Temperature", "none", "causal", "Pad length",
-        "zero", "uniform", "linear", "Paint seed",
+        "Head", "Aggregate heads", "Token i", "Temperature", "Mask", "Colour scale", "More",
+        "Pad length", "zero", "uniform", "Paint seed",
     }  # fmt: skip
     assert wanted - reached == set()
     assert "an arrow without a name" not in reached

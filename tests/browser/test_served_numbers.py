@@ -13,7 +13,7 @@ from tests.browser.reckoned import Reckoned, hexadecimal, mask_of, paints, recko
 pytest_plugins = ["tests.browser.opened"]
 
 CALL = toy_trace().calls[0]
-START = {"Aggregate_heads": False, "Colour_scale": "√", "Paint_seed": 0}
+START = {"Aggregate_heads": False, "Colour_scale": "√, 0–1", "Paint_seed": 0}
 # float32 numbers of the size of 10: its resolution is 1e-6 of them.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6, "equal_nan": True}
 # What to choose, and what that means to NumPy. Temperatures are steps of 0.05 in the exponent.

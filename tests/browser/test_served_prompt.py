@@ -33,7 +33,7 @@ IDLE = """
     yield child
     yield* below(child)
   }
-}(document.body)].some((node) => node.matches("p.attn-words.busy") && node.checkVisibility())
+}(document.body)].some((node) => node.matches("p.attn-caption.busy") && node.checkVisibility())
 """
 
 
@@ -130,6 +130,7 @@ def test_a_link_to_a_prompt_restores_prompt_and_choices(asked, page):
 def test_a_change_of_attention_is_shown_beside_what_was_before(asked):
     text = "The trophy does not fit."
     ask(asked, text)
+    asked.get_by_role("button", name="More", exact=True).click()
     asked.locator(".attn-change-kind select").select_option("without one edge")
     asked.locator(".attn-change-layer select").select_option("layer 3")
     asked.locator(".attn-change-head select").select_option("head 1")

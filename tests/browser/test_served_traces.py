@@ -44,15 +44,16 @@ def test_one_token_looks_at_itself(toy):
     assert sentence(toy).startswith("t0 → t0")
     assert "100 %" in sentence(toy)
     assert is_dimmed(toy, "Token i")
+    choose(toy, Head=0, Aggregate_heads=False)
     before = snapshot(toy)
-    choose(toy, Head=3, Aggregate_heads=False)
+    choose(toy, Head=3)
     assert "scores" in differing(before, snapshot(toy))
 
 
 def test_a_toy_that_cannot_be_made_is_told_and_the_last_one_stays(toy):
     before = snapshot(toy)
 
-    fill_number(toy, "d_model", 7)
+    fill_number(toy, "d_model", 7, refused=True)
 
     assert "d_model must be a multiple of heads" in notice(toy)
     assert differing(before, snapshot(toy)) == set()
@@ -129,8 +130,15 @@ def test_recorded_weights_are_shown_as_they_are_and_nothing_pretends_to_change_t
     for label in ("Temperature", "Mask"):
         assert is_dimmed(shelf, label), label
         assert "recorded" in (control(shelf, label).get_attribute("title") or "")
+    assert shelf.get_by_text("Only the weights were recorded: another temperature").is_visible()
     assert "recorded" in sentence(shelf)
     assert f"{100 * weights[4].max():.3g} %" in sentence(shelf)
+
+
+def test_what_can_be_computed_is_not_said_to_be_missing(shelf):
+    open_trace(shelf, "keys.safetensors")
+
+    assert not shelf.get_by_text("Only the weights were recorded").is_visible()
 
 
 def test_1024_tokens_are_pooled_and_exact_where_one_zooms_in(shelf, traces):
@@ -177,7 +185,7 @@ def test_hostile_tokens_are_text_wherever_they_appear(shelf):
     heading = shelf.get_by_role("heading", name="looks")
     assert HOSTILE[-1] in heading.inner_text()
     assert (
-        HOSTILE[0] in shelf.locator(".attn-controls").inner_text()
+        HOSTILE[0] in shelf.locator(".attn-caption-provenance").inner_text()
         or shelf.get_by_text(HOSTILE[0]).first.is_visible()
     )
     for made in ("img[src=x]", "svg[onload]", ".attn-root b:has-text('bold')"):

@@ -1,4 +1,18 @@
-// Joined behind the page's files and drawings.mjs: two plain traces, held against each other.
+// Two plain traces, held against each other.
+
+import {
+  barsDrawing,
+  comparisonSentence,
+  differenceDrawing,
+  headsDrawing,
+  mostChanged,
+  sideDrawing,
+} from "../../js/compare/drawings.js";
+import { differenceWords } from "../../js/compare/captions.js";
+import { alignTokens, compareHeads, fitCompared, headChangesJob, movedShare } from "../../js/compare/model.js";
+import { plainCall } from "./drawings.mjs";
+
+export * from "./drawings.mjs";
 
 let twoTraces = null;
 
@@ -42,16 +56,24 @@ export function sentenceOfTwo(state) {
   return comparisonSentence(compareHeads(twoTraces, fitted, [{}, {}]), fitted);
 }
 
+/** What is said of the difference, and the numbers that it is about. */
+export function wordsOfTwo(state) {
+  const fitted = fitCompared(twoTraces, state);
+  const compared = compareHeads(twoTraces, fitted, [{}, {}]);
+  const moved = compared.queries.pairs.map((_, row) => movedShare(compared, row));
+  return { words: differenceWords(compared), difference: compared.difference, moved };
+}
+
 /** Each picture's colours, size and labels. */
 export function picturesOfTwo(state) {
   const fitted = fitCompared(twoTraces, state);
   const compared = compareHeads(twoTraces, fitted, [{}, {}]);
-  const { palettes, looks } = twoTraces[0];
+  const { palettes, themes } = twoTraces[0];
   return {
     first: sideDrawing(compared, fitted, 0, palettes.light),
     second: sideDrawing(compared, fitted, 1, palettes.light),
     difference: differenceDrawing(compared, fitted, palettes.light),
-    bars: barsDrawing(compared, fitted, palettes.light, looks.light),
+    bars: barsDrawing(compared, fitted, palettes.light, themes.light),
     heads: headsDrawing(changesOfTwo(state), fitted, palettes.light),
   };
 }

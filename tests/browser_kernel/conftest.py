@@ -6,16 +6,18 @@ import base64
 import json
 import math
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pytest
 
-WHAT_TO_DO = "no `node` on PATH: install Node.js 20 or newer to test attention.js"
+from attnpanel.kernels.javascript.node_process import find_node
+
+WHAT_TO_DO = "no Node.js: `make install` brings it"
 TYPES = {
     "Float32Array": np.float32,
     "Float64Array": np.float64,
@@ -31,7 +33,7 @@ class KernelError(Exception):
 
 
 class Kernel:
-    """Calls exports of attention.js; arrays of any shape go flat, as the browser holds them."""
+    """Calls exports of the page's maths; arrays of any shape go flat, as the browser holds them."""
 
     def __init__(self, requests: IO[str], replies: IO[str]) -> None:
         self._requests, self._replies = requests, replies
@@ -79,22 +81,23 @@ def decode(value: Any) -> Any:
     return {name: decode(item) for name, item in value.items()}
 
 
-@pytest.fixture(scope="session")
-def source(root: Path) -> Path:
-    """The file that a report embeds."""
-    return root / "attnpanel" / "browser" / "attention.js"
-
-
-@pytest.fixture(scope="session")
-def kernel(source: Path) -> Iterator[Kernel]:
-    """attention.js in Node; without Node the test is skipped, or fails where CI=true."""
-    node = shutil.which("node")
+@contextmanager
+def node_running(module: Path) -> Iterator[Kernel]:
+    """The exports of a module in Node; without Node the test is skipped, or fails where CI=true."""
+    node = find_node()
     if node is None and os.environ.get("CI") == "true":
         pytest.fail(WHAT_TO_DO)
     if node is None:
         pytest.skip(WHAT_TO_DO)
-    command = [node, Path(__file__).with_name("driver.mjs"), source]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [node, Path(__file__).with_name("driver.mjs"), module]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
     with subprocess.Popen(command, **pipes) as process:
         yield Kernel(process.stdin, process.stdout)
         process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def kernel() -> Iterator[Kernel]:
+    """The page's maths in Node."""
+    with node_running(Path(__file__).with_name("kernel.mjs")) as kernel:
+        yield kernel

@@ -1,5 +1,21 @@
-// Joined behind attention.js, drawings.js and words_of.js: opens a plain trace as trace_data.js does, and
-// asks about it. Run by driver.mjs; see explorers.py.
+// Opens a plain trace as trace_data.js does, and asks about it. Run by driver.mjs; see explorers.py.
+
+import { fromAddress, toAddress } from "../../js/explorer/address.js";
+import { pairDetails } from "../../js/explorer/pair_details.js";
+import { numbersLine, provenance, sliderLabels } from "../../js/explorer/labels.js";
+import { bounds, chooseLayer, fitLayer, fitTrace, masksOf, startState, unavailable } from "../../js/explorer/rules.js";
+import { select } from "../../js/explorer/selection.js";
+import { sentence, shownPair } from "../../js/explorer/sentence.js";
+import { measureEntropy } from "../../js/views/entropy.js";
+import { outputDrawing, rowOutline, scoresDrawing, weightsDrawing } from "../../js/views/heatmaps.js";
+import { gridDrawing, overviewJob, tileOutline } from "../../js/views/overview.js";
+import { rowDrawing } from "../../js/views/row.js";
+import { swatchesDrawing } from "../../js/views/swatches.js";
+import { DRAWINGS, measuredOf, titles } from "../../js/views/table.js";
+import { shadedTokens } from "../../js/views/text.js";
+
+export { fixed, general, shorten } from "../../js/core/format.js";
+export { readableOn } from "../../js/views/colours.js";
 
 const PARTS = {
   select,
@@ -8,18 +24,21 @@ const PARTS = {
   outputDrawing,
   rowDrawing,
   swatchesDrawing,
+  measureEntropy,
   shadedTokens,
+  pairDetails,
   rowOutline,
   tileOutline,
   masksOf,
   sentence,
   shownPair,
   titles,
+  provenance,
   numbersLine,
   unavailable,
   toAddress,
   fromAddress,
-  sliderWords,
+  sliderLabels,
   bounds,
   fitTrace,
   fitLayer,
@@ -31,7 +50,7 @@ let cacheOfPage = {};
 let queriesRead = 0;
 
 /** A call whose arrays come whole, one after another. */
-function plainCall(fields) {
+export function plainCall(fields) {
   const { H, Hkv, T, S, D, Dv } = fields;
   const part = (array, index, length) => array.subarray(index * length, (index + 1) * length);
   const shared = (batch, head) => batch * Hkv + Math.floor(head / (H / Hkv));
@@ -91,7 +110,9 @@ export function scoreBytes() {
 }
 
 export function drawn(name, state, options) {
-  return DRAWINGS[name].draw(traceOnPage, state, cacheOfPage, options);
+  const { draw, measure } = DRAWINGS[name];
+  const given = measure ? measuredOf(traceOnPage, state, selected(state))[name] : options;
+  return draw(traceOnPage, state, cacheOfPage, given);
 }
 
 /** The overview after so many steps of its job. */
@@ -101,12 +122,12 @@ export function gridAfter(steps, state) {
   return gridDrawing(traceOnPage, state, cacheOfPage, { partial: true });
 }
 
-/** Each picture's table row, without its functions. */
+/** The views that the page can draw, and those of them whose outline moves by itself. */
 export function table() {
-  const rows = Object.entries(DRAWINGS);
-  return Object.fromEntries(rows.map(([name, { depends, moves = [] }]) => [name, { depends, moves }]));
+  const names = Object.keys(DRAWINGS);
+  return { names, outlined: names.filter((name) => DRAWINGS[name].outline) };
 }
 
-export function marks() {
-  return { masks: MASK_KINDS, address: ADDRESS, unsaid: [...UNSAID], start: startState(traceOnPage) };
+export function startOf() {
+  return startState(traceOnPage);
 }

@@ -4,12 +4,10 @@
 // array types as {"$type": "Float64Array"}. A reply holds `result` and whether an argument was `changed`,
 // or `error`.
 
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
 
-// As a data: URL the very bytes are a module, whatever package.json an older Node looks for beside the file.
-const source = readFileSync(process.argv[2]).toString("base64");
-const kernel = await import(`data:text/javascript;base64,${source}`);
+const kernel = await import(pathToFileURL(process.argv[2]).href);
 
 function decode(value) {
   if (Array.isArray(value)) return value.map(decode);

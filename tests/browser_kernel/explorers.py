@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,19 +10,24 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from attnpanel.selection import value_colours
-from attnpanel.sources.toy import toy_trace
-from attnpanel.state import ExplorerState
-from attnpanel.theme import DARK, LIGHT, Theme, ramp
+from attnpanel.attention.mask_table import mask_parameters, masks_for_page
+from attnpanel.explorer.address import address_for_page
+from attnpanel.explorer.selection import value_colours
+from attnpanel.explorer.state import MASK_RULE, ExplorerState
+from attnpanel.explorer.views import Drawing
+from attnpanel.explorer.views.table import views_for_page
+from attnpanel.explorer.weight_scales import WEIGHT_SCALES, power_name, scales_for_page
+from attnpanel.models.toy import toy_trace
 from attnpanel.trace import AttentionCall, Trace
-from attnpanel.views import Drawing
-from tests.browser_kernel.conftest import Kernel
+from attnpanel.ui.theme import DARK, LIGHT, Theme, ramp
+from tests.browser_kernel.conftest import Kernel, node_running
+from tests.mask_values import between
 
 HERE = Path(__file__).parent
 SEEDS = (0, 7)
 CHOICES = (
-    "layer", "head", "aggregate", "batch", "query_index", "temperature", "mask", "pad_len",
-    "window", "align", "empty_rows", "color_seed", "weight_scale", "skip_first", "pair",
+    "layer", "head", "aggregate", "batch", "query_index", "temperature", *MASK_RULE, "empty_rows",
+    "color_seed", "weight_scale", "skip_first", "pair",
     "viewport", "dark",
 )  # fmt: skip
 HOSTILE = (
@@ -171,17 +174,10 @@ class Page:
 
 
 @contextmanager
-def opened_page(browser: Path, folder: Path) -> Iterator[Page]:
-    """Join the page's files as a report does, and start them in Node."""
-    sources = [browser / f"{name}.js" for name in ("attention", "drawings", "words_of")]
-    text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
-    joined = re.sub(r'^import \{[^}\n]*\} from "\./\w+\.js";\n', "", text, flags=re.MULTILINE)
-    module = folder / "page.mjs"
-    module.write_text(joined + (HERE / "drawings.mjs").read_text(encoding="utf-8"), "utf-8")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
-    with subprocess.Popen(["node", HERE / "driver.mjs", module], **pipes) as process:
-        yield Page(Kernel(process.stdin, process.stdout))
-        process.stdin.close()
+def opened_page() -> Iterator[Page]:
+    """The page's files in Node."""
+    with node_running(HERE / "drawings.mjs") as kernel:
+        yield Page(kernel)
 
 
 def choices(state: ExplorerState) -> dict[str, Any]:
@@ -202,6 +198,10 @@ def data_of(trace: Trace) -> dict[str, Any]:
     return {
         "source": trace.source,
         "model": trace.model,
+        "masks": masks_for_page(),
+        "views": views_for_page(),
+        "scales": scales_for_page(),
+        "address": address_for_page(),
         "calls": [_call_data(one) for one in trace.calls],
         "tokens": [
             [
@@ -211,12 +211,12 @@ def data_of(trace: Trace) -> dict[str, Any]:
             for one in trace.calls
         ],
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
-        "looks": {
+        "themes": {
             name: {
-                part: getattr(look, part)
+                part: getattr(theme, part)
                 for part in ("ink", "muted", "line", "accent", "masked", "bar")
             }
-            for name, look in (("light", LIGHT), ("dark", DARK))
+            for name, theme in (("light", LIGHT), ("dark", DARK))
         },
     }
 
@@ -265,13 +265,13 @@ def _colours(one: AttentionCall) -> dict[str, Any]:
     }
 
 
-def _palettes(look: Theme) -> dict[str, Any]:
-    powers = {"0.4": 0.4, "0.5": 0.5, "1": 1.0}
+def _palettes(theme: Theme) -> dict[str, Any]:
+    powers = {power_name(row.power): row.power for row in WEIGHT_SCALES}
     return {
         "sequential": {
-            name: list(ramp(look.sequential, power=power)) for name, power in powers.items()
+            name: list(ramp(theme.sequential, power=power)) for name, power in powers.items()
         },
-        "diverging": list(ramp(look.diverging)),
+        "diverging": list(ramp(theme.diverging)),
     }
 
 
@@ -283,11 +283,15 @@ def states(draw: st.DrawFn, trace: Trace) -> ExplorerState:
     """A state of which every choice is drawn."""
     state = ExplorerState(trace)
     state.layer = draw(st.integers(0, len(trace.calls) - 1))
-    numbers = ("head", "batch", "query_index", "pad_len", "window")
+    numbers = ("head", "batch", "query_index")
     names = ("mask", "align", "empty_rows", "weight_scale")
     state.choose(
         **{name: draw(st.integers(*state.param[name].bounds)) for name in numbers},
         **{name: draw(st.sampled_from(state.param[name].objects)) for name in names},
+        **{
+            name: draw(between(row, *state.param[name].bounds))
+            for name, row in mask_parameters().items()
+        },
         aggregate=draw(st.integers(0, 3)) == 3,
         skip_first=draw(st.booleans()),
         temperature=draw(st.floats(0.1, 10)),
@@ -324,6 +328,12 @@ def assert_same_drawing(made: dict[str, Any], expected: Drawing, *, atol: float 
             [made["colours"]["low"], made["colours"]["high"]], ends, rtol=atol, atol=atol
         )
         assert made["colours"]["palette"] == list(expected.colours.palette)
+        assert made["colours"]["power"] == expected.colours.power
+    for made_ticks, expected_ticks in (
+        (made.get("xTicks"), expected.x_ticks),
+        (made.get("yTicks"), expected.y_ticks),
+    ):
+        assert made_ticks == (None if expected_ticks is None else list(map(list, expected_ticks)))
     assert made["xLabels"] == expected.x_labels
     assert made["yLabels"] == expected.y_labels
     outline = None if expected.outline is None else list(expected.outline)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attnpanel.attention.mask_table import mask_parameters
+from attnpanel.attention.masks import make_mask
 from attnpanel.comparison import align, attention_difference, heads_by_change, moved_shares
-from attnpanel.masks import make_mask
-from attnpanel.theme import LIGHT, ramp
 from attnpanel.trace import Trace
-from tests.browser_kernel.conftest import Kernel
+from attnpanel.ui.theme import LIGHT, ramp
+from tests.browser_kernel.conftest import node_running
 from tests.browser_kernel.explorers import call, data_of
 
 HERE = Path(__file__).parent
-PARTS = ("attention", "drawings", "words_of", "comparing", "comparison_drawings")
 TOKENS = st.lists(st.sampled_from("abc"), max_size=7)
 # Five tokens against seven: one word exchanged, two added.
 FIRST, SECOND = list("abcde"), list("abxdyze")
@@ -29,6 +28,7 @@ START = {
     "aggregate": [False, False],
     "temperature": [1.0, 1.0],
     "mask": ["model", "model"],
+    **{name: [row.example_at(5, 5)] * 2 for name, row in mask_parameters().items()},
     "pad_len": [3, 3],
     "window": [2, 2],
     "apart": [],
@@ -49,21 +49,10 @@ PAIRS = align(FIRST, SECOND)
 
 
 @pytest.fixture(scope="module")
-def page(kernel, root, tmp_path_factory):
-    """The page's files joined as a report joins them; `kernel` skips where there is no Node."""
-    texts = [(root / "attnpanel" / "browser" / f"{name}.js").read_text("utf-8") for name in PARTS]
-    joined = re.sub(
-        r'^import \{[^}]*\} from "\./\w+\.js";\n', "", "\n".join(texts), flags=re.MULTILINE
-    )
-    module = tmp_path_factory.mktemp("comparing") / "page.mjs"
-    asking = [(HERE / name).read_text("utf-8") for name in ("drawings.mjs", "comparing.mjs")]
-    module.write_text(joined + "".join(asking), "utf-8")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
-    with subprocess.Popen(["node", HERE / "driver.mjs", module], **pipes) as process:
-        page = Kernel(process.stdin, process.stdout)
+def page():
+    with node_running(HERE / "comparing.mjs") as page:
         page("showTwo", *(data_of(one) for one in TRACES))
         yield page
-        process.stdin.close()
 
 
 def test_tokens_are_paired_as_python_pairs_them(page):
@@ -192,7 +181,7 @@ def test_a_token_without_a_counterpart_is_said_to_have_none(page):
 
     pieces = page("sentenceOfTwo", START | {"row": row})
 
-    assert pieces[1][1].startswith("stands in B only")
+    assert pieces[1][1].startswith("is in B only")
     assert page("picturesOfTwo", START)["bars"]["sources"]["compare:bars:labels"]["text"]
     bars = page("picturesOfTwo", START | {"row": row})["bars"]
     assert bars["sources"]["compare:bars:labels"]["text"] == []
@@ -207,3 +196,59 @@ def test_the_sentence_gives_both_weights_and_their_change(page):
     assert "a → c/x" in pieces
     assert f"{100 * one[0, 2]:.1f} %" in pieces
     assert f"{100 * other[0, 2]:.1f} %" in pieces
+
+
+# Far apart, alike but for rounding, and the same; hot and cold; with tokens on one side alone.
+PAIRS_OF_TRACES = {
+    "others": TRACES,
+    "one word": (trace(FIRST, 0), trace([*FIRST[:4], "z"], 0)),
+    "the same": (trace(FIRST, 0), trace(FIRST, 0)),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS_OF_TRACES)
+def test_what_is_said_of_a_difference_is_what_it_is(page, pair):
+    page("showTwo", *(data_of(one) for one in PAIRS_OF_TRACES[pair]))
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.tuples(*[st.integers(-20, 20)] * 2),
+        st.tuples(*[st.sampled_from(["model", "causal", "window"])] * 2),
+        st.tuples(*[st.integers(0, 1)] * 2),
+        st.sampled_from([None, 0, 1e-7, -1e-7, 1e-5, 1e-3]),
+    )
+    def held(temperatures, masks, heads, nearly):
+        first, second = (10 ** (step / 10) for step in temperatures)
+        if nearly is not None:  # both sides alike but for a rounding
+            second, masks, heads = first * (1 + nearly), [masks[0]] * 2, [heads[0]] * 2
+        state = START | {
+            "temperature": [first, second],
+            "mask": list(masks),
+            "head": list(heads),
+            "apart": ["temperature", "mask", "head"],
+        }
+
+        said = page("wordsOfTwo", state)
+
+        words = said["words"]
+        assert "−0.0" not in words
+        assert "+0.0" not in words
+        moved = np.nanmax(said["moved"])
+        least, most = np.nanmin(said["difference"]), np.nanmax(said["difference"])
+        rounding = 0.00051  # half of the last decimal, in points of a hundredth
+        if words == "no difference":
+            assert max(moved, most, -least) < rounding
+        elif words.startswith("none in tokens that both have"):
+            assert max(most, -least) < rounding < moved + 2 * (rounding - 0.0005)
+        else:
+            low, high = re.fullmatch(r"from (\S+) to (\S+) points", words).groups()
+            for text, number in ((low, min(least, 0)), (high, max(most, 0))):
+                decimals = 1 if abs(number) < 0.0995 else 0
+                shown = float(text.replace("−", "-"))
+                assert shown == pytest.approx(100 * number, abs=0.51 * 10**-decimals)
+            assert low != high
+
+    try:
+        held()
+    finally:
+        page("showTwo", *(data_of(one) for one in TRACES))

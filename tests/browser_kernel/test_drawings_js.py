@@ -7,13 +7,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from attnpanel.state import ExplorerState
-from attnpanel.theme import hex_colour
+from attnpanel.analysis import entropy
+from attnpanel.explorer.state import ExplorerState
+from attnpanel.explorer.views import VIEWS
+from attnpanel.explorer.views.grid import grid_drawing, tile_outline
+from attnpanel.explorer.views.heatmaps import row_outline
 from attnpanel.trace import Trace
-from attnpanel.views import VIEWS
-from attnpanel.views.grid import grid_drawing, tile_outline
-from attnpanel.views.heatmaps import row_outline
-from attnpanel.views.text import shaded_tokens
+from attnpanel.ui.theme import hex_colour
 from tests.browser_kernel.explorers import (
     assert_same_drawing,
     call,
@@ -25,7 +25,7 @@ from tests.browser_kernel.explorers import (
 )
 
 TRACES = traces()
-PICTURES = {view.name: view.draw for view in VIEWS if view.name != "grid"}
+PICTURES = {view.name: view.draw for view in VIEWS if view.drawn == "at once"}
 
 
 def laws(name: str) -> settings:
@@ -34,9 +34,8 @@ def laws(name: str) -> settings:
 
 
 @pytest.fixture(scope="module")
-def page(kernel, root, tmp_path_factory):
-    """`kernel` skips where there is no Node."""
-    with opened_page(root / "attnpanel" / "browser", tmp_path_factory.mktemp("page")) as page:
+def page():
+    with opened_page() as page:
         yield page
 
 
@@ -85,6 +84,18 @@ def test_the_selection_has_the_numbers_of_select(page, name):
                 made[part], expected[part].ravel(), rtol=limit, atol=atol, err_msg=part
             )
             assert made[part].dtype == np.float32
+
+    for_states(name, check)
+
+
+@each_trace
+def test_each_rows_entropy_is_that_of_the_analysis(page, name):
+    def check(state):
+        made, weights = page.ask("measureEntropy", state), np.nan_to_num(state.selection.weights)
+
+        expected = [entropy(row[None]) if row.any() else np.nan for row in weights]
+        np.testing.assert_allclose(made["entropy"], expected, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(made["seen"], state.selection.visible.sum(axis=-1))
 
     for_states(name, check)
 
@@ -154,6 +165,21 @@ def test_the_scores_that_are_kept_take_no_more_than_they_may(page):
     assert page("queriesReadNow") == 1
 
 
+@pytest.mark.parametrize("choice", [{}, {"mask": "causal", "temperature": 0.5}])
+def test_a_mean_whose_scores_do_not_fit_in_the_cache_is_the_same(page, choice):
+    page.show(TRACES["toy"])
+    expected = page.selected(by_hand(aggregate=True, **choice))
+    page.show(TRACES["toy"], mostBytes=3 * 8 * 8 * 4)
+    page.selected(by_hand(head=2))  # one head's scores are cached, and must survive
+
+    for _ in range(2):
+        mean = page.selected(by_hand(aggregate=True, **choice))
+        for name in ("scores", "weights", "output", "visible", "empty"):
+            np.testing.assert_array_equal(mean[name], expected[name])
+        page.selected(by_hand(head=2))
+    assert page("scoreBytes") == 8 * 8 * 4
+
+
 # -- how it is drawn -------------------------------------------------------------------------
 
 
@@ -188,14 +214,6 @@ def test_pictures_of_what_is_computed_here_are_within_2e_6_of_pythons(page, name
             assert_same_drawing(made, expected, atol=5 * limit_of(state))
 
     page.show(TRACES[name])
-    for_states(name, check)
-
-
-@each_trace
-def test_shaded_tokens_are_pythons(page, name):
-    def check(state):
-        assert page.ask("shadedTokens", state) == shaded_tokens(state)
-
     for_states(name, check)
 
 
@@ -249,7 +267,7 @@ def test_tokens_without_any_weight_show_their_mean_colour(page):
 @example(0x767676)
 @example(0x757575)
 def test_text_on_a_colour_is_the_readable_one(page, number):
-    from attnpanel.views.swatches import readable_on
+    from attnpanel.explorer.views.swatches import readable_on
 
     colour = f"#{number:06x}"
 
@@ -300,16 +318,11 @@ def test_choosing_a_tile_makes_none_anew(page):
 # -- the table of pictures -------------------------------------------------------------------
 
 
-def test_the_table_names_the_choices_that_change_each_picture(page):
-    expected = {
-        view.name: {"depends": sorted(view.depends), "moves": list(view.moves)} for view in VIEWS
-    }
-
+def test_the_page_draws_every_row_of_the_table(page):
     table = page("table")
 
-    assert list(table) == list(expected)
-    for name, row in table.items():
-        assert {**row, "depends": sorted(row["depends"])} == expected[name]
+    assert sorted(table["names"]) == sorted(view.name for view in VIEWS)
+    assert set(table["outlined"]) == {view.name for view in VIEWS if view.moves}
 
 
 @pytest.mark.parametrize("aggregate", [False, True])

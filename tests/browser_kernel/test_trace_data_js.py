@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from attnpanel.payload import make_payload
-from attnpanel.selection import value_colours
-from attnpanel.sources.toy import toy_trace
+from attnpanel.explorer.selection import value_colours
+from attnpanel.explorer.wire_format import make_payload
+from attnpanel.models.toy import toy_trace
 from attnpanel.trace import Trace
-from tests.browser_kernel.conftest import Kernel, KernelError
+from tests.browser_kernel.conftest import Kernel, KernelError, node_running
 from tests.browser_kernel.explorers import hiding_bias
 from tests.hand_made import call, recorded, trace_of
 
+HERE = Path(__file__).parent
 OPENED_S = 10
 
 
@@ -51,20 +51,9 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def page(kernel, root, tmp_path_factory):
-    """`kernel` skips where there is no Node."""
-    here = root / "tests" / "browser_kernel"
-    browser = root / "attnpanel" / "browser"
-    text = "\n".join(
-        (browser / f"{name}.js").read_text(encoding="utf-8") for name in ("attention", "trace_data")
-    )
-    joined = re.sub(r'^import \{[^}\n]*\} from "\./\w+\.js";\n', "", text, flags=re.MULTILINE)
-    module = tmp_path_factory.mktemp("trace_data") / "page.mjs"
-    module.write_text(joined + (here / "trace_data.mjs").read_text(encoding="utf-8"), "utf-8")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "encoding": "utf-8"}
-    with subprocess.Popen(["node", here / "driver.mjs", module], **pipes) as process:
-        yield Opened(Kernel(process.stdin, process.stdout))
-        process.stdin.close()
+def page():
+    with node_running(HERE / "trace_data.mjs") as kernel:
+        yield Opened(kernel)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

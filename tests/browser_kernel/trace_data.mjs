@@ -1,5 +1,7 @@
-// Joined behind attention.js and trace_data.js: opens a payload and asks its calls. Run by driver.mjs; the
-// answers of what takes time lie in `answered` until they are fetched.
+// Opens a payload and asks its calls. Run by driver.mjs; the answers of what takes time lie in `answered` until
+// they are fetched.
+
+import { openTrace } from "../../js/core/trace_data.js";
 
 let opened = null;
 let answered = null;

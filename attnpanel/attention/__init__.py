@@ -1,0 +1,1 @@
+"""The NumPy reference of attention, the masks, and the validation of arguments."""

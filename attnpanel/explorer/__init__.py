@@ -1,0 +1,1 @@
+"""The explorer of a trace: its state, selection, views and page bridge."""

@@ -1,0 +1,213 @@
+"""The explorer's Bokeh figures, created once; the page updates their data sources."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+from bokeh.core.serialization import Deserializer, Serializer
+from bokeh.models import (
+    CrosshairTool,
+    CustomAction,
+    CustomJS,
+    CustomJSHover,
+    HoverTool,
+    Span,
+)
+from bokeh.util.serialization import make_id
+
+from attnpanel.explorer.transport import fits
+from attnpanel.explorer.views import VIEWS, View
+from attnpanel.explorer.views.elements import furnish
+from attnpanel.explorer.views.live import one_cell
+from attnpanel.ui.components import bundle
+from attnpanel.ui.fields import name_tag
+
+if TYPE_CHECKING:
+    from bokeh.models import ColumnDataSource
+    from bokeh.plotting import figure
+
+    from attnpanel.explorer.state import ExplorerState
+
+EXPLORER_ID = "(the id of an explorer)"  # stands for it in serialized figures
+POINTER_EVENT = """
+document.dispatchEvent(new CustomEvent("attn:" + explorer_id, {
+  detail: {view, kind, x: cb_obj.x ?? null, y: cb_obj.y ?? null},
+}))
+"""
+# Our pointer events and Bokeh's. A tap of more than 300 ms is a press to Bokeh, whether the finger
+# or the page was slow.
+POINTED = (("tap", "tap"), ("tap", "pressup"), ("move", "mousemove"), ("leave", "mouseleave"))
+# Text of a heatmap's tooltip, read from the data sources without a round trip to Python.
+HOVER = """
+const {x, y} = special_vars
+const labels = {query: queries.args.labels, key: keys.args.labels}
+if (format === "query") return `${Math.round(y)} · ${labels.query[Math.round(y)] ?? ""}`
+if (format === "key") return `${Math.round(x)} · ${labels.key[Math.round(x)] ?? ""}`
+const source = format === "score" ? scores : weights
+const {image, exact, x: x0, y: y0, dw, dh} = source.data
+const cells = (exact ?? image)[0]
+const [rows, columns] = cells.shape
+const row = Math.floor((y - y0[0]) / dh[0] * rows)
+const column = Math.floor((x - x0[0]) / dw[0] * columns)
+const cell = cells[row * columns + column]
+if (cell === undefined) return ""
+if (Number.isNaN(cell)) return "masked"
+const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? " (largest here)" : ""
+return cell.toFixed(format === "score" ? 2 : 4) + pooled
+"""
+BUTTON = 31  # pixels of the toolbar's width, its part of the lines between groups included
+# The toolbar is drawn smaller, so that it stands beside the title of the narrowest plot.
+SMALLER = 0.78
+# A button that says what it saves; grey enough for both looks.
+ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><text x="12" y="16" \
+font-family="sans-serif" font-size="10" font-weight="bold" text-anchor="middle" \
+fill="#7d8899">{}</text></svg>"""
+
+
+def explorer_figures(state: ExplorerState, explorer_id: str) -> dict[str, figure]:
+    """Return the explorer's figures by the name of their view.
+
+    Axes, labels and heights fit the state, so that the layout does not shift when the page draws.
+    What is drawn is left to the page: the matrices would be 2.6 MB at T = 512.
+
+    Parameters
+    ----------
+    state : ExplorerState
+    explorer_id : str
+        Names the pointer events of this explorer on the page.
+    """
+    figures = _copy(_serialized_figures(VIEWS), explorer_id)
+    # A layer too large for the page is computed on request, not here.
+    if fits(state.call):
+        for view in VIEWS:
+            furnish(figures[view.name], (view.empty or view.draw)(state), ranges=True)
+    return figures
+
+
+@lru_cache(maxsize=1)
+def _serialized_figures(views: tuple[View, ...]) -> Any:
+    """Return the figures of one cell, as Bokeh serializes them.
+
+    Copying them takes two fifths of the CPU time of rendering them.
+    """
+    cell = one_cell()
+    figures = {view.name: _figure(view, cell) for view in views}
+    sources = {
+        renderer.data_source.name: renderer.data_source
+        for plot in figures.values()
+        for renderer in plot.renderers
+    }
+    _link(figures, sources)
+    for source in sources.values():
+        if "image" in source.data:
+            place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
+            source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
+    return Serializer(deferred=False).encode(figures)
+
+
+def _copy(serialized: Any, explorer_id: str) -> dict[str, figure]:
+    """Return serialized figures as new models, whose events are named after the explorer."""
+    names: dict[str, str] = {}
+
+    def renamed(part: Any) -> Any:
+        if isinstance(part, dict):
+            copy = {name: renamed(value) for name, value in part.items() if name != "id"}
+            if "id" in part:
+                if part["id"] not in names:
+                    names[part["id"]] = make_id()
+                copy["id"] = names[part["id"]]
+            return copy
+        if isinstance(part, list | tuple):
+            return [renamed(value) for value in part]
+        return explorer_id if part == EXPLORER_ID else part
+
+    figures: dict[str, figure] = Deserializer().decode(renamed(serialized))
+    return figures
+
+
+def _figure(view: View, state: ExplorerState) -> figure:
+    draw = view.empty or view.draw
+    plot = hv.render(view.element_of(draw(state)), backend="bokeh")
+    plot.name = f"attn:plot:{view.name}"
+    plot.tags = [name_tag(view.title)]  # until the page says what is in it
+    plot.toolbar.tools = []
+    for kind, event in POINTED:
+        if kind != "tap" and view.marks != "pairs":
+            continue  # only plots of pairs react to pointing
+        arguments = {"explorer_id": EXPLORER_ID, "view": view.name, "kind": kind}
+        plot.js_on_event(event, CustomJS(args=arguments, code=POINTER_EVENT))
+    return plot
+
+
+def _link(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> None:
+    """Link ranges and crosshairs of heatmaps that share an axis; add tooltips and toolbars."""
+    line = {"line_width": 1, "line_dash": [3, 3], "line_alpha": 0.6, "line_color": "#98a2b3"}
+    spans = {"x": Span(dimension="height", **line), "y": Span(dimension="width", **line)}
+    ranges: dict[str, Any] = {}
+    for view in VIEWS:
+        plot = figures[view.name]
+        if view.heatmap:
+            for side, what in (("x", view.x), ("y", view.y)):
+                if what in ("query", "key"):
+                    axis = f"{side}_range"
+                    setattr(plot, axis, ranges.setdefault(f"{side} {what}", getattr(plot, axis)))
+            lines = [spans[side] for side in ("y", "x") if getattr(view, side) in ("query", "key")]
+            if lines:
+                overlay = lines[0] if len(lines) == 1 else tuple(lines)
+                plot.add_tools(CrosshairTool(overlay=overlay))
+        if view.marks == "pairs":
+            plot.add_tools(_pair_tooltip(figures, sources))
+        elif view.tooltip:
+            drawn = [r for r in plot.renderers if r.data_source.name == f"attn:{view.name}"]
+            plot.add_tools(HoverTool(tooltips=list(view.tooltip), mode=view.hover, renderers=drawn))
+        add_toolbar(plot, zoomed=view.zoomed)
+
+
+def _pair_tooltip(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> HoverTool:
+    """Return the tooltip of a pair of tokens: both tokens, score and weight."""
+    arguments = {
+        "scores": sources["attn:scores"],
+        "weights": sources["attn:weights"],
+        "queries": figures["scores"].yaxis[0].formatter,
+        "keys": figures["scores"].xaxis[0].formatter,
+    }
+    rows = [(name, f"$x{{{name}}}") for name in ("query", "key", "weight", "score")]
+    formatter = CustomJSHover(args=arguments, code=HOVER)
+    return HoverTool(tooltips=rows, formatters={"$x": formatter}, attachment="horizontal")
+
+
+def add_toolbar(plot: figure, *, zoomed: bool) -> None:
+    """Add the toolbar that appears on hover: zoom if requested, and saving as PNG and SVG."""
+    saving = CustomJS(code=bundle("save_plot"), module=True)
+    if zoomed:
+        plot.add_tools("box_zoom", "pan", "reset")
+    plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg")))
+    for tool in plot.tools:
+        # Crosshair and tooltips are always on; buttons for them would cover the title.
+        tool.visible = not isinstance(tool, (CrosshairTool, HoverTool))
+    plot.toolbar_location = "above"
+    plot.toolbar.autohide = True
+    # The toolbar is as wide as the plot and overlaps the title: only the buttons get a background.
+    width = BUTTON * sum(tool.visible for tool in plot.tools)
+    ground = f"linear-gradient(to left, var(--attn-card) {width}px, #0000 {width}px)"
+    plot.toolbar.styles = {
+        "background": ground,
+        "transform": f"scale({SMALLER})",
+        "transform-origin": "right center",
+    }
+    plot.toolbar.active_drag = plot.toolbar.active_scroll = None
+
+
+def _saver(kind: str, saving: CustomJS) -> CustomAction:
+    label = kind.upper()
+    icon = b64encode(ICON.format(label).encode()).decode("ascii")
+    return CustomAction(
+        name=kind,
+        description=f"Save as {label}",
+        icon=f"data:image/svg+xml;base64,{icon}",
+        callback=saving,
+    )

@@ -1,0 +1,1 @@
+"""The page's own attention, run by Node.js."""

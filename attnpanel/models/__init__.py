@@ -1,0 +1,1 @@
+"""Load models, run texts through them, and capture or change their attention."""

@@ -1,0 +1,1 @@
+"""Record a model's attention calls as a trace."""

@@ -1,0 +1,1 @@
+"""Intercept the attention calls of a PyTorch model; capture and intervene both use it."""

@@ -1,0 +1,101 @@
+"""Split heads that a model folds into the batch axis, (B · H, T, D), into (B, H, T, D)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.attention.validation import check_count
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from attnpanel.models.intercept.call import InterceptedCall
+
+# Attribute names by which model code declares its number of heads.
+HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads")
+
+
+def check_folded_heads(folded_heads: int | None) -> None:
+    """Raise ValueError unless `folded_heads` is None or an integer from 1."""
+    if folded_heads is not None:
+        check_count("folded_heads", folded_heads)
+        if folded_heads < 1:
+            raise ValueError(f"folded_heads must be at least 1; got {folded_heads}")
+
+
+def heads_in_batch(
+    batch: int, modules: tuple[nn.Module, ...], folded_heads: int | None = None
+) -> int:
+    """Return how many heads per sequence are folded into a batch axis of length B · H.
+
+    Parameters
+    ----------
+    batch : int
+        B · H.
+    modules : tuple of torch.nn.Module
+        The running modules, innermost first. The innermost, or its `config`, may declare the
+        number of heads.
+    folded_heads : int, optional
+        The number of heads, where the caller knows it.
+
+    Returns
+    -------
+    int
+        1 if nothing declares a number that divides `batch`.
+
+    Raises
+    ------
+    ValueError
+        If `folded_heads` does not divide `batch`.
+    """
+    if folded_heads is not None:
+        if batch % folded_heads:
+            raise ValueError(
+                f"folded_heads={folded_heads} must divide the batch, B · H; got {batch}"
+            )
+        return folded_heads
+    declared = (n for n in declared_heads(modules) if batch % n == 0)
+    return next(declared, 1)
+
+
+def declared_heads(modules: tuple[nn.Module, ...]) -> list[int]:
+    """Return the numbers of heads that the innermost module, or its `config`, declares."""
+    found: list[Any] = [
+        getattr(owner, name, None)
+        for module in modules[:1]
+        for owner in (module, getattr(module, "config", None))
+        for name in HEAD_COUNTS
+    ]
+    return [number for number in found if type(number) is int and number > 0]
+
+
+def blocks_among_heads(call: InterceptedCall) -> bool:
+    """Whether the axis of heads holds each head several times, for blocks of a longer sequence."""
+    length, (_, heads, query_len, _) = call.sequence_len, call.query.shape
+    if length is None or query_len >= length:
+        return False
+    blocks = -(-length // query_len)
+    return heads in {blocks * number for number in declared_heads(call.modules)}
+
+
+def unfold_heads(call: InterceptedCall, heads: int) -> InterceptedCall:
+    """Reshape a call of shape (B · H, 1, T, D) to (B, H, T, D)."""
+    if not call.folded or heads == 1:
+        return call
+    batch = call.query.shape[0]
+
+    def split(tensor: Tensor | None) -> Tensor | None:
+        """Split one tensor; leave it as it is if the whole batch shares it."""
+        if tensor is None or tensor.dim() < 4 or tensor.shape[0] != batch:
+            return tensor
+        return tensor.reshape(batch // heads, heads, *tensor.shape[2:])
+
+    tensors = {name: split(getattr(call, name)) for name in ("query", "key", "value", "weights")}
+    return replace(
+        call,
+        **tensors,  # type: ignore[arg-type]  # a dict does not say which of them may be None
+        mask=split(call.mask),
+        bias=split(call.bias),
+        folded=False,
+    )

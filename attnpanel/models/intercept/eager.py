@@ -1,0 +1,349 @@
+"""Track attention that a model writes out: ``softmax(query @ key.T * scale + …) @ value``.
+
+Each product of two activations is followed to a product with values. Through operations that keep
+its size and up to a softmax over its last axis it is understood, and the recorder checks the
+result against the weights that the model computed. Of anything else that is computed from scores
+and multiplied with values, the model's own weights are recorded. Scores that are split, padded or
+joined are followed as well, to tell which layers compute attention in pieces.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.models.intercept.call import InterceptedCall, running_modules
+from attnpanel.models.intercept.eager_call import make_call
+from attnpanel.models.intercept.eager_steps import (
+    after_operation,
+    mixes_heads,
+    over_last_axis,
+    rows_sum_to_one,
+    writes_in_place,
+)
+from attnpanel.models.intercept.matmul import Product, product_of
+from attnpanel.models.intercept.session import note_use, streams
+from attnpanel.models.intercept.torch_operators import operators
+from attnpanel.models.intercept.tracked_scores import (
+    IN_PIECES,
+    REORDERED,
+    RESCALED,
+    ScoreUse,
+    TrackedTensor,
+    unscored_weights,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+    Read = Callable[[], InterceptedCall]
+
+
+class EagerTracker:
+    """Follow one thread's products of activations; make a call of each attention found.
+
+    Parameters
+    ----------
+    owns : function of modules
+        Whether a call in these modules, innermost first, belongs to a captured or changed model;
+        others are not tracked.
+    """
+
+    def __init__(self, owns: Callable[[tuple[Any, ...]], bool]) -> None:
+        from torch.utils.weak import WeakTensorKeyDictionary
+
+        self._owns = owns
+        self._tracked: Any = WeakTensorKeyDictionary()
+        self._softmax = operators()["softmax"]
+        # Scaled weights -> the weights before an intervention's output scale went into them.
+        self._unscaled: Any = WeakTensorKeyDictionary()
+
+    def observe(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,
+    ) -> Read | None:
+        """Update the tracked tensors after a torch function has run.
+
+        Returns
+        -------
+        function without arguments, or None
+            Makes the call, if this function was the last step of an attention.
+        """
+        import torch
+
+        product = product_of(func, args, kwargs)
+        begins = product is not None or func in self._softmax
+        if not begins and not self._tracked.data:
+            return None
+        with torch.no_grad():
+            if product is not None:
+                floating = isinstance(result, torch.Tensor) and result.is_floating_point()
+                return self._after_product(product, result) if floating else None
+            before, tracked = self._find_tracked(args, kwargs)
+            if tracked is None:
+                if begins:
+                    self._track_unscored(args, kwargs, result)
+                return None
+            if tracked.stage in {"numerator", "output"}:
+                return self._after_output(func, args, before, tracked, result)
+            if func in operators()["write"]:
+                self._after_write(args[0], tracked)
+                return None
+            if result is before and tracked.stage != "scores" and writes_in_place(func, kwargs):
+                tracked.use.written = True
+            self._advance(func, args, kwargs, before, tracked, result)
+        return None
+
+    def _after_product(self, product: Product, result: Tensor) -> Read | None:
+        left, right = self._followed(product.left), self._followed(product.right)
+        tracked = left or right
+        if tracked is not None:
+            facing = product if tracked is left else product.swapped()
+            if left is not None and right is not None:
+                self._join_pieces(left, right, result)
+            elif self._meets_values(facing, tracked):
+                return self._mix_values(facing, tracked, result)
+            elif self._keeps_weights(facing, result, tracked):
+                mixed = replace(tracked, stage="derived", mixes_heads=True, logits=None)
+                self._tracked[result] = mixed
+                return None
+            elif product.activations:
+                self._lose(tracked)
+            if tracked.use.modules or tracked.nonlinear:
+                return None
+        if product.activations:
+            self._track_scores(product, result)
+        return None
+
+    def _followed(self, tensor: Tensor) -> TrackedTensor | None:
+        tracked = self._tracked.get(tensor)
+        done = tracked is None or tracked.stage in {"numerator", "output"}
+        return None if done or not tracked.several_channels else tracked
+
+    def _track_scores(self, product: Product, result: Tensor) -> None:
+        query, key = product.query_and_key()
+        if query is None or key is None:
+            if product.scores_own_keys:
+                self._tracked[result] = unscored_weights(result, in_pieces=True)
+            return
+        bias = None if product.added is None else product.added.detach().expand_as(result)
+        self._tracked[result] = TrackedTensor(
+            query.detach(),
+            key.detach(),
+            product.scale,
+            ScoreUse(result.shape[-2], result.shape[-1], result.numel()),
+            bias,
+            several_channels=product.sums_one_axis,
+            kind=streams().kind(product.left, product.right),
+            sequence_len=streams().length(product.left),
+        )
+
+    def _track_unscored(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor
+    ) -> None:
+        """Follow a softmax of scores that are no product, such as additive ones or distances."""
+        scores = args[0] if args else kwargs.get("input", weights)
+        if weights.dim() < 2 or not weights.numel() or not over_last_axis(args, kwargs, scores):
+            return
+        if streams().length(weights) in {None, weights.shape[-2]} and self._owns(running_modules()):
+            self._tracked[weights] = unscored_weights(weights.detach())
+
+    def _meets_values(self, product: Product, tracked: TrackedTensor) -> bool:
+        """Whether the left side of a product holds whole rows of weights, the right side values."""
+        left, use = product.left, tracked.use
+        if not product.mixes_values or use.in_pieces or not product.activations:
+            return False
+        if tracked.reordered:
+            return False
+        # A softmax may be of anything; as attention it sums over a whole sequence.
+        if not tracked.scored and streams().length(product.right) != use.key_len:
+            return False
+        if tracked.stage == "weights":
+            return True
+        sizes = {(use.query_len, use.key_len), (use.key_len, use.query_len)}
+        whole = tuple(left.shape[-2:]) in sizes and (
+            left.numel() == use.numel or tracked.mixes_heads
+        )
+        computed = tracked.nonlinear or bool(use.modules)
+        return computed and whole and tracked.several_channels and tracked.stage != "sum"
+
+    def _keeps_weights(self, product: Product, result: Tensor, tracked: TrackedTensor) -> bool:
+        """Whether a product mixes heads and leaves queries and keys as they are."""
+        if product.equation is not None:
+            letters = product.equation[0][-2:]
+            return all(letter in product.equation[2] for letter in letters)
+        # As matmul(mix, weights) with the axes of queries and keys in one.
+        sizes = {tracked.use.query_len, tracked.use.key_len}
+        return result.numel() == product.left.numel() and not sizes & set(product.left.shape[-2:])
+
+    def _mix_values(self, product: Product, tracked: TrackedTensor, result: Tensor) -> Read | None:
+        use, modules = tracked.use, running_modules()
+        if use.recorded:
+            if use.modules[:1] == modules[:1]:  # with something else than values, such as positions
+                return None
+            # Another layer mixes its values by the same weights.
+            use = replace(use, modules=(), recorded=False)
+            tracked = self._tracked[product.left] = replace(tracked, use=use)
+        if not tracked.scored:
+            kind, length = (
+                streams().kind(product.left, product.right),
+                streams().length(product.left),
+            )
+            tracked = replace(tracked, kind=kind, sequence_len=length)
+        if not use.modules:
+            use.modules = modules
+            if self._owns(modules):
+                note_use(use)
+        left = self._unscaled.get(product.left, product.left).detach()
+        whole = tracked.sequence_len is None or left.shape[-2] >= tracked.sequence_len
+        if left.dim() > 4 and not tracked.grouped and not whole:
+            self._lose(tracked)  # blocks of a longer sequence
+            return None
+        if tracked.stage == "exp" and not rows_sum_to_one(left):
+            self._tracked[result] = replace(
+                tracked, stage="numerator", weights=left, value=product.value().detach()
+            )
+            return None
+        use.recorded, use.modules = True, modules
+        value = product.value().detach()
+        self._tracked[result] = replace(tracked, stage="output", weights=None, logits=None)
+        return lambda: make_call(tracked, left, value, modules)
+
+    def _join_pieces(self, left: TrackedTensor, right: TrackedTensor, result: Tensor) -> None:
+        """Note that weights were multiplied with something else made of scores."""
+        for tracked in (left, right):
+            self._lose(tracked)
+            tracked.use.in_pieces = not tracked.use.recorded
+        computed = left if left.use.modules or left.nonlinear else right
+        if not computed.use.recorded:
+            self._tracked[result] = replace(computed, stage="derived", weights=None, logits=None)
+
+    def _lose(self, tracked: TrackedTensor) -> None:
+        """Note that weights were used in a way that gives no call."""
+        use = tracked.use
+        if not use.recorded and tracked.stage != "sum":
+            use.met_values, use.reason = True, REORDERED if tracked.reordered else IN_PIECES
+
+    def _after_output(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        before: Tensor,
+        tracked: TrackedTensor,
+        result: Any,
+    ) -> Read | None:
+        """Follow one step of what a product with values has given: it may be rescaled."""
+        known = operators()
+        use, partner = tracked.use, None
+        for other in args[:2]:
+            found = self._tracked.get(other) if hasattr(other, "shape") else None
+            if found is None or other is before or found.use is not use:
+                continue
+            # One of its own columns, which has summed the weights, rescales an output, too.
+            if found.stage != "output" or other.shape[-1] == 1:
+                partner = found
+        if tracked.stage == "numerator":
+            if func in known["div"] and partner is not None and partner.stage == "sum":
+                total, exponentials, value = args[1].detach(), tracked.weights, tracked.value
+                assert exponentials is not None  # noqa: S101 - set with the stage
+                assert value is not None  # noqa: S101
+                use.recorded, modules = True, running_modules()
+                weights = exponentials / total.reshape(*exponentials.shape[:-1], 1)
+                return lambda: make_call(
+                    replace(tracked, stage="exp", weights=None), weights, value, modules
+                )
+            adds = func in known["add"] | known["sub"]  # such as what other keys have given
+            if partner is None and not adds and getattr(result, "shape", None) == args[0].shape:
+                self._tracked[result] = tracked
+                return None
+            self._lose(replace(tracked, stage="exp"))
+        elif func in known["layout"]:
+            self._tracked[result] = tracked
+        elif partner is not None and func in known["div"] | known["mul"]:
+            use.recorded = False
+            use.met_values, use.reason = True, RESCALED
+        return None
+
+    def _after_write(self, target: Tensor, tracked: TrackedTensor) -> None:
+        """Follow ``target[…] = value``, where either holds something made of scores."""
+        known = self._tracked.get(target)
+        if known is not None:
+            known.use.written = True
+            return
+        for tensor in (target, target._base):  # noqa: SLF001 - torch has no public name
+            if tensor is not None:
+                self._tracked[tensor] = replace(tracked, stage="derived", logits=None)
+
+    def _find_tracked(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, TrackedTensor | None]:
+        """Find the argument to follow: the first that is understood, else the first derived."""
+        derived: tuple[Any, TrackedTensor | None] = (None, None)
+        for value in _tensors((*args, *kwargs.values())):
+            tracked = self._tracked.get(value)
+            if tracked is None:
+                continue
+            if tracked.stage != "derived":
+                return value, tracked
+            if derived[1] is None:
+                derived = value, tracked
+        return derived
+
+    def _advance(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        before: Tensor,
+        tracked: TrackedTensor,
+        result: Any,
+    ) -> None:
+        """Track what an operation has made of scores, exponentials or weights."""
+        import torch
+
+        known = operators()
+        results = [result] if isinstance(result, torch.Tensor) else result
+        if not isinstance(results, (list, tuple)):
+            return
+        results = [x for x in results if isinstance(x, torch.Tensor) and x.is_floating_point()]
+        if func in known["layer"]:
+            if not results or not mixes_heads(func, tracked, before, results[0]):
+                self._lose(tracked)
+                return
+            tracked = replace(tracked, stage="derived", mixes_heads=True, logits=None)
+        normalises = func in known["softmax"] | known["log_softmax"] | known["other softmax"]
+        if normalises or (func in known["exp"] and tracked.stage == "scores"):
+            modules = running_modules()
+            if not self._owns(modules):
+                return
+            use = replace(tracked.use, modules=modules, recorded=False, met_values=False)
+            tracked = replace(tracked, use=use)
+            note_use(use)
+        other = self._other(args, before)
+        partner = self._tracked.get(other) if hasattr(other, "shape") else None
+        for tensor in results:
+            after = after_operation(func, args, kwargs, before, tracked, other, partner, tensor)
+            if after is not None:
+                self._tracked[tensor] = after
+
+    @staticmethod
+    def _other(args: tuple[Any, ...], before: Tensor) -> Any:
+        if len(args) != 2:
+            return None
+        return args[1] if args[0] is before else args[0]
+
+
+def _tensors(values: tuple[Any, ...]) -> Iterator[Any]:
+    """List the tensors among arguments, and in their lists and tuples."""
+    import torch
+
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from (item for item in value if isinstance(item, torch.Tensor))

@@ -1,0 +1,126 @@
+"""Make an intercepted call of the tensors that the eager tracker has followed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.models.intercept.call import InterceptedCall
+from attnpanel.models.intercept.tracked_scores import (
+    ROUNDING,
+    TrackedTensor,
+    explained_weights,
+    precision,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+
+def make_call(
+    tracked: TrackedTensor, left: Tensor, value: Tensor, modules: tuple[Any, ...]
+) -> InterceptedCall:
+    """Make the call of an attention whose weights were multiplied with the values.
+
+    Parameters
+    ----------
+    tracked : TrackedTensor
+        At any stage from weights on.
+    left : tensor of shape (…, T, S)
+        The left side of the product with the values.
+    value : tensor of shape (…, S, Dv)
+    modules : tuple of torch.nn.Module
+        The running modules, innermost first.
+
+    Returns
+    -------
+    InterceptedCall
+        All tensors with the leading axes (B, H).
+    """
+    query, key = tracked.query, tracked.key
+    if left.shape[-2] != query.shape[-2] and left.shape[-2] == key.shape[-2]:
+        query, key = key, query  # weights of keys over queries, transposed
+    # Heads may be folded into the batch in some of the tensors: the longest shape separates them.
+    lead = max((x.shape[:-2] for x in (left, value, query)), key=len)
+    if tracked.weights is not None:
+        lead = max(lead, tracked.weights.shape[:-2], key=len)
+    grouped = len(lead) == 3 and tracked.grouped
+
+    def four_axes(x: Tensor) -> Tensor:
+        same = x.shape[:-2].numel() == lead.numel()
+        full = x.reshape(*lead, *x.shape[-2:]) if same else x.expand(*lead, -1, -1)
+        if full.dim() > 4:
+            return full.flatten(1, 2) if grouped else full.flatten(0, -4)
+        return full[(None,) * (4 - full.dim())] if full.dim() != 3 else full.unsqueeze(1)
+
+    weights, changed = _used_weights(tracked, left, four_axes)
+    if changed:
+        heads = weights.shape[:2]
+        query, key = (_of_heads(four_axes(x), heads) for x in (query, key))
+    else:
+        query, key = four_axes(query), four_axes(key)
+    call = InterceptedCall(
+        modules,
+        query,
+        key,
+        four_axes(value),
+        mask=None if tracked.added is None or changed else four_axes(tracked.added),
+        scale=tracked.scale,
+        soft_cap=tracked.soft_cap,
+        kind=tracked.kind,
+        weights=weights,
+        trusted=tracked.trusted and not changed,
+        folded=len(lead) == 1,
+        sequence_len=tracked.sequence_len,
+        use=tracked.use,
+    )
+    intervention = tracked.intervention
+    return call if intervention is None else intervention.call_to_record(call)
+
+
+def _of_heads(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Expand or cut (B, H, …) to the heads of mixed weights; its numbers are not used."""
+    return tensor[:, :1].expand(*shape, -1, -1) if tensor.shape[:2] != shape else tensor
+
+
+def _used_weights(
+    tracked: TrackedTensor, left: Tensor, four_axes: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, bool]:
+    """Return the weights that the model mixed the values by, and whether it had changed them.
+
+    Dropout is no part of them: they are compared before it.
+
+    Raises
+    ------
+    ValueError
+        If they were changed after a dropout, so that the two cannot be told apart.
+    """
+    import torch
+
+    tolerance = max(1e-3, ROUNDING[precision(left)])
+
+    def agree(first: Tensor, second: Tensor) -> bool:
+        return torch.allclose(first.float(), second.float(), atol=tolerance, equal_nan=True)
+
+    softmax = tracked.weights if tracked.stage == "weights" else None
+    if tracked.use.written or tracked.stage == "exp":
+        softmax = explained_weights(tracked) if tracked.intervention is None else None
+    used, dropout = four_axes(left), tracked.dropout
+    if dropout is not None:
+        kept = used != 0
+        # Written over by a dropout in place, its input can be told from the softmax alone.
+        before = softmax if tracked.use.written else dropout.before
+        expected = None if before is None else four_axes(before)
+        if expected is None or not agree(
+            used[kept] * (1 - dropout.probability), expected[kept].to(used.dtype)
+        ):
+            raise ValueError(
+                "its weights are changed after a dropout that is at work, so that the two cannot "
+                "be told apart; call eval() first"
+            )
+        used = expected
+    unchanged = softmax is not None and used.shape == four_axes(softmax).shape
+    if unchanged and agree(used, four_axes(softmax)):  # type: ignore[arg-type]  # as checked
+        return four_axes(softmax), False  # type: ignore[arg-type]
+    return used, True

@@ -1,0 +1,225 @@
+"""What one operation makes of scores, exponentials or weights that are followed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.models.intercept.session import interventions
+from attnpanel.models.intercept.torch_operators import operators
+from attnpanel.models.intercept.tracked_scores import (
+    Dropout,
+    TrackedTensor,
+    add_to_scores,
+    explain_logits,
+    scale_scores,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+# How far the sum of a row of weights may be from 1 in 16 bits.
+SUM_TOLERANCE = 1e-2
+
+
+def after_operation(
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    before: Tensor,
+    tracked: TrackedTensor,
+    other: Any,
+    partner: TrackedTensor | None,
+    result: Tensor,
+) -> TrackedTensor | None:
+    """Return what a result is.
+
+    Parameters
+    ----------
+    func, args, kwargs : the function and its arguments
+    before : tensor
+        The argument that is followed.
+    tracked : TrackedTensor
+        What is known of it.
+    other : tensor, number or None
+        The other one of two positional arguments.
+    partner : TrackedTensor or None
+        What is known of that.
+    result : floating-point tensor
+
+    Returns
+    -------
+    TrackedTensor or None
+        None if it has to do with attention no longer.
+    """
+    known = operators()
+    if func in known["softmax"] | known["log_softmax"] | known["exp"] | known["other softmax"]:
+        if result is before:
+            return None
+        return _normalised(func, args, kwargs, before, tracked, result)
+    if func in known["sum"] and tracked.stage == "exp":
+        rows = before.shape[:-1]
+        if result.shape in {rows, (*rows, 1)}:
+            return replace(tracked, stage="sum")
+    if func in known["dropout"]:
+        return _dropped(args, kwargs, before, tracked, result)
+    if func in known["reorder"] and tracked.use.modules:
+        tracked = replace(tracked, reordered=_moves_keys(func, args, kwargs, before))
+    if result.numel() != before.numel():
+        return _resized(func, before, tracked, other, result)
+    return _same_size(func, tracked, other, partner, result)
+
+
+def _normalised(
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    before: Tensor,
+    tracked: TrackedTensor,
+    result: Tensor,
+) -> TrackedTensor:
+    """Return what a softmax, its logarithm or an exponential gives."""
+    known = operators()
+    use = tracked.use
+    if func in known["exp"] and tracked.stage == "log":
+        return replace(tracked, stage="weights", weights=result.detach())
+    if func in known["exp"] and tracked.stage != "scores":
+        return replace(tracked, stage="derived", nonlinear=True)
+    use.query_len, use.key_len = result.shape[-2:] if result.dim() > 1 else (1, len(result))
+    use.numel = result.numel()
+    derived = replace(tracked, stage="derived", nonlinear=True, logits=None)
+    whole_rows = func in known["exp"] or over_last_axis(args, kwargs, before)
+    if tracked.stage != "scores" or not whole_rows or func in known["other softmax"]:
+        return derived
+    explained = explain_logits(tracked, before)
+    if explained is None:
+        return derived
+    if interventions():
+        explained = replace(explained, logits=before)
+    if func in known["exp"]:
+        return replace(explained, stage="exp")
+    if func in known["log_softmax"]:
+        return replace(explained, stage="log")
+    return replace(explained, stage="weights", weights=result.detach())
+
+
+def over_last_axis(args: tuple[Any, ...], kwargs: dict[str, Any], scores: Tensor) -> bool:
+    """Whether a softmax of these arguments is one over the last axis."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    return dim in {-1, scores.dim() - 1}
+
+
+def _dropped(
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    before: Tensor,
+    tracked: TrackedTensor,
+    result: Tensor,
+) -> TrackedTensor:
+    """Follow a dropout, which changes nothing in evaluation or with a probability of 0."""
+    probability = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
+    position = args[2] if len(args) > 2 else True
+    training = kwargs.get("training", kwargs.get("train", position))
+    if not training or not probability or tracked.stage == "scores":
+        return tracked
+    if result is before:  # in place: what went in is lost
+        tracked.use.written = True
+    earlier = None if tracked.dropout is None else tracked.dropout.before
+    kept = before.detach() if earlier is None else earlier
+    return replace(tracked, dropout=Dropout(float(probability), kept, result.detach()))
+
+
+def _moves_keys(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor
+) -> bool:
+    """Whether a function that changes places does so among queries or keys, and not heads."""
+    name = func.__name__
+    given: Any = (
+        args[1:] if name == "flip" else args[2 if name in {"roll", "take_along_dim"} else 1 :][:1]
+    )
+    axes = kwargs.get("dims", kwargs.get("dim", given))
+    numbers: list[Any] = []
+    for axis in axes if isinstance(axes, (tuple, list)) else [axes]:
+        numbers += axis if isinstance(axis, (tuple, list)) else [axis]
+    last_two = {-1, -2, weights.dim() - 1, weights.dim() - 2}
+    return not numbers or any(number in last_two for number in numbers)
+
+
+def _resized(
+    func: Callable[..., Any], before: Tensor, tracked: TrackedTensor, other: Any, result: Tensor
+) -> TrackedTensor | None:
+    """Follow scores that are split, padded, joined or reduced; not what they are spread over."""
+    known = operators()
+    if not tracked.several_channels or tracked.stage == "sum":
+        return None
+    spread = hasattr(other, "shape") and result.numel() > before.numel()
+    if spread and func not in known["add"] | known["sub"]:
+        if tracked.use.modules:
+            tracked.use.met_values = True
+        return None
+    nonlinear = tracked.nonlinear or func not in known["linear"] | known["add"] | known["sub"]
+    return replace(tracked, stage="derived", nonlinear=nonlinear, logits=None)
+
+
+def _same_size(
+    func: Callable[..., Any],
+    tracked: TrackedTensor,
+    other: Any,
+    partner: TrackedTensor | None,
+    result: Tensor,
+) -> TrackedTensor:
+    """Return what an operation that keeps the size makes of scores, exponentials or weights."""
+    known = operators()
+    arithmetic = known["add"] | known["sub"] | known["mul"] | known["div"]
+    product_of_scores = func in known["mul"] and partner is not None
+    if func not in known["linear"] | arithmetic or product_of_scores:
+        tracked = replace(tracked, nonlinear=True)
+    if func in known["tanh"] and tracked.stage == "scores":
+        # A bias inside the tanh cannot be expressed by the fields of a call.
+        first = tracked.bias is None and tracked.soft_cap is None
+        return replace(tracked, soft_cap=1.0, trusted=tracked.trusted and first)
+    if tracked.stage == "log":  # anything but exp
+        return replace(tracked, stage="derived", logits=None)
+    if other is None:
+        return tracked
+    if func in known["div"] and tracked.stage == "exp":
+        if partner is not None and partner.stage == "sum" and partner.use is tracked.use:
+            return replace(tracked, stage="weights", weights=result.detach())
+        return tracked
+    if tracked.stage == "scores" and func in known["mul"] | known["div"]:
+        return scale_scores(tracked, other, result, inverse=func in known["div"])
+    if tracked.stage == "scores" and func in known["add"] | known["sub"]:
+        return add_to_scores(tracked, other, result, negative=func in known["sub"])
+    return tracked
+
+
+def rows_sum_to_one(weights: Tensor) -> bool:
+    """Whether each row of weights sums to 1, or to 0 if it sees no key."""
+    total = weights.float().sum(-1)
+    return bool(((total - 1).abs() <= SUM_TOLERANCE).logical_or(total == 0).all())
+
+
+def writes_in_place(func: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
+    """Whether a function that returned its argument has changed it in place."""
+    name = getattr(func, "__name__", "")
+    marked = name.endswith("_") and not name.endswith("__")
+    return (
+        marked
+        or name.startswith("__i")
+        or bool(kwargs.get("inplace"))
+        or kwargs.get("out") is not None
+    )
+
+
+def mixes_heads(
+    func: Callable[..., Any], tracked: TrackedTensor, before: Tensor, result: Tensor
+) -> bool:
+    """Whether a layer leaves the axes of queries and keys as they are, and works along another."""
+    axes = before.shape[:-1] if func in operators()["linear layer"] else before.shape[2:]
+    sizes = sorted((tracked.use.query_len, tracked.use.key_len))
+    return result.numel() == before.numel() and any(
+        sizes == sorted(pair) for pair in combinations(axes, 2)
+    )

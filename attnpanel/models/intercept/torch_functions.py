@@ -1,0 +1,99 @@
+"""Handle every torch function that a model calls: find attention, change it and record it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.models.intercept.call import running_modules
+from attnpanel.models.intercept.eager_changes import ChangingTracker
+from attnpanel.models.intercept.flex import apply_to_flex
+from attnpanel.models.intercept.multihead import run_multi_head_attention
+from attnpanel.models.intercept.sdpa import apply_to_sdpa
+from attnpanel.models.intercept.session import (
+    interventions,
+    is_active,
+    knock_outs,
+    note_parameters,
+    owns,
+    record_call,
+    recorders,
+    streams,
+    transform_reason,
+)
+from attnpanel.models.intercept.torch_operators import operators
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attnpanel.models.intercept.session import Handler
+
+
+def make_handler() -> Handler:
+    """Make the handler of a function mode, with an eager tracker of its own."""
+    import torch
+    from torch.nn import functional
+
+    tracker = ChangingTracker(owns)
+    layers = operators()["layer"] | {torch.matmul, torch.Tensor.__matmul__}
+    followed, write = {torch.Tensor, tuple, list}, torch.Tensor.__setitem__
+    flex = getattr(torch.ops.higher_order, "flex_attention", None)
+
+    def handle(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not is_active():
+            return func(*args, **kwargs)
+        result = run(func, args, kwargs)
+        if func is write or type(result) in followed:
+            _follow(func, args, kwargs, result)
+        return result
+
+    def run(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if func is functional.multi_head_attention_forward:
+            return run_multi_head_attention(args, kwargs)
+        if func is functional.scaled_dot_product_attention:
+            result, read = apply_to_sdpa(args, kwargs, func(*args, **kwargs))
+            record_call(read)
+            return result
+        if func is flex:
+            result, read = apply_to_flex(args, kwargs, func(*args, **kwargs))
+            record_call(read)
+            return result
+        if func in layers:
+            note_parameters(args[1:3])
+        if interventions():
+            args, kwargs = tracker.change_arguments(func, args, kwargs)
+        result = func(*args, **kwargs)
+        _track(tracker, func, args, kwargs, result)
+        return tracker.change_result(func, args, kwargs, result) if interventions() else result
+
+    return handle
+
+
+def _follow(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+) -> None:
+    """Note which sequence a result belongs to, and what it holds of knocked-out heads."""
+    if interventions():
+        knock_outs().follow(func, args, kwargs, result)
+    try:  # noqa: SIM105 - runs after every function, and suppress() takes longer
+        streams().follow(func, args, kwargs, result)
+    except (TypeError, RuntimeError):  # the model must not stop; lengths tell, too
+        pass
+
+
+def _track(
+    tracker: ChangingTracker,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    result: Any,
+) -> None:
+    """Let the tracker see a function; an error in the tracker must not stop the model."""
+    try:
+        read = tracker.observe(func, args, kwargs, result)
+    except Exception as error:  # noqa: BLE001 - meta and traced tensors, odd shapes and dtypes
+        modules = running_modules()
+        for recorder in recorders():
+            recorder.skip(modules, transform_reason() or f"{type(error).__name__}: {error}")
+        return
+    if read is not None:
+        record_call(read)

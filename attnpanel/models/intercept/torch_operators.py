@@ -1,0 +1,168 @@
+"""The torch functions and tensor methods of each operation that attention uses."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+@cache
+def operators() -> dict[str, frozenset[Any]]:
+    """Map the name of an operation to the functions that compute it."""
+    import torch
+    from torch.nn import functional
+
+    tensor = torch.Tensor
+    return {
+        "softmax": frozenset(
+            {functional.softmax, torch.softmax, tensor.softmax, torch.special.softmax}
+        ),
+        # Normalise over keys too, in ways that query and key alone do not give.
+        "other softmax": frozenset({functional.gumbel_softmax, functional.softmin}),
+        "exp": frozenset({torch.exp, tensor.exp}),
+        "tanh": frozenset({torch.tanh, tensor.tanh, tensor.tanh_}),
+        "sum": frozenset({torch.sum, tensor.sum}),
+        "log_softmax": frozenset(
+            {
+                functional.log_softmax,
+                torch.log_softmax,
+                tensor.log_softmax,
+                torch.special.log_softmax,
+            }
+        ),
+        "dropout": frozenset(
+            {
+                functional.dropout,
+                functional.dropout1d,
+                functional.dropout2d,
+                functional.dropout3d,
+                functional.feature_alpha_dropout,
+                functional.alpha_dropout,
+                torch.dropout,
+                torch.dropout_,
+                torch.native_dropout,
+                torch.feature_dropout,
+            }
+        ),
+        "write": frozenset({tensor.__setitem__}),
+        # Keep the numbers and change their places along an axis.
+        "reorder": frozenset(
+            {
+                torch.flip,
+                tensor.flip,
+                torch.roll,
+                tensor.roll,
+                torch.gather,
+                tensor.gather,
+                torch.index_select,
+                tensor.index_select,
+                torch.take_along_dim,
+                tensor.take_along_dim,
+            }
+        ),
+        "layout": frozenset(
+            {
+                tensor.__getitem__,
+                tensor.view,
+                tensor.reshape,
+                torch.reshape,
+                tensor.flatten,
+                tensor.unflatten,
+                tensor.transpose,
+                torch.transpose,
+                tensor.permute,
+                torch.permute,
+                tensor.contiguous,
+            }
+        ),
+        # Mix what they read across other axes than that of the keys, so that nothing made of them
+        # is a matrix of weights any more, unless it keeps the size: heads that are mixed.
+        "layer": frozenset(
+            {
+                functional.linear,
+                functional.bilinear,
+                functional.conv1d,
+                functional.conv2d,
+                functional.conv3d,
+                functional.layer_norm,
+                functional.rms_norm,
+                functional.group_norm,
+                functional.batch_norm,
+                torch.conv1d,
+                torch.conv2d,
+                torch.addmm,
+                torch.tensordot,
+                torch.einsum,
+                tensor.addmm,
+            }
+        ),
+        "linear layer": frozenset({functional.linear, torch.addmm, tensor.addmm}),
+        # Linear in the scores, so that a product of nothing else with values is linear attention.
+        "linear": frozenset(
+            {
+                torch.neg,
+                tensor.neg,
+                tensor.__neg__,
+                tensor.masked_fill,
+                tensor.masked_fill_,
+                torch.masked_fill,
+                torch.tril,
+                tensor.tril,
+                torch.triu,
+                tensor.triu,
+                torch.where,
+                tensor.where,
+                torch.cat,
+                torch.stack,
+                torch.clone,
+                tensor.clone,
+                tensor.contiguous,
+                tensor.to,
+                tensor.float,
+                tensor.half,
+                tensor.bfloat16,
+                tensor.double,
+                tensor.type,
+                tensor.type_as,
+                tensor.detach,
+                torch.detach,
+                tensor.view,
+                tensor.reshape,
+                torch.reshape,
+                tensor.flatten,
+                torch.flatten,
+                tensor.unflatten,
+                torch.transpose,
+                tensor.transpose,
+                torch.permute,
+                tensor.permute,
+                torch.squeeze,
+                tensor.squeeze,
+                torch.unsqueeze,
+                tensor.unsqueeze,
+                tensor.expand,
+                tensor.repeat,
+                tensor.__getitem__,
+                functional.pad,
+                torch.roll,
+                tensor.roll,
+            }
+        ),
+        "add": frozenset(
+            {torch.add, tensor.add, tensor.add_, tensor.__add__, tensor.__iadd__, tensor.__radd__}
+        ),
+        "sub": frozenset({torch.sub, tensor.sub, tensor.sub_, tensor.__sub__, tensor.__isub__}),
+        "mul": frozenset(
+            {torch.mul, tensor.mul, tensor.mul_, tensor.__mul__, tensor.__imul__, tensor.__rmul__}
+        ),
+        "div": frozenset(
+            {
+                torch.div,
+                tensor.div,
+                tensor.div_,
+                tensor.__truediv__,
+                tensor.__itruediv__,
+                torch.true_divide,
+            }
+        ),
+    }

@@ -1,0 +1,1 @@
+"""Change the attention of chosen heads, and measure what that does."""

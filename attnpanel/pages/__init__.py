@@ -1,0 +1,1 @@
+"""The served pages, each with its offline report beside it."""

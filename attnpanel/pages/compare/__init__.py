@@ -1,0 +1,1 @@
+"""Two traces side by side: the component, its page and its report."""

@@ -1,0 +1,343 @@
+"""The page of exercises: task, live explorer, hint, check, and an answer to export."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from attnpanel.attention.progress import no_progress
+from attnpanel.explorer.address import apply_address
+from attnpanel.explorer.explorer import Explorer
+from attnpanel.explorer.state import MASK_RULE
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.exercises import EXERCISES
+from attnpanel.pages.explorer.report import save_report, snapshot
+from attnpanel.pages.server_settings import ServerSettings
+from attnpanel.ui import Caption, CopyLink, Download, Explanation, ThemeButton
+from attnpanel.ui.background_task import LatestTask
+from attnpanel.ui.deferred_file import DeferredFile
+from attnpanel.ui.fields import field
+from attnpanel.ui.header import brand, start_page
+from attnpanel.ui.layout import CLIP, box
+from attnpanel.ui.theme import stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from attnpanel.explorer.state import ExplorerState
+    from attnpanel.pages.exercises import Exercise
+    from attnpanel.trace import Trace
+
+# The page sends its state 60 ms after a change; a check must not run before the state arrives.
+CHECK_DELAY_MS = 150
+# A verdict is cleared when one of these choices changes.
+CHECKED_CHOICES = (
+    "trace",
+    "layer",
+    "head",
+    "aggregate",
+    "batch",
+    "temperature",
+    *MASK_RULE,
+    "empty_rows",
+)
+ANSWER = """
+{task}
+
+**{verdict}**
+
+### {question}
+
+{answer}
+
+As it stood: {place}.
+"""
+# Plots whose snapshots go into an exported answer, with their captions.
+SNAPSHOTS = {
+    "attn:plot:scores": "Score",
+    "attn:plot:weights": "Softmax",
+    "attn:plot:output": "Mix",
+    "attn:plot:row": "Where “{token}” looks",
+    "attn:plot:grid": "All heads",
+    "attn:plot:swatches": "Paint mixing",
+}
+
+
+class ExercisesPage:
+    """The page of exercises of one session.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+        Prompts go through the first of its models.
+    link : mapping of str to str
+        Query parameters of the URL: the exercise and the explorer's choices.
+    """
+
+    def __init__(self, settings: ServerSettings, link: Mapping[str, str]) -> None:
+        self._settings, self._link = settings, dict(link)
+        self._work = LatestTask("attnpanel-exercise", "exercise")
+        self._traces: dict[str, Trace] = {"": toy_trace()}
+        self.exercise = _find(link.get("exercise", "")) or EXERCISES[0]
+        self.explorer = Explorer(self._traces[""], whole_page=True)
+        # The URL stays as it is until a trace is shown.
+        self.explorer.hold_address()
+        if link.get("theme") in ("dark", "light"):
+            self.explorer.set_dark(link["theme"] == "dark")
+        self._choice = field(
+            pn.widgets.Select,
+            "Exercise",
+            seen=False,
+            options=_labels(),
+            value=self.exercise.name,
+            css=["attn-ready"],
+        )
+        self._notice = _caption(visible=False)
+        self._task, self._hint = (
+            _caption(css="attn-question", live=live) for live in (False, True)
+        )
+        self._title = _caption(heading=True)
+        self.verdict = _caption(css="attn-verdict", live=True)
+        self._question = _caption(css="attn-question")
+        self.answer = Explanation(
+            label="Your answer",
+            placeholder="In your own words. It goes into the report.",
+            margin=0,
+            sizing_mode="stretch_width",
+            css_classes=["attn-explanation"],
+        )
+        self._hint_button = _button("Hint", self._show_hint)
+        self._check_button = _button("Check", self._on_check, primary=True)
+        self._export = Download(
+            self._make_report, label="Export my answer", filename="answer.html", margin=0
+        )
+        self._export.plots = list(SNAPSHOTS)
+        self._theme = ThemeButton(margin=0)
+        self._theme.on_msg(self._toggle_theme)
+        self.view = self._lay_out()
+        self._open()
+        self._choice.param.watch(self._on_choice, "value")
+        self.explorer.state.param.watch(
+            lambda *_events: self._set_verdict("", solved=False), list(CHECKED_CHOICES)
+        )
+
+    def _lay_out(self) -> Any:
+        header = box(
+            brand("exercises"),
+            self._choice,
+            CopyLink(margin=0),
+            self._export,
+            self._theme,
+            css="attn-header",
+        )
+        buttons = box(self._check_button, self._hint_button, css="attn-source")
+        self._elsewhere = pn.pane.HTML(
+            "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
+        )
+        writing = box(self._question, self.answer, css="attn-exercise-part")
+        self._writing = box(writing, css="attn-writing")
+        task = box(
+            self._title,
+            self._task,
+            self._elsewhere,
+            buttons,
+            self.verdict,
+            self._hint,
+            css="attn-exercise-part",
+        )
+        card = box(task, self._writing, css="attn-card attn-exercise")
+        layout = self.explorer.__panel__()
+        # In its own box: an element with `display: grid` stays visible when Panel hides it.
+        layout[-1] = self._plots = box(layout[-1], css="attn-plots")
+        for plot in self.explorer.figures.values():
+            plot.styles = CLIP
+        layout.insert(1, header)
+        layout.insert(2, self._notice)
+        layout.insert(3, box(card, css="attn-above"))
+        return layout
+
+    def _on_choice(self, event: Any) -> None:
+        self.exercise = _find(event.new) or EXERCISES[0]
+        self._open()
+
+    def _open(self) -> None:
+        """Show the exercise's texts and its trace."""
+        exercise = self.exercise
+        self._work.abandon()
+        self._notice.visible = False
+        self._title.text = exercise.title
+        self._task.text = exercise.task
+        self._question.text = exercise.question
+        self._hint.text = self.verdict.text = ""
+        self.answer.subject = f"exercise={exercise.name}"
+        here = not exercise.elsewhere
+        self._plots.visible = self._writing.visible = here
+        self._check_button.visible = self._export.visible = here
+        # Trusted: the text comes from the table of exercises only.
+        self._elsewhere.object = "" if here else _link_to(exercise.elsewhere)
+        self._elsewhere.visible = not here
+        if exercise.prompt in self._traces:
+            self._show(self._traces[exercise.prompt])
+        else:
+            self._run_prompt(exercise)
+
+    def _run_prompt(self, exercise: Exercise) -> None:
+        """Run the exercise's prompt through the model in a background thread."""
+        model, max_tokens = self._settings.models[0], self._settings.max_tokens
+        self._plots.visible = False
+        self._notify("busy", "Reading the sentence …")
+
+        def work(on_progress: Callable[[str], None]) -> Trace:
+            from attnpanel.models.prompts import trace_prompt
+
+            return trace_prompt(
+                exercise.prompt,
+                model=model,
+                max_tokens=max_tokens,
+                progress=lambda _fraction, message: on_progress(message),
+            )
+
+        def on_done(trace: Trace) -> None:
+            self._traces[exercise.prompt] = trace
+            self._notice.visible = False
+            self._plots.visible = True
+            self._show(trace)
+
+        self._work.start(
+            work,
+            on_done=on_done,
+            on_error=lambda text: self._notify(
+                "error", f"{text} The toy's exercises need no model."
+            ),
+            on_progress=lambda text: self._notify("busy", text),
+        )
+
+    def _show(self, trace: Trace) -> None:
+        """Show a trace at the exercise's start; the first one also takes the link's choices."""
+        state, theme = self.explorer.state, self.explorer.address.get("theme")
+        self.explorer.address = {"exercise": self.exercise.name} | (
+            {"theme": theme} if theme else {}
+        )
+        if state.trace is not trace:
+            state.trace = trace
+        defaults = {name: state.param[name].default for name in ("temperature", "aggregate")}
+        mask = state.param["mask"].objects[0]
+        empty = "uniform" if trace.source == "toy" else "zero"
+        state.choose(**{**defaults, "mask": mask, "empty_rows": empty, **self.exercise.start})
+        link, self._link = self._link, {}
+        problems = apply_address(state, link)
+        if problems:
+            self._notify("error", "Not restored from the link. " + " ".join(problems))
+        self.explorer.refresh_address()
+
+    def _show_hint(self) -> None:
+        self._hint.text = f"Hint: {self.exercise.hint}"
+
+    def _on_check(self) -> None:
+        document = pn.state.curdoc
+        if document is None or document.session_context is None:
+            self.check()
+        else:
+            document.add_timeout_callback(self.check, CHECK_DELAY_MS)
+
+    def check(self) -> None:
+        """Show whether the explorer's current state solves the exercise."""
+        if self.exercise.check is None or not self._plots.visible:
+            return
+        try:
+            verdict = self.exercise.check(self.explorer.state)
+        except ValueError as error:
+            self._set_verdict(f"This can't be checked: {error}.", solved=False)
+            return
+        self._set_verdict(verdict.text, solved=verdict.solved)
+
+    def _set_verdict(self, text: str, *, solved: bool) -> None:
+        self.verdict.param.update(
+            text=text, css_classes=["attn-verdict", *["attn-solved"] * solved]
+        )
+
+    def _make_report(self) -> DeferredFile:
+        """Return exercise, verdict, answer and explorer as one HTML file, made in a thread."""
+        self.check()
+        state = self.explorer.state
+        answer = ANSWER.format(
+            task=self.exercise.task,
+            verdict=self.verdict.text,
+            question=self.exercise.question,
+            answer=self.answer.text or "No answer was written.",
+            place=_describe(state),
+        )
+        token = state.query_tokens[state.query_index]
+        snapshots = {
+            SNAPSHOTS[name].format(token=token): png for name, png in self._export.snapshots.items()
+        }
+        write = partial(
+            save_report,
+            snapshot(self.explorer),
+            progress=no_progress,
+            title=f"Exercise: {self.exercise.title}",
+            foreword=answer,
+            stills=snapshots,
+        )
+        return DeferredFile(
+            write, lambda reason: self._notify("error", f"The answer can't be exported. {reason}")
+        )
+
+    def _notify(self, tone: str, text: str) -> None:
+        self._notice.param.update(text=text, tone=tone, visible=True)
+
+    def _toggle_theme(self, _event: object) -> None:
+        self.explorer.set_dark(not self.explorer.state.dark)
+        self.explorer.refresh_address()
+
+
+def exercises_page(settings: ServerSettings | None = None) -> Any:
+    """Return the page of exercises for a new session, opened at its URL's parameters.
+
+    Parameters
+    ----------
+    settings : ServerSettings, optional
+        By default MiniLM.
+    """
+    return ExercisesPage(settings or ServerSettings(), start_page()).view
+
+
+def _find(name: str) -> Exercise | None:
+    return next((exercise for exercise in EXERCISES if exercise.name == name), None)
+
+
+def _labels() -> dict[str, str]:
+    return {
+        f"{number} · {exercise.title}": exercise.name
+        for number, exercise in enumerate(EXERCISES, start=1)
+    }
+
+
+def _describe(state: ExplorerState) -> str:
+    """Describe the state that the verdict is about."""
+    head = "the mean of all heads" if state.aggregate else f"head {state.head}"
+    return (
+        f"layer {state.layer}, {head}, token {state.query_index}, "
+        f"temperature {state.temperature:.3g}, mask {state.mask}"
+    )
+
+
+def _link_to(page: str) -> str:
+    return f"<a href='./{page}'>Do it on the page “{page.capitalize()}”</a>"
+
+
+def _button(label: str, on_click: Callable[[], None], *, primary: bool = False) -> Any:
+    button = pn.widgets.Button(
+        label=label,
+        margin=0,
+        stylesheets=[stylesheet()],
+        css_classes=["attn-button", *["attn-primary"] * primary],
+    )
+    button.on_click(lambda _event: on_click())
+    return button
+
+
+def _caption(*, css: str = "attn-caption-part", **options: Any) -> Caption:
+    return Caption(margin=0, sizing_mode="stretch_width", css_classes=[css], **options)

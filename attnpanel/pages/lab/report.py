@@ -1,0 +1,208 @@
+"""save_training_report(): training runs as one HTML file without a server or a network."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bokeh.document import Document
+from panel.io.state import set_curdoc
+
+from attnpanel.pages.lab.components import LabTheme, TrainingReplay, box, styles
+from attnpanel.pages.lab.curves import CHARTS, COLOURS, CurvePlot
+from attnpanel.pages.lab.run_summary import curve_of, replay_info, run_name, run_status
+from attnpanel.trace.atomic_write import atomic_write_text
+from attnpanel.ui import Caption, ThemeButton
+from attnpanel.ui.notebook import load_libraries
+from attnpanel.ui.standalone_html import standalone_html
+from attnpanel.ui.theme import theme_variables
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from attnpanel.training.records import Run
+    from attnpanel.training.store import RunStore
+
+MAX_NOTE_CHARACTERS = 20_000
+
+
+def save_training_report(
+    store: RunStore,
+    runs: Sequence[int],
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    notes: str = "",
+    follow: int | None = None,
+) -> Path:
+    """Write runs as one offline HTML file: their curves, and one run's attention by step.
+
+    Parameters
+    ----------
+    store : RunStore
+    runs : sequence of int
+        Numbers of the runs: 1 to 8, one per colour.
+    path : path
+        Written atomically; its folder must exist.
+    title : str, optional
+    notes : str, optional
+        Plain text above the curves; blank lines separate paragraphs.
+    follow : int, optional
+        The run whose attention is shown; by default the first one with attention.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If a run does not exist, or there are none or too many.
+    OSError
+        If the file can't be written; an existing file stays as it was.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"a report needs a folder that exists; got {path}")
+    atomic_write_text(path, render_training_report(store, runs, title, notes, follow))
+    return path
+
+
+def write_training_report(
+    store: RunStore,
+    runs: Sequence[int],
+    notes: str,
+    follow: int | None,
+    colours: Mapping[int, str],
+    path: Path,
+) -> None:
+    """Write the report of the lab's page; parameters as in :func:`render_training_report`."""
+    atomic_write_text(path, render_training_report(store, runs, None, notes, follow, colours))
+
+
+def render_training_report(
+    store: RunStore,
+    runs: Sequence[int],
+    title: str | None,
+    notes: str,
+    follow: int | None,
+    colours: Mapping[int, str] | None = None,
+) -> list[str]:
+    """Return the report's HTML in pieces; parameters as in :func:`save_training_report`.
+
+    `colours` are the runs' colours on the lab's page.
+    """
+    numbers = list(dict.fromkeys(runs))
+    if not 1 <= len(numbers) <= len(COLOURS):
+        raise ValueError(f"a report shows 1 to {len(COLOURS)} runs; got {len(numbers)}")
+    if len(notes) > MAX_NOTE_CHARACTERS:
+        raise ValueError(
+            f"notes may have at most {MAX_NOTE_CHARACTERS:,} characters; got {len(notes):,}"
+        )
+    shown = [store.run(number) for number in sorted(numbers)]
+    attending = [run for run in shown if run.settings.attends]
+    followed = next((run for run in shown if run.id == follow), (attending or shown)[0])
+    title = title or f"Training: {followed.name}"
+    load_libraries()
+    document = Document()
+    # In its own document: one made while a page is served would share that page's stylesheets.
+    with set_curdoc(document):
+        defaults = dict(zip([run.id for run in shown], COLOURS, strict=False))
+        view = _view(store, shown, followed, title, notes, colours or defaults)
+        return standalone_html(document, view, title)
+
+
+def _view(
+    store: RunStore,
+    runs: list[Run],
+    followed: Run,
+    title: str,
+    notes: str,
+    colours: Mapping[int, str],
+) -> Any:
+    explorer_id = uuid.uuid4().hex
+    steps = max(run.settings.steps for run in runs)
+    charts = []
+    for chart in CHARTS:
+        plot = CurvePlot(chart)
+        plot.write([curve_of(store, run, chart.name, colours, followed.id) for run in runs], steps)
+        charts.append(
+            box(_words(chart.title, chart.subtitle, heading=True), plot.pane, css="lab-chart")
+        )
+    replay = TrainingReplay(
+        about=replay_info(followed, store.text(followed.id)),
+        recorded=[
+            {
+                "step": keyframe.step,
+                "answers": keyframe.answers,
+                "cells": base64.b64encode(keyframe.frame.cells).decode(),
+            }
+            for keyframe in store.keyframes(followed.id)
+        ],
+        sizing_mode="stretch_width",
+        margin=0,
+    )
+    header = box(
+        Caption(text=title, heading=True, margin=0, css_classes=["attn-slot"]),
+        ThemeButton(explorer_id=explorer_id, driver="browser", margin=0),
+        css="attn-header",
+    )
+    paragraphs = [part for part in notes.split("\n\n") if part.strip()]
+    cards = [
+        box(box(*charts, css="lab-charts"), css="attn-card"),
+        box(
+            _words("Attention while it learns", run_name(followed), heading=True),
+            replay,
+            css="attn-card",
+        ),
+        box(
+            _words("The runs", "settings that determine their result", heading=True),
+            *(part for run in runs for part in _settings(store, run)),
+            _words("", f"Made by attnpanel {version('attnpanel')}."),
+            css="attn-card lab-settings",
+        ),
+    ]
+    if paragraphs:
+        cards.insert(
+            0,
+            box(
+                _words("Notes", "", heading=True),
+                *(_words(part.strip(), "") for part in paragraphs),
+                css="attn-card lab-notes",
+            ),
+        )
+    view = box(
+        LabTheme(explorer_id=explorer_id, width=0, height=0, margin=0),
+        header,
+        box(box(*cards, css="lab-main"), css="lab-body lab-alone"),
+        css=f"attn-root attn-{explorer_id} attn-light",
+    )
+    view.stylesheets = [theme_variables(), *styles()]
+    return view
+
+
+def _settings(store: RunStore, run: Run) -> list[Any]:
+    points = store.points(run.id)
+    listed = ", ".join(f"{name} {value}" for name, value in asdict(run.settings).items())
+    return [
+        _words(run.name, run_status(run, points[-1] if points else None)),
+        _words("", f"{listed}; started {run.created}"),
+    ]
+
+
+def _words(text: str, subtitle: str, **options: Any) -> Caption:
+    return Caption(
+        text=text,
+        subtitle=subtitle,
+        margin=0,
+        sizing_mode="stretch_width",
+        css_classes=["lab-caption"],
+        stylesheets=styles(),
+        **options,
+    )

@@ -1,0 +1,233 @@
+"""The server behind `attnpanel serve`."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import re
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from attnpanel.pages.registry import PAGES, SitePage
+from attnpanel.pages.server_settings import ServerSettings
+from attnpanel.pages.serving.auth import auth_options
+from attnpanel.pages.serving.headers import add_security_headers, restrict_cookies
+from attnpanel.pages.serving.health import HEALTH
+from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
+from attnpanel.pages.serving.sessions import limit_sessions
+from attnpanel.pages.serving.websocket import guard_websockets
+from attnpanel.trace import Trace
+from attnpanel.ui.header import Link, link_pages
+from attnpanel.ui.page_status import with_status
+from attnpanel.ui.worker_pool import WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+PAGE_NAME = re.compile("[a-z][a-z0-9-]*")
+
+
+def serve(
+    traces: Sequence[Path] = (),
+    *,
+    port: int = 5006,
+    address: str = "localhost",
+    models: tuple[str, ...] = ("minilm",),
+    max_tokens: int = 512,
+    max_upload_bytes: int = 64_000_000,
+    origins: tuple[str, ...] = (),
+    pages: Mapping[str, Path] | None = None,
+    runs: Path | None = None,
+    max_trainings: int = 2,
+    shared_runs: bool | None = None,
+    behind_proxy: bool = False,
+    auth: str | None = None,
+    limits: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+) -> int:
+    """Serve all pages until interrupted; prints the URL first.
+
+    Parameters
+    ----------
+    traces : sequence of path
+        Trace files to offer on the page; each is read and checked before serving.
+    port : int
+        0 takes any free port.
+    address : str
+        Address to listen on; anything but a loopback address lets other machines in.
+    models, max_tokens, max_upload_bytes
+        As in :class:`attnpanel.pages.server_settings.ServerSettings`.
+    origins : tuple of str
+        Further ``HOST[:PORT]`` names that browsers may use for this server, and whose pages may
+        show its pages in a frame.
+    pages : mapping of str to path, optional
+        Further Panel apps by name, which is also their URL: ``{"bench": app.py}``.
+    runs, max_trainings
+        As in :class:`attnpanel.pages.server_settings.ServerSettings`.
+    shared_runs : bool, optional
+        Whether visitors of the lab may change each other's runs; by default only if no other
+        machine can connect.
+    behind_proxy : bool
+        Whether a proxy on the way sets X-Forwarded-For, -Proto and -Host; otherwise they are
+        ignored, because anybody can send them.
+    limits : mapping, optional
+        ``max_sessions``, ``max_prompts``, ``max_uploads`` and ``max_idle_s`` of
+        :class:`attnpanel.pages.server_settings.ServerSettings`.
+    workers : int, optional
+        How many prompts, reports and other long works run at a time, of all pages together; by
+        default one a core.
+    auth : str, optional
+        Who may come in: a JSON file of ``{"user": "password"}``, or one of Panel's OAuth providers,
+        set up by its environment variables. By default everybody who can connect.
+
+    Returns
+    -------
+    int
+        0 when interrupted.
+
+    Raises
+    ------
+    OSError
+        If the port is taken or the address is not this machine's.
+    ValueError
+        If a file is not a trace that can be shown, or a page's name or file is invalid.
+    """
+    offered = {}
+    for path in traces:
+        trace = Trace.load(path)
+        if not trace.calls:
+            raise ValueError(f"{path}: a trace must hold at least one attention call; got none")
+        offered[path.name if path.name not in offered else str(path)] = trace
+    apps = _check_pages(pages or {})
+    # Further origins mean that other machines connect, for example through a proxy.
+    local = address in LOOPBACK and not (origins or behind_proxy)
+    settings = ServerSettings(
+        models=models,
+        traces=offered,
+        max_tokens=max_tokens,
+        max_upload_bytes=max_upload_bytes,
+        runs=runs,
+        max_trainings=max_trainings,
+        shared_runs=local if shared_runs is None else shared_runs,
+        **(limits or {}),
+    )
+    if workers is not None:
+        WORKERS.size = workers
+    port = _free_port(address, port)
+    name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound
+    hosts = AllowedHosts(address, port, tuple(origins), behind_proxy)
+    server = make_server(settings, hosts, apps, auth_options(auth))
+    print(f"attnpanel: http://{name}:{port}/", flush=True)
+    # Bokeh's own prints first, which raises, and stops nothing, once nobody reads the output.
+    server._sigterm = partial(_stop, server)  # noqa: SLF001 - Bokeh offers no other way
+    # What is imported by now stays: later collections, one a session that ends, need not walk it.
+    gc.freeze()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run_until_shutdown()
+    finally:
+        gc.unfreeze()
+    return 0
+
+
+def _stop(server: Any) -> None:
+    server.io_loop.stop()
+
+
+def make_server(
+    settings: ServerSettings,
+    hosts: AllowedHosts,
+    apps: Mapping[str, str] | None = None,
+    auth: Mapping[str, str] | None = None,
+) -> Any:
+    """Return a Bokeh server of all pages, which listens but does not run yet.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    hosts : AllowedHosts
+        Where it listens, and who may use it.
+    apps : mapping of str to str, optional
+        Files of further Panel apps, by name.
+    auth : mapping, optional
+        What :func:`attnpanel.pages.serving.auth.auth_options` returns.
+    """
+    apps = apps or {}
+    pn.extension()
+    own = {f"/{page.name}": _session_factory(page, settings) for page in PAGES}
+    link_pages(
+        [
+            *(Link(page.name, page.title) for page in PAGES),
+            *(Link(name, name.capitalize()) for name in apps),
+        ]
+    )
+    server = pn.serve(
+        {**own, **apps},
+        port=hosts.port,
+        address=hosts.address,
+        # Bokeh can't read an IPv6 address, and is not asked: see guard_websockets.
+        websocket_origin=[name for name in hosts.names if not name.startswith("[")],
+        use_xheaders=hosts.behind_proxy,
+        extra_patterns=[HEALTH],
+        location=False,  # nothing reads it, and Panel can't read an IPv6 address in it
+        title={
+            **{f"/{page.name}": f"{page.title} · attnpanel" for page in PAGES},
+            **{name: f"{name.capitalize()} · attnpanel" for name in apps},
+        },
+        **(auth or {}),
+        show=False,
+        start=False,
+        verbose=False,
+    )
+    application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
+    addresses = [*own, *(f"/{name}" for name in apps)]
+    limit_sessions(application, addresses, settings.max_sessions, settings.max_idle_s)
+    require_allowed_hosts(application, hosts)  # asked first: it stands before the other rules
+    add_security_headers(application, hosts, foreign=[f"/{name}" for name in apps])
+    guard_websockets(application, list(own))
+    if auth:
+        restrict_cookies(application)
+    return server
+
+
+def _session_factory(page: SitePage, settings: ServerSettings) -> Callable[[], Any]:
+    """Return a function that makes a session's page; Panel accepts no other callable."""
+    return lambda: with_status(page.make(settings))
+
+
+def _check_pages(pages: Mapping[str, Path]) -> dict[str, str]:
+    """Check the names and files of further apps; return the files as strings."""
+    taken = {page.name for page in PAGES}
+    for name, path in pages.items():
+        if not PAGE_NAME.fullmatch(name):
+            raise ValueError(f"a page's name must be a word of a-z, 0-9 and -; got {name!r}")
+        if path.suffix != ".py" or not path.is_file():
+            raise ValueError(f"a page must be a Python file that exists; got {path}")
+        if name in taken:
+            raise ValueError(f"a page's name must differ from attnpanel's own pages; got {name!r}")
+    return {name: str(path) for name, path in pages.items()}
+
+
+def _free_port(address: str, port: int) -> int:
+    """Return the port if it can be bound, or a free one for 0.
+
+    Bokeh reports a taken port by a traceback; binding it first gives one sentence.
+    """
+    try:
+        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+            return int(probe.getsockname()[1])
+    except OverflowError:
+        raise OSError(f"a port must be a number from 0 to 65535; got {port}") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(
+            f"can't listen on {address}:{port} ({reason}); choose another, "
+            "as in: make serve PORT=5007"
+        ) from None

@@ -1,0 +1,81 @@
+"""Rows of token strings as people have them, and whether they fit the calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from attnpanel.trace.call import AttentionCall
+
+Rows = tuple[tuple[str, ...], ...]
+
+
+def token_rows(name: str, tokens: Any, calls: Sequence[AttentionCall]) -> Rows:
+    """Return one row of token strings a sequence; a flat list is the row of the only one.
+
+    Raises
+    ------
+    ValueError
+        If they are no strings, or not as many rows as the calls have sequences.
+    """
+    if tokens is None or (hasattr(tokens, "__len__") and not len(tokens)):
+        return ()
+    if isinstance(tokens, str):
+        raise ValueError(  # noqa: TRY004 - one error type for wrong input
+            f"{name} must be a sequence of strings, one a token; got the text {tokens[:80]!r}"
+        )
+    items = list(tokens)
+    flat = [item for item in items if isinstance(item, str)]
+    rows = [items] if flat else items
+    for row in rows:
+        is_row = hasattr(row, "__iter__") and getattr(row, "ndim", 1) > 0
+        wrong = [item for item in (row if is_row else [row]) if not isinstance(item, str)]
+        if wrong:
+            raise ValueError(
+                f"{name} must be strings, one a token; got {type(wrong[0]).__name__}. Ids become "
+                "strings by tokenizer.convert_ids_to_tokens(ids)"
+            )
+    batch = max((call.batch for call in calls), default=len(rows))
+    if len(rows) != batch:
+        raise ValueError(f"{name} must have one row for each of {batch} sequences; got {len(rows)}")
+    return tuple(tuple(str(token) for token in row) for row in rows)
+
+
+def row_of(rows: Rows, call: AttentionCall, batch: int) -> tuple[str, ...]:
+    """Return the row that labels one sequence of a call's batch; () if there is none.
+
+    An encoder's call before a beam search has fewer sequences: each has as many rows as beams.
+    """
+    whole = len(rows) % call.batch == 0
+    at = batch * (len(rows) // call.batch) if whole else batch
+    return rows[at] if at < len(rows) else ()
+
+
+def check_token_lengths(
+    calls: Sequence[AttentionCall], query_rows: Rows, key_rows: Rows | None
+) -> None:
+    """Raise ValueError if a call has other lengths than the tokens that should label it.
+
+    A generation's calls may lack its last token, which the model never read.
+    """
+    for call in calls:
+        for batch in range(call.batch):
+            queries = len(query_rows[batch]) if query_rows else None
+            keys = queries if key_rows is None else len(key_rows[batch]) if key_rows else None
+            lengths = {length for length in (queries, keys) if length is not None}
+            if call.kind == "cross":
+                fits = queries in (None, call.query_len) and (
+                    key_rows is None or keys in (None, call.key_len)
+                )
+            else:
+                fits = not lengths or bool(lengths & {call.query_len, call.key_len})
+            if not fits:
+                given = f"{queries} tokens"
+                if key_rows is not None:
+                    given += f" and {keys} key_tokens"
+                raise ValueError(
+                    f"tokens must be one for each of {call.query_len} queries and {call.key_len} "
+                    f"keys of layer {call.layer!r}; got {given}"
+                )

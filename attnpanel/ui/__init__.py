@@ -1,0 +1,48 @@
+"""Components that run in the browser: JavaScript bundles and their Python sides."""
+
+from attnpanel.ui.comparison_component import (
+    ComparisonDriver,
+    Explanation,
+    HeadList,
+    TokenPairs,
+)
+from attnpanel.ui.components import (
+    ActionButton,
+    Caption,
+    CopyLink,
+    Download,
+    Interaction,
+    Legend,
+    LessonCard,
+    MoreButton,
+    PairDetails,
+    SentenceLine,
+    ThemeButton,
+    TokenStrip,
+    Upload,
+)
+from attnpanel.ui.head_maps_component import HeadMaps
+from attnpanel.ui.notes_component import Annotations, add_marks
+
+__all__ = [
+    "ActionButton",
+    "Annotations",
+    "Caption",
+    "ComparisonDriver",
+    "CopyLink",
+    "Download",
+    "Explanation",
+    "HeadList",
+    "HeadMaps",
+    "Interaction",
+    "Legend",
+    "LessonCard",
+    "MoreButton",
+    "PairDetails",
+    "SentenceLine",
+    "ThemeButton",
+    "TokenPairs",
+    "TokenStrip",
+    "Upload",
+    "add_marks",
+]

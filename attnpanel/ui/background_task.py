@@ -1,0 +1,128 @@
+"""Run a page's work in a background thread; only the newest task reports back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from attnpanel.attention.errors import os_error_text
+from attnpanel.ui.session_callbacks import SessionScheduler
+from attnpanel.ui.worker_pool import WORKERS, Work, place_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_CHARACTERS = 500
+
+
+class SupersededError(Exception):
+    """Ends a task that a newer one has replaced, at the next progress it reports."""
+
+
+class LatestTask:
+    """Run one task at a time in the server's pool of threads, and keep the newest one waiting.
+
+    Results and progress of an older task are dropped; it ends when it next reports progress. So do
+    those of a page that was closed.
+
+    Parameters
+    ----------
+    name : str
+        Name of the thread.
+    what : str, optional
+        What its page waits for while others are before it, as in "prompt".
+    """
+
+    def __init__(self, name: str, what: str = "") -> None:
+        self._name, self._what = name, what
+        self._number = 0
+        document = pn.state.curdoc
+        if document is not None and document.session_context is not None:
+            pn.state.on_session_destroyed(lambda _session: self.abandon())
+
+    def start(
+        self,
+        work: Callable[[Callable[[str], None]], Any],
+        *,
+        on_done: Callable[[Any], None],
+        on_error: Callable[[str], None],
+        on_progress: Callable[[str], None],
+    ) -> None:
+        """Start a task as soon as a thread is free; it replaces the one that is running.
+
+        The callbacks run on the page's session, never in the thread.
+
+        Parameters
+        ----------
+        work : callable
+            Called in the thread with a function that reports progress as text.
+        on_done : callable
+            Called with the return value of `work`.
+        on_error : callable
+            Called with the exception as one sentence.
+        on_progress : callable
+            Called with each progress text, and where `what` is given, with the place in the queue.
+        """
+        self._number += 1
+        number, schedule = self._number, SessionScheduler()
+
+        def if_latest(callback: Callable[[Any], None], content: Any) -> None:
+            schedule(lambda: self._call(number, callback, content))
+
+        def end(callback: Callable[[Any], None], content: Any) -> None:
+            schedule(lambda: self._call(number, callback, content, ends=True))
+
+        def report(text: str) -> None:
+            if number != self._number:
+                raise SupersededError
+            if_latest(on_progress, text)
+
+        def wait(before: int) -> None:
+            if self._what:
+                if_latest(on_progress, place_text(before, self._what))
+
+        WORKERS.submit(
+            Work(self, self._name, lambda: _run(work, report, end, on_done, on_error), wait)
+        )
+
+    def _call(
+        self, number: int, callback: Callable[[Any], None], content: Any, *, ends: bool = False
+    ) -> None:
+        """Call back for the newest task; its end drops progress that is still queued."""
+        if number == self._number:
+            self._number += ends
+            callback(content)
+
+    def abandon(self) -> None:
+        """Drop the running and the waiting task: none of their callbacks is called any more."""
+        self._number += 1
+        WORKERS.withdraw(self)
+
+
+def _run(
+    work: Callable[[Callable[[str], None]], Any],
+    report: Callable[[str], None],
+    end: Callable[[Callable[[Any], None], Any], None],
+    on_done: Callable[[Any], None],
+    on_error: Callable[[str], None],
+) -> None:
+    """Run a task in its thread; it ends with its result or with the reason why there is none."""
+    try:
+        result = work(report)
+    except SupersededError:
+        return
+    except Exception as error:  # noqa: BLE001 - a model may raise anything
+        end(on_error, error_sentence(error))
+    else:
+        end(on_done, result)
+
+
+def error_sentence(error: Exception) -> str:
+    """Format an exception as one sentence, capitalised and with a full stop."""
+    said = os_error_text(error) if isinstance(error, OSError) else str(error)
+    lines = said.strip().splitlines() or [repr(error)]
+    text = lines[0][:MAX_CHARACTERS]
+    if not isinstance(error, (ValueError, ImportError, OSError)):
+        text = f"The model failed: {type(error).__name__}: {text}"
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."

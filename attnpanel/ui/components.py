@@ -1,0 +1,312 @@
+"""Python sides of the components written in JavaScript.
+
+They replace Panel widgets that would render a token as HTML, or do what only the browser can.
+"""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakValueDictionary
+
+import param
+from panel.custom import JSComponent
+from panel.models.esm import DataEvent
+
+from attnpanel.ui.background_task import LatestTask
+from attnpanel.ui.deferred_file import DeferredFile
+from attnpanel.ui.page_input import PageMessage, Text, check_fields, fields_of
+from attnpanel.ui.session_callbacks import SessionScheduler
+from attnpanel.ui.theme import stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bokeh.document import Document
+    from bokeh.events import Event
+    from bokeh.model import Model
+
+BUNDLES = Path(__file__).with_name("bundles")
+
+
+def bundle(name: str, folder: Path = BUNDLES) -> str:
+    """Return a bundle's text, as `make js` builds it from the sources in `js/`."""
+    return (folder / f"{name}.js").read_text(encoding="utf-8")
+
+
+# The component behind each Bokeh model and data model of a page.
+_COMPONENTS: WeakValueDictionary[str, Styled] = WeakValueDictionary()
+
+
+@cache
+def _properties_of(kind: Any) -> type[PageMessage]:
+    return fields_of(kind, kind.page_sets)
+
+
+def component_of(model_id: str) -> Styled | None:
+    """Return the component that a Bokeh model belongs to; None for other models."""
+    return _COMPONENTS.get(model_id)
+
+
+class Styled(JSComponent):
+    """A component with the page's stylesheet, whose module runs without transpiling.
+
+    Panel treats a module as TypeScript and has the browser transpile it for every component on the
+    page: 0.25 s of a report's opening. A module with a bundle name is run as it is and cached under
+    that name.
+
+    Messages that a component sends before its page is connected are handled once it is. What a page
+    sends is checked against Param bounds before anything is done with it: a property against its
+    own parameter, a message against the fields of `Message`.
+    """
+
+    __abstract = True
+
+    # Parameters that the page may set; all others are set in Python alone.
+    page_sets: ClassVar[tuple[str, ...]] = ()
+    # The fields of messages from the page; None: the page sends none.
+    Message: ClassVar[type[PageMessage] | None] = None
+
+    def __init__(self, **params: Any) -> None:
+        params.setdefault("stylesheets", [stylesheet()])
+        super().__init__(**params)
+        self._schedule = SessionScheduler()
+
+    def check_property(self, name: str, value: Any) -> None:
+        """Check a value that the page wants to set.
+
+        Raises
+        ------
+        PageInputError
+            If the page may not set it, or the value breaks the parameter's bounds.
+        """
+        kind = type(self)
+        check_fields(kind.__name__, _properties_of(kind), {name: value})  # type: ignore[arg-type]  # a class can be hashed
+
+    def check_message(self, data: Any) -> None:
+        """Check a message from the page.
+
+        Raises
+        ------
+        PageInputError
+            If the component takes none, or a field is unknown or breaks its bounds.
+        """
+        check_fields(type(self).__name__, self.Message, data)
+
+    def _process_event(self, event: Event) -> None:
+        if isinstance(event, DataEvent):
+            self.check_message(event.data)
+        self._schedule.handle(partial(super()._process_event, event))
+
+    def _get_model(
+        self,
+        doc: Document,
+        root: Model | None = None,
+        parent: Model | None = None,
+        comm: Any = None,
+    ) -> Model:
+        model = super()._get_model(doc, root, parent, comm)
+        _COMPONENTS[model.id] = _COMPONENTS[model.data.id] = self
+        return model
+
+    def _get_properties(self, doc: Document | None) -> dict[str, Any]:
+        properties: dict[str, Any] = super()._get_properties(doc)
+        return properties | {"bundle": sha256(properties["esm"].encode()).hexdigest()}
+
+
+class MessagingComponent(Styled):
+    """A component that sends what the reader did to the explorer."""
+
+    __abstract = True
+
+    explorer_id = param.String(default="", doc="Names this explorer's events on the page.")
+    driver: param.Selector[Any] = param.Selector(
+        default="python", objects=["python", "browser"], doc="Who acts on what the reader does."
+    )
+
+
+class TokenStrip(MessagingComponent):
+    """Tokens as text shaded by weight; sends ``{"token": i}`` or ``{"key": j}`` on a tap."""
+
+    names = param.Dict(default={}, doc="Made by js/views/text.js.")
+    content = param.Dict(default={}, doc="Made by js/views/text.js.")
+
+    _esm = bundle("tokens")
+
+
+class SentenceLine(Styled):
+    """One sentence that spells out the arithmetic of a row."""
+
+    pieces = param.List(default=[], doc="[kind, text] pairs, in reading order.")
+
+    _esm = bundle("sentence")
+
+
+class Legend(Styled):
+    """A colour bar with numbers below it; says what masked cells and signs look like."""
+
+    content = param.Dict(default={}, doc="Made by js/views/legend.js.")
+
+    _esm = bundle("legend")
+
+
+class Caption(Styled):
+    """A title or caption; token text in it is shown as text, never as HTML."""
+
+    text = param.String(default="", doc="The main text.")
+    subtitle = param.String(default="", doc="Subtitle: secondary text after it.")
+    tone: param.Selector[Any] = param.Selector(
+        default="plain", objects=["plain", "muted", "error", "busy"], doc="Style of the text."
+    )
+    heading = param.Boolean(default=False, constant=True, doc="Whether it is a card's heading.")
+    live = param.Boolean(
+        default=False,
+        constant=True,
+        doc="Whether each new text is read out; errors and waits always are.",
+    )
+
+    _esm = bundle("caption")
+
+
+class Interaction(MessagingComponent):
+    """Keyboard and pointer; invisible. Sends what the reader does as messages."""
+
+    root_class = param.String(default="", doc="CSS class of the explorer's outermost element.")
+    whole_page = param.Boolean(default=False, doc="Whether the page shows this explorer alone.")
+    asks_theme = param.Boolean(default=False, doc="Whether to ask if the reader prefers dark.")
+    tips = param.Dict(default={}, doc="Control name to [label, tooltip, dimmed].")
+    dark = param.Boolean(default=False, doc="Whether the page is dark.")
+    keys = param.List(
+        default=[], item_type=str, doc="Rows of js/explorer/keys.js that apply; empty: all."
+    )
+
+    _esm = bundle("interaction")
+
+
+class ActionButton(MessagingComponent):
+    """A button that sends one message."""
+
+    label = param.String(default="", doc="Text of the button; a single sign is named by `tooltip`.")
+    tooltip = param.String(default="", doc="What it does, in a few words.")
+    message = param.Dict(default={}, doc="What it sends.")
+
+    _esm = bundle("action_button")
+
+
+class PairDetails(MessagingComponent):
+    """Where a pair's number comes from, on demand; sends ``{"details": open}``."""
+
+    content = param.Dict(default={}, doc="Made by js/explorer/pair_details.js.")
+
+    _esm = bundle("pair_details")
+
+
+class LessonCard(MessagingComponent):
+    """The open step of the guided lesson; sends ``{"lesson": …}``."""
+
+    content = param.Dict(
+        default={}, doc="Made by js/explorer/lesson.js; empty: the lesson is closed."
+    )
+
+    _esm = bundle("lesson_card")
+
+
+class MoreButton(Styled):
+    """A button that opens the part of the controls' bar with the rare ones."""
+
+    _esm = bundle("more_button")
+
+
+class Upload(Styled):
+    """A drop zone for a file; sends the file in chunks, or the reason it was refused."""
+
+    accept = param.String(default=".safetensors", doc="File name endings that the dialog offers.")
+    prompt = param.String(default="Choose or drop a trace file", doc="Text of the drop zone.")
+    kind = param.String(default="trace", doc="Kind of file, as named when one is refused.")
+    max_bytes = param.Integer(default=64_000_000, bounds=(1, None), doc="Largest file, in bytes.")
+
+    class Message(PageMessage):
+        """One part of a file, or why it was refused in the browser."""
+
+        refused = Text(max_length=1000, doc="Why the file was not sent.")
+        name = param.String(default="", doc="The file's name; untrusted input.")
+        size = param.Integer(default=0, bounds=(0, 2**40), doc="Bytes of the whole file.")
+        offset = param.Integer(default=0, bounds=(0, 2**40), doc="Where the part begins.")
+        chunk = param.Bytes(default=b"", doc="The part.")
+
+    _esm = bundle("upload")
+
+
+class CopyLink(Styled):
+    """A button that copies the page's URL."""
+
+    _esm = bundle("copy_link")
+
+
+class Download(Styled):
+    """A button that downloads a file created when it is pressed.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the file's bytes; None if it cannot be made and the page shows why; or a
+        :class:`attnpanel.ui.deferred_file.DeferredFile`, which a thread makes.
+    """
+
+    label = param.String(default="Download", doc="Text of the button.")
+    filename = param.String(default="file", doc="Suggested file name.")
+    plots = param.List(default=[], doc="Names of the plots whose snapshots are sent along.")
+
+    class Message(PageMessage):
+        """A press of the button."""
+
+        press = param.Integer(default=0, bounds=(0, 2**31), doc="Counts the presses.")
+        plots = param.List(
+            default=[], item_type=object, bounds=(0, 20), doc="[name, PNG] of each plot."
+        )
+
+    _esm = bundle("download")
+
+    def __init__(self, make: Callable[[], bytes | DeferredFile | None], **params: Any) -> None:
+        self._make = make
+        self._work = LatestTask("attnpanel-download")
+        # Snapshots (PNG) of the plots named in `plots`, sent with the current press.
+        self.snapshots: dict[str, bytes] = {}
+        super().__init__(**params)
+
+    def _handle_msg(self, data: Any) -> None:
+        press, content = data["press"], None
+        try:
+            sent = data.get("plots") or []
+            self.snapshots = {name: bytes(png) for name, png in sent if name in self.plots}
+            content = self._make()
+        finally:  # answer even after an error, or the button stays disabled
+            if isinstance(content, DeferredFile):
+                self._make_later(press, content)
+            else:
+                self._send_msg({"press": press, "content": content})
+
+    def _make_later(self, press: int, file: DeferredFile) -> None:
+        def fail(reason: str) -> None:
+            file.failed(reason)
+            self._send_msg({"press": press, "content": None})
+
+        self._work.start(
+            lambda _on_progress: file.content(),
+            on_done=lambda content: self._send_msg({"press": press, "content": content}),
+            on_error=fail,
+            on_progress=lambda _text: None,
+        )
+
+
+class ThemeButton(MessagingComponent):
+    """A button that toggles the theme; sends ``{"theme": "toggle"}``."""
+
+    class Message(PageMessage):
+        """A press of the button."""
+
+        theme: param.Selector[Any] = param.Selector(default="toggle", objects=["toggle"])
+
+    _esm = bundle("theme_button")

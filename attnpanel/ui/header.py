@@ -1,0 +1,86 @@
+"""The header of a served page: the product's name and links to the other pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Final
+
+import panel as pn
+
+from attnpanel.ui.refusals import handle_exception
+from attnpanel.ui.theme import BODY_CSS, stylesheet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Key of the served pages in Panel's cache, which all sessions share. Under `panel serve` nothing is
+# stored there, so such a page links to no other.
+_CACHE_KEY: Final = "attnpanel.ui.header"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link to one served page.
+
+    Attributes
+    ----------
+    name : str
+        Last part of the page's URL; empty for the first page.
+    title : str
+        Text of the link.
+    """
+
+    name: str
+    title: str
+
+
+def link_pages(links: Sequence[Link]) -> None:
+    """Set the links, in order, that the header of every page created from now on shows."""
+    pn.state.cache[_CACHE_KEY] = tuple(links)
+
+
+def start_page() -> dict[str, str]:
+    """Prepare Panel for a new session's page and return the query parameters of its URL.
+
+    The values are untrusted input.
+    """
+    pn.extension()
+    pn.config.exception_handler = handle_exception
+    if BODY_CSS not in pn.config.raw_css:
+        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
+    arguments = pn.state.session_args or {}
+    return {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
+
+
+def brand(here: str | None, *, alone: str = "attnpanel") -> Any:
+    """Return the product's name and the links to all pages; the current page is marked.
+
+    Parameters
+    ----------
+    here : str or None
+        The current page's name, as in its :class:`Link`; None for a page in a file, which has no
+        links.
+    alone : str, optional
+        Heading of a page that links to no other.
+    """
+    links: Sequence[Link] = () if here is None else pn.state.cache.get(_CACHE_KEY, ())
+    items = "".join(
+        f"<a href='./{escape(link.name)}'{' aria-current=page' * (link.name == here)}>"
+        f"{escape(link.title)}</a>"
+        for link in links
+    )
+    # On a narrow page the links are a menu.
+    title = next((link.title for link in links if link.name == here), "Pages")
+    nav = (
+        f"<button class='attn-pages-button' popovertarget='attn-pages'>{escape(title)}</button>"
+        f"<nav id='attn-pages' popover aria-label='Pages'>{items}</nav>"
+        if links
+        else ""
+    )
+    return pn.pane.HTML(
+        f"<h1>{'attnpanel' if links else escape(alone)}</h1>{nav}",
+        css_classes=["attn-brand"],
+        stylesheets=[stylesheet()],
+        margin=0,
+    )

@@ -1,0 +1,1 @@
+"""Certificates: checks that an implementation computes attention correctly."""

@@ -1,0 +1,1 @@
+"""Runs on several processes or machines: Dask workers and ring attention."""

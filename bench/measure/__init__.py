@@ -1,0 +1,1 @@
+"""Clocks, memory, and the machine that a measurement was made on."""

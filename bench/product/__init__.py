@@ -1,0 +1,1 @@
+"""Measurements of the product: the page, captures, reports and their peers."""

@@ -1,0 +1,1 @@
+"""What a server takes to open pages: `python -m bench load`."""

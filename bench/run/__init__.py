@@ -1,0 +1,1 @@
+"""A run of the bench: plan, child processes, samples, records, comparison."""

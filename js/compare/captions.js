@@ -1,0 +1,63 @@
+import { onlySide, pairName, points } from "./drawings.js";
+import { maskName, tokenPair } from "./controls.js";
+import { movedShare } from "./model.js";
+import { fixed } from "../core/format.js";
+import { masksOf } from "../explorer/rules.js";
+
+// Titles and subtitles of a comparison's plots.
+
+/**
+ * What the difference's colours range over, as words.
+ *
+ * Only tokens that both sides have can differ in weight; what goes to the others is said beside it.
+ *
+ * @param {ComparedHeads} compared
+ */
+export function differenceWords(compared) {
+  const { difference, queries } = compared;
+  let [least, most] = [0, 0];
+  for (const change of difference) {
+    if (change < least) least = change; // NaN compares false
+    if (change > most) most = change;
+  }
+  const [lowest, highest] = [points(least), points(most)];
+  if (lowest !== highest) return `from ${lowest} to ${highest} points`; // equal only where both are written as 0
+  const moved = queries.pairs.some((_, row) => points(movedShare(compared, row)) !== lowest);
+  return moved ? "none in tokens that both have: all that moves goes to the others" : "no difference";
+}
+
+/**
+ * The title and subtitle of each plot.
+ *
+ * @param {import("./controller.js").ComparisonPage} page
+ * @param {ComparedHeads} compared
+ * @returns {Record<string, {text: string, subtitle: string}>} by the plot's name; “row” is that of the bars
+ */
+export function captionsOf(page, compared) {
+  const { state, traces } = page;
+  /** @param {number} side */
+  const which = (side) => (state.aggregate[side] ? "mean of its heads" : `head ${state.head[side]}`);
+  /** @param {number} side */
+  const where = (side) => `layer ${state.layer[side]}, ${which(side)}`;
+  /** @param {number} side */
+  const rule = (side) => {
+    const said = [where(side)];
+    if (state.temperature[side] !== 1) said.push(`τ ${fixed(state.temperature[side], 2)}`);
+    if (state.mask[side] !== masksOf(traces[side])[0]) said.push(`mask ${maskName(page, side)}`);
+    return said.join(" · ");
+  };
+  const { changed } = page.model.given;
+  const only = onlySide(compared, state);
+  const read = only ? `in ${only} only: it has no counterpart` : "A left, B right, the change in points";
+  const [one, other] = tokenPair(page, compared.queries);
+  const token = pairName(one, other);
+  const place = where(0) === where(1) ? where(0) : `${where(0)} and ${where(1)}`;
+  const ranked = state.every ? "mean over all tokens" : `what moves of “${token}”`;
+  return {
+    first: { text: "A", subtitle: rule(0) },
+    second: { text: "B", subtitle: changed ? `${rule(1)} · ${changed}` : rule(1) },
+    difference: { text: "B − A", subtitle: differenceWords(compared) },
+    row: { text: `Where “${token}” looks`, subtitle: `${place} · ${read}` },
+    heads: { text: "Heads by difference", subtitle: `${ranked} · tap one` },
+  };
+}

@@ -1,0 +1,352 @@
+import { element } from "../components/dom.js";
+import { MATRICES, handleMessage, point } from "./actions.js";
+import { restore, writeAddress } from "./address.js";
+import { captionsOf } from "./captions.js";
+import { build, showControls } from "./controls.js";
+import {
+  barsDrawing,
+  comparisonSentence,
+  differenceDrawing,
+  headsDrawing,
+  mostChanged,
+  onlySide,
+  sideDrawing,
+} from "./drawings.js";
+import {
+  SIDES,
+  alignedTokens,
+  compareHeads,
+  comparedHeads,
+  fitCompared,
+  headChangesJob,
+  oneAgainstAll,
+  sharedChoices,
+} from "./model.js";
+import { fixed } from "../core/format.js";
+import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
+import { openTrace } from "../core/trace_data.js";
+import { readableOn } from "../views/colours.js";
+import { applyDrawings, findPlots, modelsByClass, namePlots } from "../views/plots.js";
+
+// The driver of a comparison: controls, state and drawing. The page computes everything, served or in a file; a
+// server receives the state and can set other traces.
+
+const PLOTS = ["first", "second", "difference", "bars", "heads"];
+
+const HEADS_WAIT_MS = 60;
+const SEND_WAIT_MS = 60;
+const SLICE_MS = 12;
+
+/**
+ * Whether queries and keys are the same tokens.
+ *
+ * @param {AlignedRows} queries
+ * @param {AlignedRows} keys
+ */
+function sameNames(queries, keys) {
+  return queries === keys || JSON.stringify(queries.names) === JSON.stringify(keys.names);
+}
+
+/**
+ * @typedef {Dispatching<{given: {serial?: number, start: any, address: ?Record<string, string>, changed: string,
+ *   sides: {meta: TraceMeta, calls: string[]}[]}, served: boolean, at_rest: boolean}>} ComparisonParameters
+ */
+
+export class ComparisonPage {
+  /** @type {Map<string, BokehModel[]>} by CSS class */
+  models = new Map();
+  /** @type {Record<string, Plot>} */
+  plots = {};
+  /** @type {MaskParameter[]} parameters of all masks */
+  needed = [];
+  /** @type {Trace[]} of both sides; undefined until Python has set them */
+  traces = /** @type {any} */ (undefined);
+  /** @type {SelectionCache[]} */
+  caches = [{}, {}];
+  /** @type {Compared} */
+  state = /** @type {any} */ (undefined);
+  /** @type {?number | undefined} serial number of the traces */
+  serial = null;
+  /** whether the URL was applied */
+  found = false;
+  left = false;
+  version = 0;
+  /** @type {?number} */
+  frame = null;
+  /** @type {?number} */
+  pointing = null;
+  /** @type {?{key: string, heads: HeadChange[]}} */
+  changes = null;
+  /** key of the choices that the matrices show */
+  drawn = "";
+  /** @type {?string} the theme that the reader chose */
+  theme = null;
+  keyCount = 0;
+  /** @type {Record<string, import("./controls.js").SharedChoice>} by the choice's name */
+  controls = {};
+  token = element("input");
+  tokenName = element("output");
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  ranking;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  sending;
+  /** @param {any} event */
+  onMessage = (event) => handleMessage(this, event.detail);
+  /** @param {any} event */
+  onPlotEvent = (event) => point(this, event.detail);
+  /** @param {HashChangeEvent} event where the reader went: the address may have been written anew since */
+  onHashChange = ({ newURL }) => restore(this, new URL(newURL).hash.slice(1));
+  flush = () => this.sendState();
+
+  /** @param {ComponentModel<ComparisonParameters>} model @param {HTMLElement} root */
+  constructor(model, root) {
+    this.model = model;
+    this.root = root;
+  }
+
+  connect() {
+    const models = modelsOf(this.model);
+    this.models = modelsByClass(models);
+    this.plots = findPlots(models, PLOTS);
+    // The same for every trace.
+    this.needed = this.model.given.sides[0].meta.masks.parameters;
+    build(this);
+    document.addEventListener(`attn:message:${this.model.explorer_id}`, this.onMessage);
+    document.addEventListener("attn:send-state", this.flush);
+    document.addEventListener(`attn:${this.model.explorer_id}`, this.onPlotEvent);
+    if (!this.model.served) window.addEventListener("hashchange", this.onHashChange);
+    this.model.on("given", () => this.adopt());
+    this.adopt();
+  }
+
+  leave() {
+    this.left = true;
+    document.removeEventListener(`attn:message:${this.model.explorer_id}`, this.onMessage);
+    document.removeEventListener("attn:send-state", this.flush);
+    document.removeEventListener(`attn:${this.model.explorer_id}`, this.onPlotEvent);
+    window.removeEventListener("hashchange", this.onHashChange);
+  }
+
+  /** Adopts the traces and the initial state that Python set. */
+  adopt() {
+    const { serial, sides, start, address } = this.model.given;
+    if (serial === undefined || serial === this.serial) return;
+    // Without an address a link cannot refer to these traces.
+    const first = address !== null && !this.found;
+    this.found ||= first;
+    this.serial = serial;
+    this.traces = sides.map(({ meta, calls }) => openTrace(meta, calls));
+    this.caches = [{}, {}];
+    this.changes = null;
+    this.drawn = "";
+    this.state = fitCompared(this.traces, { ...start, dark: this.state?.dark ?? false });
+    if (first) restore(this, this.model.served ? window.location.search.slice(1) : window.location.hash.slice(1));
+    this.set({});
+  }
+
+  /** @param {Partial<Compared>} changes */
+  set(changes) {
+    this.version += 1;
+    this.state = fitCompared(this.traces, { ...this.state, ...changes });
+    this.rest(false);
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.draw().catch((error) => this.fail(error));
+    });
+  }
+
+  async draw() {
+    const { traces, state, version } = this;
+    const shown = traces.map((trace, side) => trace.calls[state.layer[side]]);
+    await Promise.all(shown.filter((call) => !call.opened).map((call) => call.ready()));
+    if (version !== this.version || this.left) return; // a newer state is on its way
+    const [{ palettes: both, themes }] = traces;
+    const name = state.dark ? "dark" : "light";
+    const [palettes, theme] = [both[name], themes[name]];
+    const compared = compareHeads(traces, state, this.caches);
+    this.paintPage();
+    showControls(this, compared);
+    this.writeCaptions(compared, palettes);
+    const key = JSON.stringify([this.serial, sharedChoices(traces).map((name) => state[name]), state.dark]);
+    const fresh = key !== this.drawn;
+    this.drawn = key;
+    /** @type {[Plot, Drawing][]} */
+    const drawings = fresh
+      ? [
+          [this.plots.first, sideDrawing(compared, state, 0, palettes)],
+          [this.plots.second, sideDrawing(compared, state, 1, palettes)],
+          [this.plots.difference, differenceDrawing(compared, state, palettes)],
+        ]
+      : [];
+    const outline = [null, null, state.row - 0.5, state.row + 0.5];
+    /** @type {[Plot, (number | null)[]][]} */
+    const moves = fresh ? [] : MATRICES.map((plot) => [this.plots[plot], outline]);
+    if (this.changes === null) drawings.push([this.plots.heads, this.unranked(palettes)]);
+    await applyDrawings([...drawings, [this.plots.bars, barsDrawing(compared, state, palettes, theme)]], moves, theme);
+    this.headsLater(palettes, theme);
+    this.sendStateLater();
+    writeAddress(this);
+  }
+
+  /**
+   * Schedules the ranking of heads for when the reader pauses.
+   *
+   * @param {Palettes} palettes
+   * @param {Theme} theme
+   */
+  headsLater(palettes, theme) {
+    clearTimeout(this.ranking);
+    this.ranking = setTimeout(() => this.rank(palettes, theme).catch((error) => this.fail(error)), HEADS_WAIT_MS);
+  }
+
+  /**
+   * Draws the heads of new traces, which are not ranked yet.
+   *
+   * @param {Palettes} palettes
+   */
+  unranked(palettes) {
+    const { traces, state } = this;
+    this.write("attn-head-list", { heads: [], every: state.every, none: "Ranking the heads …" });
+    return headsDrawing(comparedHeads(traces, state).map((change) => ({ ...change, moved: NaN })), state, palettes);
+  }
+
+  /** @param {Palettes} palettes @param {Theme} theme */
+  async rank(palettes, theme) {
+    const { traces, state, version } = this;
+    const apart = oneAgainstAll(state);
+    const place = apart ? [state.layer[0], state.head[0], state.aggregate[0]] : [];
+    const rules = [state.temperature, state.mask, ...this.needed.map(({ name }) => state[name])];
+    const rule = [this.serial, ...rules, apart, place, state.every ? "all" : state.row];
+    const key = JSON.stringify(rule);
+    if (this.changes?.key !== key) {
+      const job = headChangesJob(traces, state);
+      let since = performance.now();
+      let step = job.next();
+      while (!step.done) {
+        if (step.value instanceof Promise) await step.value;
+        if (performance.now() - since > SLICE_MS) {
+          await new Promise((resolve) => setTimeout(resolve, 0)); // lets the page handle events between heads
+          if (version !== this.version || this.left) return;
+          since = performance.now();
+        }
+        step = job.next();
+      }
+      this.changes = { key, heads: step.value };
+    }
+    await applyDrawings([[this.plots.heads, headsDrawing(this.changes.heads, state, palettes)]], [], theme);
+    this.listHeads();
+    this.rest(true);
+  }
+
+  listHeads() {
+    const { state } = this;
+    /** @param {HeadChange} change */
+    const isCurrent = ({ layer, head }) => !state.aggregate[1] && layer === state.layer[1] && head === state.head[1];
+    const heads = mostChanged([...(this.changes?.heads ?? [])]).map((change) => ({
+      layer: change.layer,
+      head: change.head,
+      text: `layer ${change.layer}, head ${change.head}`,
+      share: `${fixed(100 * change.moved, 1)} %`,
+      current: isCurrent(change),
+    }));
+    const only = onlySide(alignedTokens(this.traces, state), state);
+    const none = only && !state.every ? "This token has no counterpart: choose another, or all tokens." : "No head differs here.";
+    this.write("attn-head-list", { heads, every: state.every, none });
+  }
+
+  /** @param {ComparedHeads} compared @param {Palettes} palettes */
+  writeCaptions(compared, palettes) {
+    const { state } = this;
+    const { queries, keys } = compared;
+    const captions = captionsOf(this, compared);
+    for (const [name, caption] of Object.entries(captions)) this.write(`attn-caption-${name}`, caption);
+    const names = Object.entries(captions).map(([name, { text, subtitle }]) => [name === "row" ? "bars" : name, `${text}, ${subtitle}.`]);
+    namePlots(this.plots, Object.fromEntries(names));
+    this.write("attn-sentence-line", { pieces: comparisonSentence(compared, state) });
+    this.write("attn-token-pairs", { rows: this.shaded(compared, palettes), same: sameNames(queries, keys) });
+    this.keyCount = keys.pairs.length;
+  }
+
+  /**
+   * Both sides' tokens, shaded by their weight in the selected row.
+   *
+   * @param {ComparedHeads} compared
+   * @param {Palettes} palettes
+   */
+  shaded({ queries, keys, weights }, palettes) {
+    const palette = palettes.sequential["0.5"];
+    return weights.map((side, at) => {
+      const row = side.subarray(this.state.row * keys.pairs.length, (this.state.row + 1) * keys.pairs.length);
+      const shades = Array.from(row, (weight) => palette[Math.round(Math.min(weight || 0, 1) * (palette.length - 1))]);
+      const selected = queries.pairs[this.state.row][at];
+      const chips = keys.names[at].map((name, place) => ({ name, place }));
+      return {
+        side: SIDES[at],
+        names: chips.map(({ name }) => name),
+        shades,
+        inks: shades.map(readableOn),
+        weights: Array.from(row, (weight) => (Number.isNaN(weight) ? "" : fixed(weight, 4))),
+        selected,
+        places: keys.pairs.map((pair) => pair[at]),
+      };
+    });
+  }
+
+  paintPage() {
+    const { dark } = this.state;
+    for (const root of this.models.get(`attn-${this.model.explorer_id}`) ?? []) {
+      if (root.css_classes?.includes(dark ? "attn-dark" : "attn-light")) continue;
+      const others = (root.css_classes ?? []).filter((name) => name !== "attn-dark" && name !== "attn-light");
+      keepOnPage([root]);
+      root.css_classes = [...others, dark ? "attn-dark" : "attn-light"];
+    }
+    this.write("attn-interaction", { dark });
+  }
+
+  /** @param {string} css @param {Record<string, unknown>} values */
+  write(css, values) {
+    writeComponents(this.models.get(css), values);
+  }
+
+  /** @param {boolean} at_rest */
+  rest(at_rest) {
+    writeComponents([this.model], { at_rest });
+  }
+
+  /** @param {any} error */
+  fail(error) {
+    this.write("attn-notice", { text: `This can't be shown: ${error.message}` });
+    showComponents(this.models.get("attn-notice"), true);
+    this.rest(true);
+  }
+
+  sendStateLater() {
+    clearTimeout(this.sending);
+    this.sending = setTimeout(() => this.sendState(), SEND_WAIT_MS);
+  }
+
+  sendState() {
+    clearTimeout(this.sending);
+    if (this.left || !this.traces) return;
+    // The key under the pointer is transient.
+    this.model.send_msg({ state: { ...this.state, key: null, serial: this.serial } });
+  }
+}
+
+/** @param {Props<ComparisonParameters>} props */
+export function render({ model }) {
+  const root = element("div", "attn-choices");
+  /** @type {?ComparisonPage} */
+  let page = null;
+  const start = () => {
+    try {
+      page = new ComparisonPage(model, root);
+      page.connect();
+    } catch (error) {
+      page?.fail(error);
+    }
+  };
+  model.on("after_render", () => requestAnimationFrame(start));
+  model.on("remove", () => page?.leave());
+  return root;
+}

@@ -1,0 +1,19 @@
+import { element } from "./dom.js";
+import { withSymbols } from "./words.js";
+
+/**
+ * Shows one line of arithmetic: each piece in an element with its kind as the CSS class.
+ *
+ * @param {HTMLElement} line
+ * @param {Piece[]} pieces
+ */
+export function showPieces(line, pieces) {
+  line.replaceChildren(
+    ...pieces.flatMap(([kind, text]) => {
+      const piece = element(kind === "pair" || kind === "result" ? "strong" : "span", kind);
+      // A pair is of tokens, which are no symbols of ours.
+      piece.append(...(kind === "pair" ? [text] : withSymbols(text)));
+      return [piece, " "];
+    }),
+  );
+}

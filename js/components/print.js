@@ -1,0 +1,39 @@
+import { element } from "./dom.js";
+
+// Fits a page to paper. Plots are canvases of as many pixels as the window gave them, and what is drawn while a printer
+// waits does not reach the paper: so the page keeps its layout and becomes smaller, and its foot says where it comes from.
+
+// Pixels of CSS across an A4 page in landscape between margins of 10 mm, the @page rule of stylesheet.py.
+const PAPER_WIDTH = 1046;
+
+/**
+ * Prepares a page for the printer whenever it is printed.
+ *
+ * @param {() => (Element | undefined)} findRoot the page's outermost element, once it stands
+ * @returns {() => void} stops that
+ */
+export function fitToPaper(findRoot) {
+  /** @type {?HTMLElement} */
+  let place = null;
+  const before = () => {
+    const root = /** @type {HTMLElement | undefined} */ (findRoot());
+    if (!root) return;
+    const { clientWidth } = root;
+    root.style.setProperty("width", `${clientWidth}px`);
+    root.style.setProperty("zoom", String(Math.min(1, PAPER_WIDTH / clientWidth)));
+    place = element("p", "attn-print-place", `${document.title} · ${window.location.href}`);
+    root.shadowRoot?.append(place);
+  };
+  const after = () => {
+    const root = /** @type {HTMLElement | undefined} */ (findRoot());
+    root?.style.removeProperty("zoom");
+    root?.style.removeProperty("width");
+    place?.remove();
+  };
+  window.addEventListener("beforeprint", before);
+  window.addEventListener("afterprint", after);
+  return () => {
+    window.removeEventListener("beforeprint", before);
+    window.removeEventListener("afterprint", after);
+  };
+}

@@ -1,0 +1,16 @@
+import { element } from "./dom.js";
+import { showPieces } from "./pieces.js";
+
+/**
+ * One line of arithmetic, as pieces [kind, text]; texts are never markup.
+ *
+ * @param {Props<{ pieces: Piece[] }>} props
+ */
+export function render({ model }) {
+  const line = element("p", "attn-sentence");
+  line.setAttribute("role", "status");
+  const draw = () => showPieces(line, model.pieces);
+  model.on("pieces", draw);
+  draw();
+  return line;
+}

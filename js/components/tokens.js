@@ -1,0 +1,102 @@
+import { dispatch } from "./dispatch.js";
+import { element } from "./dom.js";
+
+// The tokens as text, shaded by weight. Every text goes through textContent: a token is never markup.
+/**
+ * @typedef {HTMLButtonElement & {shade?: string}} Chip with its current colour
+ * @typedef {{shades?: string[], inks: string[], weights: string[], selected: number}} Shades
+ */
+
+/** @param {string} text */
+const readable = (text) => (text.trim() === "" ? JSON.stringify(text).slice(1, -1).replaceAll(" ", "␣") : text);
+
+/**
+ * @param {HTMLElement} parent
+ * @param {number} count
+ * @param {(index: number) => void} onPick
+ * @returns {HTMLCollectionOf<Chip>}
+ */
+function chips(parent, count, onPick) {
+  while (parent.children.length > count) parent.lastChild?.remove();
+  while (parent.children.length < count) {
+    const chip = element("button");
+    const index = parent.children.length;
+    chip.tabIndex = -1; // the arrow keys move the token; hundreds of tab stops would not help
+    chip.addEventListener("click", () => onPick(index));
+    parent.append(chip);
+  }
+  return /** @type {HTMLCollectionOf<Chip>} */ (parent.children);
+}
+
+/**
+ * Scrolls the selected token into view inside its box, without scrolling the page.
+ *
+ * @param {HTMLElement} box
+ * @param {HTMLElement | undefined} chosen
+ */
+function seek(box, chosen) {
+  if (!chosen?.isConnected) return;
+  const { offsetTop, offsetHeight } = chosen;
+  const top = offsetTop - box.offsetTop;
+  if (top < box.scrollTop || top + offsetHeight > box.scrollTop + box.clientHeight) {
+    box.scrollTop = top - box.clientHeight / 2;
+  }
+}
+
+/** @param {Props<Dispatching<{ names: { keys?: string[], queries?: string[] }, content: Shades }>>} props */
+export function render({ model }) {
+  const root = element("div");
+  const queries = element("div");
+  const keys = element("div");
+  root.className = "attn-tokens";
+  queries.className = keys.className = "attn-chips";
+  root.append(queries, keys);
+  // Tooltips are set on hover: hundreds of them change with every step.
+  keys.addEventListener("pointerover", ({ target }) => {
+    const chip = /** @type {HTMLElement} */ (target);
+    const index = [...keys.children].indexOf(chip);
+    if (index >= 0) chip.title = `${index} · weight ${model.content.weights[index]}`;
+  });
+
+  /** @type {Element | undefined} */
+  let sought;
+  const draw = () => {
+    const { keys: names = [], queries: others = [] } = model.names;
+    const { shades = [], inks, selected } = model.content;
+    if (shades.length !== names.length) return; // the other of the two properties has not arrived yet
+    const crossed = others.length > 0;
+    queries.hidden = !crossed;
+    const looking = chips(queries, others.length, (i) => dispatch(model, { token: i }));
+    for (let i = 0; i < looking.length; i++) {
+      looking[i].textContent = readable(others[i]);
+      looking[i].classList.toggle("selected", i === selected);
+      looking[i].title = `query ${i}`;
+    }
+    const seen = chips(keys, names.length, (i) => dispatch(model, { [keys.dataset.sends ?? "token"]: i }));
+    keys.dataset.sends = crossed ? "key" : "token";
+    for (let i = 0; i < seen.length; i++) {
+      const chip = seen[i];
+      const text = readable(names[i]);
+      if (chip.textContent !== text) chip.textContent = text;
+      // Of hundreds of tokens most keep their shade: skip them to avoid style recalculation.
+      if (chip.shade !== shades[i]) {
+        chip.shade = shades[i];
+        chip.style.backgroundColor = shades[i];
+        chip.style.color = inks[i];
+      }
+      const pressed = String(!crossed && i === selected);
+      if (chip.ariaPressed !== pressed) {
+        chip.ariaPressed = pressed;
+        chip.classList.toggle("selected", pressed === "true");
+      }
+    }
+    const box = crossed ? queries : keys;
+    const chosen = /** @type {Chip | undefined} */ (box.children[selected]);
+    // In the next frame, after layout: reading positions now would force another layout.
+    if (chosen !== sought) requestAnimationFrame(() => seek(box, chosen));
+    sought = chosen;
+  };
+  model.on(["names", "content"], draw);
+  draw();
+  return root;
+}

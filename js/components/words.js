@@ -1,0 +1,105 @@
+import { element } from "./dom.js";
+
+// Words and symbols of attention that explain themselves where a reader points at them or moves the focus to them.
+
+/** @type {Record<string, string>} */
+export const WORDS = {
+  query: "Query: what a token looks for, d numbers: one row of Q (T × d).",
+  key: "Key: what a token can be found by, d numbers: one row of K (S × d).",
+  value: "Value: what a token gives to those who look at it: one row of V (S × dᵥ).",
+  "q·k": "Dot product of query and key: multiplied channel by channel and added up. Large where both point the same way, negative where they point apart.",
+  "√d": "The square root of d, the number of channels of a query. Sums over more channels are larger; dividing by √d makes up for it.",
+  τ: "Temperature τ: the scores are divided by it before the softmax. Below 1 the largest weight grows, above 1 the weights even out.",
+  Σ: "Σ: the sum, over all keys that may be seen, of e to the power of their score. Dividing by it makes the row sum to 1.",
+  softmax: "Softmax: e to the power of each score, divided by the sum of them: weights above 0 that sum to 1.",
+  mask: "Mask: which keys a query may see. A hidden key gets the weight 0.",
+  weight: "Weight: the part of what a token becomes that is taken from one key, 0 to 1.",
+  V: "V: the values, a row a key. Each is multiplied by its weight, and the sum is what the token becomes.",
+  entropy: "Entropy, in nats: how widely a row is spread. 0 if one key takes all; ln S if all S keys take the same.",
+};
+const SYMBOLS = /q·k|√d|τ|Σ/;
+const MARKED = /\[([^\]]+)\]/;
+const GAP = 6;
+const EDGE = 8;
+
+/** @param {string} text @param {string} [word] of WORDS */
+function explained(text, word = text) {
+  const node = element("span", "attn-word", text);
+  node.tabIndex = 0;
+  node.dataset.word = word;
+  return node;
+}
+
+/**
+ * A text as nodes in which the symbols of attention explain themselves. Never markup.
+ *
+ * @param {string} text
+ * @returns {(string | HTMLElement)[]}
+ */
+export function withSymbols(text) {
+  return text.split(new RegExp(`(${SYMBOLS.source})`)).map((part, at) => (at % 2 ? explained(part) : part)).filter(Boolean);
+}
+
+/**
+ * A text of our own as nodes: what stands in brackets, and symbols, explain themselves.
+ *
+ * @param {string} text “a [query] looks”, or “[queries|query]” where the word has another form
+ */
+export function withWords(text) {
+  return text.split(MARKED).flatMap((part, at) => {
+    if (at % 2 === 0) return withSymbols(part);
+    const [shown, word = shown] = part.split("|");
+    return [explained(shown, word)];
+  });
+}
+
+/** @type {?HTMLElement} */
+let tip = null;
+
+function close() {
+  tip?.remove();
+  tip = null;
+}
+
+/** @param {HTMLElement} word */
+function open(word) {
+  close();
+  tip = element("span", "attn-tip", WORDS[word.dataset.word ?? ""] ?? "");
+  tip.id = "attn-tip";
+  tip.setAttribute("role", "tooltip");
+  word.setAttribute("aria-describedby", tip.id);
+  /** @type {ParentNode} */ (word.getRootNode()).append(tip);
+  if ("showPopover" in tip) {
+    tip.popover = "manual"; // above everything, and clipped by nothing
+    tip.showPopover();
+  }
+  const at = word.getBoundingClientRect();
+  const { width, height } = tip.getBoundingClientRect();
+  const below = at.bottom + GAP + height + EDGE <= window.innerHeight;
+  tip.style.left = `${Math.max(EDGE, Math.min(at.left, window.innerWidth - width - EDGE))}px`;
+  tip.style.top = `${below ? at.bottom + GAP : Math.max(EDGE, at.top - GAP - height)}px`;
+}
+
+const WATCHED = Symbol.for("attnpanel.words");
+
+/** Explains the words of a page from now on; once a page, whichever component asks. */
+export function watchWords() {
+  const page = /** @type {any} */ (document);
+  if (page[WATCHED]) return;
+  page[WATCHED] = true;
+  /** @param {Event} event */
+  const look = (event) => {
+    const path = event.composedPath();
+    if (tip && path.includes(tip)) return;
+    const [word] = path;
+    if (word instanceof HTMLElement && word.matches(".attn-word")) open(word);
+    else close();
+  };
+  document.addEventListener("pointerover", look);
+  document.addEventListener("focusin", look);
+  document.addEventListener("focusout", close);
+  document.addEventListener("keydown", ({ key }) => {
+    if (key === "Escape") close();
+  });
+  document.addEventListener("scroll", close, { capture: true, passive: true });
+}

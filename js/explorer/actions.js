@@ -1,0 +1,140 @@
+import { fromAddress } from "./address.js";
+import { SWITCHES, bounds } from "./rules.js";
+import { choices } from "./widgets.js";
+import { viewNamed } from "../views/table.js";
+
+// Handles what the reader does, as messages: keys, taps, the pointer, a URL.
+
+const STEPPED = ["query_index", "head", "layer"];
+
+/**
+ * Applies the theme and the choices in the fragment of a URL.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {string} hash
+ */
+export function openHash(explorer, hash) {
+  const texts = new URLSearchParams(hash.slice(1));
+  const theme = texts.get("theme");
+  if (theme === "dark" || theme === "light") setTheme(explorer, theme);
+  restore(explorer, hash.slice(1));
+  if (texts.has("lesson")) explorer.lesson.act({ open: Number(texts.get("lesson")) - 1 });
+}
+
+/**
+ * Sets the theme that the reader chose, overriding the system's preference.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {string} theme
+ */
+export function setTheme(explorer, theme) {
+  explorer.theme = theme;
+  explorer.write("attn-interaction", { asks_theme: false });
+  explorer.set({ dark: theme === "dark" });
+}
+
+/**
+ * Restores the choices in query parameters.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {string} address
+ */
+export function restore(explorer, address) {
+  const texts = Object.fromEntries(new URLSearchParams(address));
+  if (Object.keys(texts).length === 0) return;
+  const { state, problems } = fromAddress(explorer.trace, explorer.state, texts);
+  explorer.set(state);
+  explorer.problem = problems.join(" ");
+  explorer.drawSoon();
+}
+
+/** @param {import("./controller.js").BrowserExplorer} explorer @param {any} message */
+export function handleMessage(explorer, message) {
+  const { state } = explorer;
+  const limits = bounds(explorer.trace, state);
+  const call = explorer.trace.calls[state.layer];
+  /** @param {string} name @param {number} value */
+  const move = (name, value) => {
+    if (value >= limits[name][0] && value <= limits[name][1]) explorer.set({ [name]: value, pair: null });
+  };
+  if (message.step && !(message.step[0] === "head" && state.aggregate)) {
+    move(message.step[0], state[message.step[0]] + message.step[1]);
+  } else if (message.jump && STEPPED.includes(message.jump[0])) {
+    move(message.jump[0], limits[message.jump[0]][message.jump[1] === "first" ? 0 : 1]);
+  } else if ("next" in message && !(message.next in (explorer.idle ?? {}))) next(explorer, message.next);
+  else if ("key_step" in message) stepKey(explorer, message.key_step, call);
+  else if ("token" in message) move("query_index", message.token);
+  else if ("key" in message) explorer.set({ pair: [state.query_index, message.key] });
+  else if ("pair" in message) point(explorer, message.pair, call);
+  else if (message.tap) tap(explorer, message.tap, move, call);
+  else if ("details" in message) {
+    explorer.details = message.details;
+    explorer.drawSoon();
+  } else if (message.lesson) explorer.lesson.act(message.lesson);
+  else if ("restore" in message) restore(explorer, String(message.restore));
+  else if (message.theme === "toggle") setTheme(explorer, state.dark ? "light" : "dark");
+  else if ("prefers_dark" in message) {
+    explorer.write("attn-interaction", { asks_theme: false });
+    if (!explorer.theme) explorer.set({ dark: message.prefers_dark });
+  }
+}
+
+/**
+ * Selects the next mask, or toggles a Boolean choice.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {string} name
+ */
+export function next(explorer, name) {
+  const masks = choices(explorer, "mask");
+  if (name === "mask") explorer.set({ mask: masks[(masks.indexOf(explorer.state.mask) + 1) % masks.length] });
+  else if (SWITCHES.has(name)) explorer.set({ [name]: !explorer.state[name] });
+}
+
+/**
+ * Selects the key before or after the shown pair's, by a key alone what a pointer does.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {number} by
+ * @param {{S: number}} lengths
+ */
+export function stepKey(explorer, by, { S }) {
+  if (explorer.shownPair === null) return;
+  const [query, key] = explorer.shownPair;
+  explorer.set({ pair: [query, Math.min(Math.max(key + by, 0), S - 1)] });
+}
+
+/**
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {?number[]} pair
+ * @param {{T: number, S: number}} lengths
+ */
+export function point(explorer, pair, { T, S }) {
+  const inside = pair && pair[0] >= 0 && pair[0] < T && pair[1] >= 0 && pair[1] < S;
+  explorer.set({ pair: inside ? pair : null });
+}
+
+/**
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {[string, number, number]} tapped the view, and the position on its axes
+ * @param {(name: string, value: number) => void} move
+ * @param {Call} call
+ */
+export function tap(explorer, [view, x, y], move, call) {
+  const { x: along, y: down } = viewNamed(explorer.trace, view);
+  /** @type {Record<string, number>} */
+  const at = { [String(along)]: Math.round(x), [String(down)]: Math.round(y) };
+  if ("head" in at) {
+    const { layer, head } = at;
+    const chosen = explorer.trace.calls[layer];
+    if (chosen && head >= 0 && head < chosen.H) explorer.set({ aggregate: false, layer, head });
+  } else if ("query" in at) move("query_index", at.query);
+  else {
+    // A list has the key of each of its lines in a column.
+    const listed = explorer.plots[view].sources[`attn:${view}`].data.key_index;
+    const key = at.key ?? listed?.[at["listed key"]] ?? -1;
+    const { queries, keys: names } = explorer.trace.tokensOf(call, explorer.state.batch);
+    if (JSON.stringify(queries) === JSON.stringify(names)) move("query_index", key);
+    else point(explorer, [explorer.state.query_index, key], call);
+  }
+}

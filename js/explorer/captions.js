@@ -1,0 +1,119 @@
+import { general, shorten } from "../core/format.js";
+import { showComponents } from "../core/scope.js";
+import { toAddress } from "./address.js";
+import { place, provenance, withheld } from "./labels.js";
+import { rowOf } from "./partial.js";
+import { shownPair } from "./sentence.js";
+import { legend, titles } from "../views/table.js";
+import { namePlots } from "../views/plots.js";
+import { shadedTokens } from "../views/text.js";
+
+// Updates the parts of the page beside the plots: titles, tokens, the place of notes, and the URL.
+
+// Keys that a plot's name lists, by weight.
+const MOST_NAMED = 3;
+
+/** @param {import("./controller.js").BrowserExplorer} explorer @param {AnySelection} selection */
+export function writeCaptions(explorer, selection) {
+  const { trace, state } = explorer;
+  const captions = titles(trace, state);
+  for (const [name, caption] of Object.entries(captions)) explorer.write(`attn-caption-${name}`, caption);
+  namePlots(explorer.plots, plotNames(explorer, captions, selection));
+  explorer.write("attn-caption-provenance", { text: provenance(trace, state) });
+  const missing = withheld(trace.calls[state.layer]);
+  if (missing !== "") explorer.write("attn-caption-withheld", { text: missing });
+  showComponents(explorer.models.get("attn-caption-withheld"), missing !== "");
+  const { names, content } = shadedTokens(trace, state, selection);
+  explorer.write("attn-token-strip", names.keys === explorer.named ? { content } : { names, content });
+  explorer.named = names.keys;
+  explorer.address = new URLSearchParams(toAddress(trace, state, selection)).toString();
+}
+
+/**
+ * What those hear of each plot who do not see it: its title, where it stands, and of the row its largest weights.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {Record<string, {text: string, subtitle: string}>} captions
+ * @param {AnySelection} selection
+ * @returns {Record<string, string>} by view
+ */
+export function plotNames({ trace, state }, captions, selection) {
+  const call = trace.calls[state.layer];
+  const { queries, keys } = trace.tokensOf(call, state.batch);
+  const { weights } = rowOf(selection, state.query_index);
+  const largest = Array.from(weights, (weight, key) => /** @type {[number, number]} */ ([weight || 0, key]))
+    .sort(([one], [other]) => other - one)
+    .slice(0, MOST_NAMED)
+    .filter(([weight]) => weight > 0)
+    .map(([weight, key]) => `“${shorten(keys[key], 18)}” ${general(100 * weight, 3)} %`);
+  const row = `Token “${shorten(queries[state.query_index], 18)}” looks at ${largest.join(", ") || "nothing"}.`;
+  const where = `${place(call, state)}, ${call.T} queries, ${call.S} keys`;
+  return Object.fromEntries(
+    trace.views.map(({ name, x, y }) => {
+      const { text, subtitle } = captions[name];
+      const title = [text, subtitle].filter(Boolean).join(", ");
+      return [name, [x, y].includes("key") ? `${title}; ${where}. ${row}` : `${title}; ${where}.`];
+    }),
+  );
+}
+
+/**
+ * Says what the colours of drawings mean, where that has changed.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {[string, Drawing][]} drawings by view
+ */
+export function writeLegends(explorer, drawings) {
+  for (const [name, drawing] of drawings) {
+    const content = legend(explorer.trace, explorer.state, name, drawing);
+    const text = JSON.stringify(content);
+    if (content === null || explorer.legends[name] === text) continue;
+    explorer.legends[name] = text;
+    explorer.write(`attn-legend-${name}`, { content });
+  }
+}
+
+/**
+ * Brings the address bar up to date, when the reader pauses: it takes some 2 ms, and browsers let a page do it
+ * 200 times in half a minute.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ */
+export function writeAddress(explorer) {
+  const { address, listens } = explorer.model;
+  if (address === null || !explorer.address) return;
+  const theme = explorer.theme && !listens ? { theme: explorer.theme } : {};
+  const { step } = explorer.lesson;
+  const lesson = step === null ? {} : { lesson: String(step + 1) };
+  const given = [address, explorer.address, theme, lesson].map((part) => new URLSearchParams(/** @type {any} */ (part)).toString());
+  const url = new URL(window.location.href);
+  url[listens ? "search" : "hash"] = given.filter(Boolean).join("&");
+  if (url.href !== window.location.href) window.history.replaceState(null, "", url);
+}
+
+/**
+ * Updates the place that a new note would mark.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {AnySelection} selection
+ */
+export function updateNotePlace(explorer, selection) {
+  const { trace, state } = explorer;
+  const call = trace.calls[state.layer];
+  const [query_index, key_index] = shownPair(trace, state, selection);
+  const { queries, keys } = trace.tokensOf(call, state.batch);
+  const noted = {
+    layer: state.layer,
+    head: state.aggregate ? null : state.head,
+    batch: state.batch,
+    query_index,
+    key_index,
+    layers: trace.calls.length,
+    heads: call.H,
+    query: queries[query_index],
+    key: keys[key_index],
+    address: explorer.address,
+  };
+  explorer.write("attn-annotations", { place: noted });
+  explorer.write("attn-head-maps", { place: { layer: noted.layer, head: noted.head, batch: noted.batch } });
+}

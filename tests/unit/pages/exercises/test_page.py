@@ -1,0 +1,164 @@
+"""The page of exercises: links, checks and exported answers."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from attnpanel.models import prompts
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.exercises import EXERCISES, Exercise, Verdict
+from attnpanel.pages.exercises import page as exercises_page
+from attnpanel.pages.exercises.page import ExercisesPage
+from attnpanel.pages.server_settings import ServerSettings
+
+
+class InlineThread:
+    """A stand-in for a thread that runs its target in start()."""
+
+    def __init__(self, target, **_options):
+        self.start = target
+
+
+@pytest.fixture
+def page():
+    return ExercisesPage(ServerSettings(), {})
+
+
+def test_it_opens_with_the_first_exercise_unsolved(page):
+    page.check()
+
+    assert page.exercise.name == "half"
+    assert page.explorer.state.head == 1
+    assert page.verdict.text.startswith("Not yet: token 2 gives 85.0 %")
+    assert page._hint.text == ""
+
+
+def test_the_check_reads_what_is_shown(page):
+    page.explorer.state.temperature = 10**0.35
+    page.check()
+
+    assert page.verdict.text.startswith("Solved: ")
+    assert "attn-solved" in page.verdict.css_classes
+
+
+def test_a_verdict_goes_when_what_it_is_about_changes(page):
+    page.explorer.state.temperature = 10**0.35
+    page.check()
+    page.explorer.state.choose(query_index=1, dark=True)
+    assert page.verdict.text.startswith("Solved: ")
+
+    page.explorer.state.temperature = 1.0
+
+    assert page.verdict.text == ""
+    assert "attn-solved" not in page.verdict.css_classes
+
+
+def test_another_exercise_starts_afresh(page):
+    page.explorer.state.choose(temperature=5.0, mask="causal")
+    page._show_hint()
+    page._choice.value = "even"
+
+    assert page.explorer.state.temperature == 1.0
+    assert page.explorer.state.mask == "none"
+    assert page._hint.text == page.verdict.text == ""
+    assert page.answer.subject == "exercise=even"
+
+
+def test_a_link_opens_its_exercise_and_choices():
+    page = ExercisesPage(ServerSettings(), {"exercise": "causal", "head": "3", "mask": "causal"})
+
+    assert page._choice.value == "causal"
+    assert page.explorer.state.head == 3
+    page.check()
+    assert page.verdict.text.startswith("Solved: ")
+
+
+def test_a_row_alone_adds_an_exercise(monkeypatch):
+    def check(state):
+        return Verdict(solved=state.head == 3, text=f"Head {state.head}.")
+
+    row = Exercise("fake", "A fake one", "Task.", "Why?", "Look.", start={"head": 2}, check=check)
+    monkeypatch.setattr(exercises_page, "EXERCISES", (*EXERCISES, row))
+
+    page = ExercisesPage(ServerSettings(), {"exercise": "fake"})
+
+    assert page._choice.options[f"{len(EXERCISES) + 1} · A fake one"] == "fake"
+    assert (page._task.text, page._question.text) == ("Task.", "Why?")
+    page._show_hint()
+    assert page._hint.text == "Hint: Look."
+    page.check()
+    assert page.verdict.text == "Head 2."
+    page.explorer.state.head = 3
+    page.check()
+    assert page.verdict.text == "Head 3."
+    assert "attn-solved" in page.verdict.css_classes
+
+
+def test_a_model_s_exercise_without_a_model_says_why_and_what_is_left(monkeypatch):
+    def missing(_text, **_options):
+        raise ImportError("a model needs PyTorch")
+
+    monkeypatch.setattr(prompts, "trace_prompt", missing)
+    monkeypatch.setattr(threading, "Thread", InlineThread)
+
+    page = ExercisesPage(ServerSettings(), {"exercise": "sink"})
+
+    assert not page._plots.visible
+    assert page.explorer.bridge.component.address is None
+    assert page._notice.text == "A model needs PyTorch. The toy's exercises need no model."
+    page._choice.value = "half"
+    assert page._plots.visible
+
+
+def test_a_sentence_is_read_once_for_all_its_exercises(monkeypatch):
+    asked = []
+
+    def trace_prompt(text, **_options):
+        asked.append(text)
+        trace = toy_trace(T=13, d_model=4, heads=2)
+        trace.source = "prompt"
+        return trace
+
+    monkeypatch.setattr(prompts, "trace_prompt", trace_prompt)
+    monkeypatch.setattr(threading, "Thread", InlineThread)
+    # The model's starting heads are beyond this one's.
+    monkeypatch.setattr(exercises_page.ExercisesPage, "_show", lambda _page, _trace: None)
+
+    page = ExercisesPage(ServerSettings(), {"exercise": "sink"})
+    page._choice.value = "previous"
+
+    assert len(asked) == 1
+
+
+def test_an_exercise_of_another_page_links_to_it(page):
+    page._choice.value = "two-prompts"
+
+    assert "href='./compare'" in page._elsewhere.object
+    assert not page._plots.visible
+    assert not page._export.visible
+
+
+def test_the_answer_goes_into_the_report_with_the_check(page, monkeypatch):
+    made = {}
+    monkeypatch.setattr(threading, "Thread", InlineThread)
+
+    def save(shown, path, *, title, foreword, stills, progress):
+        made.update(shown=shown, title=title, foreword=foreword, stills=stills)
+        path.write_text("report")
+        return path
+
+    monkeypatch.setattr(exercises_page, "save_report", save)
+    page.explorer.state.temperature = 10**0.35
+    page.answer.text = "Because {it} is flat."
+    sent = [["attn:plot:row", b"png"], ["another", b"x"]]
+    page._export._handle_msg({"press": 1, "plots": sent})
+
+    assert made["shown"].trace is page.explorer.state.trace
+    assert made["shown"].choices["temperature"] == page.explorer.state.temperature
+    assert made["title"] == "Exercise: Half for itself"
+    assert "**Solved: token 2 gives 48.2 % of its weight to itself.**" in made["foreword"]
+    assert "Because {it} is flat." in made["foreword"]
+    assert "layer 0, head 1, token 2, temperature 2.24, mask none" in made["foreword"]
+    assert made["stills"] == {"Where “t2” looks": b"png"}

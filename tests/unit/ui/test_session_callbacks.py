@@ -1,0 +1,53 @@
+"""Callbacks for a session run in order, once its client has connected."""
+
+from __future__ import annotations
+
+from attnpanel.ui.session_callbacks import SessionScheduler
+
+
+def test_callbacks_wait_for_the_client_and_keep_their_order(waiting_page):
+    calls, schedule = [], SessionScheduler()
+    for name in "one", "two":
+        schedule(lambda name=name: calls.append(name))
+    assert waiting_page.ticks.empty()
+
+    (connect,) = waiting_page.stands
+    connect()
+    schedule(lambda: calls.append("three"))
+
+    while not waiting_page.ticks.empty():
+        waiting_page.ticks.get()()
+    assert calls == ["one", "two", "three"]
+
+
+def test_nothing_runs_on_a_closed_session(waiting_page):
+    schedule = SessionScheduler()
+    schedule(lambda: None)
+    waiting_page.session_context = None
+    (connect,) = waiting_page.stands
+
+    connect()
+    schedule(lambda: None)
+
+    assert waiting_page.ticks.empty()
+
+
+def test_messages_are_handled_once_the_client_has_connected_and_then_at_once(waiting_page):
+    calls, schedule = [], SessionScheduler()
+    schedule.handle(lambda: calls.append("early"))
+    assert calls == []
+
+    (connect,) = waiting_page.stands
+    connect()
+    schedule.handle(lambda: calls.append("late"))
+    assert calls == ["late"]
+
+    waiting_page.ticks.get()()
+    assert calls == ["late", "early"]
+
+
+def test_without_a_server_messages_are_handled_at_once():
+    calls = []
+    SessionScheduler().handle(lambda: calls.append("now"))
+
+    assert calls == ["now"]
