@@ -48,6 +48,7 @@ from bench.run.commands import (
     show_command,
 )
 from bench.run.serialization import UiRun, read, write
+from bench.run.submission import submit_arguments, submit_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -220,6 +221,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("list", "the implementations and the presets", list_arguments, list_command),
     Command("show", "a run as tables", show_arguments, show_command),
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
+    Command("submit", "runs into docs/results, and their page", submit_arguments, submit_command),
     Command(
         "certify",
         "certify one function, and write its certificate as a page",

@@ -10,10 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
+from bokeh.settings import settings as bokeh_settings
 
 from attnpanel.pages.registry import PAGES, SitePage
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
+from attnpanel.pages.serving.bokeh_defaults import remember_defaults
+from attnpanel.pages.serving.compression import compress_static_files
 from attnpanel.pages.serving.headers import add_security_headers, restrict_cookies
 from attnpanel.pages.serving.health import HEALTH
 from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
@@ -157,6 +160,8 @@ def make_server(
         What :func:`attnpanel.pages.serving.auth.auth_options` returns.
     """
     apps = apps or {}
+    remember_defaults()
+    bokeh_settings.perform_document_validation = False  # it checks our layouts, at each page
     pn.extension()
     own = {f"/{page.name}": _session_factory(page, settings) for page in PAGES}
     link_pages(
@@ -189,6 +194,7 @@ def make_server(
     require_allowed_hosts(application, hosts)  # asked first: it stands before the other rules
     add_security_headers(application, hosts, foreign=[f"/{name}" for name in apps])
     guard_websockets(application, list(own))
+    compress_static_files(application)
     if auth:
         restrict_cookies(application)
     return server

@@ -10,6 +10,7 @@ import param
 
 from attnpanel.ui.components import Styled, bundle
 from attnpanel.ui.refusals import REFUSALS
+from attnpanel.ui.shared_styles import share_page_styles
 
 
 class PageStatus(Styled):
@@ -32,6 +33,7 @@ def with_status(view: Any) -> Any:
     """Add a status line to a session's page and return the page."""
     status = PageStatus(margin=0, css_classes=["attn-page-status"])
     view.append(status)
+    view._hooks.append(share_page_styles)  # noqa: SLF001 - Panel takes it from constructors only
     document = pn.state.curdoc
     if document is not None:
         REFUSALS.tell_by(document, WeakMethod(status.tell))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +34,30 @@ def share_stylesheets(models: Iterable[Model]) -> None:
         model.stylesheets = [shared.setdefault(text, InlineStyleSheet(css=text))] if text else []
 
 
+def share_page_styles(_view: object, root: Model) -> None:
+    """Share equal stylesheets of a page to be served, which would be most of what is sent of it.
+
+    Panel calls this after each change of a layout, too: a page that is open is left as it is.
+    """
+    if root.document is None:
+        share_stylesheets(root.references())
+
+
 def _style_text(sheet: object) -> str:
     if isinstance(sheet, ImportedStyleSheet):
-        relative = re.sub(r"^.*?/dist/|\?.*$", "", sheet.url)
-        return (PANEL_DIST / relative).read_text(encoding="utf-8")
+        return _panel_sheet(re.sub(r"^.*?/dist/|\?.*$", "", sheet.url))
     return sheet.css if isinstance(sheet, InlineStyleSheet) else str(sheet)
+
+
+@cache
+def _panel_sheet(relative: str) -> str:
+    """Return one of Panel's stylesheets, with the pictures that it names by file in it."""
+    path = PANEL_DIST / relative
+
+    def embedded(match: re.Match[str]) -> str:
+        picture = b64encode((path.parent / match[1]).read_bytes()).decode("ascii")
+        return f"url(data:image/svg+xml;base64,{picture})"
+
+    return re.sub(
+        r"""url\(['"]?([^'":)]+\.svg)['"]?\)""", embedded, path.read_text(encoding="utf-8")
+    )

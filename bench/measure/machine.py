@@ -24,6 +24,8 @@ GPU_FIELDS = (
 )
 # Those that describe the kind of device, not one device and its momentary state.
 STABLE_GPU_FIELDS = ("name ", "driver_version ", "mig.mode.current ")
+# Name of the note that a run was ended by `--time-limit`.
+TIME_LIMIT = "time limit"
 # Which devices a process sees.
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 
@@ -57,7 +59,7 @@ def same_machine(first: dict[str, str], second: dict[str, str]) -> bool:
 
 
 def _comparable(machine: dict[str, str]) -> dict[str, str]:
-    notes = ("limits of ", "cuda graphs")
+    notes = ("limits of ", "cuda graphs", TIME_LIMIT)
     return {k: v for k, v in stable_facts(machine).items() if not k.startswith(notes)}
 
 

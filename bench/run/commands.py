@@ -90,6 +90,12 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gradients", action="store_true", help="certify gradients, too, where they are declared"
     )
+    parser.add_argument(
+        "--time-limit",
+        type=float,
+        metavar="SECONDS",
+        help="end after this time; the timed cases come first, in the preset's order",
+    )
     parser.add_argument("--certify-only", action="store_true", help="time nothing")
     parser.add_argument(
         "--resume", action="store_true", help="continue the file of -o, if it exists"
@@ -114,6 +120,8 @@ def run_command(options: argparse.Namespace) -> None:
         raise ValueError("--resume continues a file: name it with -o")
     if options.gradients and options.scheduler is not None:
         raise ValueError("--gradients are certified on this machine: leave out --scheduler")
+    if options.time_limit is not None and options.scheduler is not None:
+        raise ValueError("--time-limit is of a run on this machine: leave out --scheduler")
     preset = load_preset(options.preset)
     plan = make_plan(
         preset,
@@ -128,6 +136,7 @@ def run_command(options: argparse.Namespace) -> None:
         certify_only=options.certify_only,
         cuda_graphs=options.cuda_graphs,
         gradients=options.gradients,
+        run_limit_s=options.time_limit,
     )
     output = options.output or RESULTS / f"run-{plan.preset}-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
     if not options.implementations and left_out(preset):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import defaultdict
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attnpanel.kernels.reasons import no_device
 from bench.certify.parallel import certify_all, certify_in_child
+from bench.measure.machine import TIME_LIMIT
 from bench.measure.memory import is_out_of_memory
 from bench.measure.roofline import merge_limits
 from bench.run.child import Cancelled, ChildFailure
@@ -86,17 +88,15 @@ def run(
     record = Record(plan, output, resume=resume)
     with _Runner(plan, record, progress, cancelled or threading.Event()) as runner:
         try:
-            runner.measure_limits()
-            runner.certify()
-            runner.certify_gradients()
-            runner.time()
-            runner.measure_limits_again()
-            refuse_impossible_times(record, plan)
+            runner.work()
         except Cancelled:
-            return record.keep(finished=False)
+            if not runner.out_of_time:
+                return record.keep(finished=False)
+            runner.record_unreached()
         except BaseException:
             record.keep(finished=False)
             raise
+    refuse_impossible_times(record, plan)
     return record.keep(finished=True)
 
 
@@ -114,6 +114,7 @@ class _Runner:
         self._record = record
         self._progress = progress
         self._cancelled = cancelled
+        self._deadline = time.monotonic() + (plan.run_limit_s or math.inf)
         self._ended = self._sampled = False
         self._children = Children(plan, self._is_cancelled)
         self._concurrency = concurrency(plan)
@@ -130,6 +131,44 @@ class _Runner:
         self._ended = True
         self._pool.shutdown(cancel_futures=True)
         self._children.close()
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the plan's limit has passed, and nobody cancelled the run."""
+        return time.monotonic() >= self._deadline and not self._cancelled.is_set()
+
+    def work(self) -> None:
+        """Measure, certify and time; with a limit, one group of timed cases after the other.
+
+        Raises
+        ------
+        Cancelled
+            If the run was cancelled, or is out of time.
+        """
+        plan = self._plan
+        self.measure_limits()
+        if plan.run_limit_s is None:
+            self.certify(plan.cases)
+            self.certify_gradients()
+            self.time(plan.timed)
+        else:
+            for group in group_cases(plan.timed):
+                self.certify(group)
+                self.time(group)
+            self.certify_gradients()
+            self.certify(plan.certified)
+        self.measure_limits_again()
+
+    def record_unreached(self) -> None:
+        """Give each timed row that was not reached the reason; keep the samples of the others."""
+        limit = f"{self._plan.run_limit_s:g} s"
+        self._record.machine[TIME_LIMIT] = f"the run was ended after {limit}"
+        for case in self._plan.timed:
+            for name in self._plan.implementations:
+                timing = self._record.timings.get((name, case.name))
+                if timing is None or (timing.status == "timed" and not timing.wall_s):
+                    why = f"the run's limit of {limit} had passed"
+                    self._record_failure(self._untimed(name, case, "timed out", (why,)))
 
     def measure_limits(self) -> None:
         """Measure the machine's limits once for each device and dtype that is timed."""
@@ -157,12 +196,12 @@ class _Runner:
                 continue
             self._record.limits[kind] = merge_limits(first, again)
 
-    def certify(self) -> None:
-        """Certify every row that has no certificate yet."""
+    def certify(self, wanted: Sequence[Case]) -> None:
+        """Certify every row of these cases that has no certificate yet."""
         rows = [
             (name, case)
             for name in self._plan.implementations
-            for case in self._plan.cases
+            for case in wanted
             if (name, case.name) not in self._record.agreements
         ]
         if rows:
@@ -185,14 +224,14 @@ class _Runner:
         if self._plan.gradients:
             gradients_of_plan(self._plan, self._record, self._children, self._step)
 
-    def time(self) -> None:
-        """Time the rows that passed their certificate.
+    def time(self, wanted: Sequence[Case]) -> None:
+        """Time the rows of these cases that passed their certificate.
 
         Each round visits all cases, so that the rounds of a row are spread over the whole run and a
         slow minute of the machine affects few of them. On a device cases are timed one after the
         other, because its memory may hold the inputs and graphs of one case only.
         """
-        for group in group_cases(self._plan.timed):
+        for group in group_cases(wanted):
             self._time_group(group)
 
     def _keep(self, agreement: Agreement, seconds: float) -> None:
@@ -352,7 +391,7 @@ class _Runner:
         self._estimator.drop(timing.implementation, timing.case)
 
     def _is_cancelled(self) -> bool:
-        return self._ended or self._cancelled.is_set()
+        return self._ended or self._cancelled.is_set() or time.monotonic() >= self._deadline
 
     def _report(self, what: str) -> None:
         self._progress(self._estimator.at(what))

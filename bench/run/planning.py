@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,9 @@ class Plan:
     processes : int
         Processes that share the rounds of a row, one after the other: two processes of one program
         may differ by more than their rounds do. What compiles has one.
+    run_limit_s : float or None
+        Limit of the whole run: the timed cases are certified and timed in their order, on a device
+        one after the other, and what is not reached says so.
     """
 
     preset: str
@@ -69,6 +73,7 @@ class Plan:
     cuda_graphs: bool = False
     processes: int = 1
     gradients: bool = False
+    run_limit_s: float | None = None
 
     def __post_init__(self) -> None:
         least = {
@@ -81,11 +86,13 @@ class Plan:
             raise ValueError(
                 f"threads, rounds, samples_per_round and processes must be >= 1; got {least}"
             )
-        if not (self.row_budget_s > 0 and self.time_limit_s > 0):
-            raise ValueError(
-                "row_budget_s and time_limit_s must be positive; "
-                f"got {self.row_budget_s} and {self.time_limit_s}"
-            )
+        seconds = {
+            "row_budget_s": self.row_budget_s,
+            "time_limit_s": self.time_limit_s,
+            "run_limit_s": math.inf if self.run_limit_s is None else self.run_limit_s,
+        }
+        if not all(value > 0 for value in seconds.values()):
+            raise ValueError(f"{', '.join(seconds)} must be positive; got {seconds}")
         for what, names in (
             ("implementations", list(self.implementations)),
             ("cases", [case.name for case in self.cases]),

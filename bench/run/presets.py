@@ -176,6 +176,7 @@ def make_plan(
     certify_only: bool = False,
     cuda_graphs: bool = False,
     gradients: bool = False,
+    run_limit_s: float | None = None,
 ) -> Plan:
     """Return the plan of a preset; arguments override the preset.
 
@@ -196,6 +197,7 @@ def make_plan(
     certify_only : bool
         Certify the cases that would be timed, but time nothing.
     cuda_graphs, gradients : bool
+    run_limit_s : float, optional
         As in :class:`~bench.run.planning.Plan`.
 
     Raises
@@ -231,6 +233,7 @@ def make_plan(
         processes=preset.processes,
         cuda_graphs=cuda_graphs,
         gradients=gradients,
+        run_limit_s=run_limit_s,
     )
 
 

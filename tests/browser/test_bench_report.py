@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from attnpanel.kernels import IMPLEMENTATIONS
 from bench.certify.error_map import (
@@ -158,8 +159,8 @@ def test_a_stranger_s_words_are_text(opened, reports):
 def test_a_run_that_holds_nothing_says_so(opened, reports):
     empty = opened(reports["empty"])
 
-    assert empty.page.get_by_text("This run certified nothing.").is_visible()
-    assert empty.page.get_by_text("Nothing was timed").is_visible()
+    expect(empty.page.get_by_text("This run certified nothing.")).to_be_visible()
+    expect(empty.page.get_by_text("Nothing was timed")).to_be_visible()
     assert empty.faults() == []
 
 

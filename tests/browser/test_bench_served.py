@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from bench.certify.error_map import MapSettings, compute_side, difference, reference_result
 from bench.run.serialization import write
@@ -95,10 +96,10 @@ def test_a_run_is_started_from_the_page_and_cancelled(dashboard, page):
     page.get_by_role("button", name="Start a run").click()
     progress = page.locator(".bench-progress")
     progress.get_by_text(" of ").wait_for(timeout=60_000)
-    assert page.get_by_role("button", name="Start a run").is_disabled()
+    expect(page.get_by_role("button", name="Start a run")).to_be_disabled()
 
     page.get_by_role("button", name="Cancel").click()
 
     progress.get_by_text("Cancelled; what was done is shown.").wait_for(timeout=60_000)
     assert "just now" in page.locator(".bench-runs select").input_value()
-    assert page.get_by_role("button", name="Cancel").is_hidden()
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.acting import choose, control, open_more
 from tests.browser.reading import matrix, settle
@@ -100,18 +100,18 @@ def test_rare_controls_open_below_the_bar_by_keyboard(toy):
     pad = control(toy, "Pad length")
     more = toy.get_by_role("button", name="More", exact=True)
     close_more(toy)
-    assert not pad.is_visible()
+    expect(pad).to_be_hidden()
 
     more.focus()
     toy.keyboard.press("Enter")
 
-    assert pad.is_visible()
+    expect(pad).to_be_visible()
     assert more.get_attribute("aria-expanded") == "true"
     assert pad.bounding_box()["y"] > more.bounding_box()["y"]
     toy.keyboard.press("Escape")
-    assert not pad.is_visible()
+    expect(pad).to_be_hidden()
     open_more(toy, "Pad length")
-    assert pad.is_visible()
+    expect(pad).to_be_visible()
 
 
 def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(toy):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from attnpanel.explorer.state import ExplorerState
 from tests.browser.acting import (
@@ -102,24 +103,24 @@ def test_titles_follow_the_choices(toy_report):
     choose(toy_report.page, Head=3, Token_i=4, Paint_seed=5, Colour_scale="per row")
 
     words = toy_report.page.locator(".attn-caption")
-    assert words.filter(has_text="Where “t4” looks").is_visible()
-    assert words.filter(has_text="layer 0, head 3 · tap").is_visible()
-    assert words.filter(has_text="seed 5").is_visible()
-    assert words.filter(has_text="colour relative to its row").is_visible()
+    expect(words.filter(has_text="Where “t4” looks")).to_be_visible()
+    expect(words.filter(has_text="layer 0, head 3 · tap")).to_be_visible()
+    expect(words.filter(has_text="seed 5")).to_be_visible()
+    expect(words.filter(has_text="colour relative to its row")).to_be_visible()
 
 
 def test_a_control_that_does_nothing_is_disabled_until_it_does(toy_report):
     for label in ("Layer", "Pad length", "Empty rows"):
         assert is_dimmed(toy_report.page, label), label
-    assert not control(toy_report.page, "Batch").is_visible()
-    assert not control(toy_report.page, "Window").is_visible()
+    expect(control(toy_report.page, "Batch")).to_be_hidden()
+    expect(control(toy_report.page, "Window")).to_be_hidden()
 
     choose(toy_report.page, Mask="padding", Pad_length=4)
 
     assert not is_dimmed(toy_report.page, "Pad length")
     assert not is_dimmed(toy_report.page, "Empty rows")
     choose(toy_report.page, Mask="window", Aggregate_heads=True)
-    assert control(toy_report.page, "Window").is_visible()
+    expect(control(toy_report.page, "Window")).to_be_visible()
     assert is_dimmed(toy_report.page, "Head")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from attnpanel.explorer.state import ExplorerState
 from tests.browser.acting import choose, control, is_dimmed, open_more, tap
@@ -54,7 +55,7 @@ def test_mask_and_temperature_are_idle_where_weights_alone_were_recorded(odd):
 def test_what_weights_alone_do_not_give_is_said_where_it_would_stand(odd):
     reason = odd.page.get_by_text("Only the weights were recorded: another temperature")
     show(odd, layer=RECORDED)
-    assert reason.is_visible()
+    expect(reason).to_be_visible()
 
     show(odd, layer=HUGE)
     reason.wait_for(state="hidden")
@@ -182,7 +183,7 @@ def test_without_values_the_paint_seed_is_idle_and_the_page_says_why(on_screen):
 
     assert is_dimmed(opened.page, "Paint seed")
     open_more(opened.page, "Paint seed")
-    assert control(opened.page, "Paint seed").is_visible()
+    expect(control(opened.page, "Paint seed")).to_be_visible()
     footer = " ".join(opened.page.locator(".attn-footer .attn-caption").all_inner_texts())
     assert "Values were left out to keep the file small" in footer
     assert "no values were kept" in opened.page.locator(".attn-caption-output small").inner_text()

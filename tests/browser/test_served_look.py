@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.browser.acting import choose, leave_focus, open_trace, press, source_button, use_tool
 from tests.browser.reading import link, open_explorer, settle
@@ -152,4 +153,4 @@ def test_sources_that_have_nothing_to_show_yet_say_what_to_do(toy):
     source_button(toy, "File").click()
     settle(toy)
 
-    assert toy.get_by_text("Choose a trace file").first.is_visible()
+    expect(toy.get_by_text("Choose a trace file").first).to_be_visible()

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from attnpanel import toy_trace
 from attnpanel.attention.mask_table import mask_kinds
@@ -70,7 +71,7 @@ def test_tapping_the_overview_selects_layer_and_head(shelf):
     tap(shelf, "grid", 3, 1)
 
     assert (position(shelf, "Layer"), position(shelf, "Head")) == (1, 3)
-    assert not control(shelf, "Aggregate heads").get_by_role("checkbox").is_checked()
+    expect(control(shelf, "Aggregate heads").get_by_role("checkbox")).not_to_be_checked()
     tap(shelf, "grid", 3, 0)  # the first layer has three heads
     assert (position(shelf, "Layer"), position(shelf, "Head")) == (1, 3)
 

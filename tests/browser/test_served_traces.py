@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from playwright.sync_api import expect
 
 from attnpanel import toy_trace
 from tests.browser.acting import (
@@ -116,7 +117,7 @@ def test_without_values_the_weights_are_shown_and_the_mix_is_said_to_be_unknown(
     np.testing.assert_allclose(source(shelf, "attn:swatches")["weight"], weights[2], **CLOSE)
     assert np.isnan(matrix(shelf, "output")).all()
     assert np.isnan(source(shelf, "attn:mixed")["red"]).all()
-    assert shelf.get_by_text("no values were kept").first.is_visible()
+    expect(shelf.get_by_text("no values were kept").first).to_be_visible()
     assert is_dimmed(shelf, "Paint seed")
 
 
@@ -130,7 +131,7 @@ def test_recorded_weights_are_shown_as_they_are_and_nothing_pretends_to_change_t
     for label in ("Temperature", "Mask"):
         assert is_dimmed(shelf, label), label
         assert "recorded" in (control(shelf, label).get_attribute("title") or "")
-    assert shelf.get_by_text("Only the weights were recorded: another temperature").is_visible()
+    expect(shelf.get_by_text("Only the weights were recorded: another temperature")).to_be_visible()
     assert "recorded" in sentence(shelf)
     assert f"{100 * weights[4].max():.3g} %" in sentence(shelf)
 
@@ -138,7 +139,7 @@ def test_recorded_weights_are_shown_as_they_are_and_nothing_pretends_to_change_t
 def test_what_can_be_computed_is_not_said_to_be_missing(shelf):
     open_trace(shelf, "keys.safetensors")
 
-    assert not shelf.get_by_text("Only the weights were recorded").is_visible()
+    expect(shelf.get_by_text("Only the weights were recorded")).to_be_hidden()
 
 
 def test_1024_tokens_are_pooled_and_exact_where_one_zooms_in(shelf, traces):

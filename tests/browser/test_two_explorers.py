@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 from attnpanel.explorer.explorer import Explorer
 from attnpanel.models.toy import toy_trace
 from tests.browser.conftest import START_LIMIT_S, free_port
+from tests.browser.reading import WATCH, settle
 
 # The drivers in the order of the page, and what each of them has drawn.
 SHOWN = """() => {
@@ -42,6 +43,7 @@ def two(page):
     port = free_port()
     server = pn.serve(app, port=port, show=False, threaded=True)
     wait_until_it_listens(port)
+    page.add_init_script(WATCH)
     page.goto(f"http://localhost:{port}")
     yield made
     server.stop()
@@ -80,6 +82,7 @@ def test_each_is_drawn_moved_and_noted_on_by_itself(page, two):
           .filter((model) => model.name === "attn:marks:grid")
           .map((model) => [...model.data.x].join()).join(" ") === "-0.5,2.5 -0.5,2.5" """
     )
+    settle(page)
     for explorer in two.explorers:
         assert [note.text for note in explorer.notes] == ["of the first", "of the second"]
 
@@ -105,4 +108,5 @@ def test_what_a_reader_changed_just_before_python_set_another_choice_stays(page,
     first.state.weight_scale = "linear"
 
     see(page, 2, 1)
+    settle(page)
     assert (first.state.head, first.state.weight_scale) == (2, "linear")

@@ -1,0 +1,45 @@
+"""Patches of Bokeh 3.8 to 3.9 in a server's process: defaults of properties, looked up faster.
+
+A session reads some 60,000 properties that nobody has set. For each, Bokeh walks the classes for
+overridden defaults, fails to find a theme and asks every nested type whether its default may
+change. None of the three changes once classes are made. docs/architecture.md has what this saves.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from bokeh.core.has_props import HasProps
+from bokeh.core.property.bases import ParameterizedProperty
+
+MAY_CHANGE: Final = "_may_have_unstable_default"
+ANSWER: Final = "_attnpanel_may_change"
+
+
+def remember_defaults() -> None:
+    """Have Bokeh keep what its classes say of defaults; further calls change nothing."""
+    if HasProps.themed_values is _themed_values:
+        return
+    models: Any = HasProps
+    models.themed_values = _themed_values
+    overridden = "_overridden_defaults"
+    remembered: Any = cache(getattr(models, overridden).__func__)
+    setattr(models, overridden, classmethod(remembered))
+
+    kinds: Any = ParameterizedProperty
+    ask = getattr(kinds, MAY_CHANGE)
+
+    def may_change(kind: Any) -> bool:
+        known = kind.__dict__
+        if ANSWER not in known:
+            known[ANSWER] = ask(kind)
+        return bool(known[ANSWER])
+
+    setattr(kinds, MAY_CHANGE, may_change)
+
+
+def _themed_values(model: Any) -> dict[str, Any] | None:
+    """Return a model's themed values, past HasProps.__getattr__, which raises where none are."""
+    values: dict[str, Any] | None = model.__dict__.get("__themed_values__")
+    return values

@@ -1,0 +1,70 @@
+"""Libraries and styles compressed, once in a process, for every browser that takes gzip."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tornado.web import StaticFileHandler
+
+if TYPE_CHECKING:
+    from tornado.web import Application
+
+# Files of other types are compressed already, or small.
+SUFFIXES: Final = frozenset({".js", ".mjs", ".css", ".json", ".svg"})
+
+
+class CompressedFiles(StaticFileHandler):
+    """A handler of static files that answers with gzip where the client takes it.
+
+    A part of a file is sent as it is: a range counts the bytes of what is not compressed.
+    """
+
+    async def get(self, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002 - tornado's signature
+        """Answer with the file, compressed if that is possible."""
+        if not self._compresses(path):
+            await super().get(path, include_body)
+            return
+        self.path = self.parse_url_path(path)
+        absolute = self.get_absolute_path(self.root, self.path)
+        valid = self.validate_absolute_path(self.root, absolute)
+        if valid is None:
+            return
+        self.absolute_path = valid
+        self.modified = self.get_modified_time()
+        self.set_headers()
+        self.set_header("Content-Encoding", "gzip")
+        self.set_header("Vary", "Accept-Encoding")
+        self.set_header("Etag", f'"{self.get_content_version(valid)}-gzip"')
+        if self.should_return_304():
+            self.set_status(304)
+            return
+        body = await asyncio.to_thread(compressed, valid, Path(valid).stat().st_mtime_ns)
+        self.set_header("Content-Length", len(body))
+        if include_body:
+            self.write(body)
+
+    def _compresses(self, path: str) -> bool:
+        taken = self.request.headers.get("Accept-Encoding", "")
+        return (
+            Path(path).suffix in SUFFIXES
+            and any(part.strip() == "gzip" for part in taken.split(","))
+            and "Range" not in self.request.headers
+        )
+
+
+@lru_cache(maxsize=256)
+def compressed(path: str, _modified_ns: int) -> bytes:
+    """Return a file's content as gzip; the time of its last change tells a new content."""
+    return gzip.compress(Path(path).read_bytes(), mtime=0)
+
+
+def compress_static_files(application: Application) -> None:
+    """Have every handler of static files of an application compress what it sends."""
+    for rule in application.wildcard_router.rules:
+        target = rule.target
+        if isinstance(target, type) and issubclass(target, StaticFileHandler):
+            rule.target = type(target.__name__, (CompressedFiles, target), {})
