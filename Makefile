@@ -63,7 +63,7 @@ WITHOUT_TORCH := $(QUICK) \
 test test-quick test-lowest test-latest coverage: export OMP_NUM_THREADS = 1
 
 test: install $(JS_TOOLS) ## Run the whole test suite, in a real browser too (ARGS=)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install --firefox)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install --shell --firefox)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST) $(ARGS)
 
 test-quick: install ## Run the unit and JavaScript tests: no browser, no trained model, nothing slow (ARGS=)

@@ -15,7 +15,6 @@ from bokeh.settings import settings as bokeh_settings
 from attnpanel.pages.registry import PAGES, SitePage
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
-from attnpanel.pages.serving.bokeh_defaults import remember_defaults
 from attnpanel.pages.serving.compression import compress_static_files
 from attnpanel.pages.serving.headers import add_security_headers, restrict_cookies
 from attnpanel.pages.serving.health import HEALTH
@@ -23,6 +22,7 @@ from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowe
 from attnpanel.pages.serving.sessions import limit_sessions
 from attnpanel.pages.serving.websocket import guard_websockets
 from attnpanel.trace import Trace
+from attnpanel.ui.bokeh_defaults import remember_defaults
 from attnpanel.ui.header import Link, link_pages
 from attnpanel.ui.page_status import with_status
 from attnpanel.ui.worker_pool import WORKERS

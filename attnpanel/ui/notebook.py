@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import panel as pn
 
+from attnpanel.ui.bokeh_defaults import remember_defaults
 from attnpanel.ui.libraries import deflated, licence_comments
 from attnpanel.ui.shared_styles import share_stylesheets
 
@@ -35,6 +36,7 @@ def load_libraries() -> None:
     each publish them under two MIME types, 12 MB in total. Libraries that the notebook has loaded
     itself are kept, unless they would be fetched from a CDN.
     """
+    remember_defaults()
     shell = _shell()
     if shell is None:
         if not pn.extension._loaded:  # noqa: SLF001 - Panel has no public equivalent

@@ -108,6 +108,16 @@ export async function applyDrawings(pairs, moves, theme) {
  * @param {Plot} plot
  */
 function shownView(plot) {
+  const view = viewOf(plot);
+  return view?.is_displayed && view.has_finished() ? view : null;
+}
+
+/**
+ * The view of a plot; null if it is not on the page. Kept: Bokeh looks through all views of the page.
+ *
+ * @param {Plot} plot
+ */
+function viewOf(plot) {
   if (!plot.view || plot.view.is_destroyed) {
     plot.view = globalThis.Bokeh.index.find_one(plot.figure);
     if (plot.view) {
@@ -115,7 +125,7 @@ function shownView(plot) {
       keepThin(plot.figure, plot.view);
     }
   }
-  return plot.view?.is_displayed && plot.view.has_finished() ? plot.view : null;
+  return plot.view;
 }
 
 /**
@@ -126,7 +136,7 @@ function shownView(plot) {
  */
 export function namePlots(plots, names) {
   for (const [name, text] of Object.entries(names)) {
-    const view = globalThis.Bokeh.index.find_one(plots[name]?.figure);
+    const view = plots[name] && viewOf(plots[name]);
     if (view) nameFigure(view, text);
   }
 }

@@ -99,3 +99,32 @@ def test_a_missing_firefox_is_reported_and_chromium_printed(tmp_path, capfd):
 
     assert main(["--firefox"]) == 0
     assert capfd.readouterr() == (f"{chromium}\n", f"{FIREFOX_HINT}\n")
+
+
+def test_the_headless_shell_is_preferred_where_it_is_asked_for(tmp_path, capfd):
+    chromium = program(tmp_path / "chromium", 0)
+    shell = program(tmp_path / "chromium-headless-shell", 0)
+
+    assert main(["--shell"]) == main([]) == 0
+    assert capfd.readouterr().out == f"{shell}\n{chromium}\n"
+
+
+def test_where_there_is_no_shell_chromium_is_taken(monkeypatch, tmp_path, capfd):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    ran = []
+    monkeypatch.setattr("bench.browser._run", lambda *command: ran.append(command))
+    program(tmp_path / "apt-get", 0)
+    chromium = program(tmp_path / "chromium", 0)
+
+    assert main(["--install", "--shell"]) == 0
+    assert capfd.readouterr().out == f"{chromium}\n"
+    assert [command[-1] for command in ran] == ["-qq", "chromium-headless-shell"]
+
+
+def test_a_browser_that_is_named_is_the_one(monkeypatch, tmp_path, capfd):
+    mine = program(tmp_path / "mine", 0)
+    program(tmp_path / "chromium-headless-shell", 0)
+    monkeypatch.setenv("ATTNPANEL_CHROMIUM", str(mine))
+
+    assert main(["--shell"]) == 0
+    assert capfd.readouterr().out == f"{mine}\n"

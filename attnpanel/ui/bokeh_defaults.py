@@ -1,6 +1,6 @@
-"""Patches of Bokeh 3.8 to 3.9 in a server's process: defaults of properties, looked up faster.
+"""Patches of Bokeh 3.8 to 3.9: defaults of properties, looked up faster.
 
-A session reads some 60,000 properties that nobody has set. For each, Bokeh walks the classes for
+An explorer reads some 60,000 properties that nobody has set. For each, Bokeh walks the classes for
 overridden defaults, fails to find a theme and asks every nested type whether its default may
 change. None of the three changes once classes are made. docs/architecture.md has what this saves.
 """

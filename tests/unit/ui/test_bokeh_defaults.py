@@ -12,7 +12,7 @@ from bokeh.core.has_props import HasProps
 from bokeh.models import LinearAxis, Slider
 from bokeh.plotting import figure
 from bokeh.themes import Theme
-from attnpanel.pages.serving.bokeh_defaults import remember_defaults
+from attnpanel.ui.bokeh_defaults import remember_defaults
 
 before = HasProps.themed_values
 if sys.argv[1] == "remembered":
