@@ -28,6 +28,8 @@ RESCALED = "it rescales its outputs by something computed from the scores"
 MASKED = -1e8
 # Rounding error of sums in the precision of the scores, relative to the numbers summed.
 ROUNDING = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
+# The same of weights that are recomputed from queries and keys, relative to the largest in a row.
+RECOMPUTED = {"float64": 1e-3, "float32": 1e-3, "float16": 5e-2, "bfloat16": 0.3}
 
 
 @dataclass(eq=False)
@@ -274,6 +276,18 @@ def explained_weights(tracked: TrackedTensor) -> Tensor:
     if tracked.added is not None:
         scores = scores.reshape(tracked.added.shape) + tracked.added
     return scores.softmax(-1)
+
+
+def rows_agree(weights: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Whether weights differ by no more than a share of the largest weight in their row.
+
+    An absolute tolerance would let pass any change of a long row, whose weights are all small.
+    """
+    expected = expected.float()
+    limit = tolerance * expected.abs().amax(-1, keepdim=True) + 1e-30
+    difference = (weights.float() - expected).abs()
+    same = (difference <= limit) | (weights.isnan() & expected.isnan())
+    return bool(same.all())
 
 
 def precision(tensor: Tensor) -> str:

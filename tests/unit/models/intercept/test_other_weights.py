@@ -265,3 +265,31 @@ def test_a_head_with_other_weights_can_be_scaled_and_not_otherwise_changed():
 
     assert not during[:, 1].any()
     torch.testing.assert_close(during[:, [0, 2, 3]], plain[:, [0, 2, 3]], rtol=0, atol=0)
+
+
+LONG = 4096  # keys: a uniform row's weights are 2.4e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [lambda w: w * GATE.to(w.dtype), lambda w: w.clamp(max=w.amax(-1, keepdim=True) / 2)],
+    ids=["head mask", "clamp"],
+)
+def test_a_change_of_small_weights_is_one(change, dtype):
+    model = Attention(lambda s: change(F.dropout(s.softmax(-1), 0.1, training=False))).eval()
+    made = torch.Generator().manual_seed(5)
+    q, k, v = (0.1 * torch.randn(1, H, n, D, generator=made).to(dtype) for n in (2, LONG, LONG))
+    with torch.no_grad(), capture(model) as trace:
+        model(q, k, v)
+
+    used = model.used.float().numpy()
+    np.testing.assert_allclose(weights_of(trace[0]), used, rtol=0, atol=1e-2 * used.max())
+
+
+def test_a_small_number_added_to_all_weights_is_a_change():
+    model = Attention(lambda s: s.softmax(-1) + 5e-4).eval()
+
+    (call,) = captured(model).calls
+
+    np.testing.assert_allclose(weights_of(call), model.used.numpy(), rtol=0, atol=ATOL)
