@@ -174,8 +174,8 @@ def _same_size(
     """Return what an operation that keeps the size makes of scores, exponentials or weights."""
     known = operators()
     arithmetic = known["add"] | known["sub"] | known["mul"] | known["div"]
-    product_of_scores = func in known["mul"] and partner is not None
-    if func not in known["linear"] | arithmetic or product_of_scores:
+    of_scores = func in known["mul"] | known["div"] and partner is not None
+    if func not in known["linear"] | arithmetic or of_scores:
         tracked = replace(tracked, nonlinear=True)
     if func in known["tanh"] and tracked.stage == "scores":
         # A bias inside the tanh cannot be expressed by the fields of a call.

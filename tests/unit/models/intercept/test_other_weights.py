@@ -86,6 +86,11 @@ def top_two(scores):
 
 
 # Rule: whether the weights are those that query and key give.
+def retention(scores):  # RetNet's, in parallel
+    decayed = scores * 0.9 ** torch.arange(S).flip(0)
+    return decayed / decayed.abs().sum(-1, keepdim=True).clamp(min=1)
+
+
 RULES = {
     "log_softmax exp": (lambda s: s.log_softmax(-1).exp(), True),
     "less its logsumexp": (lambda s: (s - s.logsumexp(-1, keepdim=True)).exp(), True),
@@ -96,6 +101,8 @@ RULES = {
     "relu over length": (lambda s: F.relu(s) / S, False),
     "squared relu": (lambda s: F.relu(s).square(), False),
     "power": (lambda s: (s * s) / (s * s).sum(-1, keepdim=True), False),
+    "divided by its sum": (lambda s: s.tril() / s.tril().sum(-1, keepdim=True), False),
+    "retention": (retention, False),
     "sparsemax": (sparsemax, False),
     "top two": (top_two, False),
     "heads mixed after": (lambda s: torch.einsum("gh,bhts->bgts", MIX, s.softmax(-1)), False),
