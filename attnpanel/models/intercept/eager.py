@@ -26,6 +26,8 @@ from attnpanel.models.intercept.session import note_use, streams
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intercept.tracked_scores import (
     IN_PIECES,
+    NO_VALUES,
+    OTHER_ORDER,
     REORDERED,
     RESCALED,
     ScoreUse,
@@ -128,8 +130,10 @@ class EagerTracker:
     def _track_scores(self, product: Product, result: Tensor) -> None:
         query, key = product.query_and_key()
         if query is None or key is None:
-            if product.scores_own_keys:
-                self._tracked[result] = unscored_weights(result, in_pieces=True)
+            if product.scores_in_another_order:
+                self._tracked[result] = unscored_weights(result, reason=OTHER_ORDER)
+            elif product.scores_own_keys:
+                self._tracked[result] = unscored_weights(result, reason=IN_PIECES)
             return
         bias = None if product.added is None else product.added.detach().expand_as(result)
         self._tracked[result] = TrackedTensor(
@@ -227,7 +231,9 @@ class EagerTracker:
         """Note that weights were used in a way that gives no call."""
         use = tracked.use
         if not use.recorded and tracked.stage != "sum":
-            use.met_values, use.reason = True, REORDERED if tracked.reordered else IN_PIECES
+            use.met_values = True
+            if use.reason == NO_VALUES:
+                use.reason = REORDERED if tracked.reordered else IN_PIECES
 
     def _after_output(
         self,

@@ -22,6 +22,7 @@ MAX_CALL_NUMBER = 2048  # whole numbers that float16 holds
 # Why a softmax of queries and keys gave no call.
 NO_VALUES = "its softmax met no product with values"
 IN_PIECES = "it computes attention in pieces, such as chunks, bands or a low rank"
+OTHER_ORDER = "it keeps its weights in another order of axes than queries and keys last"
 REORDERED = "it changes the order of the keys after their weights are known"
 RESCALED = "it rescales its outputs by something computed from the scores"
 # Scores below this are masked: masks write 0 or subtract 1e9, in float32.
@@ -162,22 +163,29 @@ class TrackedTensor:
         return self.key.dim() == 5 and self.key.shape[2] == 1
 
 
-def unscored_weights(weights: Tensor, *, in_pieces: bool = False) -> TrackedTensor:
+def unscored_weights(weights: Tensor, *, reason: str = "") -> TrackedTensor:
     """Follow weights (…, T, S), or scores, that no query (…, T, D) and key (…, S, D) give.
 
     Query and key are of one channel in their place: another number for each call, so that none
-    seems to continue the keys of an earlier one.
+    seems to continue the keys of an earlier one. With a `reason` they are scores of which no call
+    can be made.
     """
     *lead, query_len, key_len = weights.shape
     return TrackedTensor(
         weights.new_zeros(*lead, query_len, 1),
         weights.new_full((*lead, key_len, 1), next(_numbers) % MAX_CALL_NUMBER),
         1.0,
-        ScoreUse(query_len, key_len, weights.numel(), in_pieces=in_pieces),
+        ScoreUse(
+            query_len,
+            key_len,
+            weights.numel(),
+            in_pieces=bool(reason),
+            reason=reason or NO_VALUES,
+        ),
         stage="derived",
         trusted=False,
-        nonlinear=not in_pieces,
-        scored=in_pieces,
+        nonlinear=not reason,
+        scored=bool(reason),
     )
 
 

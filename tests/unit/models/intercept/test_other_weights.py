@@ -169,22 +169,36 @@ def test_a_softmax_that_is_divided_by_its_sum_after_the_values_is_one():
     np.testing.assert_allclose(weights_of(call), own.numpy(), rtol=0, atol=ATOL)
 
 
+def softmax(scores):
+    return scores.softmax(-1)
+
+
 DROPOUTS = {
-    "changed before": (lambda s: F.dropout(s.softmax(-1) * GATE, 0.5), GATE),
-    "unchanged": (lambda s: F.dropout(s.softmax(-1), 0.5), 1),
-    "in place": (lambda s: F.dropout(s.softmax(-1), 0.5, inplace=True), 1),
+    "changed before": (lambda s: F.dropout(s.softmax(-1) * GATE, 0.5), lambda s: softmax(s) * GATE),
+    "unchanged": (lambda s: F.dropout(s.softmax(-1), 0.5), softmax),
+    "in place": (lambda s: F.dropout(s.softmax(-1), 0.5, inplace=True), softmax),
+    "sigmoid": (lambda s: F.dropout(s.sigmoid(), 0.5), torch.sigmoid),
+    "relu": (lambda s: F.dropout(F.relu(s), 0.5), torch.relu),
 }
 
 
 @pytest.mark.parametrize("rule", DROPOUTS)
 def test_a_dropout_at_work_is_no_part_of_the_weights(rule):
-    weigh, factor = DROPOUTS[rule]
+    weigh, before = DROPOUTS[rule]
 
     (call,) = captured(Attention(weigh)).calls
 
     q, k, _ = inputs()
-    own = (q @ k.mT / D**0.5).softmax(-1) * factor
+    own = before(q @ k.mT / D**0.5)
     np.testing.assert_allclose(weights_of(call), own.numpy(), rtol=0, atol=ATOL)
+
+
+def test_a_dropout_of_scores_is_part_of_the_weights():
+    model = Attention(lambda s: F.dropout(s, 0.5).softmax(-1))
+
+    (call,) = captured(model).calls
+
+    np.testing.assert_allclose(weights_of(call), model.used.numpy(), rtol=0, atol=ATOL)
 
 
 def test_weights_changed_after_a_dropout_at_work_are_left_out_with_a_warning():

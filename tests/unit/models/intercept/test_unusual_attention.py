@@ -170,9 +170,21 @@ def keys_turned_round(q, k, v):
     return score(q, k).softmax(-1).flip(-1) @ v.flip(-2), None
 
 
+def heads_last(q, k, v):  # as in Transformer-XL
+    weights = torch.einsum("bhtd,bhsd->btsh", q, k).softmax(2)
+    return torch.einsum("btsh,bhsd->bhtd", weights, v), None
+
+
+def heads_between(q, k, v):
+    weights = torch.einsum("bhtd,bhsd->bths", q, k).softmax(-1)
+    return torch.einsum("bths,bhsd->bhtd", weights, v), None
+
+
 @pytest.mark.parametrize(
     ("attend", "reason"),
     [
+        (heads_last, "another order of axes"),
+        (heads_between, "another order of axes"),
         (online, "in pieces"),
         (blocks_beside_heads, "in pieces"),
         (blocks_among_heads, "in pieces"),
