@@ -30,6 +30,7 @@ from attnpanel.models.intercept.tracked_scores import (
     OTHER_ORDER,
     REORDERED,
     RESCALED,
+    SOME_QUERIES,
     ScoreUse,
     TrackedTensor,
     unscored_weights,
@@ -268,6 +269,8 @@ class EagerTracker:
                 self._tracked[result] = tracked
                 return None
             self._lose(replace(tracked, stage="exp"))
+        elif func in known["place"] and args[0] is not before:
+            _note_place(tracked, args[0])
         elif func in known["layout"]:
             self._tracked[result] = tracked
         elif partner is not None and func in known["div"] | known["mul"]:
@@ -342,6 +345,15 @@ class EagerTracker:
         if len(args) != 2:
             return None
         return args[1] if args[0] is before else args[0]
+
+
+def _note_place(tracked: TrackedTensor, target: Tensor) -> None:
+    """Note that outputs were put into a tensor, which may have rows for other queries, too."""
+    use = tracked.use
+    few = use.query_len < (tracked.sequence_len or 0)
+    if few and target.dim() > 1 and target.shape[-2] > use.query_len:
+        use.recorded = False
+        use.met_values, use.reason = True, SOME_QUERIES
 
 
 def _tensors(values: tuple[Any, ...]) -> Iterator[Any]:

@@ -53,6 +53,23 @@ def operators() -> dict[str, frozenset[Any]]:
             }
         ),
         "write": frozenset({tensor.__setitem__}),
+        # Put a tensor in some places of another, which is the first argument.
+        "place": frozenset(
+            {
+                tensor.__setitem__,
+                torch.scatter,
+                tensor.scatter,
+                tensor.scatter_,
+                torch.index_copy,
+                tensor.index_copy,
+                tensor.index_copy_,
+                torch.slice_scatter,
+                tensor.slice_scatter,
+                torch.index_put,
+                tensor.index_put,
+                tensor.index_put_,
+            }
+        ),
         # Keep the numbers and change their places along an axis.
         "reorder": frozenset(
             {

@@ -24,6 +24,7 @@ NO_VALUES = "its softmax met no product with values"
 IN_PIECES = "it computes attention in pieces, such as chunks, bands or a low rank"
 OTHER_ORDER = "it keeps its weights in another order of axes than queries and keys last"
 REORDERED = "it changes the order of the keys after their weights are known"
+SOME_QUERIES = "it computes the weights of some of its queries only"
 RESCALED = "it rescales its outputs by something computed from the scores"
 # Scores below this are masked: masks write 0 or subtract 1e9, in float32.
 MASKED = -1e8
