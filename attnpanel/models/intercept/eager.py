@@ -334,11 +334,26 @@ class EagerTracker:
             tracked = replace(tracked, use=use)
             note_use(use)
         other = self._other(args, before)
+        if func in known["mul"] and not tracked.scored and not tracked.use.modules:
+            self._note_products_by_element(tracked, before, other)
         partner = self._tracked.get(other) if hasattr(other, "shape") else None
         for tensor in results:
             after = after_operation(func, args, kwargs, before, tracked, other, partner, tensor)
             if after is not None:
                 self._tracked[tensor] = after
+
+    def _note_products_by_element(
+        self, tracked: TrackedTensor, weights: Tensor, values: Any
+    ) -> None:
+        """Note weights (…, T, S, 1) that are multiplied with values (…, S, Dv), not summed yet."""
+        use = tracked.use
+        if not hasattr(values, "shape") or values.dim() < 2 or values.shape[-1] == 1:
+            return
+        by_value = tuple(weights.shape[-2:]) == (use.key_len, 1)
+        if by_value and values.shape[-2] == use.key_len == streams().length(values):
+            use = replace(use, modules=running_modules(), met_values=True)
+            if self._owns(use.modules):
+                note_use(use)
 
     @staticmethod
     def _other(args: tuple[Any, ...], before: Tensor) -> Any:

@@ -191,9 +191,15 @@ def some_queries_scattered(q, k, v):
     return v.cumsum(-2).index_copy(2, torch.tensor([2, 3]), few), None
 
 
+def all_by_elements(q, k, v):
+    weights = (q.unsqueeze(-2) * k.unsqueeze(-3)).sum(-1).softmax(-1)
+    return (weights.unsqueeze(-1) * v.unsqueeze(-3)).sum(-2), None
+
+
 @pytest.mark.parametrize(
     ("attend", "reason"),
     [
+        (all_by_elements, "met no product with values"),
         (some_queries, "some of its queries"),
         (some_queries_scattered, "some of its queries"),
         (heads_last, "another order of axes"),
