@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
-from attnpanel import capture, intervene  # noqa: E402
+from attnpanel import capture, intervene, record  # noqa: E402
 
 B, H, T, S, D = 2, 3, 5, 7, 8
 aten = torch.ops.aten
@@ -136,13 +136,17 @@ def fused_kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) ->
     return F.scaled_dot_product_attention(query, key, value)
 
 
-def test_an_attention_operator_that_cannot_be_read_is_named():
-    operator = torch.library.custom_op(
+@pytest.fixture(scope="module")
+def operator():
+    return torch.library.custom_op(
         "attnpanel_tests::flash_attn",
         fused_kernel,
         mutates_args=(),
         schema="(Tensor q, Tensor k, Tensor v) -> Tensor",
     )
+
+
+def test_an_attention_operator_that_cannot_be_read_is_named(operator):
     model = Model(operator).eval()
     with pytest.warns(UserWarning, match=r"not recorded of odd \(it calls .*flash_attn"):  # noqa: SIM117 - the order counts
         with torch.no_grad(), capture(model) as trace:
@@ -153,3 +157,18 @@ def test_an_attention_operator_that_cannot_be_read_is_named():
 
     assert trace.layers == ("plain",)
     assert "odd" in trace.coverage.left_out
+
+
+def test_an_operator_whose_call_is_reported_is_covered(operator):
+    def attend(q, k, v):
+        record(q, k, v)
+        return operator(q, k, v)
+
+    q, k, v = tensors()
+    model = Model(attend).eval()
+    with torch.no_grad(), capture(model) as trace:
+        model(q, k, v)
+
+    assert trace.coverage.complete
+    weights = expected_weights(model.plain(q), k)
+    np.testing.assert_allclose(trace["odd"].weights(), weights, rtol=0, atol=1e-6)
