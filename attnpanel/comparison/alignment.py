@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +44,11 @@ def align(first: Sequence[str], second: Sequence[str]) -> Pairs:
     >>> align(["it", "is"], ["it", "surely", "is"])
     ((0, 0), (None, 1), (1, 2))
     """
+    return _align(tuple(first), tuple(second))
+
+
+@lru_cache(maxsize=8)  # the layers of a comparison have the same tokens
+def _align(first: tuple[str, ...], second: tuple[str, ...]) -> Pairs:
     anchors = [(-1, -1), *_common(first, second), (len(first), len(second))]
     pairs: list[tuple[int | None, int | None]] = []
     for (i, j), (next_i, next_j) in pairwise(anchors):
@@ -56,20 +64,23 @@ def align(first: Sequence[str], second: Sequence[str]) -> Pairs:
 
 def _common(first: Sequence[str], second: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield a longest common subsequence as pairs of indices; the one that starts earliest."""
-    # longest[i][j] is the length of the longest common subsequence of first[i:] and second[j:].
-    longest = [[0] * (len(second) + 1)]
-    for token in reversed(first):
-        below, row = longest[-1], [0]
-        for j in range(len(second) - 1, -1, -1):
-            row.append(below[j + 1] + 1 if token == second[j] else max(below[j], row[-1]))
-        longest.append(row[::-1])
-    longest.reverse()
+    numbers: dict[str, int] = {}
+    left, right = (
+        np.array([numbers.setdefault(token, len(numbers)) for token in row], int)
+        for row in (first, second)
+    )
+    # longest[i, j] is the length of the longest common subsequence of first[i:] and second[j:].
+    longest = np.zeros((len(first) + 1, len(second) + 1), np.int32)
+    for i in range(len(first) - 1, -1, -1):
+        below = longest[i + 1]
+        best = np.where(right == left[i], below[1:] + 1, below[:-1])
+        longest[i, :-1] = np.maximum.accumulate(best[::-1])[::-1]
     i = j = 0
     while i < len(first) and j < len(second):
         if first[i] == second[j]:
             yield i, j
             i, j = i + 1, j + 1
-        elif longest[i + 1][j] >= longest[i][j + 1]:
+        elif longest[i + 1, j] >= longest[i, j + 1]:
             i += 1
         else:
             j += 1

@@ -89,9 +89,10 @@ def _on_aligned(
     rows, columns = (_indices(pairs, side) for pairs in (queries, keys))
     if rows == list(range(len(weights))) and columns == list(range(weights.shape[1])):
         return weights.astype(float)  # the same tokens, as of one prompt in two models
-    # Index -1, for a missing token, selects the row and column of nan that are appended here.
-    padded = np.pad(weights.astype(float), ((0, 1), (0, 1)), constant_values=np.nan)
-    aligned: NDArray[np.float64] = padded[np.ix_(rows, columns)]
+    aligned = np.full((len(rows), len(columns)), np.nan)
+    at = [[i for i, index in enumerate(found) if index >= 0] for found in (rows, columns)]
+    there = np.ix_([rows[i] for i in at[0]], [columns[i] for i in at[1]])
+    aligned[np.ix_(*at)] = weights[there]
     return aligned
 
 

@@ -77,11 +77,9 @@ def heads_by_change(
                 strict=True,
             )
         )
-        counted = [
-            row
-            for row, pair in enumerate(queries)
-            if None not in pair and query_index in (None, pair[0])
-        ]
+        counted = tuple(
+            pair for pair in queries if None not in pair and query_index in (None, pair[0])
+        )
         if not counted:
             which = "no query of the first trace has a"
             if query_index is not None:
@@ -90,8 +88,8 @@ def heads_by_change(
         for head in range(min(first_call.heads, second_call.heads)):
             before = np.nan_to_num(first_call.weights(head, batches[0]))
             after = np.nan_to_num(second_call.weights(head, batches[1]))
-            moved = moved_shares(before, after, queries, keys)
-            found.append(HeadChange(layer, head, float(moved[counted].mean())))
+            moved = moved_shares(before, after, counted, keys)
+            found.append(HeadChange(layer, head, float(moved.mean())))
     return sorted(found, key=lambda change: -change.moved)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,10 +82,16 @@ def load_model(name: str = MINILM, *, head: bool = False) -> LoadedModel:
     Raises
     ------
     ValueError
-        If there is no such model, or it has no tokenizer, no safetensors weights or no such head.
+        If `name` is no name or folder, there is no such model, or it has no tokenizer, no
+        safetensors weights or no such head.
     MissingDependencyError
         If a package is missing; the message has the command that installs it.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(  # noqa: TRY004 - one error type for wrong input
+            f"a model must be given by its name or folder; got a {type(name).__name__}. "
+            "attnpanel.capture(model, tokenizer=…) records a model that is loaded already"
+        )
     with _lock_of_locks:
         lock = _locks.setdefault((name, head), threading.Lock())
     with lock:

@@ -225,8 +225,8 @@ def _warnings(recorder: Recorder) -> Iterator[str]:
         f"no attention of {recorder.trace.model} was captured"
         + (f": what ran belongs to {foreign}, outside its modules" if foreign else "")
         + ". Run the model inside the with block, in the same thread. Attention in a torch.jit "
-        "script, in a program of torch.export, or computed by flash-attn or xformers is not "
-        f"captured: {sdpa}capture the module that was scripted or exported, call "
+        "script or computed by flash-attn or xformers is not captured: "
+        f"{sdpa}capture the module that was scripted, call "
         "F.scaled_dot_product_attention, or report it with attnpanel.record(query, key, value) "
         "or record(weights=…, value=…)"
     )

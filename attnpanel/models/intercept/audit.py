@@ -34,6 +34,7 @@ class LayerAudit:
     def __init__(self, layers: ModelLayers) -> None:
         self._layers = layers
         self._uses: list[ScoreUse] = []
+        self._limit = MAX_USES
         # Modules that look like attention, by the ids of their parameters; those that ran.
         self._like_attention = dict(_parameters_of_attention(layers.walked))
         self._ran: dict[str, None] = {}
@@ -44,8 +45,9 @@ class LayerAudit:
         """Note scores that were normalised, or met values."""
         if self._layers.layer_of(use.modules) is None:
             return
-        if len(self._uses) >= MAX_USES:
+        if len(self._uses) >= self._limit:
             self._uses = [use for use in self._uses if not use.recorded]
+            self._limit = max(MAX_USES, 2 * len(self._uses))  # so that many cost no more each
         self._uses.append(use)
 
     def note_parameters(self, arguments: Sequence[Any]) -> None:

@@ -26,8 +26,11 @@ from attnpanel.models.intercept.session import note_use, streams
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intercept.tracked_scores import (
     IN_PIECES,
+    NO_VALUES,
+    OTHER_ORDER,
     REORDERED,
     RESCALED,
+    SOME_QUERIES,
     ScoreUse,
     TrackedTensor,
     unscored_weights,
@@ -128,8 +131,10 @@ class EagerTracker:
     def _track_scores(self, product: Product, result: Tensor) -> None:
         query, key = product.query_and_key()
         if query is None or key is None:
-            if product.scores_own_keys:
-                self._tracked[result] = unscored_weights(result, in_pieces=True)
+            if product.scores_in_another_order:
+                self._tracked[result] = unscored_weights(result, reason=OTHER_ORDER)
+            elif product.scores_own_keys:
+                self._tracked[result] = unscored_weights(result, reason=IN_PIECES)
             return
         bias = None if product.added is None else product.added.detach().expand_as(result)
         self._tracked[result] = TrackedTensor(
@@ -227,7 +232,9 @@ class EagerTracker:
         """Note that weights were used in a way that gives no call."""
         use = tracked.use
         if not use.recorded and tracked.stage != "sum":
-            use.met_values, use.reason = True, REORDERED if tracked.reordered else IN_PIECES
+            use.met_values = True
+            if use.reason == NO_VALUES:
+                use.reason = REORDERED if tracked.reordered else IN_PIECES
 
     def _after_output(
         self,
@@ -262,6 +269,8 @@ class EagerTracker:
                 self._tracked[result] = tracked
                 return None
             self._lose(replace(tracked, stage="exp"))
+        elif func in known["place"] and args[0] is not before:
+            _note_place(tracked, args[0])
         elif func in known["layout"]:
             self._tracked[result] = tracked
         elif partner is not None and func in known["div"] | known["mul"]:
@@ -325,17 +334,41 @@ class EagerTracker:
             tracked = replace(tracked, use=use)
             note_use(use)
         other = self._other(args, before)
+        if func in known["mul"] and not tracked.scored and not tracked.use.modules:
+            self._note_products_by_element(tracked, before, other)
         partner = self._tracked.get(other) if hasattr(other, "shape") else None
         for tensor in results:
             after = after_operation(func, args, kwargs, before, tracked, other, partner, tensor)
             if after is not None:
                 self._tracked[tensor] = after
 
+    def _note_products_by_element(
+        self, tracked: TrackedTensor, weights: Tensor, values: Any
+    ) -> None:
+        """Note weights (…, T, S, 1) that are multiplied with values (…, S, Dv), not summed yet."""
+        use = tracked.use
+        if not hasattr(values, "shape") or values.dim() < 2 or values.shape[-1] == 1:
+            return
+        by_value = tuple(weights.shape[-2:]) == (use.key_len, 1)
+        if by_value and values.shape[-2] == use.key_len == streams().length(values):
+            use = replace(use, modules=running_modules(), met_values=True)
+            if self._owns(use.modules):
+                note_use(use)
+
     @staticmethod
     def _other(args: tuple[Any, ...], before: Tensor) -> Any:
         if len(args) != 2:
             return None
         return args[1] if args[0] is before else args[0]
+
+
+def _note_place(tracked: TrackedTensor, target: Tensor) -> None:
+    """Note that outputs were put into a tensor, which may have rows for other queries, too."""
+    use = tracked.use
+    few = use.query_len < (tracked.sequence_len or 0)
+    if few and target.dim() > 1 and target.shape[-2] > use.query_len:
+        use.recorded = False
+        use.met_values, use.reason = True, SOME_QUERIES
 
 
 def _tensors(values: tuple[Any, ...]) -> Iterator[Any]:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import InterceptedCall
 from attnpanel.models.intercept.tracked_scores import (
+    RECOMPUTED,
     ROUNDING,
     TrackedTensor,
     explained_weights,
     precision,
+    rows_agree,
 )
 
 if TYPE_CHECKING:
@@ -96,31 +98,26 @@ def _used_weights(
     ValueError
         If they were changed after a dropout, so that the two cannot be told apart.
     """
-    import torch
-
-    tolerance = max(1e-3, ROUNDING[precision(left)])
-
-    def agree(first: Tensor, second: Tensor) -> bool:
-        return torch.allclose(first.float(), second.float(), atol=tolerance, equal_nan=True)
-
+    tolerance = max(1e-4, *(ROUNDING[precision(x)] for x in (left, tracked.key)))
     softmax = tracked.weights if tracked.stage == "weights" else None
     if tracked.use.written or tracked.stage == "exp":
         softmax = explained_weights(tracked) if tracked.intervention is None else None
+        tolerance = max(RECOMPUTED[precision(x)] for x in (left, tracked.key))
     used, dropout = four_axes(left), tracked.dropout
     if dropout is not None:
         kept = used != 0
         # Written over by a dropout in place, its input can be told from the softmax alone.
         before = softmax if tracked.use.written else dropout.before
         expected = None if before is None else four_axes(before)
-        if expected is None or not agree(
-            used[kept] * (1 - dropout.probability), expected[kept].to(used.dtype)
+        if expected is None or not rows_agree(
+            used * (1 - dropout.probability), expected * kept, tolerance
         ):
             raise ValueError(
                 "its weights are changed after a dropout that is at work, so that the two cannot "
                 "be told apart; call eval() first"
             )
         used = expected
-    unchanged = softmax is not None and used.shape == four_axes(softmax).shape
-    if unchanged and agree(used, four_axes(softmax)):  # type: ignore[arg-type]  # as checked
-        return four_axes(softmax), False  # type: ignore[arg-type]
+    own = None if softmax is None else four_axes(softmax)
+    if own is not None and used.shape == own.shape and rows_agree(used, own, tolerance):
+        return own, False
     return used, True

@@ -90,6 +90,7 @@ def _normalised(
         return replace(tracked, stage="derived", nonlinear=True)
     use.query_len, use.key_len = result.shape[-2:] if result.dim() > 1 else (1, len(result))
     use.numel = result.numel()
+    tracked = replace(tracked, dropout=None)  # one of the scores is part of the weights
     derived = replace(tracked, stage="derived", nonlinear=True, logits=None)
     whole_rows = func in known["exp"] or over_last_axis(args, kwargs, before)
     if tracked.stage != "scores" or not whole_rows or func in known["other softmax"]:
@@ -123,7 +124,7 @@ def _dropped(
     probability = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
     position = args[2] if len(args) > 2 else True
     training = kwargs.get("training", kwargs.get("train", position))
-    if not training or not probability or tracked.stage == "scores":
+    if not training or not probability:
         return tracked
     if result is before:  # in place: what went in is lost
         tracked.use.written = True
@@ -174,8 +175,8 @@ def _same_size(
     """Return what an operation that keeps the size makes of scores, exponentials or weights."""
     known = operators()
     arithmetic = known["add"] | known["sub"] | known["mul"] | known["div"]
-    product_of_scores = func in known["mul"] and partner is not None
-    if func not in known["linear"] | arithmetic or product_of_scores:
+    of_scores = func in known["mul"] | known["div"] and partner is not None
+    if func not in known["linear"] | arithmetic or of_scores:
         tracked = replace(tracked, nonlinear=True)
     if func in known["tanh"] and tracked.stage == "scores":
         # A bias inside the tanh cannot be expressed by the fields of a call.

@@ -86,6 +86,17 @@ class Product:
         return own and self.sums_one_axis
 
     @property
+    def scores_in_another_order(self) -> bool:
+        """Whether this may be scores whose last two axes are not those of queries and keys."""
+        if self.equation is None:
+            return False
+        left, right, result = self.equation
+        rows = [x for x in result if x in left and x not in right]
+        columns = [x for x in result if x in right and x not in left]
+        moved = {*rows, *columns} != set(result[-2:])
+        return len(rows) == len(columns) == 1 and moved and self.sums_one_axis
+
+    @property
     def sums_one_axis(self) -> bool:
         """Whether something of length above 1 is summed: D of query and key."""
         if self.equation is None:

@@ -113,12 +113,17 @@ def transform_reason() -> str | None:
     import torch
     from torch._C import _functorch
     from torch._guards import detect_fake_mode
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
     level: Any = _functorch.peek_interpreter_stack()
     if level is not None and level.key() == _functorch.TransformType.Vmap:
         return "torch.vmap hides the numbers: run the model on a batch, without vmap"
     if torch.compiler.is_exporting() or detect_fake_mode() is not None:
         return "torch.export runs a model without numbers: capture the model itself, run as it is"
+    if level is not None:
+        return "torch.func hides the numbers: run the model itself, outside of grad, vjp and jvp"
+    if get_proxy_mode() is not None:
+        return "a tracer runs a model without numbers: capture the model itself, run as it is"
     return None
 
 

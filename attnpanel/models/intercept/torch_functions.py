@@ -8,12 +8,19 @@ from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.eager_changes import ChangingTracker
 from attnpanel.models.intercept.flex import apply_to_flex
 from attnpanel.models.intercept.multihead import run_multi_head_attention
+from attnpanel.models.intercept.operator_calls import (
+    operator_types,
+    python_function,
+    sdpa_arguments,
+    unread_attention,
+)
 from attnpanel.models.intercept.sdpa import apply_to_sdpa
 from attnpanel.models.intercept.session import (
     interventions,
     is_active,
     knock_outs,
     note_parameters,
+    note_use,
     owns,
     record_call,
     recorders,
@@ -21,6 +28,7 @@ from attnpanel.models.intercept.session import (
     transform_reason,
 )
 from attnpanel.models.intercept.torch_operators import operators
+from attnpanel.models.intercept.tracked_scores import ScoreUse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +44,11 @@ def make_handler() -> Handler:
     tracker = ChangingTracker(owns)
     layers = operators()["layer"] | {torch.matmul, torch.Tensor.__matmul__}
     followed, write = {torch.Tensor, tuple, list}, torch.Tensor.__setitem__
-    flex = getattr(torch.ops.higher_order, "flex_attention", None)
+    types = operator_types()
+    fused: dict[Any, Callable[..., Any]] = {
+        functional.scaled_dot_product_attention: apply_to_sdpa,
+        getattr(torch.ops.higher_order, "flex_attention", None): apply_to_flex,
+    }
 
     def handle(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not is_active():
@@ -46,26 +58,41 @@ def make_handler() -> Handler:
             _follow(func, args, kwargs, result)
         return result
 
-    def run(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run(called: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        func = python_function(called) if type(called) in types else called
         if func is functional.multi_head_attention_forward:
             return run_multi_head_attention(args, kwargs)
-        if func is functional.scaled_dot_product_attention:
-            result, read = apply_to_sdpa(args, kwargs, func(*args, **kwargs))
+        apply = fused.get(func)
+        if apply is not None:
+            result, read = apply(args, kwargs, called(*args, **kwargs))
             record_call(read)
             return result
-        if func is flex:
-            result, read = apply_to_flex(args, kwargs, func(*args, **kwargs))
-            record_call(read)
-            return result
+        if (name := unread_attention(func)) is not None:
+            return _run_kernel(name, called, args, kwargs)
         if func in layers:
             note_parameters(args[1:3])
         if interventions():
             args, kwargs = tracker.change_arguments(func, args, kwargs)
-        result = func(*args, **kwargs)
+        result = called(*args, **kwargs)
         _track(tracker, func, args, kwargs, result)
         return tracker.change_result(func, args, kwargs, result) if interventions() else result
 
     return handle
+
+
+def _run_kernel(
+    name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run an operator that computes attention; record it, or note that it cannot be read."""
+    result = func(*args, **kwargs)
+    read = sdpa_arguments(func, args, kwargs)
+    if read is None:
+        reason = f"it calls {name}, whose weights cannot be read"
+        note_use(ScoreUse(0, 0, 0, running_modules(), met_values=True, reason=reason))
+        return result
+    output, record = apply_to_sdpa(*read, result[0])
+    record_call(record)
+    return result if output is result[0] else (output, *result[1:])
 
 
 def _follow(

@@ -15,7 +15,14 @@ def operators() -> dict[str, frozenset[Any]]:
     tensor = torch.Tensor
     return {
         "softmax": frozenset(
-            {functional.softmax, torch.softmax, tensor.softmax, torch.special.softmax}
+            {
+                functional.softmax,
+                torch.softmax,
+                tensor.softmax,
+                torch.special.softmax,
+                torch._softmax,  # noqa: SLF001 - as programs of torch.export call it
+                torch._safe_softmax,  # noqa: SLF001
+            }
         ),
         # Normalise over keys too, in ways that query and key alone do not give.
         "other softmax": frozenset({functional.gumbel_softmax, functional.softmin}),
@@ -28,6 +35,7 @@ def operators() -> dict[str, frozenset[Any]]:
                 torch.log_softmax,
                 tensor.log_softmax,
                 torch.special.log_softmax,
+                torch._log_softmax,  # noqa: SLF001
             }
         ),
         "dropout": frozenset(
@@ -45,6 +53,23 @@ def operators() -> dict[str, frozenset[Any]]:
             }
         ),
         "write": frozenset({tensor.__setitem__}),
+        # Put a tensor in some places of another, which is the first argument.
+        "place": frozenset(
+            {
+                tensor.__setitem__,
+                torch.scatter,
+                tensor.scatter,
+                tensor.scatter_,
+                torch.index_copy,
+                tensor.index_copy,
+                tensor.index_copy_,
+                torch.slice_scatter,
+                tensor.slice_scatter,
+                torch.index_put,
+                tensor.index_put,
+                tensor.index_put_,
+            }
+        ),
         # Keep the numbers and change their places along an axis.
         "reorder": frozenset(
             {

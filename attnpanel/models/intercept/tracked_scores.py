@@ -22,12 +22,16 @@ MAX_CALL_NUMBER = 2048  # whole numbers that float16 holds
 # Why a softmax of queries and keys gave no call.
 NO_VALUES = "its softmax met no product with values"
 IN_PIECES = "it computes attention in pieces, such as chunks, bands or a low rank"
+OTHER_ORDER = "it keeps its weights in another order of axes than queries and keys last"
 REORDERED = "it changes the order of the keys after their weights are known"
+SOME_QUERIES = "it computes the weights of some of its queries only"
 RESCALED = "it rescales its outputs by something computed from the scores"
 # Scores below this are masked: masks write 0 or subtract 1e9, in float32.
 MASKED = -1e8
 # Rounding error of sums in the precision of the scores, relative to the numbers summed.
 ROUNDING = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-3, "bfloat16": 1.6e-2}
+# The same of weights that are recomputed from queries and keys, relative to the largest in a row.
+RECOMPUTED = {"float64": 1e-3, "float32": 1e-3, "float16": 5e-2, "bfloat16": 0.3}
 
 
 @dataclass(eq=False)
@@ -160,22 +164,29 @@ class TrackedTensor:
         return self.key.dim() == 5 and self.key.shape[2] == 1
 
 
-def unscored_weights(weights: Tensor, *, in_pieces: bool = False) -> TrackedTensor:
+def unscored_weights(weights: Tensor, *, reason: str = "") -> TrackedTensor:
     """Follow weights (…, T, S), or scores, that no query (…, T, D) and key (…, S, D) give.
 
     Query and key are of one channel in their place: another number for each call, so that none
-    seems to continue the keys of an earlier one.
+    seems to continue the keys of an earlier one. With a `reason` they are scores of which no call
+    can be made.
     """
     *lead, query_len, key_len = weights.shape
     return TrackedTensor(
         weights.new_zeros(*lead, query_len, 1),
         weights.new_full((*lead, key_len, 1), next(_numbers) % MAX_CALL_NUMBER),
         1.0,
-        ScoreUse(query_len, key_len, weights.numel(), in_pieces=in_pieces),
+        ScoreUse(
+            query_len,
+            key_len,
+            weights.numel(),
+            in_pieces=bool(reason),
+            reason=reason or NO_VALUES,
+        ),
         stage="derived",
         trusted=False,
-        nonlinear=not in_pieces,
-        scored=in_pieces,
+        nonlinear=not reason,
+        scored=bool(reason),
     )
 
 
@@ -274,6 +285,18 @@ def explained_weights(tracked: TrackedTensor) -> Tensor:
     if tracked.added is not None:
         scores = scores.reshape(tracked.added.shape) + tracked.added
     return scores.softmax(-1)
+
+
+def rows_agree(weights: Tensor, expected: Tensor, tolerance: float) -> bool:
+    """Whether weights differ by no more than a share of the largest weight in their row.
+
+    An absolute tolerance would let pass any change of a long row, whose weights are all small.
+    """
+    expected = expected.float()
+    limit = tolerance * expected.abs().amax(-1, keepdim=True) + 1e-30
+    difference = (weights.float() - expected).abs()
+    same = (difference <= limit) | (weights.isnan() & expected.isnan())
+    return bool(same.all())
 
 
 def precision(tensor: Tensor) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnpanel.models.capture.weight_check import TOLERANCE
 from attnpanel.models.intercept.batched_heads import heads_in_batch, unfold_heads
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.session import knock_outs
+from attnpanel.models.intercept.tracked_scores import RECOMPUTED, precision, rows_agree
 from attnpanel.models.intervene.apply import (
     call_to_record,
     query_offset,
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from attnpanel.models.intercept.call import InterceptedCall
     from attnpanel.models.intercept.matmul import Product
     from attnpanel.trace.call import Kind
-
-# Allowed difference between the model's weights and a softmax of its scores; the tolerance of its
-# precision, if that is larger. More means a mask that was not recognised.
-SOFTMAX_TOLERANCE = 1e-3
 
 
 class EagerIntervention:
@@ -65,8 +61,6 @@ class EagerIntervention:
         ValueError
             If the weights are not a softmax of `logits`.
         """
-        import torch
-
         plan = self.plan
         if not plan.heads:
             return weights
@@ -75,12 +69,11 @@ class EagerIntervention:
         visible, scores = split_additive(self._four_axes(logits)[:, heads])
         own = self._four_axes(weights)
         expected = masked_softmax(scores, visible).detach()
-        precision = str(weights.dtype).removeprefix("torch.")
-        tolerance = max(SOFTMAX_TOLERANCE, TOLERANCE[precision])
         # The model's weights are nan in a row that sees no key.
         empty = ~visible.any(-1, keepdim=True)
         actual = own[:, heads].detach().to(expected.dtype).masked_fill(empty, 0)
-        if not torch.allclose(expected, actual, atol=tolerance):
+        # More means a mask that was not recognised.
+        if not rows_agree(actual, expected, RECOMPUTED[precision(weights)]):
             raise ValueError(
                 f"attention of layer {plan.target.layer!r} cannot be changed: its weights are not "
                 "the softmax of its scores alone; only scale can be changed"

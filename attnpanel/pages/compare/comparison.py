@@ -162,7 +162,10 @@ class Comparison(Viewer):
         for trace in (first, second):
             longest = max((max(call.query_len, call.key_len) for call in trace.calls), default=0)
             if longest > MAX_TOKENS:
-                raise ValueError(f"a comparison shows {MAX_TOKENS} tokens at most; got {longest}")
+                raise ValueError(
+                    f"a comparison shows {MAX_TOKENS:,} tokens at most; got {longest:,}. "
+                    "In Python attnpanel.comparison.heads_by_change compares longer traces"
+                )
         opened = opening(first, second, query_index=query_index, choices=choices)
         self.traces = (first, second)
         self.changed = changed

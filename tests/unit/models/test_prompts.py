@@ -212,6 +212,11 @@ def test_text_that_is_no_unicode_is_refused():
         trace_prompt("a\ud800")
 
 
+def test_a_model_that_is_loaded_already_is_refused_with_what_records_it():
+    with pytest.raises(ValueError, match=r"got a Identity\. attnpanel\.capture\(model"):
+        trace_prompt(TEXT, torch.nn.Identity())
+
+
 def test_too_many_tokens_are_counted(folder):
     with pytest.raises(ValueError, match="at most 5 tokens; got 6"):
         trace_prompt(TEXT, str(folder), max_tokens=5)

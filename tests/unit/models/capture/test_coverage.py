@@ -281,13 +281,18 @@ def test_a_forked_process_is_not_in_its_parents_block():
     assert ran.stdout == "3 False\n"
 
 
-def test_vmap_and_export_are_each_one_sentence():
+def test_transformations_are_each_one_sentence():
+    from torch.fx.experimental.proxy_tensor import make_fx
+
     class Own(nn.Module):
         def forward(self, x):
             return (x @ x.mT).softmax(-1) @ x
 
     for sentence, run in (
         ("torch.vmap hides the numbers", lambda m: torch.vmap(m)(torch.randn(3, 5, 7))),
+        ("torch.func hides the numbers", lambda m: torch.func.jacrev(m)(torch.randn(5, 7))),
+        ("torch.func hides the numbers", lambda m: torch.func.vjp(m, torch.randn(5, 7))),
+        ("a tracer runs a model without", lambda m: make_fx(m)(torch.randn(5, 7))),
         ("torch.export runs a model", lambda m: torch.export.export(m, (torch.randn(5, 7),))),
     ):
         with (

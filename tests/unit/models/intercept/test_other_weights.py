@@ -86,6 +86,11 @@ def top_two(scores):
 
 
 # Rule: whether the weights are those that query and key give.
+def retention(scores):  # RetNet's, in parallel
+    decayed = scores * 0.9 ** torch.arange(S).flip(0)
+    return decayed / decayed.abs().sum(-1, keepdim=True).clamp(min=1)
+
+
 RULES = {
     "log_softmax exp": (lambda s: s.log_softmax(-1).exp(), True),
     "less its logsumexp": (lambda s: (s - s.logsumexp(-1, keepdim=True)).exp(), True),
@@ -96,6 +101,8 @@ RULES = {
     "relu over length": (lambda s: F.relu(s) / S, False),
     "squared relu": (lambda s: F.relu(s).square(), False),
     "power": (lambda s: (s * s) / (s * s).sum(-1, keepdim=True), False),
+    "divided by its sum": (lambda s: s.tril() / s.tril().sum(-1, keepdim=True), False),
+    "retention": (retention, False),
     "sparsemax": (sparsemax, False),
     "top two": (top_two, False),
     "heads mixed after": (lambda s: torch.einsum("gh,bhts->bgts", MIX, s.softmax(-1)), False),
@@ -162,22 +169,36 @@ def test_a_softmax_that_is_divided_by_its_sum_after_the_values_is_one():
     np.testing.assert_allclose(weights_of(call), own.numpy(), rtol=0, atol=ATOL)
 
 
+def softmax(scores):
+    return scores.softmax(-1)
+
+
 DROPOUTS = {
-    "changed before": (lambda s: F.dropout(s.softmax(-1) * GATE, 0.5), GATE),
-    "unchanged": (lambda s: F.dropout(s.softmax(-1), 0.5), 1),
-    "in place": (lambda s: F.dropout(s.softmax(-1), 0.5, inplace=True), 1),
+    "changed before": (lambda s: F.dropout(s.softmax(-1) * GATE, 0.5), lambda s: softmax(s) * GATE),
+    "unchanged": (lambda s: F.dropout(s.softmax(-1), 0.5), softmax),
+    "in place": (lambda s: F.dropout(s.softmax(-1), 0.5, inplace=True), softmax),
+    "sigmoid": (lambda s: F.dropout(s.sigmoid(), 0.5), torch.sigmoid),
+    "relu": (lambda s: F.dropout(F.relu(s), 0.5), torch.relu),
 }
 
 
 @pytest.mark.parametrize("rule", DROPOUTS)
 def test_a_dropout_at_work_is_no_part_of_the_weights(rule):
-    weigh, factor = DROPOUTS[rule]
+    weigh, before = DROPOUTS[rule]
 
     (call,) = captured(Attention(weigh)).calls
 
     q, k, _ = inputs()
-    own = (q @ k.mT / D**0.5).softmax(-1) * factor
+    own = before(q @ k.mT / D**0.5)
     np.testing.assert_allclose(weights_of(call), own.numpy(), rtol=0, atol=ATOL)
+
+
+def test_a_dropout_of_scores_is_part_of_the_weights():
+    model = Attention(lambda s: F.dropout(s, 0.5).softmax(-1))
+
+    (call,) = captured(model).calls
+
+    np.testing.assert_allclose(weights_of(call), model.used.numpy(), rtol=0, atol=ATOL)
 
 
 def test_weights_changed_after_a_dropout_at_work_are_left_out_with_a_warning():
@@ -265,3 +286,31 @@ def test_a_head_with_other_weights_can_be_scaled_and_not_otherwise_changed():
 
     assert not during[:, 1].any()
     torch.testing.assert_close(during[:, [0, 2, 3]], plain[:, [0, 2, 3]], rtol=0, atol=0)
+
+
+LONG = 4096  # keys: a uniform row's weights are 2.4e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [lambda w: w * GATE.to(w.dtype), lambda w: w.clamp(max=w.amax(-1, keepdim=True) / 2)],
+    ids=["head mask", "clamp"],
+)
+def test_a_change_of_small_weights_is_one(change, dtype):
+    model = Attention(lambda s: change(F.dropout(s.softmax(-1), 0.1, training=False))).eval()
+    made = torch.Generator().manual_seed(5)
+    q, k, v = (0.1 * torch.randn(1, H, n, D, generator=made).to(dtype) for n in (2, LONG, LONG))
+    with torch.no_grad(), capture(model) as trace:
+        model(q, k, v)
+
+    used = model.used.float().numpy()
+    np.testing.assert_allclose(weights_of(trace[0]), used, rtol=0, atol=1e-2 * used.max())
+
+
+def test_a_small_number_added_to_all_weights_is_a_change():
+    model = Attention(lambda s: s.softmax(-1) + 5e-4).eval()
+
+    (call,) = captured(model).calls
+
+    np.testing.assert_allclose(weights_of(call), model.used.numpy(), rtol=0, atol=ATOL)

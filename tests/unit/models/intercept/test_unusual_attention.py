@@ -170,9 +170,40 @@ def keys_turned_round(q, k, v):
     return score(q, k).softmax(-1).flip(-1) @ v.flip(-2), None
 
 
+def heads_last(q, k, v):  # as in Transformer-XL
+    weights = torch.einsum("bhtd,bhsd->btsh", q, k).softmax(2)
+    return torch.einsum("btsh,bhsd->bhtd", weights, v), None
+
+
+def heads_between(q, k, v):
+    weights = torch.einsum("bhtd,bhsd->bths", q, k).softmax(-1)
+    return torch.einsum("bths,bhsd->bhtd", weights, v), None
+
+
+def some_queries(q, k, v):  # Informer's: the other queries get the mean of the values
+    output = v.mean(-2, keepdim=True).repeat(1, 1, T, 1)
+    output[:, :, [1, 4]] = score(q[:, :, [1, 4]], k).softmax(-1) @ v
+    return output, None
+
+
+def some_queries_scattered(q, k, v):
+    few = score(q[:, :, 2:4], k).softmax(-1) @ v
+    return v.cumsum(-2).index_copy(2, torch.tensor([2, 3]), few), None
+
+
+def all_by_elements(q, k, v):
+    weights = (q.unsqueeze(-2) * k.unsqueeze(-3)).sum(-1).softmax(-1)
+    return (weights.unsqueeze(-1) * v.unsqueeze(-3)).sum(-2), None
+
+
 @pytest.mark.parametrize(
     ("attend", "reason"),
     [
+        (all_by_elements, "met no product with values"),
+        (some_queries, "some of its queries"),
+        (some_queries_scattered, "some of its queries"),
+        (heads_last, "another order of axes"),
+        (heads_between, "another order of axes"),
         (online, "in pieces"),
         (blocks_beside_heads, "in pieces"),
         (blocks_among_heads, "in pieces"),
@@ -196,6 +227,18 @@ def test_heads_that_change_places_are_still_weights():
     trace, used = ran(attend)
 
     np.testing.assert_allclose(trace["odd"].weights(), used.numpy(), rtol=0, atol=ATOL)
+
+
+def test_outputs_that_are_written_into_a_buffer_are_whole():
+    def attend(q, k, v):
+        weights, output = score(q, k).softmax(-1), torch.zeros(B, H, T + 2, D)
+        output[:, :, :T] = weights @ v
+        return output[:, :, :T], weights
+
+    trace, used = ran(attend)
+
+    np.testing.assert_allclose(trace["odd"].weights(), used.numpy(), rtol=0, atol=ATOL)
+    assert trace.coverage.complete
 
 
 def test_weights_that_another_layer_uses_again_are_its_call_too():

@@ -61,7 +61,7 @@ def test_what_a_page_says_of_other_traces_is_past(comparison):
 def test_a_trace_longer_than_a_page_holds_is_refused():
     long = AttentionCall("long", 0, recorded_weights=np.zeros((1, 1, 1, 2049), np.float32))
 
-    with pytest.raises(ValueError, match="a comparison shows 2048 tokens at most; got 2049"):
+    with pytest.raises(ValueError, match="a comparison shows 2,048 tokens at most; got 2,049"):
         Comparison(Trace([long]), TOY)
 
 
