@@ -258,7 +258,9 @@ PARENT = """
 import sys
 from pathlib import Path
 from tests.unit.bench.run.fake_plans import plan
+from bench.run import recording
 from bench.run.execute import run
+recording.WRITING_SHARE = 1e9  # after each step, however long writing takes
 name, output = sys.argv[1:]
 def on_progress(progress):
     print(progress.what, flush=True)
@@ -294,7 +296,7 @@ def test_a_killed_parent_leaves_its_file_and_no_process(tmp_path, monkeypatch, n
     ("change", "words"),
     [
         ({"threads": 0}, "must be >= 1; got {'threads': 0, 'rounds': 3"),
-        ({"row_budget_s": 0}, "must be positive; got 0 and 20"),
+        ({"row_budget_s": 0}, "must be positive; got {'row_budget_s': 0, 'time_limit_s': 20"),
         ({"implementations": ()}, "implementations must be at least one"),
         ({"implementations": ("a", "a")}, r"got twice: \['a'\]"),
         ({"timed": (CASE, CASE)}, "cases must be at least one, each once"),
