@@ -62,6 +62,12 @@ def test_a_long_prompt_is_cut_and_a_long_matrix_pooled():
     assert said.endswith("each cell the largest of 3 × 3")
 
 
+def test_a_prompt_of_few_long_words_is_cut_as_well():
+    made = ap.Trace([call(query_len=5)], query_tokens=[["x" * 30] * 5])
+
+    assert content(made).caption.startswith("“" + ("x" * 30 + " ") * 2 + "x" * 28 + "…” · ")
+
+
 def test_steps_are_score_softmax_and_mix_and_leave_out_what_is_not_known():
     shown = content(sentence(), kind="steps")
     assert [panel.title for panel in shown.panels] == ["Score", "Softmax", "Mix"]

@@ -135,6 +135,26 @@ def test_a_long_sequence_is_an_image_in_the_file():
     assert "1030" in texts_of(figure)
 
 
+def test_a_weight_smaller_than_a_pixel_is_drawn():
+    scores = np.zeros((401, 401))
+    scores[200, 100] = 20
+    figure = ap.Trace([from_scores(scores)]).figure(kind="steps")
+    softmax = figure.figure.axes[2]  # each map is followed by its bar
+
+    with Image.open(io.BytesIO(figure.to_bytes("png"))) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    left, bottom, wide, high = softmax.get_position().bounds
+    rows, columns = pixels.shape[:2]
+    top = 1 - bottom - high
+    shown = pixels[
+        int(top * rows) : int((top + high) * rows),
+        int(left * columns) : int((left + wide) * columns),
+    ]
+
+    assert wide * columns < 401
+    assert (shown == [0x0B, 0x1F, 0x4F]).all(axis=-1).any()
+
+
 def test_the_ending_chooses_the_format_and_the_same_figure_is_the_same_file(tmp_path):
     figure = flat().figure()
 
