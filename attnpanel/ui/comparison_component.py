@@ -64,12 +64,15 @@ class TokenPairs(MessagingComponent):
 
 
 class Explanation(Styled):
-    """A text field for the reader's explanation; the browser stores the text by its subject."""
+    """A field for the reader's words; the browser stores them by their subject, if it has one."""
 
     text = Text(max_length=MAX_LETTERS, doc="The text; untrusted input.")
     label = param.String(default="Your words", doc="Label of the field.")
     placeholder = param.String(default="", doc="Placeholder of the empty field.")
     subject = param.String(default="", doc="Key under which the browser stores the text.")
+    kind = param.String(
+        default="text", constant=True, doc="`text`, `line`, or `date`, which begins as today's."
+    )
 
     page_sets = ("text",)
 

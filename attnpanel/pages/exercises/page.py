@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +54,12 @@ ANSWER = """
 
 {answer}
 
+{signature}
+
 As it stood: {place}.
 """
+# What Markdown could take for markup.
+MARKUP = r"[!-,./:-@\[-`{-~]"
 # Plots whose snapshots go into an exported answer, with their captions.
 SNAPSHOTS = {
     "attn:plot:scores": "Score",
@@ -108,6 +114,9 @@ class ExercisesPage:
             sizing_mode="stretch_width",
             css_classes=["attn-explanation"],
         )
+        # Asked once: the browser fills in the name in every exercise, and today's date.
+        self.name = _line("Your name", "line", subject="name")
+        self.date = _line("Date", "date")
         self._hint_button = _button("Hint", self._show_hint)
         self._check_button = _button("Check", self._on_check, primary=True)
         self._export = Download(
@@ -136,7 +145,8 @@ class ExercisesPage:
         self._elsewhere = pn.pane.HTML(
             "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
         )
-        writing = box(self._question, self.answer, css="attn-exercise-part")
+        signature = box(self.name, self.date, css="attn-source")
+        writing = box(self._question, self.answer, signature, css="attn-exercise-part")
         self._writing = box(writing, css="attn-writing")
         task = box(
             self._title,
@@ -261,12 +271,14 @@ class ExercisesPage:
     def _make_report(self) -> DeferredFile:
         """Return exercise, verdict, answer and explorer as one HTML file, made in a thread."""
         self.check()
+        self._export.filename = file_name(self.exercise.name, self.name.text, self.date.text)
         state = self.explorer.state
         answer = ANSWER.format(
             task=self.exercise.task,
             verdict=self.verdict.text,
             question=self.exercise.question,
             answer=self.answer.text or "No answer was written.",
+            signature=signature(self.name.text, self.date.text),
             place=_describe(state),
         )
         token = state.query_tokens[state.query_index]
@@ -304,6 +316,37 @@ def exercises_page(settings: ServerSettings | None = None) -> Any:
     return ExercisesPage(settings or ServerSettings(), start_page()).view
 
 
+def signature(name: str, day: str) -> str:
+    """Return name and date as a line of Markdown, in which neither is markup; "" without both."""
+    escaped = re.sub(MARKUP, _escape, " ".join(name.split()))
+    line = ", ".join(part for part in (escaped, _day(day)) if part)
+    return f"*{line}*" if line else ""
+
+
+def file_name(exercise: str, name: str, day: str) -> str:
+    """Return the name of an answer's file: exercise, name and date, without signs and spaces.
+
+    Examples
+    --------
+    >>> file_name("half", "Ada  King/Lovelace", "2026-12-01")
+    'answer-half-ada-king-lovelace-2026-12-01.html'
+    """
+    words = re.sub(r"[\W_]+", "-", name.lower()).strip("-")
+    return "-".join(part for part in ("answer", exercise, words, _day(day)) if part) + ".html"
+
+
+def _day(text: str) -> str:
+    """Return a date as ISO 8601 has it, or "" if a page sent none."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
+
+
+def _escape(sign: re.Match[str]) -> str:
+    return f"\\{sign[0]}"
+
+
 def _find(name: str) -> Exercise | None:
     return next((exercise for exercise in EXERCISES if exercise.name == name), None)
 
@@ -337,6 +380,17 @@ def _button(label: str, on_click: Callable[[], None], *, primary: bool = False) 
     )
     button.on_click(lambda _event: on_click())
     return button
+
+
+def _line(label: str, kind: str, *, subject: str = "") -> Explanation:
+    return Explanation(
+        label=label,
+        placeholder=label,
+        kind=kind,
+        subject=subject,
+        margin=0,
+        css_classes=["attn-explanation"],
+    )
 
 
 def _caption(*, css: str = "attn-caption-part", **options: Any) -> Caption:

@@ -10,7 +10,7 @@ from attnpanel.models import prompts
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.exercises import EXERCISES, Exercise, Verdict
 from attnpanel.pages.exercises import page as exercises_page
-from attnpanel.pages.exercises.page import ExercisesPage
+from attnpanel.pages.exercises.page import ExercisesPage, file_name, signature
 from attnpanel.pages.server_settings import ServerSettings
 
 
@@ -162,3 +162,43 @@ def test_the_answer_goes_into_the_report_with_the_check(page, monkeypatch):
     assert "Because {it} is flat." in made["foreword"]
     assert "layer 0, head 1, token 2, temperature 2.24, mask none" in made["foreword"]
     assert made["stills"] == {"Where “t2” looks": b"png"}
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "line"),
+    [
+        ("Ada King", "2026-12-01", "*Ada King, 2026-12-01*"),
+        ("", "2026-12-01", "*2026-12-01*"),
+        ("Ada", "", "*Ada*"),
+        ("", "", ""),
+        ("a *b*\n# <i>", "yesterday", r"*a \*b\* \# \<i\>*"),
+    ],
+)
+def test_name_and_date_are_one_line_without_markup(name, day, line):
+    assert signature(name, day) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "file"),
+    [
+        ("Ada  King", "2026-12-01", "answer-half-ada-king-2026-12-01.html"),
+        ("../etc/passwd\x00", "2026-12-01/..", "answer-half-etc-passwd.html"),
+        ("\u738b \u4f1f", "", "answer-half-\u738b-\u4f1f.html"),
+        ("", "", "answer-half.html"),
+    ],
+)
+def test_a_file_is_named_after_exercise_name_and_date(name, day, file):
+    assert file_name("half", name, day) == file
+
+
+def test_name_and_date_stand_in_the_answer_and_its_file_s_name(page, monkeypatch):
+    saved = {}
+    monkeypatch.setattr(
+        exercises_page, "save_report", lambda *_arguments, **options: saved.update(options)
+    )
+    page.name.text, page.date.text = "Ada", "2026-12-01"
+
+    page._make_report().write(None)
+
+    assert "*Ada, 2026-12-01*" in saved["foreword"]
+    assert page._export.filename == "answer-half-ada-2026-12-01.html"
