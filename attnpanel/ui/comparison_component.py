@@ -10,6 +10,7 @@ from attnpanel.ui.components import MessagingComponent, Styled, bundle
 from attnpanel.ui.page_input import PageMessage, Text
 
 MAX_LETTERS = 20_000
+MAX_KEPT = 500_000  # more than js/compare/explanation.js sends
 
 
 class ComparisonDriver(Styled):
@@ -74,6 +75,16 @@ class Explanation(Styled):
         default="text", constant=True, doc="`text`, `line`, or `date`, which begins as today's."
     )
 
-    page_sets = ("text",)
+    gathers = param.String(
+        default="",
+        constant=True,
+        doc="Beginning of the subjects that go into `kept`; none if empty.",
+    )
+    kept = Text(
+        max_length=MAX_KEPT,
+        doc="What the browser has stored by subject, as JSON, read when one opens; untrusted.",
+    )
+
+    page_sets = ("text", "kept")
 
     _esm = bundle("explanation")

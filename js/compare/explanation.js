@@ -5,10 +5,25 @@ import { element } from "../components/dom.js";
 const KEEP_WAIT_MS = 250;
 const MAX_LETTERS = 4000;
 const LINE_LETTERS = 80;
+const MAX_TEXTS = 30;
+const STORED = "attnpanel:words:";
 
 /** Today as the reader's calendar has it, as a date field takes it: "2026-12-01". */
 export function today(now = new Date()) {
   return [now.getFullYear(), now.getMonth() + 1, now.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+}
+
+/**
+ * The stored texts whose subjects begin in a way, by subject.
+ *
+ * @param {Storage} storage
+ * @param {string} beginning
+ * @returns {Record<string, string>}
+ */
+export function gathered(storage, beginning) {
+  const keys = Array.from({ length: storage.length }, (_, at) => storage.key(at) ?? "");
+  const chosen = keys.filter((key) => key.startsWith(STORED + beginning)).slice(0, MAX_TEXTS);
+  return Object.fromEntries(chosen.map((key) => [key.slice(STORED.length), (storage.getItem(key) ?? "").slice(0, MAX_LETTERS)]));
 }
 
 /** @param {string} kind */
@@ -21,11 +36,11 @@ function fieldOf(kind) {
   return Object.assign(line, kind === "date" ? { type: "date" } : { maxLength: LINE_LETTERS });
 }
 
-/** @param {Props<{ text: string, label: string, placeholder: string, subject: string, kind: string }>} props */
+/** @param {Props<{ text: string, label: string, placeholder: string, subject: string, kind: string, gathers: string, kept: string }>} props */
 export function render({ model }) {
   const field = fieldOf(model.kind);
   field.setAttribute("aria-label", model.label);
-  const key = () => `attnpanel:words:${model.subject}`;
+  const key = () => STORED + model.subject;
   const kept = () => {
     if (model.subject === "") return "";
     try {
@@ -63,6 +78,12 @@ export function render({ model }) {
     if (waiting !== null) return;
     field.value = kept() || (model.kind === "date" ? today() : "");
     model.text = field.value;
+    if (model.gathers === "") return;
+    try {
+      model.kept = JSON.stringify(gathered(window.localStorage, model.gathers));
+    } catch {
+      // without storage there is only what Python has been sent
+    }
   };
   model.on(["placeholder", "label"], show);
   model.on("subject", open);

@@ -74,3 +74,17 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     expect(page.get_by_label("Your name")).to_have_value("Ada *King*")
     today = page.evaluate("new Date().toLocaleDateString('sv')")
     expect(page.get_by_label("Date", exact=True)).to_have_value(today)
+
+    # All answers are one file, also those of an earlier visit.
+    page.get_by_label("Your answer").fill("Half is half.")
+    page.get_by_label("Your answer").blur()
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export all").click()
+    assert download.value.suggested_filename == f"answer-all-ada-king-{today}.html"
+    path = tmp_path / "all.html"
+    download.value.save_as(path)
+    report.goto(path.as_uri())
+    expect(report.get_by_role("heading", name="Exercises: 2 of")).to_be_visible()
+    expect(report.get_by_text("Half is half.")).to_be_visible()
+    expect(report.get_by_text("One score has <b>softmax</b> 1.")).to_be_visible()

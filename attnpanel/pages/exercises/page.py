@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from functools import partial
@@ -58,8 +59,20 @@ ANSWER = """
 
 As it stood: {place}.
 """
+ONE_OF_ALL = """## {title}
+
+{task}
+
+**{verdict}**
+
+### {question}
+
+{answer}
+"""
 # What Markdown could take for markup.
 MARKUP = r"[!-,./:-@\[-`{-~]"
+# What the browser stores an exercise's words under, before its name.
+SUBJECT = "exercise="
 # Plots whose snapshots go into an exported answer, with their captions.
 SNAPSHOTS = {
     "attn:plot:scores": "Score",
@@ -86,6 +99,9 @@ class ExercisesPage:
         self._settings, self._link = settings, dict(link)
         self._work = LatestTask("attnpanel-exercise", "exercise")
         self._traces: dict[str, Trace] = {"": toy_trace()}
+        # By exercise: the words when it was left, and what its last check said.
+        self._words: dict[str, str] = {}
+        self._verdicts: dict[str, str] = {}
         self.exercise = _find(link.get("exercise", "")) or EXERCISES[0]
         self.explorer = Explorer(self._traces[""], whole_page=True)
         # The URL stays as it is until a trace is shown.
@@ -110,6 +126,7 @@ class ExercisesPage:
         self.answer = Explanation(
             label="Your answer",
             placeholder="In your own words. It goes into the report.",
+            gathers=SUBJECT,
             margin=0,
             sizing_mode="stretch_width",
             css_classes=["attn-explanation"],
@@ -123,6 +140,13 @@ class ExercisesPage:
             self._make_report, label="Export my answer", filename="answer.html", margin=0
         )
         self._export.plots = list(SNAPSHOTS)
+        self._export_all = Download(
+            self._make_all,
+            label="Export all",
+            filename="answers.html",
+            margin=0,
+            css_classes=["attn-in-words"],
+        )
         self._theme = ThemeButton(margin=0)
         self._theme.on_msg(self._toggle_theme)
         self.view = self._lay_out()
@@ -145,7 +169,7 @@ class ExercisesPage:
         self._elsewhere = pn.pane.HTML(
             "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
         )
-        signature = box(self.name, self.date, css="attn-source")
+        signature = box(self.name, self.date, self._export_all, css="attn-source")
         writing = box(self._question, self.answer, signature, css="attn-exercise-part")
         self._writing = box(writing, css="attn-writing")
         task = box(
@@ -169,6 +193,7 @@ class ExercisesPage:
         return layout
 
     def _on_choice(self, event: Any) -> None:
+        self._words[self.exercise.name] = self.answer.text
         self.exercise = _find(event.new) or EXERCISES[0]
         self._open()
 
@@ -181,7 +206,7 @@ class ExercisesPage:
         self._task.text = exercise.task
         self._question.text = exercise.question
         self._hint.text = self.verdict.text = ""
-        self.answer.subject = f"exercise={exercise.name}"
+        self.answer.subject = SUBJECT + exercise.name
         here = not exercise.elsewhere
         self._plots.visible = self._writing.visible = here
         self._check_button.visible = self._export.visible = here
@@ -262,6 +287,7 @@ class ExercisesPage:
             self._set_verdict(f"This can't be checked: {error}.", solved=False)
             return
         self._set_verdict(verdict.text, solved=verdict.solved)
+        self._verdicts[self.exercise.name] = verdict.text
 
     def _set_verdict(self, text: str, *, solved: bool) -> None:
         self.verdict.param.update(
@@ -295,6 +321,43 @@ class ExercisesPage:
         )
         return DeferredFile(
             write, lambda reason: self._notify("error", f"The answer can't be exported. {reason}")
+        )
+
+    def _make_all(self) -> DeferredFile | None:
+        """Return the answers to all exercises as one HTML file, made in a thread."""
+        words = {
+            **stored_words(self.answer.kept),
+            **self._words,
+            self.exercise.name: self.answer.text,
+        }
+        done = [
+            exercise
+            for exercise in EXERCISES
+            if words.get(exercise.name, "").strip() or exercise.name in self._verdicts
+        ]
+        if not done:
+            self._notify("error", "There is no answer to export yet.")
+            return None
+        parts = [
+            ONE_OF_ALL.format(
+                title=exercise.title,
+                task=exercise.task,
+                verdict=self._verdicts.get(exercise.name, "Not checked on this visit."),
+                question=exercise.question,
+                answer=words.get(exercise.name) or "No answer was written.",
+            )
+            for exercise in done
+        ]
+        self._export_all.filename = file_name("all", self.name.text, self.date.text)
+        write = partial(
+            save_report,
+            snapshot(self.explorer),
+            progress=no_progress,
+            title=f"Exercises: {len(done)} of {len(EXERCISES)}",
+            foreword="\n".join([signature(self.name.text, self.date.text), *parts]),
+        )
+        return DeferredFile(
+            write, lambda reason: self._notify("error", f"The answers can't be exported. {reason}")
         )
 
     def _notify(self, tone: str, text: str) -> None:
@@ -333,6 +396,19 @@ def file_name(exercise: str, name: str, day: str) -> str:
     """
     words = re.sub(r"[\W_]+", "-", name.lower()).strip("-")
     return "-".join(part for part in ("answer", exercise, words, _day(day)) if part) + ".html"
+
+
+def stored_words(kept: str) -> dict[str, str]:
+    """Return the words of each exercise that a browser says it has stored; {} of other JSON."""
+    try:
+        texts = json.loads(kept)
+    except (ValueError, RecursionError):
+        return {}
+    return {
+        name.removeprefix(SUBJECT): text
+        for name, text in (texts.items() if isinstance(texts, dict) else ())
+        if isinstance(text, str)
+    }
 
 
 def _day(text: str) -> str:
