@@ -10,7 +10,7 @@ from attnpanel.ui.components import MessagingComponent, Styled, bundle
 from attnpanel.ui.page_input import PageMessage, Text
 
 MAX_LETTERS = 20_000
-MAX_KEPT = 500_000  # more than js/compare/explanation.js sends
+MAX_KEPT = 500_000  # more than js/compare/stored_words.js sends
 
 
 class ComparisonDriver(Styled):

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { gathered, today } from "../compare/explanation.js";
+import { gathered, today } from "../compare/stored_words.js";
 
 test("today is that of the reader's calendar", () => {
   assert.equal(today(new Date(2026, 0, 9, 23, 59)), "2026-01-09");
