@@ -15,6 +15,8 @@ from attnpanel.attention.reference import Attention, attend, softmax
 
 if TYPE_CHECKING:
     from attnpanel.explorer.explorer import Explorer as Explorer
+    from attnpanel.explorer.paper_figure.head_figure import HeadFigure as HeadFigure
+    from attnpanel.explorer.paper_figure.head_figure import head_figure as head_figure
     from attnpanel.models.capture.capture import capture as capture
     from attnpanel.models.capture.record import record as record
     from attnpanel.models.generation import trace_generation as trace_generation
@@ -38,8 +40,10 @@ _LAZY = {
     "AttentionCall": "attnpanel.trace.trace",
     "Comparison": "attnpanel.pages.compare.comparison",
     "Explorer": "attnpanel.explorer.explorer",
+    "HeadFigure": "attnpanel.explorer.paper_figure.head_figure",
     "Trace": "attnpanel.trace.trace",
     "capture": "attnpanel.models.capture.capture",
+    "head_figure": "attnpanel.explorer.paper_figure.head_figure",
     "head_importance": "attnpanel.models.intervene.head_importance",
     "import_trace": "attnpanel.trace.importers",
     "intervene": "attnpanel.models.intervene.intervene",

@@ -27,6 +27,8 @@ from attnpanel.ui.components import bundle
 from attnpanel.ui.fields import name_tag
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bokeh.models import ColumnDataSource
     from bokeh.plotting import figure
 
@@ -59,6 +61,8 @@ if (Number.isNaN(cell)) return "masked"
 const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? " (largest here)" : ""
 return cell.toFixed(format === "score" ? 2 : 4) + pooled
 """
+# What a row or a column can be in words that a figure shows.
+AXES = ("query", "key", "channel", "layer", "head")
 BUTTON = 31  # pixels of the toolbar's width, its part of the lines between groups included
 # The toolbar is drawn smaller, so that it stands beside the title of the narrowest plot.
 SMALLER = 0.78
@@ -164,7 +168,8 @@ def _link(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> N
         elif view.tooltip:
             drawn = [r for r in plot.renderers if r.data_source.name == f"attn:{view.name}"]
             plot.add_tools(HoverTool(tooltips=list(view.tooltip), mode=view.hover, renderers=drawn))
-        add_toolbar(plot, zoomed=view.zoomed)
+        named = [side if side and side in AXES else "" for side in (view.x, view.y)]
+        add_toolbar(plot, zoomed=view.zoomed, axes=named)
 
 
 def _pair_tooltip(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> HoverTool:
@@ -180,12 +185,15 @@ def _pair_tooltip(figures: dict[str, figure], sources: dict[str, ColumnDataSourc
     return HoverTool(tooltips=rows, formatters={"$x": formatter}, attachment="horizontal")
 
 
-def add_toolbar(plot: figure, *, zoomed: bool) -> None:
-    """Add the toolbar that appears on hover: zoom if requested, and saving as PNG and SVG."""
-    saving = CustomJS(code=bundle("save_plot"), module=True)
+def add_toolbar(plot: figure, *, zoomed: bool, axes: Sequence[str] = ("", "")) -> None:
+    """Add the toolbar that appears on hover: zoom if requested, and saving.
+
+    A saved figure names its `axes`: what a column and a row are, or nothing.
+    """
+    saving = CustomJS(args={"axes": list(axes)}, code=bundle("save_plot"), module=True)
     if zoomed:
         plot.add_tools("box_zoom", "pan", "reset")
-    plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg")))
+    plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg", "figure")))
     for tool in plot.tools:
         # Crosshair and tooltips are always on; buttons for them would cover the title.
         tool.visible = not isinstance(tool, (CrosshairTool, HoverTool))
@@ -203,8 +211,8 @@ def add_toolbar(plot: figure, *, zoomed: bool) -> None:
 
 
 def _saver(kind: str, saving: CustomJS) -> CustomAction:
-    label = kind.upper()
-    icon = b64encode(ICON.format(label).encode()).decode("ascii")
+    label = "figure" if kind == "figure" else kind.upper()
+    icon = b64encode(ICON.format(label[:3].upper()).encode()).decode("ascii")
     return CustomAction(
         name=kind,
         description=f"Save as {label}",

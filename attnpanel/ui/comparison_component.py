@@ -10,6 +10,7 @@ from attnpanel.ui.components import MessagingComponent, Styled, bundle
 from attnpanel.ui.page_input import PageMessage, Text
 
 MAX_LETTERS = 20_000
+MAX_KEPT = 500_000  # more than js/compare/stored_words.js sends
 
 
 class ComparisonDriver(Styled):
@@ -64,13 +65,26 @@ class TokenPairs(MessagingComponent):
 
 
 class Explanation(Styled):
-    """A text field for the reader's explanation; the browser stores the text by its subject."""
+    """A field for the reader's words; the browser stores them by their subject, if it has one."""
 
     text = Text(max_length=MAX_LETTERS, doc="The text; untrusted input.")
     label = param.String(default="Your words", doc="Label of the field.")
     placeholder = param.String(default="", doc="Placeholder of the empty field.")
     subject = param.String(default="", doc="Key under which the browser stores the text.")
+    kind = param.String(
+        default="text", constant=True, doc="`text`, `line`, or `date`, which begins as today's."
+    )
 
-    page_sets = ("text",)
+    gathers = param.String(
+        default="",
+        constant=True,
+        doc="Beginning of the subjects that go into `kept`; none if empty.",
+    )
+    kept = Text(
+        max_length=MAX_KEPT,
+        doc="What the browser has stored by subject, as JSON, read when one opens; untrusted.",
+    )
+
+    page_sets = ("text", "kept")
 
     _esm = bundle("explanation")

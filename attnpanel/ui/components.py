@@ -166,6 +166,7 @@ class Caption(Styled):
         constant=True,
         doc="Whether each new text is read out; errors and waits always are.",
     )
+    about = param.String(default="", doc="Not shown: the caption of a figure that is saved.")
 
     _esm = bundle("caption")
 

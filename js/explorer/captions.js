@@ -1,7 +1,7 @@
 import { general, shorten } from "../core/format.js";
 import { showComponents } from "../core/scope.js";
 import { toAddress } from "./address.js";
-import { place, provenance, withheld } from "./labels.js";
+import { figureCaption, place, provenance, withheld } from "./labels.js";
 import { rowOf } from "./partial.js";
 import { shownPair } from "./sentence.js";
 import { legend, titles } from "../views/table.js";
@@ -19,7 +19,7 @@ export function writeCaptions(explorer, selection) {
   const captions = titles(trace, state);
   for (const [name, caption] of Object.entries(captions)) explorer.write(`attn-caption-${name}`, caption);
   namePlots(explorer.plots, plotNames(explorer, captions, selection));
-  explorer.write("attn-caption-provenance", { text: provenance(trace, state) });
+  explorer.write("attn-caption-provenance", { text: provenance(trace, state), about: figureCaption(trace, state) });
   const missing = withheld(trace.calls[state.layer]);
   if (missing !== "") explorer.write("attn-caption-withheld", { text: missing });
   showComponents(explorer.models.get("attn-caption-withheld"), missing !== "");

@@ -1,5 +1,6 @@
-import { fixed, shorten } from "../core/format.js";
+import { firstOf, fixed, general, shorten } from "../core/format.js";
 import { entropy, meanDistance } from "../core/head_numbers.js";
+import { maskWords } from "../core/masks.js";
 import { formula } from "./sentence.js";
 import { scaleOf } from "../views/colours.js";
 
@@ -142,6 +143,45 @@ export function provenance(trace, state) {
   const source = trace.model || trace.source || "trace";
   const numbers = `${call.dtype} ${call.live ? kept : ""}`.trim();
   return [...new Set([source, call.layer, lengths, numbers, ...(trace.leftOut ? [trace.leftOut] : [])])].join(" · ");
+}
+
+// Characters of a text that a figure quotes, and tokens that surely have as many.
+const QUOTED = 90;
+const QUOTED_TOKENS = 100;
+
+/**
+ * The caption of a saved figure: model, prompt, place, mask and temperature; as attnpanel.explorer.paper_figure has it.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ */
+export function figureCaption(trace, state) {
+  const call = trace.calls[state.layer];
+  const { queries, keys } = trace.tokensOf(call, state.batch);
+  const texts = [...new Set([queries, keys].filter(isNamed).map(quotedText))];
+  const [label, numbers] = state.mask === "model" || !call.live ? ["as the model", ""] : maskWords(trace.masks, state.mask, (name) => state[name]);
+  const name = /^\d+$/.test(call.layer) ? "" : ` (${call.layer})`;
+  const parts = [
+    trace.model || trace.source,
+    texts.length === 2 ? `queries ${texts[0]}, keys ${texts[1]}` : (texts[0] ?? ""),
+    place(call, state).replace(",", `${name},`),
+    call.B > 1 ? `sequence ${state.batch}` : "",
+    `mask: ${label}${numbers}`,
+    `temperature ${general(call.live ? state.temperature : 1, 6)}`,
+    `outlined: query ${state.query_index}, “${shorten(queries[state.query_index], 18)}”`,
+  ];
+  return parts.filter(Boolean).join(" · ");
+}
+
+/** Whether tokens are more than positions. @param {string[]} tokens */
+const isNamed = (tokens) => tokens.some((token, at) => token !== String(at));
+
+/** @param {string[]} tokens */
+function quotedText(tokens) {
+  const first = tokens.slice(0, QUOTED_TOKENS);
+  const text = first.join(first.some((token) => token.startsWith(" ")) ? "" : " ").replaceAll(" ##", "").trim();
+  const whole = first.length === tokens.length && [...text].length <= QUOTED;
+  return whole ? `“${text}”` : `“${firstOf(text, QUOTED).trimEnd()}…”`;
 }
 
 /**

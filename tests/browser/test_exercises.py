@@ -40,9 +40,12 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
 
     page.get_by_label("Your answer").fill("One score has <b>softmax</b> 1.")
     page.get_by_label("Your answer").blur()
+    page.get_by_label("Your name").fill("Ada *King*")
+    page.get_by_label("Date", exact=True).fill("2026-12-01")
     settle(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Export my answer").click()
+    assert download.value.suggested_filename == "answer-causal-ada-king-2026-12-01.html"
     path = tmp_path / "answer.html"
     download.value.save_as(path)
 
@@ -51,6 +54,7 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     expect(report.get_by_role("heading", name="Exercise: No looking ahead")).to_be_visible()
     expect(report.get_by_text("One score has <b>softmax</b> 1.")).to_be_visible()
     expect(report.get_by_text("Solved: t0 may see 1 token, the last token 8")).to_be_visible()
+    expect(report.get_by_text("Ada *King*, 2026-12-01")).to_be_visible()
     report.wait_for_function("location.hash.includes('mask=causal')")
     # The words stand above the explorer, with pictures of it that no slider moves.
     assert report.evaluate(ABOVE, "One score has")
@@ -66,3 +70,21 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     expect(page.get_by_label("Your answer")).to_have_value("One score has <b>softmax</b> 1.")
     page.get_by_label("Exercise", exact=True).select_option("1 · Half for itself")
     expect(page.get_by_label("Your answer")).to_have_value("")
+    # The name was asked once; a date is today's until another is chosen.
+    expect(page.get_by_label("Your name")).to_have_value("Ada *King*")
+    today = page.evaluate("new Date().toLocaleDateString('sv')")
+    expect(page.get_by_label("Date", exact=True)).to_have_value(today)
+
+    # All answers are one file, also those of an earlier visit.
+    page.get_by_label("Your answer").fill("Half is half.")
+    page.get_by_label("Your answer").blur()
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export all").click()
+    assert download.value.suggested_filename == f"answer-all-ada-king-{today}.html"
+    path = tmp_path / "all.html"
+    download.value.save_as(path)
+    report.goto(path.as_uri())
+    expect(report.get_by_role("heading", name="Exercises: 2 of")).to_be_visible()
+    expect(report.get_by_text("Half is half.")).to_be_visible()
+    expect(report.get_by_text("One score has <b>softmax</b> 1.")).to_be_visible()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from attnpanel.explorer.views import VIEWS
@@ -94,6 +95,8 @@ def test_a_picture_has_the_cards_ground_in_the_dark(open_page, report, tmp_path)
     root = ET.parse(save(page, "row", "SVG", tmp_path)).getroot()
 
     assert root.find(f"{SVG}rect").get("fill") == "#181c25"
+    whole = [rect for rect in root.iter(f"{SVG}rect") if rect.get("x") == "-1"]
+    assert not whole  # Bokeh's own ground, which is white
 
 
 def test_a_png_is_as_large_as_the_plot(opened, tmp_path):
@@ -115,6 +118,75 @@ def test_the_name_follows_what_is_shown(opened, tmp_path):
     expect(opened.get_by_text("mean of 4 heads · entropy")).to_be_visible()
     name = save(opened, "weights", "SVG", tmp_path).name
     assert name == "attnpanel-weights-layer-0-mean-of-4-heads.svg"
+
+
+def open_figure(page, view):
+    """Press a picture's button for figures; the dialog is open."""
+    plot = page.locator(f".attn-plot-{view} .bk-Figure")
+    plot.hover()
+    button = plot.locator("[title='Save as figure']")
+    expect(plot.locator("[title='Reset'], [title='Save as PNG']").first).to_be_visible()
+    if button.count() == 0:
+        plot.locator(".bk-tool-overflow").click()
+        button = page.locator(".bk-vertical [title='Save as figure']")
+    button.click()
+    expect(page.get_by_role("dialog", name="Save a figure")).to_be_visible()
+
+
+def save_figure(page, kind, folder):
+    with page.expect_download() as download:
+        page.get_by_role("dialog").get_by_text(f"Save {kind}").click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def words_of(path):
+    return {element.text for element in ET.parse(path).getroot().iter(f"{SVG}text")}
+
+
+def test_a_figure_has_title_axes_colour_bar_and_caption_and_hostile_tokens_are_text(
+    opened, tmp_path
+):
+    open_figure(opened, "weights")
+    path = save_figure(opened, "SVG", tmp_path)
+
+    assert path.name == "attnpanel-weights-layer-0-head-2-figure.svg"
+    words = words_of(path)
+    assert {"Layer 0, head 2: Softmax", "query", "key", "0", "0.2", "1", "masked"} <= words
+    assert {'a&b"', "]]>", "·[0m·", "</text>", "<!--"} <= words
+    caption = " ".join(word for word in words if "\u00a0·" in word).replace("\u00a0", " ")
+    assert "mask: causal" in caption
+    assert "temperature 1" in caption
+    ids = [one.get("id") for one in ET.parse(path).getroot().iter() if one.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_steps_are_one_figure_at_300_dpi(opened, tmp_path):
+    open_figure(opened, "scores")
+    opened.get_by_role("dialog").get_by_label("Score, softmax and mix").check()
+
+    words = words_of(save_figure(opened, "SVG", tmp_path))
+    assert {"Score", "Softmax", "Mix", "channel", "Layer 0, head 2: Score, Softmax, Mix"} <= words
+
+    path = save_figure(opened, "PNG, 300 dpi", tmp_path)
+    assert path.name == "attnpanel-scores-layer-0-head-2-steps-figure.png"
+    with Image.open(path) as image:
+        assert image.width > 2000
+        assert round(image.info["dpi"][0]) == 300
+        # The title's letters and the darkest weight are there.
+        assert image.convert("L").getextrema()[0] < 60
+
+
+def test_the_dialog_closes_by_key_and_keeps_the_page_as_it_was(opened):
+    open_figure(opened, "row")
+    dialog = opened.get_by_role("dialog")
+    expect(dialog.get_by_label("Score, softmax and mix")).to_have_count(0)
+    opened.keyboard.press("ArrowRight")
+    opened.keyboard.press("Escape")
+
+    expect(dialog).to_have_count(0)
+    expect(opened.get_by_text("layer 0, head 2 · entropy")).to_be_visible()
 
 
 def test_the_served_page_saves_as_well(page, served, tmp_path):

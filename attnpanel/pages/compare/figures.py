@@ -58,7 +58,8 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
         HoverTool(tooltips=[("layer", "$y{0}"), ("head", "$x{0}"), ("moved", "@image{0.0 %}")])
     )
     for name, plot in figures.items():
-        add_toolbar(plot, zoomed=name in MATRICES)
+        axes = {"heads": ("head", "layer"), "row": ("key", "")}.get(name, ("key", "query"))
+        add_toolbar(plot, zoomed=name in MATRICES, axes=axes)
     return figures
 
 

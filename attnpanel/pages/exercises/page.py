@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +55,24 @@ ANSWER = """
 
 {answer}
 
+{signature}
+
 As it stood: {place}.
 """
+ONE_OF_ALL = """## {title}
+
+{task}
+
+**{verdict}**
+
+### {question}
+
+{answer}
+"""
+# What Markdown could take for markup.
+MARKUP = r"[!-,./:-@\[-`{-~]"
+# What the browser stores an exercise's words under, before its name.
+SUBJECT = "exercise="
 # Plots whose snapshots go into an exported answer, with their captions.
 SNAPSHOTS = {
     "attn:plot:scores": "Score",
@@ -80,6 +99,9 @@ class ExercisesPage:
         self._settings, self._link = settings, dict(link)
         self._work = LatestTask("attnpanel-exercise", "exercise")
         self._traces: dict[str, Trace] = {"": toy_trace()}
+        # By exercise: the words when it was left, and what its last check said.
+        self._words: dict[str, str] = {}
+        self._verdicts: dict[str, str] = {}
         self.exercise = _find(link.get("exercise", "")) or EXERCISES[0]
         self.explorer = Explorer(self._traces[""], whole_page=True)
         # The URL stays as it is until a trace is shown.
@@ -104,16 +126,27 @@ class ExercisesPage:
         self.answer = Explanation(
             label="Your answer",
             placeholder="In your own words. It goes into the report.",
+            gathers=SUBJECT,
             margin=0,
             sizing_mode="stretch_width",
             css_classes=["attn-explanation"],
         )
+        # Asked once: the browser fills in the name in every exercise, and today's date.
+        self.name = _line("Your name", "line", subject="name")
+        self.date = _line("Date", "date")
         self._hint_button = _button("Hint", self._show_hint)
         self._check_button = _button("Check", self._on_check, primary=True)
         self._export = Download(
             self._make_report, label="Export my answer", filename="answer.html", margin=0
         )
         self._export.plots = list(SNAPSHOTS)
+        self._export_all = Download(
+            self._make_all,
+            label="Export all",
+            filename="answers.html",
+            margin=0,
+            css_classes=["attn-in-words"],
+        )
         self._theme = ThemeButton(margin=0)
         self._theme.on_msg(self._toggle_theme)
         self.view = self._lay_out()
@@ -136,7 +169,8 @@ class ExercisesPage:
         self._elsewhere = pn.pane.HTML(
             "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
         )
-        writing = box(self._question, self.answer, css="attn-exercise-part")
+        signature = box(self.name, self.date, self._export_all, css="attn-source")
+        writing = box(self._question, self.answer, signature, css="attn-exercise-part")
         self._writing = box(writing, css="attn-writing")
         task = box(
             self._title,
@@ -159,6 +193,7 @@ class ExercisesPage:
         return layout
 
     def _on_choice(self, event: Any) -> None:
+        self._words[self.exercise.name] = self.answer.text
         self.exercise = _find(event.new) or EXERCISES[0]
         self._open()
 
@@ -171,7 +206,7 @@ class ExercisesPage:
         self._task.text = exercise.task
         self._question.text = exercise.question
         self._hint.text = self.verdict.text = ""
-        self.answer.subject = f"exercise={exercise.name}"
+        self.answer.subject = SUBJECT + exercise.name
         here = not exercise.elsewhere
         self._plots.visible = self._writing.visible = here
         self._check_button.visible = self._export.visible = here
@@ -252,6 +287,7 @@ class ExercisesPage:
             self._set_verdict(f"This can't be checked: {error}.", solved=False)
             return
         self._set_verdict(verdict.text, solved=verdict.solved)
+        self._verdicts[self.exercise.name] = verdict.text
 
     def _set_verdict(self, text: str, *, solved: bool) -> None:
         self.verdict.param.update(
@@ -261,12 +297,14 @@ class ExercisesPage:
     def _make_report(self) -> DeferredFile:
         """Return exercise, verdict, answer and explorer as one HTML file, made in a thread."""
         self.check()
+        self._export.filename = file_name(self.exercise.name, self.name.text, self.date.text)
         state = self.explorer.state
         answer = ANSWER.format(
             task=self.exercise.task,
             verdict=self.verdict.text,
             question=self.exercise.question,
             answer=self.answer.text or "No answer was written.",
+            signature=signature(self.name.text, self.date.text),
             place=_describe(state),
         )
         token = state.query_tokens[state.query_index]
@@ -283,6 +321,43 @@ class ExercisesPage:
         )
         return DeferredFile(
             write, lambda reason: self._notify("error", f"The answer can't be exported. {reason}")
+        )
+
+    def _make_all(self) -> DeferredFile | None:
+        """Return the answers to all exercises as one HTML file, made in a thread."""
+        words = {
+            **stored_words(self.answer.kept),
+            **self._words,
+            self.exercise.name: self.answer.text,
+        }
+        done = [
+            exercise
+            for exercise in EXERCISES
+            if words.get(exercise.name, "").strip() or exercise.name in self._verdicts
+        ]
+        if not done:
+            self._notify("error", "There is no answer to export yet.")
+            return None
+        parts = [
+            ONE_OF_ALL.format(
+                title=exercise.title,
+                task=exercise.task,
+                verdict=self._verdicts.get(exercise.name, "Not checked on this visit."),
+                question=exercise.question,
+                answer=words.get(exercise.name) or "No answer was written.",
+            )
+            for exercise in done
+        ]
+        self._export_all.filename = file_name("all", self.name.text, self.date.text)
+        write = partial(
+            save_report,
+            snapshot(self.explorer),
+            progress=no_progress,
+            title=f"Exercises: {len(done)} of {len(EXERCISES)}",
+            foreword="\n".join([signature(self.name.text, self.date.text), *parts]),
+        )
+        return DeferredFile(
+            write, lambda reason: self._notify("error", f"The answers can't be exported. {reason}")
         )
 
     def _notify(self, tone: str, text: str) -> None:
@@ -302,6 +377,50 @@ def exercises_page(settings: ServerSettings | None = None) -> Any:
         By default MiniLM.
     """
     return ExercisesPage(settings or ServerSettings(), start_page()).view
+
+
+def signature(name: str, day: str) -> str:
+    """Return name and date as a line of Markdown, in which neither is markup; "" without both."""
+    escaped = re.sub(MARKUP, _escape, " ".join(name.split()))
+    line = ", ".join(part for part in (escaped, _day(day)) if part)
+    return f"*{line}*" if line else ""
+
+
+def file_name(exercise: str, name: str, day: str) -> str:
+    """Return the name of an answer's file: exercise, name and date, without signs and spaces.
+
+    Examples
+    --------
+    >>> file_name("half", "Ada  King/Lovelace", "2026-12-01")
+    'answer-half-ada-king-lovelace-2026-12-01.html'
+    """
+    words = re.sub(r"[\W_]+", "-", name.lower()).strip("-")
+    return "-".join(part for part in ("answer", exercise, words, _day(day)) if part) + ".html"
+
+
+def stored_words(kept: str) -> dict[str, str]:
+    """Return the words of each exercise that a browser says it has stored; {} of other JSON."""
+    try:
+        texts = json.loads(kept)
+    except (ValueError, RecursionError):
+        return {}
+    return {
+        name.removeprefix(SUBJECT): text
+        for name, text in (texts.items() if isinstance(texts, dict) else ())
+        if isinstance(text, str)
+    }
+
+
+def _day(text: str) -> str:
+    """Return a date as ISO 8601 has it, or "" if a page sent none."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
+
+
+def _escape(sign: re.Match[str]) -> str:
+    return f"\\{sign[0]}"
 
 
 def _find(name: str) -> Exercise | None:
@@ -337,6 +456,17 @@ def _button(label: str, on_click: Callable[[], None], *, primary: bool = False) 
     )
     button.on_click(lambda _event: on_click())
     return button
+
+
+def _line(label: str, kind: str, *, subject: str = "") -> Explanation:
+    return Explanation(
+        label=label,
+        placeholder=label,
+        kind=kind,
+        subject=subject,
+        margin=0,
+        css_classes=["attn-explanation"],
+    )
 
 
 def _caption(*, css: str = "attn-caption-part", **options: Any) -> Caption:

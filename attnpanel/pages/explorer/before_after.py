@@ -145,7 +145,8 @@ class BeforeAfterCard:
             HoverTool(tooltips=[("token", "@token"), ("", "@side @value{0.0000}")])
         )
         for name, plot in self.figures.items():
-            add_toolbar(plot, zoomed=name in MATRICES)
+            axes = ("key", "query") if name in MATRICES else ("", "")
+            add_toolbar(plot, zoomed=name in MATRICES, axes=axes)
 
     def _pane(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)

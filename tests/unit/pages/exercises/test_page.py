@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
@@ -10,7 +11,12 @@ from attnpanel.models import prompts
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.exercises import EXERCISES, Exercise, Verdict
 from attnpanel.pages.exercises import page as exercises_page
-from attnpanel.pages.exercises.page import ExercisesPage
+from attnpanel.pages.exercises.page import (
+    ExercisesPage,
+    file_name,
+    signature,
+    stored_words,
+)
 from attnpanel.pages.server_settings import ServerSettings
 
 
@@ -162,3 +168,98 @@ def test_the_answer_goes_into_the_report_with_the_check(page, monkeypatch):
     assert "Because {it} is flat." in made["foreword"]
     assert "layer 0, head 1, token 2, temperature 2.24, mask none" in made["foreword"]
     assert made["stills"] == {"Where “t2” looks": b"png"}
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "line"),
+    [
+        ("Ada King", "2026-12-01", "*Ada King, 2026-12-01*"),
+        ("", "2026-12-01", "*2026-12-01*"),
+        ("Ada", "", "*Ada*"),
+        ("", "", ""),
+        ("a *b*\n# <i>", "yesterday", r"*a \*b\* \# \<i\>*"),
+    ],
+)
+def test_name_and_date_are_one_line_without_markup(name, day, line):
+    assert signature(name, day) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "file"),
+    [
+        ("Ada  King", "2026-12-01", "answer-half-ada-king-2026-12-01.html"),
+        ("../etc/passwd\x00", "2026-12-01/..", "answer-half-etc-passwd.html"),
+        ("\u738b \u4f1f", "", "answer-half-\u738b-\u4f1f.html"),
+        ("", "", "answer-half.html"),
+    ],
+)
+def test_a_file_is_named_after_exercise_name_and_date(name, day, file):
+    assert file_name("half", name, day) == file
+
+
+def test_name_and_date_stand_in_the_answer_and_its_file_s_name(page, monkeypatch):
+    saved = {}
+    monkeypatch.setattr(
+        exercises_page, "save_report", lambda *_arguments, **options: saved.update(options)
+    )
+    page.name.text, page.date.text = "Ada", "2026-12-01"
+
+    page._make_report().write(None)
+
+    assert "*Ada, 2026-12-01*" in saved["foreword"]
+    assert page._export.filename == "answer-half-ada-2026-12-01.html"
+
+
+def saved_all(page, monkeypatch):
+    saved = {}
+    monkeypatch.setattr(
+        exercises_page, "save_report", lambda *_arguments, **options: saved.update(options)
+    )
+    file = page._make_all()
+    if file is not None:
+        file.write(None)
+    return saved
+
+
+def test_all_answers_are_one_file_in_the_order_of_the_exercises(page, monkeypatch):
+    stored = {"exercise=two-prompts": "Kept of an earlier visit.", "exercise=half": "Old."}
+    page.answer.kept = json.dumps(stored)
+    page.name.text, page.date.text = "Ada", "2026-12-01"
+    page.answer.text = "New."
+    page.explorer.state.temperature = 10**0.35
+    page.check()
+    page._choice.value = "causal"
+    page.answer.text = "Of this one."
+
+    saved = saved_all(page, monkeypatch)
+
+    said = saved["foreword"]
+    order = ["*Ada, 2026-12-01*", "New.", "Of this one.", "Kept of an earlier visit."]
+    assert sorted(order, key=said.index) == order
+    assert "Old." not in said
+    assert "**Solved: token 2 gives 48.2 % of its weight to itself.**" in said
+    assert said.count("Not checked on this visit.") == 2
+    assert saved["title"] == f"Exercises: 3 of {len(EXERCISES)}"
+    assert page._export_all.filename == "answer-all-ada-2026-12-01.html"
+
+
+def test_without_an_answer_there_is_nothing_to_export(page, monkeypatch):
+    page.answer.kept = '{"exercise=half": "  ", "exercise=no-such": "x"}'
+    page.answer.text = " "
+
+    assert saved_all(page, monkeypatch) == {}
+    assert page._notice.text == "There is no answer to export yet."
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        ('{"exercise=half": "a", "exercise=sink": 1}', {"half": "a"}),
+        ("", {}),
+        ("[1]", {}),
+        ("{", {}),
+        ("[" * 100_000, {}),
+    ],
+)
+def test_of_what_a_page_says_it_has_stored_only_texts_are_taken(kept, words):
+    assert stored_words(kept) == words

@@ -1,0 +1,93 @@
+import { withResolution } from "../core/png_resolution.js";
+import { element } from "./dom.js";
+import { saveFile } from "./save_file.js";
+
+// A figure as it will be saved, and buttons that save it.
+
+const DPI = 300;
+const CSS_DPI = 96;
+const STYLE = `
+dialog { background: var(--attn-card, #fff); color: var(--attn-ink, #1b2130); border: 1px solid var(--attn-line, #ccc);
+  border-radius: 12px; padding: 16px; max-width: min(92vw, 900px); font: 14px system-ui, sans-serif; }
+dialog::backdrop { background: #0006; }
+h2 { font-size: 16px; margin: 0 0 8px; }
+img { display: block; max-width: 100%; max-height: 60vh; border: 1px solid var(--attn-line, #ccc); }
+label { display: flex; gap: 6px; align-items: center; min-height: 32px; }
+div { display: flex; gap: 8px; margin-top: 10px; flex-wrap: wrap; }
+button { font: inherit; color: inherit; background: none; border: 1px solid var(--attn-line, #ccc); border-radius: 8px;
+  padding: 6px 12px; min-height: 32px; cursor: pointer; }
+button:focus-visible { outline: 2px solid var(--attn-accent, #3b5bdb); }
+`;
+
+/**
+ * @typedef {{text: string, width: number, height: number}} Figure an SVG and its size in CSS pixels
+ */
+
+/**
+ * Opens the dialog.
+ *
+ * @param {HTMLElement | ShadowRoot} place
+ * @param {string} fileName without its ending
+ * @param {[string, (several: boolean) => Figure]} figure its title for those who hear the page, and what makes it
+ * @param {boolean} offersSteps whether the plots beside it can be in it, too
+ */
+export function openFigureDialog(place, fileName, [title, make], offersSteps) {
+  const dialog = element("dialog", "attn-figure-dialog");
+  const shown = element("img");
+  const all = element("input");
+  all.type = "checkbox";
+  const label = element("label");
+  label.append(all, "Score, softmax and mix in one figure");
+  const [svg, png, close] = ["Save SVG", `Save PNG, ${DPI} dpi`, "Close"].map((text) => element("button", "", text));
+  let figure = make(false);
+  let url = "";
+  const draw = () => {
+    figure = make(all.checked);
+    URL.revokeObjectURL(url);
+    url = URL.createObjectURL(new Blob([figure.text], { type: "image/svg+xml" }));
+    Object.assign(shown, { src: url, alt: title, width: figure.width });
+  };
+  const name = () => `${fileName}${all.checked ? "-steps" : ""}-figure`;
+  all.addEventListener("change", draw);
+  svg.addEventListener("click", () => saveFile(figure.text, `${name()}.svg`, "image/svg+xml"));
+  png.addEventListener("click", async () => saveFile(await pngOf(figure), `${name()}.png`, "image/png"));
+  close.addEventListener("click", () => dialog.close());
+  dialog.addEventListener("click", ({ target }) => {
+    if (target === dialog) dialog.close();
+  });
+  dialog.addEventListener("keydown", (event) => event.stopPropagation()); // the page's keys do not apply
+  dialog.addEventListener("close", () => {
+    URL.revokeObjectURL(url);
+    dialog.remove();
+  });
+  const buttons = element("div");
+  buttons.append(svg, png, close);
+  dialog.setAttribute("aria-label", "Save a figure");
+  dialog.append(element("style", "", STYLE), element("h2", "", "Save a figure"), shown, ...(offersSteps ? [label] : []), buttons);
+  draw();
+  place.append(dialog);
+  dialog.showModal();
+}
+
+/**
+ * The figure as a PNG of 300 dots per inch.
+ *
+ * @param {Figure} figure
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+async function pngOf({ text, width, height }) {
+  const image = new Image();
+  const url = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
+  try {
+    image.src = url;
+    await image.decode();
+    const canvas = element("canvas");
+    Object.assign(canvas, { width: Math.round((width * DPI) / CSS_DPI), height: Math.round((height * DPI) / CSS_DPI) });
+    canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
+    const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ resolve) => canvas.toBlob(resolve, "image/png"));
+    if (blob === null) throw new Error("the browser made no PNG");
+    return withResolution(new Uint8Array(await blob.arrayBuffer()), DPI);
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}
