@@ -178,7 +178,11 @@ class _Sheet:
         assert colours is not None  # noqa: S101 - a heatmap has colours
         axes = self.axes(left, self.top, self.wide, self.high)
         if drawing.masked:
-            ground = {"facecolor": LIGHT.masked, "edgecolor": LIGHT.hatch, "linewidth": 0}
+            ground: dict[str, Any] = {
+                "facecolor": LIGHT.masked,
+                "edgecolor": LIGHT.hatch,
+                "linewidth": 0,
+            }
             axes.add_patch(
                 Rectangle((0, 0), 1, 1, transform=axes.transAxes, hatch="/////", zorder=0, **ground)
             )
