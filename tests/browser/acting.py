@@ -152,10 +152,7 @@ def source_button(page: Page, name: str) -> Locator:
 
 
 def open_trace(page: Page, name: str) -> None:
-    """Choose a trace file that the server offers, at a temperature of 1 if it can be changed.
-
-    A trace that was shown before opens where it was left, maybe by another test.
-    """
+    """Choose a trace file that the server offers; one that was shown opens where it was left."""
     button = source_button(page, "File")
     if "bk-active" not in (button.get_attribute("class") or ""):
         button.click()
@@ -164,8 +161,6 @@ def open_trace(page: Page, name: str) -> None:
     # It is read in a thread, while the server answers.
     wait_for_link(page, "trace", name)
     settle(page)
-    if position(page, "Temperature") != 0 and not is_dimmed(page, "Temperature"):
-        choose(page, Temperature=0)
 
 
 def _bring(page: Page, label: str, value: object) -> bool:

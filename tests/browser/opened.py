@@ -1,7 +1,10 @@
 """Pytest plugin: pages that many tests share, since opening one costs a second or more.
 
 A test brings the controls that it depends on where it needs them; what it leaves behind is no
-concern of the next one. Use it by ``pytest_plugins = ["tests.browser.opened"]``.
+concern of the next one. Each file of tests begins with pages that are opened anew: which file ran
+before it depends on how fast the others were.
+
+Use it by ``pytest_plugins = ["tests.browser.opened"]``.
 """
 
 from __future__ import annotations
@@ -57,13 +60,13 @@ def library(
             server.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _toy(browser: Browser, served: str) -> Iterator[tuple[Page, Problems]]:
     with _watched(browser) as (page, problems):
         yield open_explorer(page, served), problems
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _shelf(browser: Browser, library: str) -> Iterator[tuple[Page, Problems]]:
     with _watched(browser) as (page, problems):
         yield open_explorer(page, library), problems
