@@ -152,6 +152,7 @@ def _link(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> N
     line = {"line_width": 1, "line_dash": [3, 3], "line_alpha": 0.6, "line_color": "#98a2b3"}
     spans = {"x": Span(dimension="height", **line), "y": Span(dimension="width", **line)}
     ranges: dict[str, Any] = {}
+    saving = saving_callback()
     for view in VIEWS:
         plot = figures[view.name]
         if view.heatmap:
@@ -169,7 +170,7 @@ def _link(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> N
             drawn = [r for r in plot.renderers if r.data_source.name == f"attn:{view.name}"]
             plot.add_tools(HoverTool(tooltips=list(view.tooltip), mode=view.hover, renderers=drawn))
         named = [side if side and side in AXES else "" for side in (view.x, view.y)]
-        add_toolbar(plot, zoomed=view.zoomed, axes=named)
+        add_toolbar(plot, saving, zoomed=view.zoomed, axes=named)
 
 
 def _pair_tooltip(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> HoverTool:
@@ -185,15 +186,21 @@ def _pair_tooltip(figures: dict[str, figure], sources: dict[str, ColumnDataSourc
     return HoverTool(tooltips=rows, formatters={"$x": formatter}, attachment="horizontal")
 
 
-def add_toolbar(plot: figure, *, zoomed: bool, axes: Sequence[str] = ("", "")) -> None:
+def saving_callback() -> CustomJS:
+    """Return what the buttons for saving call; one of it serves all plots of a page."""
+    return CustomJS(code=bundle("save_plot"), module=True)
+
+
+def add_toolbar(
+    plot: figure, saving: CustomJS, *, zoomed: bool, axes: Sequence[str] = ("", "")
+) -> None:
     """Add the toolbar that appears on hover: zoom if requested, and saving.
 
     A saved figure names its `axes`: what a column and a row are, or nothing.
     """
-    saving = CustomJS(args={"axes": list(axes)}, code=bundle("save_plot"), module=True)
     if zoomed:
         plot.add_tools("box_zoom", "pan", "reset")
-    plot.add_tools(*(_saver(kind, saving) for kind in ("png", "svg", "figure")))
+    plot.add_tools(*(_saver(kind, saving, axes) for kind in ("png", "svg", "figure")))
     for tool in plot.tools:
         # Crosshair and tooltips are always on; buttons for them would cover the title.
         tool.visible = not isinstance(tool, (CrosshairTool, HoverTool))
@@ -210,7 +217,7 @@ def add_toolbar(plot: figure, *, zoomed: bool, axes: Sequence[str] = ("", "")) -
     plot.toolbar.active_drag = plot.toolbar.active_scroll = None
 
 
-def _saver(kind: str, saving: CustomJS) -> CustomAction:
+def _saver(kind: str, saving: CustomJS, axes: Sequence[str]) -> CustomAction:
     label = "figure" if kind == "figure" else kind.upper()
     icon = b64encode(ICON.format(label[:3].upper()).encode()).decode("ascii")
     return CustomAction(
@@ -218,4 +225,5 @@ def _saver(kind: str, saving: CustomJS) -> CustomAction:
         description=f"Save as {label}",
         icon=f"data:image/svg+xml;base64,{icon}",
         callback=saving,
+        tags=list(axes),
     )

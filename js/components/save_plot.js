@@ -88,15 +88,9 @@ function partOf(view) {
     // Above the frame the toolbar had its place.
     cut: view.model.above.some((/** @type {BokehModel} */ part) => part.axis_label !== undefined && part.visible) ? 0 : Math.max(0, top - MARGIN),
     heading: nearest(view, `attn-caption-${name}`)?.text ?? name,
-    axes: argumentsOf(saver).axes ?? ["", ""],
+    axes: saver?.tags?.length === 2 ? saver.tags : ["", ""],
     legend: nearest(view, `attn-legend-${name}`)?.content ?? {},
   };
-}
-
-/** @param {BokehModel | undefined} tool @returns {{axes?: [string, string]}} */
-function argumentsOf(tool) {
-  const given = tool?.callback?.args ?? {};
-  return given instanceof Map ? Object.fromEntries(given) : given;
 }
 
 /**

@@ -8,7 +8,7 @@ import holoviews as hv
 import numpy as np
 from bokeh.models import CrosshairTool, CustomJS, CustomJSHover, HoverTool, Span
 
-from attnpanel.explorer.figures import POINTED, POINTER_EVENT, add_toolbar
+from attnpanel.explorer.figures import POINTED, POINTER_EVENT, add_toolbar, saving_callback
 from attnpanel.explorer.views.drawing import Colours, Drawing, image_columns
 from attnpanel.explorer.views.elements import image_element, labels_element, rectangles_element
 from attnpanel.ui.fields import name_tag
@@ -57,9 +57,10 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
     figures["heads"].add_tools(
         HoverTool(tooltips=[("layer", "$y{0}"), ("head", "$x{0}"), ("moved", "@image{0.0 %}")])
     )
+    saving = saving_callback()
     for name, plot in figures.items():
         axes = {"heads": ("head", "layer"), "row": ("key", "")}.get(name, ("key", "query"))
-        add_toolbar(plot, zoomed=name in MATRICES, axes=axes)
+        add_toolbar(plot, saving, zoomed=name in MATRICES, axes=axes)
     return figures
 
 

@@ -10,7 +10,7 @@ import panel as pn
 from bokeh.models import CrosshairTool, CustomJSHover, HoverTool, Span
 
 from attnpanel.comparison import moved_shares
-from attnpanel.explorer.figures import add_toolbar
+from attnpanel.explorer.figures import add_toolbar, saving_callback
 from attnpanel.explorer.selection import PICTURE_CELLS, pool
 from attnpanel.explorer.views.drawing import Colours, Drawing, image_columns
 from attnpanel.explorer.views.elements import (
@@ -144,9 +144,10 @@ class BeforeAfterCard:
         self.figures["output"].add_tools(
             HoverTool(tooltips=[("token", "@token"), ("", "@side @value{0.0000}")])
         )
+        saving = saving_callback()
         for name, plot in self.figures.items():
             axes = ("key", "query") if name in MATRICES else ("", "")
-            add_toolbar(plot, zoomed=name in MATRICES, axes=axes)
+            add_toolbar(plot, saving, zoomed=name in MATRICES, axes=axes)
 
     def _pane(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)
