@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.attention.validation import check_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,3 +81,20 @@ def check_token_lengths(
                     f"tokens must be one for each of {call.query_len} queries and {call.key_len} "
                     f"keys of layer {call.layer!r}; got {given}"
                 )
+
+
+def checked_rows(name: str, rows: Sequence[Sequence[str]]) -> Rows:
+    """Return rows of token strings as tuples.
+
+    Raises
+    ------
+    ValueError
+        If there is text in place of a row, or a token is none.
+    """
+    if isinstance(rows, str) or any(isinstance(row, str) for row in rows):
+        raise ValueError(f"{name} must hold one sequence of tokens per batch entry; got text")
+    checked = tuple(tuple(row) for row in rows)
+    for b, row in enumerate(checked):
+        for t, token in enumerate(row):
+            check_text(f"{name}[{b}][{t}]", token)
+    return checked

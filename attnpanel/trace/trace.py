@@ -13,7 +13,7 @@ from attnpanel.attention.validation import check_text, check_time
 from attnpanel.trace.call import AttentionCall, Causal, Kind
 from attnpanel.trace.constructors import Constructors
 from attnpanel.trace.lookup import find_call
-from attnpanel.trace.token_rows import check_token_lengths, row_of, token_rows
+from attnpanel.trace.token_rows import check_token_lengths, checked_rows, row_of, token_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -213,9 +213,9 @@ class Trace(Constructors):
         key_tokens: Sequence[Sequence[str]] | None = None,
     ) -> None:
         """Replace the tokens; parameters as for the class."""
-        self._query_tokens = _token_rows("query_tokens", query_tokens)
+        self._query_tokens = checked_rows("query_tokens", query_tokens)
         self._key_tokens = (
-            self._query_tokens if key_tokens is None else _token_rows("key_tokens", key_tokens)
+            self._query_tokens if key_tokens is None else checked_rows("key_tokens", key_tokens)
         )
 
     def label(self, tokens: Any, key_tokens: Any = None) -> None:
@@ -390,16 +390,6 @@ def _covers(row: tuple[str, ...], call: AttentionCall) -> bool:
 
 def _positions(length: int) -> tuple[str, ...]:
     return tuple(map(str, range(length)))
-
-
-def _token_rows(name: str, rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    if isinstance(rows, str) or any(isinstance(row, str) for row in rows):
-        raise ValueError(f"{name} must hold one sequence of tokens per batch entry; got text")
-    checked = tuple(tuple(row) for row in rows)
-    for b, row in enumerate(checked):
-        for t, token in enumerate(row):
-            check_text(f"{name}[{b}][{t}]", token)
-    return checked
 
 
 def _now() -> str:

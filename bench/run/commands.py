@@ -23,10 +23,11 @@ from bench.certify.subject import NOT_IMPORTED
 from bench.product.tables import markdown
 from bench.run.comma_separated import run_csv
 from bench.run.compare import compare, compare_table, regressions
-from bench.run.execute import STATUSES, run
+from bench.run.execute import run
 from bench.run.presets import left_out, load_preset, make_plan, preset_names
 from bench.run.records import BenchRun
 from bench.run.serialization import read
+from bench.run.statuses import STATUSES
 from bench.run.tables import README_LENGTH, readme_table, run_table
 
 if TYPE_CHECKING:

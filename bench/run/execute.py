@@ -9,21 +9,20 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from attnpanel.kernels.reasons import no_device
 from bench.certify.parallel import certify_all, certify_in_child
 from bench.measure.machine import TIME_LIMIT
-from bench.measure.memory import is_out_of_memory
 from bench.measure.roofline import merge_limits
 from bench.run.child import Cancelled, ChildFailure
 from bench.run.children import Children
 from bench.run.gradients import gradients_of_plan
 from bench.run.planning import MIN_ROUNDS, Plan, concurrency, group_cases
-from bench.run.progress import Progress, ProgressEstimator, Step, weight_of
+from bench.run.progress import LIMITS, Progress, ProgressEstimator, remaining_steps
 from bench.run.recording import Record
 from bench.run.records import Timing
 from bench.run.refusals import ClockComparison, refuse_impossible_times
+from bench.run.statuses import ran_out_of_memory, why_untimed
 from bench.run.visits import number_of_next_round, with_visit
 from bench.run.warm_case import PrepareOptions
 
@@ -37,13 +36,6 @@ if TYPE_CHECKING:
     from bench.run.warm_case import Prepared, Visit
 
 __all__ = ["Plan", "Progress", "run"]
-
-LIMITS = "the machine's limits"
-# A sample is two calls, a certificate or a preparation dozens; used until a sample was timed.
-SAMPLE_WEIGHT = 0.1
-STATUSES: Final[tuple[Status, ...]] = (
-    *("crashed", "killed", "out of memory", "timed out", "error"),
-)
 
 
 def run(
@@ -119,7 +111,9 @@ class _Runner:
         self._children = Children(plan, self._is_cancelled)
         self._concurrency = concurrency(plan)
         self._pool = ThreadPoolExecutor(self._concurrency)
-        self._estimator = ProgressEstimator(self._steps(), self._concurrency)
+        self._estimator = ProgressEstimator(
+            remaining_steps(plan, record, self._kinds_of_limits()), self._concurrency
+        )
         self._prepared: set[tuple[str, str]] = set()
         self._processes: dict[str, int] = {}
         self._clocks: defaultdict[tuple[str, str], ClockComparison] = defaultdict(ClockComparison)
@@ -210,7 +204,7 @@ class _Runner:
         retries = []
         for found in certify_all(rows, self._children, self._pool, self._is_cancelled):
             agreement = found.agreement
-            if self._concurrency > 1 and _ran_out_of_memory(agreement):
+            if self._concurrency > 1 and ran_out_of_memory(agreement):
                 retries.append((agreement.implementation, cases[agreement.case]))
             else:
                 self._keep(agreement, found.seconds)
@@ -371,16 +365,7 @@ class _Runner:
         agreement = self._record.agreements[name, case.name]
         if agreement.verdict == "pass" and agreement.basis == "computed":
             return None
-        status: Status = "not certified" if agreement.verdict == "fail" else "unsupported"
-        if agreement.verdict == "error":
-            words = agreement.reasons[0] if agreement.reasons else ""
-            told = (each for each in (*STATUSES, "refused") if words.startswith(f"{each}:"))
-            status = next(told, "error")
-            if is_out_of_memory(" ".join(agreement.reasons)):
-                status = "out of memory"
-        reasons = agreement.reasons
-        if agreement.verdict == "pass":
-            reasons = (no_device(case.request.device),)
+        status, reasons = why_untimed(agreement, case.request.device)
         return self._untimed(name, case, status, reasons)
 
     def _untimed(self, name: str, case: Case, status: Status, reasons: tuple[str, ...]) -> Timing:
@@ -413,25 +398,3 @@ class _Runner:
     def _kinds(self) -> list[tuple[str, str]]:
         requests = [case.request for case in self._plan.timed if self._plan.limits]
         return list(dict.fromkeys((request.device, request.dtype) for request in requests))
-
-    def _steps(self) -> Iterator[Step]:
-        """Yield the remaining steps, as far as known before the run."""
-        for device, dtype in self._kinds_of_limits():
-            yield Step("limits", LIMITS, f"{device} {dtype}", 1.0)
-        for case in self._plan.cases:
-            for name in self._plan.implementations:
-                if (name, case.name) not in self._record.agreements:
-                    yield Step("certify", name, case.name, weight_of(case))
-        for case in self._plan.timed:
-            for name in self._plan.implementations:
-                if not self._record.complete(name, case.name):
-                    yield Step("prepare", name, case.name, weight_of(case))
-                    for _ in range(self._plan.rounds):
-                        yield Step("sample", name, case.name, SAMPLE_WEIGHT * weight_of(case))
-
-
-def _ran_out_of_memory(agreement: Agreement) -> bool:
-    """Whether a certificate ended for lack of memory, or was killed, maybe for that."""
-    words = " ".join(agreement.reasons)
-    killed = words.startswith("killed:")
-    return agreement.verdict == "error" and (killed or is_out_of_memory(words))

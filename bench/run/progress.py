@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Literal
 from bench.measure.flop_count import flops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from bench.certify.cases import Case
+    from bench.run.planning import Plan
+    from bench.run.recording import Record
 
 Kind = Literal["limits", "certify", "prepare", "sample"]
 # The fixed cost of a step, expressed as floating-point operations.
 STEP_FLOPS = 2e8
 # Steps needed before the remaining time is estimated.
 MIN_STEPS = 3
+LIMITS = "the machine's limits"
+# A sample is two calls, a certificate or a preparation dozens; used until a sample was timed.
+SAMPLE_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -103,3 +108,21 @@ class ProgressEstimator:
 def weight_of(case: Case) -> float:
     """Return the weight of a step on this case, relative to one without arithmetic."""
     return 1 + flops(case.request) / STEP_FLOPS
+
+
+def remaining_steps(
+    plan: Plan, record: Record, limits: Iterable[tuple[str, str]]
+) -> Iterator[Step]:
+    """Yield the steps that a record lacks, as far as known; `limits` are devices and dtypes."""
+    for device, dtype in limits:
+        yield Step("limits", LIMITS, f"{device} {dtype}", 1.0)
+    for case in plan.cases:
+        for name in plan.implementations:
+            if (name, case.name) not in record.agreements:
+                yield Step("certify", name, case.name, weight_of(case))
+    for case in plan.timed:
+        for name in plan.implementations:
+            if not record.complete(name, case.name):
+                yield Step("prepare", name, case.name, weight_of(case))
+                for _ in range(plan.rounds):
+                    yield Step("sample", name, case.name, SAMPLE_WEIGHT * weight_of(case))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +13,15 @@ from attnpanel.explorer.explorer import Explorer
 from attnpanel.explorer.state import MASK_RULE
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.exercises import EXERCISES
+from attnpanel.pages.exercises.answers import (
+    ANSWER,
+    ONE_OF_ALL,
+    SUBJECT,
+    describe_state,
+    file_name,
+    signature,
+    stored_words,
+)
 from attnpanel.pages.explorer.report import save_report, snapshot
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.ui import Caption, CopyLink, Download, Explanation, ThemeButton
@@ -29,7 +35,6 @@ from attnpanel.ui.theme import stylesheet
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from attnpanel.explorer.state import ExplorerState
     from attnpanel.pages.exercises import Exercise
     from attnpanel.trace import Trace
 
@@ -46,33 +51,6 @@ CHECKED_CHOICES = (
     *MASK_RULE,
     "empty_rows",
 )
-ANSWER = """
-{task}
-
-**{verdict}**
-
-### {question}
-
-{answer}
-
-{signature}
-
-As it stood: {place}.
-"""
-ONE_OF_ALL = """## {title}
-
-{task}
-
-**{verdict}**
-
-### {question}
-
-{answer}
-"""
-# What Markdown could take for markup.
-MARKUP = r"[!-,./:-@\[-`{-~]"
-# What the browser stores an exercise's words under, before its name.
-SUBJECT = "exercise="
 # Plots whose snapshots go into an exported answer, with their captions.
 SNAPSHOTS = {
     "attn:plot:scores": "Score",
@@ -305,7 +283,7 @@ class ExercisesPage:
             question=self.exercise.question,
             answer=self.answer.text or "No answer was written.",
             signature=signature(self.name.text, self.date.text),
-            place=_describe(state),
+            place=describe_state(state),
         )
         token = state.query_tokens[state.query_index]
         snapshots = {
@@ -379,50 +357,6 @@ def exercises_page(settings: ServerSettings | None = None) -> Any:
     return ExercisesPage(settings or ServerSettings(), start_page()).view
 
 
-def signature(name: str, day: str) -> str:
-    """Return name and date as a line of Markdown, in which neither is markup; "" without both."""
-    escaped = re.sub(MARKUP, _escape, " ".join(name.split()))
-    line = ", ".join(part for part in (escaped, _day(day)) if part)
-    return f"*{line}*" if line else ""
-
-
-def file_name(exercise: str, name: str, day: str) -> str:
-    """Return the name of an answer's file: exercise, name and date, without signs and spaces.
-
-    Examples
-    --------
-    >>> file_name("half", "Ada  King/Lovelace", "2026-12-01")
-    'answer-half-ada-king-lovelace-2026-12-01.html'
-    """
-    words = re.sub(r"[\W_]+", "-", name.lower()).strip("-")
-    return "-".join(part for part in ("answer", exercise, words, _day(day)) if part) + ".html"
-
-
-def stored_words(kept: str) -> dict[str, str]:
-    """Return the words of each exercise that a browser says it has stored; {} of other JSON."""
-    try:
-        texts = json.loads(kept)
-    except (ValueError, RecursionError):
-        return {}
-    return {
-        name.removeprefix(SUBJECT): text
-        for name, text in (texts.items() if isinstance(texts, dict) else ())
-        if isinstance(text, str)
-    }
-
-
-def _day(text: str) -> str:
-    """Return a date as ISO 8601 has it, or "" if a page sent none."""
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        return ""
-
-
-def _escape(sign: re.Match[str]) -> str:
-    return f"\\{sign[0]}"
-
-
 def _find(name: str) -> Exercise | None:
     return next((exercise for exercise in EXERCISES if exercise.name == name), None)
 
@@ -432,15 +366,6 @@ def _labels() -> dict[str, str]:
         f"{number} · {exercise.title}": exercise.name
         for number, exercise in enumerate(EXERCISES, start=1)
     }
-
-
-def _describe(state: ExplorerState) -> str:
-    """Describe the state that the verdict is about."""
-    head = "the mean of all heads" if state.aggregate else f"head {state.head}"
-    return (
-        f"layer {state.layer}, {head}, token {state.query_index}, "
-        f"temperature {state.temperature:.3g}, mask {state.mask}"
-    )
 
 
 def _link_to(page: str) -> str:

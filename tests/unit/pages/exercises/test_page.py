@@ -11,11 +11,9 @@ from attnpanel.models import prompts
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.exercises import EXERCISES, Exercise, Verdict
 from attnpanel.pages.exercises import page as exercises_page
+from attnpanel.pages.exercises.answers import file_name, signature, stored_words
 from attnpanel.pages.exercises.page import (
     ExercisesPage,
-    file_name,
-    signature,
-    stored_words,
 )
 from attnpanel.pages.server_settings import ServerSettings
 
