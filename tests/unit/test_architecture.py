@@ -101,3 +101,21 @@ def test_no_browser_test_waits_for_a_promise(root):
 
     assert waits.search('page.wait_for_function(\n  f"""async () => 1""")')
     assert [path.name for path in tests if waits.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_no_file_is_longer_than_400_lines(root):
+    files = [
+        path
+        for package, ending in (
+            ("attnpanel", "py"),
+            ("bench", "py"),
+            ("reports", "py"),
+            ("js", "js"),
+        )
+        for path in (root / package).rglob(f"*.{ending}")
+        if "node_modules" not in path.parts
+    ]
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+
+    assert len(lengths) > 400
+    assert {path.name: length for path, length in lengths.items() if length > 400} == {}
