@@ -15,7 +15,8 @@ from typing import Any
 
 from tornado.websocket import websocket_connect
 
-LIMIT_S = 60  # a cold start on a busy machine takes some seconds
+from tests.browser.conftest import PATIENCE_S
+
 WATCHED = ["log.entryAdded", "network.beforeRequestSent"]
 
 
@@ -32,7 +33,7 @@ class Firefox:
     def ask(self, method: str, **params: Any) -> dict:
         """Send a command of WebDriver BiDi and return its result."""
         return asyncio.run_coroutine_threadsafe(self._ask(method, params), self._loop).result(
-            LIMIT_S
+            PATIENCE_S
         )
 
     async def _ask(self, method: str, params: dict) -> dict:
@@ -68,7 +69,7 @@ class Firefox:
         """Wait until a script's value is true, asking at every frame."""
         self.evaluate(
             f"""new Promise((resolve, reject) => {{
-              const end = performance.now() + {1000 * LIMIT_S}
+              const end = performance.now() + {1000 * PATIENCE_S}
               const look = () => {{
                 if ({condition}) resolve(true)
                 else if (performance.now() > end) reject(new Error("it never came"))
@@ -86,10 +87,10 @@ class Firefox:
 
     def wait_until_told(self, told: Callable[[], bool]) -> None:
         """Wait until events that are still on their way make something true."""
-        end = time.monotonic() + LIMIT_S
+        end = time.monotonic() + PATIENCE_S
         while not told():
             if time.monotonic() > end:
-                raise TimeoutError(f"not told within {LIMIT_S} s; the events so far: {self.events}")
+                raise TimeoutError(f"not told in {PATIENCE_S} s; the events so far: {self.events}")
             self.evaluate("new Promise((resolve) => setTimeout(resolve, 50))")
 
     def problems(self) -> list[str]:
@@ -125,13 +126,13 @@ def start_firefox(command: str, profile: Path) -> Iterator[Firefox]:
             found[1] for line in process.stderr if (found := re.search(r"on (ws://\S+)", line))
         )
         socket = asyncio.run_coroutine_threadsafe(_connect(f"{address}/session"), loop).result(
-            LIMIT_S
+            PATIENCE_S
         )
         yield Firefox(loop, socket)
         loop.call_soon_threadsafe(socket.close)
     finally:
         process.terminate()
-        process.communicate(timeout=LIMIT_S)
+        process.communicate(timeout=PATIENCE_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 import numpy as np
 from playwright.sync_api import Page
 
+from tests.browser.conftest import PATIENCE_MS
+
 # What a choice can change, by data source.
 SOURCES = ("scores", "weights", "output", "row", "swatches", "mixed", "grid")
 # Tells `settle` what a page is doing: it waits for a frame, a timer or bytes, or its server has not
@@ -131,18 +133,18 @@ PLACE = """
 READY = "window.Bokeh?.documents?.[0]?.is_idle && Bokeh.documents[0].get_model_by_name('attn:grid')"
 
 
-def open_explorer(page: Page, address: str, *, limit_s: float = 90) -> Page:
+def open_explorer(page: Page, address: str) -> Page:
     """Go to a served page and wait until it stands and nothing is on its way any more."""
     page.add_init_script(WATCH)
     page.goto(address)
-    page.wait_for_function(READY, timeout=1000 * limit_s)
-    settle(page, limit_s=limit_s)
+    page.wait_for_function(READY)
+    settle(page)
     return page
 
 
-def settle(page: Page, *, limit_s: float = 90) -> None:
+def settle(page: Page) -> None:
     """Wait until the page has put nothing off, and its server has dealt with all it said."""
-    page.evaluate("(limit) => window.attnWatch.settled(limit)", 1000 * limit_s)
+    page.evaluate("(limit) => window.attnWatch.settled(limit)", PATIENCE_MS)
 
 
 def source(page: Page, name: str) -> dict:

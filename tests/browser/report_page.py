@@ -90,7 +90,7 @@ def watch_requests(context: BrowserContext) -> list[str]:
 
 def wait_until_live(page: Page) -> None:
     """Wait until a report answers its reader."""
-    page.wait_for_function(LIVE, timeout=60_000)
+    page.wait_for_function(LIVE)
     settle(page)
 
 

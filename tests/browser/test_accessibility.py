@@ -125,7 +125,7 @@ def test_a_file_has_nothing_serious_and_names_its_fields(visited, files, axe, na
 def test_the_page_of_a_prompt_has_nothing_serious_and_names_its_fields(visited, site, axe):
     visited.goto(f"{site}?source=prompt")
     shown = visited.locator(".attn-caption-provenance")
-    expect(shown).to_contain_text("17 tokens", timeout=120_000)
+    expect(shown).to_contain_text("17 tokens")
 
     assert_accessible(visited, axe)
 

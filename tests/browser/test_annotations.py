@@ -82,7 +82,6 @@ def expect_marks(page: Page, view: str, numbers: list[str]) -> None:
           return JSON.stringify([...text]) === JSON.stringify(numbers)
         }""",
         arg=[f"attn:marks:{view}", numbers],
-        timeout=30_000,
     )
 
 

@@ -86,8 +86,8 @@ def opened(browser):
         requests = watch_requests(context)
         page = context.new_page()
         page.goto(path.as_uri() + fragment)
-        page.wait_for_function(READY, timeout=60_000)
-        page.locator(".bench-error-choices strong").first.wait_for(timeout=60_000)
+        page.wait_for_function(READY)
+        page.locator(".bench-error-choices strong").first.wait_for()
         return OpenedFile(page, problems, requests)
 
     yield open_file

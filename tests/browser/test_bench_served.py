@@ -95,11 +95,11 @@ def test_a_run_is_started_from_the_page_and_cancelled(dashboard, page):
     page.wait_for_function(READY)
     page.get_by_role("button", name="Start a run").click()
     progress = page.locator(".bench-progress")
-    progress.get_by_text(" of ").wait_for(timeout=60_000)
+    progress.get_by_text(" of ").wait_for()
     expect(page.get_by_role("button", name="Start a run")).to_be_disabled()
 
     page.get_by_role("button", name="Cancel").click()
 
-    progress.get_by_text("Cancelled; what was done is shown.").wait_for(timeout=60_000)
+    progress.get_by_text("Cancelled; what was done is shown.").wait_for()
     assert "just now" in page.locator(".bench-runs select").input_value()
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()

@@ -17,9 +17,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 import attnpanel as ap
 from docs.jupyterlab import jupyterlab, run_all
-from tests.browser.conftest import Problems
+from tests.browser.conftest import PATIENCE_MS, Problems
 
-LIMIT_MS = 120_000
 TOKEN = 5
 TRACE = "trace = ap.toy_trace(T=8, d_model=8, heads=4, seed=7)"
 CELLS = (
@@ -91,7 +90,7 @@ class Lab:
         """Run code in the kernel and return how it shows what it called `value`."""
         return self.page.evaluate(RUN, f"value = None\n{code}")
 
-    def shows(self, name: str, which: int, *, head: int, timeout: float = LIMIT_MS) -> None:
+    def shows(self, name: str, which: int, *, head: int, timeout: float = PATIENCE_MS) -> None:
         """Wait until one of the pictures of that name is NumPy's."""
         shows(self.page, name, which, head=head, timeout=timeout)
 
@@ -101,10 +100,10 @@ class Lab:
 
     def until(self, code: str, says: str) -> None:
         """Run code in the kernel again and again until it shows what it calls `value` so."""
-        self.page.evaluate(UNTIL, [code, says, LIMIT_MS])
+        self.page.evaluate(UNTIL, [code, says, PATIENCE_MS])
 
 
-def shows(page: Page, name: str, which: int, *, head: int, timeout: float = LIMIT_MS) -> None:
+def shows(page: Page, name: str, which: int, *, head: int, timeout: float = PATIENCE_MS) -> None:
     row = ap.toy_trace(T=8, d_model=8, heads=4, seed=7).calls[0].weights(head)[TOKEN]
     page.wait_for_function(SHOWS, arg=[name, which, TOKEN, row.tolist()], timeout=timeout)
 
@@ -122,7 +121,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[
     with jupyterlab(folder) as address:
         page = context.new_page()
         run_all(page, address, path.name)
-        page.wait_for_function(AT_REST, arg=2, timeout=LIMIT_MS)
+        page.wait_for_function(AT_REST, arg=2)
         yield Lab(page, path, problems)
         context.close()  # before its server goes
     assert problems.unexpected() == []
@@ -156,7 +155,7 @@ def test_the_views_follow(lab):
     for _ in range(20):
         lab.run("first.state.head = 2; first.state.head = 3")
         with suppress(PlaywrightTimeout):
-            lab.shows("attn:weights", 2, head=3, timeout=LIMIT_MS / 20)
+            lab.shows("attn:weights", 2, head=3, timeout=PATIENCE_MS / 20)
             return
     pytest.fail("HoloViews' view stays as it was")
 
@@ -220,7 +219,7 @@ def test_the_notebook_is_small_and_lives_on_as_a_page(lab, open_page, problems):
     page.goto(lab.path.with_suffix(".html").as_uri())
 
     # As the cells were when they ran; and each is live, with no kernel.
-    page.wait_for_function(AT_REST, arg=2, timeout=LIMIT_MS)
+    page.wait_for_function(AT_REST, arg=2)
     heads = page.evaluate(
         f"() => {{ {MODELS} return drivers().map((one) => one.data.state.head) }}"
     )

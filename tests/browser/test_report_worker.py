@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, expect
 from attnpanel.explorer.selection import select
 from attnpanel.pages.explorer.report import save_report
 from attnpanel.trace import Trace
+from tests.browser.conftest import PATIENCE_MS
 from tests.browser.reading import matrix
 from tests.browser.report_page import KERNEL_MARKS, Opened, open_report
 from tests.hand_made import call, trace_of
@@ -54,7 +55,7 @@ def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opene
 
     status = page.locator(".attn-caption.busy")
     expect(status).to_contain_text(f"the mean of {HEADS} heads")
-    expect(status).to_be_hidden(timeout=60_000)
+    expect(status).to_be_hidden()
     (worker,) = page.workers
     assert worker.evaluate(KERNEL_MARKS) == ["attnpanel-kernel wasm-relaxed-simd"]
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
@@ -69,21 +70,21 @@ def test_a_newer_choice_takes_the_place_of_one_that_is_still_computed(opened, lo
     for _ in range(3):
         page.keyboard.press("ArrowRight")
 
-    page.wait_for_function("location.hash.includes('head=3')", timeout=60_000)
+    page.wait_for_function("location.hash.includes('head=3')")
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, 3), atol=2e-3)
     expect(page.locator(".attn-caption.busy")).to_be_hidden()
 
 
-def test_a_browser_without_workers_computes_in_the_page(browser, long_trace, tmp_path):
-    path = save_report(long_trace, tmp_path / "long.html", head=2)
+def test_a_browser_without_workers_computes_in_the_page(browser, long_trace, long_report):
     context = browser.new_context(offline=True)
+    context.set_default_timeout(PATIENCE_MS)
     context.add_init_script("window.Worker = class { constructor() { throw new Error('no') } }")
     page = context.new_page()
-    page.goto(path.as_uri())
+    page.goto(long_report.as_uri())
 
-    page.wait_for_function("location.hash.includes('head=2')", timeout=60_000)
+    page.wait_for_function("location.hash.includes('head=0')")
     page.get_by_role("checkbox", name="Aggregate heads").check()
-    page.wait_for_function("location.hash.includes('mean=1')", timeout=60_000)
+    page.wait_for_function("location.hash.includes('mean=1')")
 
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
     context.close()
@@ -110,10 +111,9 @@ COUNT_AHEAD = """
 
 
 @pytest.fixture
-def counting(browser: Browser, long_trace: Trace, tmp_path) -> Iterator[Opened]:
+def counting(browser: Browser, long_trace: Trace, long_report: Path) -> Iterator[Opened]:
     """The report of it, which counts what was computed ahead."""
-    path = save_report(long_trace, tmp_path / "long.html")
-    opened = open_report(browser, path, long_trace, script=COUNT_AHEAD)
+    opened = open_report(browser, long_report, long_trace, script=COUNT_AHEAD)
     yield opened
     assert opened.faults() == []
     opened.page.context.close()

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from attnpanel.explorer.views import VIEWS
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.explorer.report import save_report
+from tests.browser.conftest import Problems
 from tests.browser.reading import open_explorer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -27,12 +28,29 @@ def report(tmp_path_factory):
     return save_report(trace, path, head=2, mask="causal").as_uri()
 
 
-@pytest.fixture
-def opened(open_page, report):
-    page = open_page(offline=True)
+@pytest.fixture(scope="module")
+def _opened(browser, report):
+    """The report on a page that all tests share."""
+    context, problems = browser.new_context(offline=True), Problems()
+    problems.watch(context)
+    page = context.new_page()
     page.goto(report)
+    yield page, problems
+    context.close()
+
+
+@pytest.fixture
+def opened(_opened):
+    """The shared page, brought to head 2 and without a dialog."""
+    page, problems = _opened
+    if page.get_by_role("dialog").count():
+        page.keyboard.press("Escape")
+    page.evaluate("location.hash = 'head=2&mean=0&mask=causal'")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_text("layer 0, head 2 · entropy")).to_be_visible()
-    return page
+    yield page
+    seen, problems.seen = problems.unexpected(), []
+    assert seen == []
 
 
 def save(page, view, kind, folder):

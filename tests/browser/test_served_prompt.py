@@ -60,7 +60,7 @@ def asked(_asked):
 
 def wait_for_model(page) -> None:
     settle(page)
-    page.wait_for_function(IDLE, timeout=120_000)
+    page.wait_for_function(IDLE)
     settle(page)
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from attnpanel.explorer.explorer import Explorer
 from attnpanel.models.toy import toy_trace
-from tests.browser.conftest import START_LIMIT_S, free_port
+from tests.browser.conftest import PATIENCE_S, free_port
 from tests.browser.reading import WATCH, settle
 
 # The drivers in the order of the page, and what each of them has drawn.
@@ -50,12 +50,12 @@ def two(page):
 
 
 def wait_until_it_listens(port: int) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("localhost", port), timeout=1):
             return
         time.sleep(0.05)
-    pytest.fail(f"no server listens within {START_LIMIT_S} s")
+    pytest.fail(f"no server listens within {PATIENCE_S} s")
 
 
 def see(page, *heads: int) -> None:
