@@ -1,4 +1,4 @@
-"""What `panel serve attnpanel/app.py` serves; `attnpanel serve` serves the same."""
+"""What `panel serve attnpanel/pages/app.py` serves; `attnpanel serve` serves the same."""
 
 from __future__ import annotations
 
