@@ -48,7 +48,7 @@ js: $(JS_TOOLS) ## Bundle the JavaScript of js/ into the files that the package 
 	@$(NODE) js/build.js
 
 serve: install ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, ARGS=)
-	@$(BIN)/attnpanel serve --page bench=bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
+	@$(BIN)/attnpanel serve --page bench=attnpanel/bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
 
 # One process a core, up to four, a file of tests at a time, in the order of the folders: xdist
 # would keep the long files of few tests, the browser's, for the end.
@@ -63,7 +63,7 @@ WITHOUT_TORCH := $(QUICK) \
 test test-quick test-lowest test-latest coverage: export OMP_NUM_THREADS = 1
 
 test: install $(JS_TOOLS) ## Run the whole test suite, in a real browser too (ARGS=)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install --shell --firefox)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install --shell --firefox)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST) $(ARGS)
 
 test-quick: install ## Run the unit and JavaScript tests: no browser, no trained model, nothing slow (ARGS=)
@@ -100,11 +100,11 @@ bench: install ## Certify and time the implementations of attention here (3 minu
 	@$(BIN)/python -m bench run $(ARGS)
 
 bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench ui $(ARGS)
 
 bench-report: install ## Measure the offline report and its peers; writes bench/results (12 minutes)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench report $(ARGS)
 
 report: install ## Build the ready-made reports into dist/reports (ARGS= names some of them)
@@ -115,7 +115,7 @@ notebooks: install ## Open the example notebooks in JupyterLab (ARGS=)
 
 # The pictures, what the notebooks print, and the page of every public name: all of it is in git.
 docs: install ## Make the documents' pictures, outputs and names anew; pages of the notebooks go to dist/docs (minutes)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_screenshots.py $(ARGS)
 	@PYTHONPATH=. $(BIN)/python docs/write_api.py
 	@PYTHONPATH=. $(BIN)/python docs/run_notebooks.py

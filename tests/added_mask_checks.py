@@ -10,6 +10,13 @@ import pytest
 
 from attnpanel import make_mask, toy_trace
 from attnpanel.attention.mask_table import mask_kinds
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case, example_mask
+from attnpanel.bench.certify.certificate import certify
+from attnpanel.bench.certify.error_map import MapSettings, reference_result
+from attnpanel.bench.measure.flop_count import flops, seen_pairs
+from attnpanel.bench.run.commands import run_arguments
+from attnpanel.bench.run.presets import Timed
+from attnpanel.bench.run.serialization import build
 from attnpanel.comparison import opening
 from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.controls import Controls
@@ -18,13 +25,6 @@ from attnpanel.explorer.wire_format import make_payload
 from attnpanel.kernels import IMPLEMENTATIONS
 from attnpanel.kernels.request import Request
 from attnpanel.trace import AttentionCall, Trace
-from bench.certify.cases import CERTIFICATE_CASES, Case, example_mask
-from bench.certify.certificate import certify
-from bench.certify.error_map import MapSettings, reference_result
-from bench.measure.flop_count import flops, seen_pairs
-from bench.run.commands import run_arguments
-from bench.run.presets import Timed
-from bench.run.serialization import build
 from tests.browser_kernel.conftest import node_running
 from tests.browser_kernel.explorers import HERE, data_of, opened_page
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from bench.browser import ARGUMENTS, INSTALL_HINT, find_browser
+from attnpanel.bench.browser import ARGUMENTS, INSTALL_HINT, find_browser
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # However busy the machine: Playwright's own 5 and 30 s are too few where other tests run beside.

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from attnpanel.bench import certify
 from attnpanel.kernels import find_implementation
-from bench import certify
 from tests.unit.bench.certify.case_strategies import cases
 from tests.unit.bench.certify.fault_injection import make_attention
 

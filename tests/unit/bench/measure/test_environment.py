@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from bench.measure.environment import describe
+from attnpanel.bench.measure.environment import describe
 
 
 def test_the_environment_describes_machine_and_packages():
@@ -30,7 +30,7 @@ def test_only_thread_variables_that_are_set_are_listed(monkeypatch):
 
 
 def test_outside_a_checkout_the_commit_is_unknown(monkeypatch, tmp_path):
-    monkeypatch.setattr("bench.measure.environment.ROOT", tmp_path)
+    monkeypatch.setattr("attnpanel.bench.measure.environment.ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
     environment = describe()
@@ -48,7 +48,7 @@ def test_a_changed_file_makes_the_commit_dirty(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("one")
     git("add", "file")
     git("commit", "-m", "one")
-    monkeypatch.setattr("bench.measure.environment.ROOT", tmp_path)
+    monkeypatch.setattr("attnpanel.bench.measure.environment.ROOT", tmp_path)
     clean = describe()
     (tmp_path / "file").write_text("two")
 
@@ -57,7 +57,7 @@ def test_a_changed_file_makes_the_commit_dirty(monkeypatch, tmp_path):
 
 
 def test_the_bench_loads_neither_torch_nor_panel(root):
-    code = "import sys, bench.__main__; print({'torch', 'panel'} & set(sys.modules))"
+    code = "import sys, attnpanel.bench.__main__; print({'torch', 'panel'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
