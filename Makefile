@@ -48,13 +48,13 @@ js: $(JS_TOOLS) ## Bundle the JavaScript of js/ into the files that the package 
 	@$(NODE) js/build.js
 
 serve: install ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, ARGS=)
-	@$(BIN)/attnpanel serve --page bench=attnpanel/bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
+	@$(BIN)/attnpanel serve --page bench --port $(PORT) --address $(ADDRESS) $(ARGS)
 
 # One process a core, up to four, a file of tests at a time, in the order of the folders: xdist
 # would keep the long files of few tests, the browser's, for the end.
 PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 QUICK := -m 'not browser and not slow and not model'
-# The bench is in no wheel, and has requirements of its own; JavaScript knows no Python versions.
+# The bench has requirements of its own; JavaScript knows no Python versions.
 WITHOUT_TORCH := $(QUICK) \
   --ignore-glob='*/bench/*' --ignore=tests/browser --ignore=tests/browser_kernel \
   --ignore-glob='*/test_javascript*.py'

@@ -1,4 +1,4 @@
-"""The command line of the bench, `python -m bench`."""
+"""The command line of the bench, `attnpanel bench`; in a checkout also `python -m bench`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from attnpanel.bench.certify.gradients_command import gradients_arguments, gradi
 from attnpanel.bench.certify.invariance_command import invariance_arguments, invariance_command
 from attnpanel.bench.certify.sharpness import sharpness_arguments, sharpness_command
 from attnpanel.bench.cluster.ring import ring_arguments, ring_command
+from attnpanel.bench.measure.environment import RESULTS
 from attnpanel.bench.product.capture.family_table import families_table, measure_families
 from attnpanel.bench.product.capture.large import (
     LARGE,
@@ -42,7 +43,6 @@ from attnpanel.bench.product.tables import ui_table
 from attnpanel.bench.product.ui import FULL, QUICK
 from attnpanel.bench.product.ui import measure as measure_ui
 from attnpanel.bench.run.commands import (
-    RESULTS,
     Interrupted,
     compare_arguments,
     compare_command,
@@ -74,7 +74,10 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure attnpanel.")
+    parser = argparse.ArgumentParser(
+        prog="attnpanel bench",
+        description="Certify and time implementations of attention; measure attnpanel.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         subparser = commands.add_parser(command.name, help=command.purpose)

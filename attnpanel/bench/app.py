@@ -1,4 +1,4 @@
-"""The bench's page for `panel serve attnpanel/bench/app.py`."""
+"""The bench's page for `attnpanel serve --page bench` and `panel serve`."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ NEVER_COVERED: Final = (
     "unless they met by chance: the cases combine them in pairs.",
     "Keys hidden from some queries only that hold nan or inf. More than 50 calls on the same "
     "arrays.",
-    "In 16 bits, errors below those that the certificate finds (python -m bench sharpness).",
+    "In 16 bits, errors below those that the certificate finds (attnpanel bench sharpness).",
     "Speed: nothing here is timed. A function that recognises the certificate, or works around it "
     "in its process.",
 )

@@ -1,4 +1,4 @@
-"""The command `python -m bench certify`: the certificate of one function or implementation."""
+"""The command `attnpanel bench certify`: the certificate of one function or implementation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from attnpanel.bench.certify.badge import badge_svg
 from attnpanel.bench.certify.cases import select_cases
 from attnpanel.bench.certify.document_html import certificate_html
 from attnpanel.bench.certify.examination import InChild, Which, examine, repeating_command
+from attnpanel.bench.measure.environment import RESULTS
 from attnpanel.bench.run.child import ChildFailure
 from attnpanel.bench.run.children import Children
 from attnpanel.bench.run.planning import Plan
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from attnpanel.bench.certify.document import Certificate
 
-RESULTS: Final = Path("bench/results")
 LOG_INTERVAL_S: Final = 15.0
 SUFFIXES: Final = (".json", ".html", ".svg")
 

@@ -184,7 +184,7 @@ def examine(
 
 def repeating_command(name: str, which: Which, dtypes: Sequence[str], device: str) -> str:
     """Return the command that makes the same certificate, but for its seed."""
-    words = ["python", "-m", "bench", "certify", name]
+    words = ["attnpanel", "bench", "certify", name]
     words += ["--cases", which] if which != "all" else []
     words += ["--dtype", *dtypes] if dtypes else []
     words += ["--device", device] if device != "cpu" else []

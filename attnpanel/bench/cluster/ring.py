@@ -1,7 +1,8 @@
 """Certify and time ring attention over the processes started by torchrun.
 
-``torchrun --nproc-per-node 2 -m bench ring --T 16384 --mask causal``: each process generates its
-own share of the sequence, so none holds all of it. Without torchrun it is a ring of one process.
+``torchrun --nproc-per-node 2 -m attnpanel bench ring --T 16384 --mask causal``: each process
+generates its own share of the sequence, so none holds all of it. Without torchrun it is a ring of
+one process.
 """
 
 from __future__ import annotations

@@ -10,7 +10,10 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+# The folder of the package: of a checkout, or of the environment that it was installed in.
 ROOT = Path(__file__).resolve().parents[3]
+# Where results go by default, seen from the current folder: to those that a checkout keeps.
+RESULTS = Path("bench/results") if Path("bench/results").is_dir() else Path()
 PACKAGES = (
     "numpy",
     "panel",
@@ -110,6 +113,11 @@ def describe(browser: str | None = None) -> Environment:
     )
 
 
+def in_checkout() -> bool:
+    """Whether this code is that of a checkout: not installed, but for development."""
+    return (ROOT / "pyproject.toml").is_file()
+
+
 def load() -> Load | None:
     """Return the load average over 1, 5 and 15 minutes; None if unknown."""
     try:
@@ -129,9 +137,15 @@ def _versions() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
+    if not in_checkout():  # an environment may lie in a checkout of something else
+        return None
     try:
         answer = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+            ["git", "--no-optional-locks", *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import panel as pn
 
+from attnpanel.bench.measure.environment import RESULTS
 from attnpanel.bench.page.components import styles
 from attnpanel.bench.page.error_card import live_error_card
 from attnpanel.bench.page.export import save_run_report
@@ -25,7 +26,6 @@ from attnpanel.ui.theme import BODY_CSS
 if TYPE_CHECKING:
     from attnpanel.bench.run.records import BenchRun
 
-FOLDER: Final = Path(__file__).parents[3] / "bench" / "results"
 # Environment variable naming another folder of runs.
 VARIABLE: Final = "ATTNPANEL_BENCH_RESULTS"
 
@@ -119,15 +119,15 @@ def bench_page() -> Any:
     pn.extension()
     if BODY_CSS not in pn.config.raw_css:
         pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
-    return BenchPage(Path(os.environ.get(VARIABLE) or FOLDER)).view
+    return BenchPage(Path(os.environ.get(VARIABLE) or RESULTS)).view
 
 
 def _empty() -> Any:
     return box(
         text_line("No run yet", heading=True),
         text_line(
-            "Start one above, or make one with python -m bench run: its file in bench/results "
-            "is then offered here. The error map below needs no run.",
+            "Start one above, or make one with attnpanel bench run where this server was started: "
+            "its file is then offered here. The error map below needs no run.",
             tone="muted",
         ),
         css="attn-card",

@@ -70,7 +70,7 @@ class Starter:
             text_line(
                 "A run of your own",
                 "each implementation in a process of its own, on this server · longer ones: "
-                "python -m bench run",
+                "attnpanel bench run",
                 heading=True,
             ),
             box(

@@ -17,7 +17,7 @@ from collections import deque
 from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.bench.measure.environment import ROOT, THREAD_VARIABLES
+from attnpanel.bench.measure.environment import ROOT, THREAD_VARIABLES, in_checkout
 from attnpanel.bench.measure.memory import out_of_memory_kills
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ def _start(
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads))
     # The size of XLA's thread pool (xla/pjrt/utils.cc).
     variables["NPROC"] = str(threads)
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    own = str(ROOT) if in_checkout() else None  # what is installed is found without it
+    path = os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, "-c", START, *arguments],
         pass_fds=[connection.fileno()],

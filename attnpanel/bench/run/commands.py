@@ -17,6 +17,7 @@ from attnpanel.attention.mask_table import mask_kinds
 from attnpanel.bench.certify.checks_hidden import describe_leaks
 from attnpanel.bench.certify.sixteen_bits import describe_rounding
 from attnpanel.bench.certify.subject import NOT_IMPORTED
+from attnpanel.bench.measure.environment import RESULTS
 from attnpanel.bench.product.tables import markdown
 from attnpanel.bench.run.comma_separated import run_csv
 from attnpanel.bench.run.compare import compare, compare_table, regressions
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from attnpanel.bench.run.progress import Progress
 
-RESULTS: Final = Path("bench/results")
 # Interval of progress lines if stderr is not a terminal.
 LOG_INTERVAL_S = 30.0
 # What `--fail-on` takes; "error" is also a row that crashed, was killed, hung or ran out of memory.

@@ -30,14 +30,14 @@ PAGE: Final = "README.md"
 NEVER: Final = "never run by us"
 INTRODUCTION: Final = """# Results by machine
 
-What `python -m bench submit` was given, validated: a finished run of a clean checkout on a machine
+What `attnpanel bench submit` was given, validated: a finished run of a clean checkout on a machine
 that was not busy, of this repository's implementations only. A cell has the median time of a call
 and the share of the limit that was measured on the same machine in the same run. The files hold
-every sample: `python -m bench show FILE` prints one as tables, `python -m bench compare` compares
+every sample: `attnpanel bench show FILE` prints one as tables, `attnpanel bench compare` compares
 two.
 
-To add a machine: `python -m bench run --preset full -o FILE`, on a CUDA device
-`python -m bench run --preset gpu --time-limit 420 -o FILE`, then `python -m bench submit FILE`. It
+To add a machine: `attnpanel bench run --preset full -o FILE`, on a CUDA device
+`attnpanel bench run --preset gpu --time-limit 420 -o FILE`, then `attnpanel bench submit FILE`. It
 writes a file here and makes this page anew; send both as a pull request.
 """
 

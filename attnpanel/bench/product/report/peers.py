@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnpanel.bench.browser import MeasurementError
-from attnpanel.bench.measure.environment import ROOT
+from attnpanel.bench.measure.environment import ROOT, in_checkout
 from attnpanel.bench.product.report.exporting import Exporter
 
 REQUIREMENTS = Path(__file__).with_name("peers-requirements.txt")
-ENVIRONMENT = ROOT / ".cache" / "peers-venv"
+ENVIRONMENT = (ROOT if in_checkout() else Path.cwd()) / ".cache" / "peers-venv"
 MEMORY_BYTES = 16 * 2**30  # address space; importing torch already reserves some
 INSTALL_LIMIT_S = 600.0
 

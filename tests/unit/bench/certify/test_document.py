@@ -81,7 +81,7 @@ def test_correct_function_is_certified_with_what_it_does_not_take(passing):
 def test_every_case_has_the_seed_that_was_given(passing):
     assert passing.seed == 7
     assert all(case.case.endswith("seed 7") for case in passing.cases)
-    assert passing.command == (f"python -m bench certify {MODULE}:numpy_attention --seed 7")
+    assert passing.command == (f"attnpanel bench certify {MODULE}:numpy_attention --seed 7")
 
 
 def test_seed_is_drawn_anew_by_default():
@@ -156,7 +156,7 @@ def test_implementation_has_a_certificate_too():
     assert found.verdict == "pass"
     assert found.subject.kind == "implementation"
     assert found.subject.file == "online.py"
-    assert found.command.startswith("python -m bench certify numpy-online --dtype float32 --seed")
+    assert found.command.startswith("attnpanel bench certify numpy-online --dtype float32 --seed")
 
 
 def test_laws_of_serving_are_measured_in_the_dtypes_that_passed(passing, monkeypatch):

@@ -45,15 +45,21 @@ def test_a_changed_file_makes_the_commit_dirty(monkeypatch, tmp_path):
         subprocess.run(["git", *named, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
     git("init")
-    (tmp_path / "file").write_text("one")
-    git("add", "file")
+    (tmp_path / "pyproject.toml").write_text("one")
+    git("add", "pyproject.toml")
     git("commit", "-m", "one")
     monkeypatch.setattr("attnpanel.bench.measure.environment.ROOT", tmp_path)
     clean = describe()
-    (tmp_path / "file").write_text("two")
+    (tmp_path / "pyproject.toml").write_text("two")
 
     assert (clean.dirty, describe().dirty) == (False, True)
     assert len(clean.commit or "") == 40
+
+
+def test_an_environment_inside_another_project_has_no_commit(root, monkeypatch):
+    monkeypatch.setattr("attnpanel.bench.measure.environment.ROOT", root / "docs")
+
+    assert describe().commit is None
 
 
 def test_the_bench_loads_neither_torch_nor_panel(root):
