@@ -1,4 +1,4 @@
-"""Format results as Markdown, for the README and the terminal."""
+"""Format results as Markdown, for docs/measured.md and the terminal."""
 
 from __future__ import annotations
 
