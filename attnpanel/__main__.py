@@ -1,4 +1,4 @@
-"""Parse the command line: `attnpanel serve | report | capture | train | runs`."""
+"""Parse the command line: `attnpanel serve | report | capture | train | runs | bench`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         The arguments after the command's name; `sys.argv` by default.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["bench"]:
+        return _bench(arguments[1:])
     parser = argparse.ArgumentParser(
         prog="attnpanel", description="See attention, check it, time it."
     )
@@ -34,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_capture(commands)
     add_train(commands)
     add_runs(commands)
+    commands.add_parser("bench", help="is an implementation of attention right, and how fast?")
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -99,8 +103,9 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="pages",
         default=[],
         type=_page,
-        metavar="NAME=FILE.py",
-        help="a further Panel app, served and linked as /NAME; repeat for several",
+        metavar="bench|NAME=FILE.py",
+        help="a further page: the bench, on which visitors may start short runs, or a Panel app, "
+        "linked as /NAME; repeat for several",
     )
     serve.add_argument(
         "--runs",
@@ -140,10 +145,21 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _page(text: str) -> tuple[str, Path]:
+    if text == "bench":
+        return text, Path(__file__).parent / "bench" / "app.py"
     name, equals, path = text.partition("=")
     if not equals:
-        raise argparse.ArgumentTypeError(f"must be NAME=FILE.py; got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be bench or NAME=FILE.py; got {text!r}")
     return name, Path(path)
+
+
+def _bench(arguments: Sequence[str]) -> int:
+    from attnpanel.bench.__main__ import main as bench_main
+
+    # A module to certify is looked up in the current folder, as under `python -m`.
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
+    return bench_main(arguments)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import attnpanel as ap
-from bench.browser import ARGUMENTS, find_browser
+from attnpanel.bench.browser import ARGUMENTS, find_browser
 from docs.jupyterlab import jupyterlab, run_all
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def make_files(folder: Path) -> None:
 @contextmanager
 def served(trace: Path) -> Iterator[str]:
     """Serve all pages with a trace, and the bench; yield the address."""
-    bench = f"bench={ROOT / 'bench' / 'app.py'}"
+    bench = f"bench={ROOT / 'attnpanel' / 'bench' / 'app.py'}"
     command = [sys.executable, "-m", "attnpanel", "serve", str(trace), "--port", "0"]
     command += ["--page", bench, "--runs", str(trace.parent / "runs.sqlite3")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own server

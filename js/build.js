@@ -57,7 +57,7 @@ const BUNDLES = [
     entries: { node_process: "kernels/node_process.js" },
   },
   {
-    folder: "bench/bundles",
+    folder: "attnpanel/bench/bundles",
     format: "esm",
     entries: {
       certificate: "bench/certificate.js",
@@ -68,7 +68,7 @@ const BUNDLES = [
     },
   },
   {
-    folder: "bench/bundles",
+    folder: "attnpanel/bench/bundles",
     format: "iife",
     entries: { report_probe: "bench/report_probe.js", ui_probe: "bench/ui_probe.js" },
   },

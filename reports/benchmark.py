@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.page.export import save_run_report
-from bench.page.runs import runs_in
+from attnpanel.bench.page.export import save_run_report
+from attnpanel.bench.page.runs import runs_in
 
 FOLDER = Path(__file__).parents[1] / "bench" / "results"
 

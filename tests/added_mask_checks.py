@@ -10,6 +10,14 @@ import pytest
 
 from attnpanel import make_mask, toy_trace
 from attnpanel.attention.mask_table import mask_kinds
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case, example_mask, make_inputs
+from attnpanel.bench.certify.certificate import certify
+from attnpanel.bench.certify.error_map import MapSettings, reference_result
+from attnpanel.bench.certify.reference import reference
+from attnpanel.bench.measure.flop_count import flops, seen_pairs
+from attnpanel.bench.run.commands import run_arguments
+from attnpanel.bench.run.presets import Timed
+from attnpanel.bench.run.serialization import build
 from attnpanel.comparison import opening
 from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.controls import Controls
@@ -19,14 +27,6 @@ from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
 from attnpanel.kernels.arrays import to_float64
 from attnpanel.kernels.request import Request
 from attnpanel.trace import AttentionCall, Trace
-from bench.certify.cases import CERTIFICATE_CASES, Case, example_mask, make_inputs
-from bench.certify.certificate import certify
-from bench.certify.error_map import MapSettings, reference_result
-from bench.certify.reference import reference
-from bench.measure.flop_count import flops, seen_pairs
-from bench.run.commands import run_arguments
-from bench.run.presets import Timed
-from bench.run.serialization import build
 from tests.browser_kernel.conftest import node_running
 from tests.browser_kernel.explorers import HERE, data_of, opened_page
 

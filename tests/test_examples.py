@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def modules_with_examples() -> list[str]:
     """The names of modules that hold an example which is run."""
-    files = sorted([*ROOT.glob("attnpanel/**/*.py"), *ROOT.glob("bench/**/*.py")])
+    files = sorted([*ROOT.glob("attnpanel/**/*.py")])
     shown = re.compile(r">>> (?!.*doctest: \+SKIP)")
     return [
         ".".join(file.relative_to(ROOT).with_suffix("").parts)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from attnpanel.attention.validation import check_text, check_time
 from attnpanel.trace.call import AttentionCall, Causal, Kind
 from attnpanel.trace.constructors import Constructors
+from attnpanel.trace.exports import Exports
 from attnpanel.trace.lookup import find_call
 from attnpanel.trace.token_rows import check_token_lengths, checked_rows, row_of, token_rows
 
@@ -35,7 +36,7 @@ class TraceFileError(ValueError):
     """A file is no readable trace; the message has the file, the rule and the value."""
 
 
-class Trace(Constructors):
+class Trace(Constructors, Exports):
     """Attention calls in the order of the forward pass, and their tokens.
 
     Parameters

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from bench.browser import ARGUMENTS, INSTALL_HINT, find_browser
+from attnpanel.bench.browser import ARGUMENTS, INSTALL_HINT, find_browser
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # How long a test waits for anything, however busy the machine: what hangs fails later, and no test

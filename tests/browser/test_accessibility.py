@@ -8,8 +8,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from attnpanel.bench.run.serialization import write
 from attnpanel.models.toy import toy_trace
-from bench.run.serialization import write
 from tests.browser.acting import leave_focus, press
 from tests.browser.conftest import Problems, started
 from tests.browser.reading import open_explorer, sentence, settle
@@ -67,7 +67,10 @@ def site(root, tmp_path_factory):
     before = os.environ.get("ATTNPANEL_BENCH_RESULTS")
     os.environ["ATTNPANEL_BENCH_RESULTS"] = str(folder)
     try:
-        with started(root, folder / "server.log", "--page", "bench=bench/app.py") as (_, address):
+        with started(root, folder / "server.log", "--page", "bench=attnpanel/bench/app.py") as (
+            _,
+            address,
+        ):
             yield address
     finally:
         if before is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.product.report.opening import SCRIPT
+from attnpanel.bench.product.report.opening import SCRIPT
 
 
 @pytest.fixture

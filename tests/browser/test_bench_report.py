@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from attnpanel.kernels import IMPLEMENTATIONS
-from bench.certify.error_map import (
+from attnpanel.bench.certify.error_map import (
     REFERENCE,
     MapSettings,
     compute_side,
     difference,
     reference_result,
 )
-from bench.page import error_card
-from bench.page.export import save_run_report
+from attnpanel.bench.page import error_card
+from attnpanel.bench.page.export import save_run_report
+from attnpanel.kernels import IMPLEMENTATIONS
 from tests.browser.conftest import Problems
 from tests.browser.report_page import watch_requests
 from tests.unit.bench.run.sample_runs import sample_run

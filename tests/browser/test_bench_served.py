@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from bench.certify.error_map import MapSettings, compute_side, difference, reference_result
-from bench.run.serialization import write
+from attnpanel.bench.certify.error_map import (
+    MapSettings,
+    compute_side,
+    difference,
+    reference_result,
+)
+from attnpanel.bench.run.serialization import write
 from tests.browser.conftest import free_port, wait_for_address
 from tests.unit.bench.run.sample_runs import sample_run
 
@@ -33,7 +38,7 @@ def dashboard(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     write(sample_run(), folder / "run-made.json")
     log = folder / "server.log"
-    command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench=bench/app.py"]
+    command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench=attnpanel/bench/app.py"]
     command += ["--port", str(free_port())]
     environment = {**os.environ, "ATTNPANEL_BENCH_RESULTS": str(folder), "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench.product.sliders import SCRIPT
+from attnpanel.bench.product.sliders import SCRIPT
 
 OPTIONS = {"sources": ["attn:weights"], "plots": ["weights"], "quietMs": 100}
 WANTED = {"source": "attn:weights", "plots": ["weights"]}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from attnpanel.attention.reference import attend
+from attnpanel.bench.browser import FIREFOX_HINT, find_firefox
 from attnpanel.ui.standalone_html import POLICY
-from bench.browser import FIREFOX_HINT, find_firefox
 from tests.browser.firefox import start_firefox
 from tests.browser.report_page import KERNEL_MARKS, LIVE
 

@@ -1,6 +1,6 @@
-"""Marks of the README that no clock is needed for: sizes of reports and of what a page is made of.
+"""Marks of docs/measured.md that need no clock: sizes of reports and of what a page is made of.
 
-Times stand in the README's tables: `make bench-ui` and `make bench-report` measure them.
+Times stand in that page's tables: `make bench-ui` and `make bench-report` measure them.
 """
 
 from __future__ import annotations

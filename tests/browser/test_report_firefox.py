@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from attnpanel.bench.browser import FIREFOX_HINT, find_firefox
 from attnpanel.explorer.state import ExplorerState
-from bench.browser import FIREFOX_HINT, find_firefox
 from tests.browser.firefox import start_firefox
 from tests.browser.report_page import LIVE
 from tests.browser.report_traces import stored

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
+from attnpanel.bench.run.serialization import write
 from attnpanel.training.settings import TrainingSettings
 from attnpanel.training.store import RunStore
-from bench.run.serialization import write
 from tests.browser.conftest import started
 from tests.browser.reading import open_explorer, settle
 from tests.browser.test_report_hostile import HOSTILE, RUN
@@ -41,7 +41,7 @@ def hostile(root, tmp_path_factory):
     )
     write(strange, results / f"run-{IMAGE}.json")
     options = ["--model", IMAGE, "--model", DRAWING, "--runs", str(runs.path)]
-    options += ["--page", "bench=bench/app.py", *map(str, traces)]
+    options += ["--page", "bench=attnpanel/bench/app.py", *map(str, traces)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTNPANEL_BENCH_RESULTS", str(results))
         with started(root, folder / "server.log", *options) as (_server, address):

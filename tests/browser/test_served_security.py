@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from bench.browser import ARGUMENTS, find_browser
+from attnpanel.bench.browser import ARGUMENTS, find_browser
 from tests.browser.reading import open_explorer
 
 EVIL = "evil.example"

@@ -34,9 +34,7 @@ def test_the_package_has_few_entries(root):
 
 
 def test_no_module_has_a_vague_name(root):
-    modules = [
-        path for room in ("attnpanel", "bench", "reports") for path in root.glob(f"{room}/**/*.py")
-    ]
+    modules = [path for room in ("attnpanel", "reports") for path in root.glob(f"{room}/**/*.py")]
 
     assert [
         path for path in modules if VAGUE_NAMES & {path.stem, *path.relative_to(root).parts}
@@ -45,7 +43,7 @@ def test_no_module_has_a_vague_name(root):
 
 def test_no_import_circle_is_long():
     graph = grimp.build_graph(
-        "attnpanel", "bench", "reports", exclude_type_checking_imports=True, cache_dir=None
+        "attnpanel", "reports", exclude_type_checking_imports=True, cache_dir=None
     )
     imported = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
 
@@ -108,7 +106,6 @@ def test_no_file_is_longer_than_400_lines(root):
         path
         for package, ending in (
             ("attnpanel", "py"),
-            ("bench", "py"),
             ("reports", "py"),
             ("js", "js"),
         )

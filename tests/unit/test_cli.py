@@ -35,7 +35,7 @@ def one_line(capsys):
     return err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["capture", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["bench", "--help"]])
 def test_help_is_printed(capsys, arguments):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
@@ -155,7 +155,25 @@ def test_a_page_without_a_name_is_one_line_and_exit_status_2(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["serve", "--page", "app.py"])
 
-    assert "must be NAME=FILE.py; got 'app.py'" in capsys.readouterr().err
+    assert "must be bench or NAME=FILE.py; got 'app.py'" in capsys.readouterr().err
+
+
+def test_the_page_of_the_bench_needs_no_file(served):
+    assert main(["serve", "--page", "bench"]) == 0
+
+    assert served.options["pages"]["bench"].read_text(encoding="utf-8").startswith('"""The bench')
+
+
+def test_the_bench_finds_a_module_in_the_current_folder(monkeypatch, tmp_path):
+    got = []
+    monkeypatch.setattr("attnpanel.bench.__main__.main", got.append)
+    monkeypatch.setattr(sys, "path", ["/somewhere/bin"])  # as a console script has it
+    monkeypatch.chdir(tmp_path)
+
+    main(["bench", "certify", "mine:attention"])
+
+    assert got == [["certify", "mine:attention"]]
+    assert sys.path == [str(tmp_path), "/somewhere/bin"]
 
 
 def test_a_missing_trace_is_one_line_and_exit_status_1(capsys, tmp_path):

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from bench import certify
-from bench.adapters import flash_attn2, flashinfer_prefill, xformers_attention
-from bench.certify.cases import GROUPED, SAME_DIMS, SQUARE, Case
-from bench.certify.plain_function import implementation_of
+from attnpanel.bench import certify
+from attnpanel.bench.adapters import flash_attn2, flashinfer_prefill, xformers_attention
+from attnpanel.bench.certify.cases import GROUPED, SAME_DIMS, SQUARE, Case
+from attnpanel.bench.certify.plain_function import implementation_of
 
 CASES = (
     SQUARE,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.browser import FIREFOX_HINT, INSTALL_HINT, find_browser, find_firefox, main
+from attnpanel.bench.browser import FIREFOX_HINT, INSTALL_HINT, find_browser, find_firefox, main
 
 
 def program(path: Path, exit_status: int) -> Path:
@@ -21,8 +21,8 @@ def program(path: Path, exit_status: int) -> Path:
 def bare_machine(monkeypatch, tmp_path):
     monkeypatch.delenv("ATTNPANEL_CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("bench.browser.MAC_CHROME", "")
-    monkeypatch.setattr("bench.browser._playwright_candidates", lambda: iter(()))
+    monkeypatch.setattr("attnpanel.bench.browser.MAC_CHROME", "")
+    monkeypatch.setattr("attnpanel.bench.browser._playwright_candidates", lambda: iter(()))
 
 
 def test_a_browser_on_the_path_is_found(tmp_path):
@@ -72,7 +72,7 @@ def test_root_on_debian_installs_debians_chromium(monkeypatch, tmp_path, capfd):
 def test_without_root_playwright_installs_its_own(monkeypatch, tmp_path):
     ran = []
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr("bench.browser._run", lambda *command: ran.append(command))
+    monkeypatch.setattr("attnpanel.bench.browser._run", lambda *command: ran.append(command))
     program(tmp_path / "apt-get", 0)
 
     main(["--install"])
@@ -112,7 +112,7 @@ def test_the_headless_shell_is_preferred_where_it_is_asked_for(tmp_path, capfd):
 def test_where_there_is_no_shell_chromium_is_taken(monkeypatch, tmp_path, capfd):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     ran = []
-    monkeypatch.setattr("bench.browser._run", lambda *command: ran.append(command))
+    monkeypatch.setattr("attnpanel.bench.browser._run", lambda *command: ran.append(command))
     program(tmp_path / "apt-get", 0)
     chromium = program(tmp_path / "chromium", 0)
 

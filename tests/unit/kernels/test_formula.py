@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from attnpanel.attention.mask_table import mask_kinds
+from attnpanel.bench.certify.cases import example_mask
 from attnpanel.kernels import find_implementation
 from attnpanel.kernels.arrays import to_float64
 from attnpanel.kernels.request import Inputs, Request
-from bench.certify.cases import example_mask
 from tests.unit.kernels.formula import assert_formula, draw, formula
 
 KERNELS = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from attnpanel.attention.mask_table import mask_kinds
+from attnpanel.bench.certify.cases import example_mask
 from attnpanel.kernels.request import Request
-from bench.certify.cases import example_mask
 
 SIZES = (2, 3, 3, 5, 7, 11, 13)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from attnpanel.attention.mask_table import mask_kinds
+from attnpanel.bench.certify.cases import example_mask
 from attnpanel.kernels import find_implementation
 from attnpanel.kernels.arrays import describe, to_float64
 from attnpanel.kernels.request import Inputs, Request
 from attnpanel.kernels.torch_ import inputs as torch_inputs
-from bench.certify.cases import example_mask
 from tests.unit.kernels.attention_cases import a_request, draw, formula
 
 torch = pytest.importorskip("torch")

@@ -3,8 +3,8 @@
 from hypothesis import strategies as st
 
 from attnpanel.attention.mask_table import MASKS
+from attnpanel.bench.certify.cases import Case
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
 from tests.mask_values import mask_values
 
 lengths = st.integers(1, 9)

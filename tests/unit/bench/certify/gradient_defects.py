@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from attnpanel.bench.certify.rounding import round_to
 from attnpanel.kernels import find_implementation
 from attnpanel.kernels.implementation import Backward, RawGradients
-from bench.certify.rounding import round_to
 from tests.unit.bench.certify.simulated_flash import rounded, truncated
 
 BLOCK = 128

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case, make_inputs
 from attnpanel.kernels.request import Request
-from bench.certify.cases import CERTIFICATE_CASES, Case, make_inputs
 
 PRIMES = Request(2, 6, 3, 5, 7, 11, 13)
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench import certify
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case
+from attnpanel.bench.certify.checks_metadata import metadata_checks
+from attnpanel.bench.certify.rounding import round_to
 from attnpanel.kernels import find_implementation
 from attnpanel.kernels.implementation import RawResult
 from attnpanel.kernels.request import Request
-from bench import certify
-from bench.certify.cases import CERTIFICATE_CASES, Case
-from bench.certify.checks_metadata import metadata_checks
-from bench.certify.rounding import round_to
 from tests.unit.bench.certify.case_strategies import size
 from tests.unit.bench.certify.fault_injection import make_attention, with_output
 

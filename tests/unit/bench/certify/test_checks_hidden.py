@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench import certify
+from attnpanel.bench.certify.cases import Case, make_inputs
+from attnpanel.bench.certify.checks_hidden import CONTENTS, describe_leaks, poisoned
 from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
 from attnpanel.kernels.arrays import to_float64
 from attnpanel.kernels.request import Request
-from bench import certify
-from bench.certify.cases import Case, make_inputs
-from bench.certify.checks_hidden import CONTENTS, describe_leaks, poisoned
 
 PADDED = Case(Request(2, 3, 3, 5, 7, 11, 11, mask="key_padding", pad_lens=(3, 7)))
 ON_A_CPU = [one for one in IMPLEMENTATIONS if not one.unsupported(PADDED.request)]

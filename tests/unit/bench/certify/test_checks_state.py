@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from attnpanel.bench import certify
+from attnpanel.bench.certify.cases import Case
 from attnpanel.kernels import IMPLEMENTATIONS
 from attnpanel.kernels.request import Request
-from bench import certify
-from bench.certify.cases import Case
 from tests.unit.bench.certify.planted_defects import BASE, STATE, first_result, planted
 
 SMALL = Case(Request(2, 3, 3, 5, 7, 11, 11))

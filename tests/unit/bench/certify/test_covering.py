@@ -2,7 +2,7 @@
 
 from itertools import combinations, product
 
-from bench.certify.covering import covering_array
+from attnpanel.bench.certify.covering import covering_array
 
 FACTORS = {"T": (1, 63, 64, 65), "S": (128, 129, 640), "D": (64, 80), "mask": ("none", "causal")}
 

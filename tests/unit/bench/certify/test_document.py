@@ -10,19 +10,19 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from attnpanel.bench import certify
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.certify import examination, judgement, serving
+from attnpanel.bench.certify.badge import badge_svg, badge_words
+from attnpanel.bench.certify.cases import PRIMES, SQUARE, Case
+from attnpanel.bench.certify.document import digest_of, read_certificate, reference_error_units
+from attnpanel.bench.certify.document_command import save_certificate, summary
+from attnpanel.bench.certify.document_html import certificate_html
+from attnpanel.bench.certify.subject import Subject, describe_subject, load_subject, name_of
+from attnpanel.bench.run.serialization import ResultFileError
+from attnpanel.bench.run.timed_results import RefusedError
+from attnpanel.bench.run.worker import Worker
 from attnpanel.kernels import find_implementation
-from bench import certify
-from bench.__main__ import main
-from bench.certify import examination, judgement, serving
-from bench.certify.badge import badge_svg, badge_words
-from bench.certify.cases import PRIMES, SQUARE, Case
-from bench.certify.document import digest_of, read_certificate, reference_error_units
-from bench.certify.document_command import save_certificate, summary
-from bench.certify.document_html import certificate_html
-from bench.certify.subject import Subject, describe_subject, load_subject, name_of
-from bench.run.serialization import ResultFileError
-from bench.run.timed_results import RefusedError
-from bench.run.worker import Worker
 from tests.unit.bench.certify import plain_functions as functions
 
 MODULE = "tests.unit.bench.certify.plain_functions"
@@ -81,7 +81,7 @@ def test_correct_function_is_certified_with_what_it_does_not_take(passing):
 def test_every_case_has_the_seed_that_was_given(passing):
     assert passing.seed == 7
     assert all(case.case.endswith("seed 7") for case in passing.cases)
-    assert passing.command == (f"python -m bench certify {MODULE}:numpy_attention --seed 7")
+    assert passing.command == (f"attnpanel bench certify {MODULE}:numpy_attention --seed 7")
 
 
 def test_seed_is_drawn_anew_by_default():
@@ -156,7 +156,7 @@ def test_implementation_has_a_certificate_too():
     assert found.verdict == "pass"
     assert found.subject.kind == "implementation"
     assert found.subject.file == "online.py"
-    assert found.command.startswith("python -m bench certify numpy-online --dtype float32 --seed")
+    assert found.command.startswith("attnpanel bench certify numpy-online --dtype float32 --seed")
 
 
 def test_laws_of_serving_are_measured_in_the_dtypes_that_passed(passing, monkeypatch):
@@ -306,7 +306,9 @@ def test_function_that_replaces_its_judge_is_refused(ask, monkeypatch):
     worker = Worker("torch-sdpa-math", 1)
     monkeypatch.setattr(judgement, "judge", lambda *_, **__: None)
 
-    with pytest.raises(RefusedError, match=r"bench\.certify\.judgement\.judge was replaced"):
+    with pytest.raises(
+        RefusedError, match=r"attnpanel\.bench\.certify\.judgement\.judge was replaced"
+    ):
         ask(worker)
 
 

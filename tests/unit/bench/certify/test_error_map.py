@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnpanel.kernels import find_implementation
-from bench.certify import error_map
-from bench.certify.error_map import (
+from attnpanel.bench.certify import error_map
+from attnpanel.bench.certify.error_map import (
     REFERENCE,
     SIZE,
     ImplementationResult,
@@ -18,6 +17,7 @@ from bench.certify.error_map import (
     difference,
     reference_result,
 )
+from attnpanel.kernels import find_implementation
 
 
 @pytest.mark.parametrize("setting", [MapSettings(), MapSettings("float16", "causal", 0.1)])

@@ -5,11 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench.certify.cases import Case, make_inputs
+from attnpanel.bench.certify.error_units import (
+    condition,
+    output_unit,
+    unit_of_weights,
+    weight_error,
+)
+from attnpanel.bench.certify.reference import reference
+from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
 from attnpanel.kernels.request import Inputs, Request
-from bench.certify.cases import Case, make_inputs
-from bench.certify.error_units import condition, output_unit, unit_of_weights, weight_error
-from bench.certify.reference import reference
-from bench.certify.sixteen_bits import RoundingPlaces
 
 # One query of 3 channels, two keys: products 3, 4, 0 (norm 5, sum 7) and 0, 0, 1.
 ONE = Request(1, 1, 1, 1, 2, 3, 1, scale=0.5, temperature=0.25)

@@ -4,10 +4,10 @@ import itertools
 from typing import get_args
 
 from attnpanel.attention.mask_table import mask_kinds
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.certify import false_alarms
+from attnpanel.bench.certify.false_alarms import MAX_CELLS, random_cases
 from attnpanel.kernels.request import DType
-from bench.__main__ import main
-from bench.certify import false_alarms
-from bench.certify.false_alarms import MAX_CELLS, random_cases
 from tests.unit.bench.certify.fault_injection import make_attention
 
 

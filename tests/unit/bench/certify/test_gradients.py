@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
-from attnpanel.kernels.implementation import RawGradients
-from attnpanel.kernels.request import Request
-from bench.__main__ import main
-from bench.certify.cases import GROUPED, PRIMES, SAME_DIMS, SQUARE, Case, make_inputs
-from bench.certify.gradients import reference_gradients
-from bench.certify.gradients_certificate import (
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.certify.cases import GROUPED, PRIMES, SAME_DIMS, SQUARE, Case, make_inputs
+from attnpanel.bench.certify.gradients import reference_gradients
+from attnpanel.bench.certify.gradients_certificate import (
     DTYPES,
     certify_gradients,
     gradient_cases,
 )
-from bench.certify.gradients_command import certified_row, gradients_table, lengths_table
-from bench.certify.gradients_context import GradientContext, draw_output_gradient
+from attnpanel.bench.certify.gradients_command import certified_row, gradients_table, lengths_table
+from attnpanel.bench.certify.gradients_context import GradientContext, draw_output_gradient
+from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
+from attnpanel.kernels.implementation import RawGradients
+from attnpanel.kernels.request import Request
 from tests.unit.bench.certify.gradient_defects import FAULTS, FROM_STORED, simulated_backward
 
 # The largest two cases take half a second each.

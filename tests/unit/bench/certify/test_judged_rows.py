@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench import certify
+from attnpanel.bench.certify import judged_rows as module
+from attnpanel.bench.certify.cases import Case, make_inputs
+from attnpanel.bench.certify.judged_rows import inputs_of, judged_rows, sampled_rows
+from attnpanel.bench.certify.reference import reference
 from attnpanel.kernels.request import Request
-from bench import certify
-from bench.certify import judged_rows as module
-from bench.certify.cases import Case, make_inputs
-from bench.certify.judged_rows import inputs_of, judged_rows, sampled_rows
-from bench.certify.reference import reference
 from tests.unit.bench.certify.planted_defects import put, returned
 
 LARGE = Request(1, 2, 1, 700, 700, 16, 16, mask="causal")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.certify.memo import Memo
+from attnpanel.bench.certify.memo import Memo
 
 
 def test_a_result_is_computed_once_and_read_only():

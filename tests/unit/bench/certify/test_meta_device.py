@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.certify.meta_device import certify_fake
 from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
 from attnpanel.kernels.implementation import RawResult
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.certify.meta_device import certify_fake
 
 torch = pytest.importorskip("torch")
 

@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from attnpanel.bench import certify
+from attnpanel.bench.certify.cases import (
+    BLOCKS,
+    GROUPED,
+    PRIMES,
+    SAME_DIMS,
+    SQUARE,
+    Case,
+    make_inputs,
+)
+from attnpanel.bench.certify.function_observation import FunctionError, PlainCall
+from attnpanel.bench.certify.plain_function import as_implementation, implementation_of
 from attnpanel.kernels.implementation import LEAKS_ALL, LEAKS_VALUES
 from attnpanel.kernels.request import Request
-from bench import certify
-from bench.certify.cases import BLOCKS, GROUPED, PRIMES, SAME_DIMS, SQUARE, Case, make_inputs
-from bench.certify.function_observation import FunctionError, PlainCall
-from bench.certify.plain_function import as_implementation, implementation_of
 from tests.unit.bench.certify import plain_functions as functions
 
 

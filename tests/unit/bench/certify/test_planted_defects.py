@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench import certify
-from bench.certify.cases import CERTIFICATE_CASES
+from attnpanel.bench import certify
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES
 from tests.unit.bench.certify.case_strategies import size
 from tests.unit.bench.certify.planted_defects import BASE, PLANTED
 from tests.unit.bench.certify.simulated_flash import simulated_flash

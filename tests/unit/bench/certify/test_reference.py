@@ -6,10 +6,10 @@ import mpmath
 import numpy as np
 import pytest
 
+from attnpanel.bench.certify import reference as module
+from attnpanel.bench.certify.cases import Case, make_inputs
+from attnpanel.bench.certify.reference import reference, reference_weights
 from attnpanel.kernels.request import Inputs, Request
-from bench.certify import reference as module
-from bench.certify.cases import Case, make_inputs
-from bench.certify.reference import reference, reference_weights
 
 NONE = Request(2, 6, 3, 5, 7, 11, 13)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.certify.rounding import SMALLEST, UNIT_ROUNDOFF, round_to
+from attnpanel.bench.certify.rounding import SMALLEST, UNIT_ROUNDOFF, round_to
 
 
 @settings(deadline=None)  # the first call imports torch

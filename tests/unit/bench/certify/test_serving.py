@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.certify import serving
+from attnpanel.bench.certify.invariance_command import invariance_table
+from attnpanel.bench.certify.serving import Invariance, describe_invariance, measure_invariance
+from attnpanel.bench.certify.serving_laws import LAWS
 from attnpanel.kernels import find_implementation
-from bench.__main__ import main
-from bench.certify import serving
-from bench.certify.invariance_command import invariance_table
-from bench.certify.serving import Invariance, describe_invariance, measure_invariance
-from bench.certify.serving_laws import LAWS
 from tests.unit.bench.certify.fault_injection import make_attention
 
 RIGHT = make_attention()

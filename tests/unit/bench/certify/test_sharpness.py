@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.certify import sharpness
-from bench.certify.sharpness import Sharpness, measure_sharpness, sharpness_table
+from attnpanel.bench.certify import sharpness
+from attnpanel.bench.certify.sharpness import Sharpness, measure_sharpness, sharpness_table
 
 
 def test_the_least_error_fails_and_half_of_it_passes(monkeypatch):

@@ -5,14 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
-from attnpanel.kernels.request import Request
-from bench.certify.cases import Case, make_inputs
-from bench.certify.judgement import judge
-from bench.certify.reference import query_blocks, reference
-from bench.certify.rounding import round_to
-from bench.certify.sixteen_bit_statistics import LIMITS
-from bench.certify.sixteen_bits import (
+from attnpanel.bench.certify.cases import Case, make_inputs
+from attnpanel.bench.certify.judgement import judge
+from attnpanel.bench.certify.reference import query_blocks, reference
+from attnpanel.bench.certify.rounding import round_to
+from attnpanel.bench.certify.sixteen_bit_statistics import LIMITS
+from attnpanel.bench.certify.sixteen_bits import (
     MEAN_SQUARE,
     RoundingPlaces,
     _rounding_correlation,
@@ -21,6 +19,8 @@ from bench.certify.sixteen_bits import (
     last_bit,
     rounding_places,
 )
+from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
+from attnpanel.kernels.request import Request
 
 REQUEST = Request(1, 1, 1, 149, 541, 64, 64)
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.cluster.dask_workers import run_on_cluster
+from attnpanel.bench.run.planning import Plan
+from attnpanel.bench.run.records import BenchRun
+from attnpanel.bench.run.serialization import read
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.cluster.dask_workers import run_on_cluster
-from bench.run.planning import Plan
-from bench.run.records import BenchRun
-from bench.run.serialization import read
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow  # starts a cluster

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.cluster.ring import RingTiming, format_ring, measure_ring
+from attnpanel.bench.run.records import Agreement
 from attnpanel.kernels.request import Request
-from bench.__main__ import main
-from bench.cluster.ring import RingTiming, format_ring, measure_ring
-from bench.run.records import Agreement
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow  # starts processes that each import torch

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import bench.measure.clocks
-from bench.measure.clocks import CpuClock, CudaClock, clock_for, run_queue_seconds
+import attnpanel.bench.measure.clocks
+from attnpanel.bench.measure.clocks import CpuClock, CudaClock, clock_for, run_queue_seconds
 
 
 class FakeCuda:
@@ -104,8 +104,8 @@ def test_a_cpu_sample_is_the_mean_of_its_calls(monkeypatch):
     def call():
         now[0] += 5
 
-    monkeypatch.setattr(bench.measure.clocks, "perf_counter", read)
-    monkeypatch.setattr(bench.measure.clocks, "process_time", lambda: now[0] / 2)
+    monkeypatch.setattr(attnpanel.bench.measure.clocks, "perf_counter", read)
+    monkeypatch.setattr(attnpanel.bench.measure.clocks, "process_time", lambda: now[0] / 2)
 
     sample = CpuClock().sample([call] * 3)
 

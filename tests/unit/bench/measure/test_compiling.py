@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from attnpanel.bench.measure.compiling import without_compile_cache
 from attnpanel.kernels import find_implementation
-from bench.measure.compiling import without_compile_cache
 
 torch = pytest.importorskip("torch")
 

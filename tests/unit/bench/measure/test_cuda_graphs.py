@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from attnpanel.bench.measure.cuda_graphs import capture_cuda_graph
 from attnpanel.kernels.implementation import RawResult
-from bench.measure.cuda_graphs import capture_cuda_graph
 
 
 class FakeStream:

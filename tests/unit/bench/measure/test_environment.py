@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from bench.measure.environment import describe
+from attnpanel.bench.measure.environment import describe
 
 
 def test_the_environment_describes_machine_and_packages():
@@ -30,7 +30,7 @@ def test_only_thread_variables_that_are_set_are_listed(monkeypatch):
 
 
 def test_outside_a_checkout_the_commit_is_unknown(monkeypatch, tmp_path):
-    monkeypatch.setattr("bench.measure.environment.ROOT", tmp_path)
+    monkeypatch.setattr("attnpanel.bench.measure.environment.ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
 
     environment = describe()
@@ -45,19 +45,25 @@ def test_a_changed_file_makes_the_commit_dirty(monkeypatch, tmp_path):
         subprocess.run(["git", *named, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
     git("init")
-    (tmp_path / "file").write_text("one")
-    git("add", "file")
+    (tmp_path / "pyproject.toml").write_text("one")
+    git("add", "pyproject.toml")
     git("commit", "-m", "one")
-    monkeypatch.setattr("bench.measure.environment.ROOT", tmp_path)
+    monkeypatch.setattr("attnpanel.bench.measure.environment.ROOT", tmp_path)
     clean = describe()
-    (tmp_path / "file").write_text("two")
+    (tmp_path / "pyproject.toml").write_text("two")
 
     assert (clean.dirty, describe().dirty) == (False, True)
     assert len(clean.commit or "") == 40
 
 
+def test_an_environment_inside_another_project_has_no_commit(root, monkeypatch):
+    monkeypatch.setattr("attnpanel.bench.measure.environment.ROOT", root / "docs")
+
+    assert describe().commit is None
+
+
 def test_the_bench_loads_neither_torch_nor_panel(root):
-    code = "import sys, bench.__main__; print({'torch', 'panel'} & set(sys.modules))"
+    code = "import sys, attnpanel.bench.__main__; print({'torch', 'panel'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-import bench.measure.reference_workload
-from bench.measure.reference_workload import ReferenceWorkload
+import attnpanel.bench.measure.reference_workload
+from attnpanel.bench.measure.reference_workload import ReferenceWorkload
 
 
 def test_the_workload_excludes_time_spent_runnable_but_not_scheduled(monkeypatch):
@@ -15,7 +15,7 @@ def test_the_workload_excludes_time_spent_runnable_but_not_scheduled(monkeypatch
     now, waited = iter([10.0, 17.0, 20.0, 24.0]), iter([3.0, 5.0, 5.0, 6.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(now))
     monkeypatch.setattr(
-        bench.measure.reference_workload, "run_queue_seconds", lambda _: next(waited)
+        attnpanel.bench.measure.reference_workload, "run_queue_seconds", lambda _: next(waited)
     )
 
     assert workload.seconds() == (5.0, 3.0)

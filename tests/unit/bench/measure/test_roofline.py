@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from attnpanel.kernels.request import Request
-from bench.measure.datasheets import DATASHEETS, datasheet_in_words, datasheet_of
-from bench.measure.flop_count import flops, minimal_bytes, seen_pairs
-from bench.measure.roofline import (
+from attnpanel.bench.measure.datasheets import DATASHEETS, datasheet_in_words, datasheet_of
+from attnpanel.bench.measure.flop_count import flops, minimal_bytes, seen_pairs
+from attnpanel.bench.measure.roofline import (
     growth_exponent,
     least_seconds,
     measure_limits,
     merge_limits,
     share_of_limit,
 )
-from bench.run.records import Limits, MemoryRate, Timing
+from attnpanel.bench.run.records import Limits, MemoryRate, Timing
+from attnpanel.kernels.request import Request
 
 
 def test_the_arithmetic_is_that_of_both_products():

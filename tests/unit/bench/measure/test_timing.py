@@ -8,15 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-import bench.run.worker
+import attnpanel.bench.run.worker
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.measure import memory
+from attnpanel.bench.measure.clocks import Sample
+from attnpanel.bench.measure.memory import peak_bytes_of
+from attnpanel.bench.measure.timing import calls_for, warm_up
+from attnpanel.bench.run.warm_case import PrepareOptions
+from attnpanel.bench.run.worker import Worker
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.measure import memory
-from bench.measure.clocks import Sample
-from bench.measure.memory import peak_bytes_of
-from bench.measure.timing import calls_for, warm_up
-from bench.run.warm_case import PrepareOptions
-from bench.run.worker import Worker
 
 
 class MadeClock:
@@ -113,7 +113,7 @@ def test_later_cases_keep_earlier_compiled_code(monkeypatch):
         forgotten.append(implementation.name)
         yield
 
-    monkeypatch.setattr(bench.run.worker, "without_compile_cache", forget)
+    monkeypatch.setattr(attnpanel.bench.run.worker, "without_compile_cache", forget)
     worker = Worker("tests.unit.bench.run.fake_kernels:COMPILING", 1)
     cases = [Case(Request(1, 1, 1, 3, 3, 2, 5), seed=seed) for seed in range(2)]
     for case in cases:

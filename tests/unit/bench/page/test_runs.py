@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bench.page import runs
-from bench.page.runs import load_run, runs_in
-from bench.run.serialization import write
+from attnpanel.bench.page import runs
+from attnpanel.bench.page.runs import load_run, runs_in
+from attnpanel.bench.run.serialization import write
 from tests.unit.bench.run.sample_runs import sample_run
 
 

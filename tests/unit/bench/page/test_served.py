@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from attnpanel.bench.page import served
+from attnpanel.bench.page.components import Certificate
+from attnpanel.bench.page.served import BenchPage
+from attnpanel.bench.run.serialization import write
 from attnpanel.ui import Caption
-from bench.page import served
-from bench.page.components import Certificate
-from bench.page.served import BenchPage
-from bench.run.serialization import write
 from tests.unit.bench.run.sample_runs import sample_run
 
 

@@ -4,16 +4,16 @@ import threading
 
 import pytest
 
-from bench.page import start_card
-from bench.page.start_card import Starter, format_progress
-from bench.run.progress import Progress
+from attnpanel.bench.page import start_card
+from attnpanel.bench.page.start_card import Starter, format_progress
+from attnpanel.bench.run.progress import Progress
 from tests.unit.bench.run.sample_runs import sample_run
 
 LIMIT_S = 20
 
 
 class FakeRun:
-    """Stands for `bench.run.execute.run`: tells one step, then waits to be cancelled or let go."""
+    """Stands for the bench's `run`: tells one step, then waits to be cancelled or let go."""
 
     def __init__(self):
         self.reported, self.go_on, self.plans = threading.Event(), threading.Event(), []

@@ -5,8 +5,16 @@ from math import log10
 import numpy as np
 import pytest
 
-from bench.plots.chart import MARKS, NAME_HEIGHT, Chart, Line, chart_element, log_ticks, spread
-from bench.plots.format import seconds
+from attnpanel.bench.plots.chart import (
+    MARKS,
+    NAME_HEIGHT,
+    Chart,
+    Line,
+    chart_element,
+    log_ticks,
+    spread,
+)
+from attnpanel.bench.plots.format import seconds
 
 
 def pixels(values, span, height):

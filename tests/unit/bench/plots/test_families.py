@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.plots.families import curves, families, limits_of, missing
+from attnpanel.bench.run.records import Limits
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.plots.families import curves, families, limits_of, missing
-from bench.run.records import Limits
 from tests.unit.bench.run.sample_runs import SPEEDS, UNTIMED, request, sample_run, timing
 
 

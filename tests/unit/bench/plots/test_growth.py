@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.measure.datasheets import DATASHEETS
-from bench.plots.families import families
-from bench.plots.format import size
-from bench.plots.growth import (
+from attnpanel.bench.measure.datasheets import DATASHEETS
+from attnpanel.bench.plots.families import families
+from attnpanel.bench.plots.format import size
+from attnpanel.bench.plots.growth import (
     history_chart,
     left_out_of_history,
     memory_chart,

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from attnpanel.ui.theme import DARK, LIGHT
-from bench.plots.matrix import (
+from attnpanel.bench.plots.matrix import (
     FAILED,
     MAX_COLUMNS,
     cell_text,
     matrix_columns,
     matrix_of,
 )
+from attnpanel.ui.theme import DARK, LIGHT
 from tests.unit.bench.run.sample_runs import SPEEDS, UNTIMED, certificate_cases, sample_run
 
 

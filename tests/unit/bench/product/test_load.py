@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from bench.__main__ import main
-from bench.browser import MeasurementError
-from bench.product.load.client import crowd, health, visit
-from bench.product.load.results import LoadRun, PageLoad
-from bench.product.load.table import load_table
-from bench.run.serialization import read, write
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.browser import MeasurementError
+from attnpanel.bench.product.load.client import crowd, health, visit
+from attnpanel.bench.product.load.results import LoadRun, PageLoad
+from attnpanel.bench.product.load.table import load_table
+from attnpanel.bench.run.serialization import read, write
 from tests.unit.bench.product.test_tables import RUN as UI_RUN
 from tests.unit.pages.serving.conftest import running
 

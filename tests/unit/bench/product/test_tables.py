@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench.__main__ import main
-from bench.measure.environment import Environment
-from bench.product.tables import Spread, spread, ui_table
-from bench.run.serialization import Interaction, UiRun, write
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.measure.environment import Environment
+from attnpanel.bench.product.tables import Spread, spread, ui_table
+from attnpanel.bench.run.serialization import Interaction, UiRun, write
 
 RUN = UiRun(
     schema="attnpanel.bench-ui/1",

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from bench.browser import INSTALL_HINT, find_browser
-from bench.product.tables import ui_table
-from bench.product.ui import QUICK
-from bench.run.serialization import UiRun, read
+from attnpanel.bench.browser import INSTALL_HINT, find_browser
+from attnpanel.bench.product.tables import ui_table
+from attnpanel.bench.product.ui import QUICK
+from attnpanel.bench.run.serialization import UiRun, read
 
 pytestmark = pytest.mark.browser
 

@@ -262,6 +262,6 @@ def slow_clock(read=time.perf_counter):
 
 
 REPLACES_TIME = replaces("time", "perf_counter", slow_clock)
-REPLACES_CLOCK = replaces("bench.measure.clocks", "perf_counter", slow_clock)
-REPLACES_JUDGE = replaces("bench.run.warm_case", "judge_rows", lambda *_: "")
+REPLACES_CLOCK = replaces("attnpanel.bench.measure.clocks", "perf_counter", slow_clock)
+REPLACES_JUDGE = replaces("attnpanel.bench.run.warm_case", "judge_rows", lambda *_: "")
 KEEPS, LAZY = CHEATS["keeps-its-result"], CHEATS["lazy"]

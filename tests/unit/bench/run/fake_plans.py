@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import psutil
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.run.planning import Plan
+from attnpanel.bench.run.records import BenchRun, Timing
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.run.planning import Plan
-from bench.run.records import BenchRun, Timing
 
 CASE = Case(Request(2, 3, 3, 5, 7, 11, 13))
 CAUSAL = Case(Request(2, 3, 3, 5, 7, 11, 13, mask="causal"))
@@ -47,5 +47,5 @@ def worker_processes() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if "bench.run.worker" in " ".join(process.cmdline())
+        if "attnpanel.bench.run.worker" in " ".join(process.cmdline())
     ]

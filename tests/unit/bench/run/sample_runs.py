@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.measure.environment import Environment
+from attnpanel.bench.run.records import RUN_SCHEMA, Agreement, BenchRun, Check, Limits, Timing
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.measure.environment import Environment
-from bench.run.records import RUN_SCHEMA, Agreement, BenchRun, Check, Limits, Timing
 
 ENVIRONMENT = Environment(
     date_utc="2026-11-22T06:44:24+00:00",

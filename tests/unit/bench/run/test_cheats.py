@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import bench.measure.clocks
+import attnpanel.bench.measure.clocks
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.measure.clocks import CpuClock
+from attnpanel.bench.measure.reference_workload import ReferenceWorkload
+from attnpanel.bench.run.execute import run
+from attnpanel.bench.run.integrity import Integrity
+from attnpanel.bench.run.refusals import ClockComparison
+from attnpanel.bench.run.timed_results import RefusedError, judge_rows
+from attnpanel.bench.run.warm_case import Visit, WarmCase
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.measure.clocks import CpuClock
-from bench.measure.reference_workload import ReferenceWorkload
-from bench.run.execute import run
-from bench.run.integrity import Integrity
-from bench.run.refusals import ClockComparison
-from bench.run.timed_results import RefusedError, judge_rows
-from bench.run.warm_case import Visit, WarmCase
 from tests.unit.bench.run.cheats import CHEATS, honest
 from tests.unit.bench.run.fake_kernels import make_kernel
 from tests.unit.bench.run.fake_plans import plan
@@ -84,8 +84,8 @@ def test_in_a_run_a_cheat_has_no_time():
     assert [timing.wall_s for timing in found.timings] == [()] * len(names)
     for name, place in (
         ("REPLACES_TIME", "time.perf_counter"),
-        ("REPLACES_CLOCK", "bench.measure.clocks.perf_counter"),
-        ("REPLACES_JUDGE", "bench.run.warm_case.judge_rows"),
+        ("REPLACES_CLOCK", "attnpanel.bench.measure.clocks.perf_counter"),
+        ("REPLACES_JUDGE", "attnpanel.bench.run.warm_case.judge_rows"),
     ):
         assert f"{place} was replaced" in reasons[KERNELS + name]
 
@@ -114,7 +114,7 @@ def test_a_replaced_function_method_or_default_is_noticed(monkeypatch):
     assert before.changed() == ""
 
     for target, name, value in (
-        (bench.measure.clocks, "perf_counter", lambda: 0.0),
+        (attnpanel.bench.measure.clocks, "perf_counter", lambda: 0.0),
         (CpuClock, "sample", lambda *_: None),
         (judge_rows, "__code__", (lambda *_: "").__code__),
         (np, "array_equal", lambda *_: True),

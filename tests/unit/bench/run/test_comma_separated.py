@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from bench.measure.flop_count import flops, minimal_bytes
-from bench.run.comma_separated import run_csv
-from bench.run.tables import timing_table
+from attnpanel.bench.measure.flop_count import flops, minimal_bytes
+from attnpanel.bench.run.comma_separated import run_csv
+from attnpanel.bench.run.tables import timing_table
 from tests.unit.bench.run.sample_runs import UNTIMED, sample_run, timing, timing_cases
 
 

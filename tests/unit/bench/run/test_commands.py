@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.run.commands import failures, format_remaining
+from attnpanel.bench.run.records import BenchRun, Timing
+from attnpanel.bench.run.serialization import read, write
 from attnpanel.kernels import IMPLEMENTATIONS
-from bench.__main__ import main
-from bench.run.commands import failures, format_remaining
-from bench.run.records import BenchRun, Timing
-from bench.run.serialization import read, write
 
 pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
 KERNELS = "tests.unit.bench.run.fake_kernels:"

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.measure.environment import Environment
-from bench.run.compare import (
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.measure.environment import Environment
+from attnpanel.bench.run.compare import (
     PROCESS_SPREAD,
     change,
     compare,
@@ -18,7 +17,8 @@ from bench.run.compare import (
     memory_drift,
     regressions,
 )
-from bench.run.records import RUN_SCHEMA, Agreement, BenchRun, Timing
+from attnpanel.bench.run.records import RUN_SCHEMA, Agreement, BenchRun, Timing
+from attnpanel.kernels.request import Request
 
 CASE = Case(Request(2, 3, 3, 5, 7, 11, 13))
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
-import bench.run.child
-import bench.run.execute
-from bench.run.execute import run
-from bench.run.records import BenchRun
-from bench.run.serialization import read
+import attnpanel.bench.run.child
+import attnpanel.bench.run.execute
+from attnpanel.bench.run.execute import run
+from attnpanel.bench.run.records import BenchRun
+from attnpanel.bench.run.serialization import read
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, KERNELS, plan, timing, worker_processes
 
 pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
@@ -151,14 +151,14 @@ def test_the_rounds_of_a_row_are_shared_by_its_processes():
 
 
 def test_a_sample_that_is_no_time_is_the_status_of_one_row(monkeypatch):
-    original = bench.run.execute.with_visit
+    original = attnpanel.bench.run.execute.with_visit
 
     def with_zero(row, visit, process):
         if row.implementation.endswith("ALSO_RIGHT"):
             visit = replace(visit, wall_s=(0.0,) * len(visit.wall_s))
         return original(row, visit, process)
 
-    monkeypatch.setattr(bench.run.execute, "with_visit", with_zero)
+    monkeypatch.setattr(attnpanel.bench.run.execute, "with_visit", with_zero)
 
     found = run(plan("ALSO_RIGHT", "RIGHT"))
 
@@ -170,7 +170,7 @@ def test_a_sample_that_is_no_time_is_the_status_of_one_row(monkeypatch):
 
 def test_a_killed_process_ran_out_of_memory_only_if_the_kernel_says_so(monkeypatch):
     kills = iter(range(100))
-    monkeypatch.setattr(bench.run.child, "out_of_memory_kills", lambda: next(kills))
+    monkeypatch.setattr(attnpanel.bench.run.child, "out_of_memory_kills", lambda: next(kills))
 
     found = run(plan("KILLED", timed=(), certified=(CASE,)))
 
@@ -258,8 +258,8 @@ PARENT = """
 import sys
 from pathlib import Path
 from tests.unit.bench.run.fake_plans import plan
-from bench.run import recording
-from bench.run.execute import run
+from attnpanel.bench.run import recording
+from attnpanel.bench.run.execute import run
 recording.WRITING_SHARE = 1e9  # after each step, however long writing takes
 name, output = sys.argv[1:]
 def on_progress(progress):

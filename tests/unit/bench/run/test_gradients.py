@@ -8,16 +8,16 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from bench.certify.gradients_certificate import gradient_cases
-from bench.run.child import ChildFailure
-from bench.run.commands import failures
-from bench.run.execute import run
-from bench.run.gradients import gradients_of_plan
-from bench.run.recording import Record
-from bench.run.records import BenchRun, GradientAgreement
-from bench.run.serialization import read, write
-from bench.run.tables import gradient_certificates, run_table
-from bench.run.worker import Worker
+from attnpanel.bench.certify.gradients_certificate import gradient_cases
+from attnpanel.bench.run.child import ChildFailure
+from attnpanel.bench.run.commands import failures
+from attnpanel.bench.run.execute import run
+from attnpanel.bench.run.gradients import gradients_of_plan
+from attnpanel.bench.run.recording import Record
+from attnpanel.bench.run.records import BenchRun, GradientAgreement
+from attnpanel.bench.run.serialization import read, write
+from attnpanel.bench.run.tables import gradient_certificates, run_table
+from attnpanel.bench.run.worker import Worker
 from tests.unit.bench.run.fake_plans import CASE, plan
 from tests.unit.bench.run.sample_runs import sample_run
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.run.execute import run
-from bench.run.worker import device_is_lost
+from attnpanel.bench.run.execute import run
+from attnpanel.bench.run.worker import device_is_lost
 from tests.unit.bench.run.fake_kernels import correct, make_kernel
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, plan
 

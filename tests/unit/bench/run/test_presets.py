@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from attnpanel.kernels import IMPLEMENTATIONS
-from bench.certify.cases import CERTIFICATE_CASES
-from bench.run.presets import (
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES
+from attnpanel.bench.run.presets import (
     Preset,
     PresetError,
     Timed,
@@ -15,6 +14,7 @@ from bench.run.presets import (
     make_plan,
     preset_names,
 )
+from attnpanel.kernels import IMPLEMENTATIONS
 from tests.unit.bench.run.fake_kernels import RIGHT
 
 OWN = "tests.unit.bench.run.fake_kernels:RIGHT"

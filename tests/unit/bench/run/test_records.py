@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.measure.environment import ROOT, describe
+from attnpanel.bench.run.records import RUN_SCHEMA, Agreement, BenchRun, Limits, Timing
+from attnpanel.bench.run.serialization import ResultFileError, read
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.measure.environment import ROOT, describe
-from bench.run.records import RUN_SCHEMA, Agreement, BenchRun, Limits, Timing
-from bench.run.serialization import ResultFileError, read
 
 OLD = ROOT / "bench/results/run-2026-11-22-before.json"
 

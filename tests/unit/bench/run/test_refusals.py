@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.run.records import Limits, MemoryRate, Timing
+from attnpanel.bench.run.refusals import refuse_impossible_times, tolerance_of
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case
-from bench.run.records import Limits, MemoryRate, Timing
-from bench.run.refusals import refuse_impossible_times, tolerance_of
 
 # 200 operations and 160 bytes.
 CASE = Case(Request(1, 1, 1, 5, 5, 2, 2))

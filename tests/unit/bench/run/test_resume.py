@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-import bench.run.recording
-from bench.run.execute import run
-from bench.run.records import OLD_SCHEMAS, RUN_SCHEMA, BenchRun
-from bench.run.serialization import ResultFileError, read, write
+import attnpanel.bench.run.recording
+from attnpanel.bench.run.execute import run
+from attnpanel.bench.run.records import OLD_SCHEMAS, RUN_SCHEMA, BenchRun
+from attnpanel.bench.run.serialization import ResultFileError, read, write
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, plan, timing, worker_processes
 
 pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
@@ -170,7 +170,7 @@ def test_a_damaged_or_unknown_file_is_refused_and_kept(tmp_path, content):
 
 def test_a_full_disk_is_one_error_and_keeps_the_last_file(tmp_path, monkeypatch):
     output = tmp_path / "run.json"
-    original, written = bench.run.recording.write, []
+    original, written = attnpanel.bench.run.recording.write, []
 
     def until_full(found, path):
         if len(written) == 2:
@@ -178,8 +178,8 @@ def test_a_full_disk_is_one_error_and_keeps_the_last_file(tmp_path, monkeypatch)
         written.append(found)
         original(found, path)
 
-    monkeypatch.setattr(bench.run.recording, "write", until_full)
-    monkeypatch.setattr(bench.run.recording, "WRITING_SHARE", 1e9)
+    monkeypatch.setattr(attnpanel.bench.run.recording, "write", until_full)
+    monkeypatch.setattr(attnpanel.bench.run.recording, "WRITING_SHARE", 1e9)
 
     with pytest.raises(OSError, match=r"run.json can't be written \(No space left on device\)"):
         run(plan("RIGHT"), output=output)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.measure.environment import Environment
-from bench.run.serialization import Interaction, ResultFileError, UiRun, read, write
+from attnpanel.bench.measure.environment import Environment
+from attnpanel.bench.run.serialization import Interaction, ResultFileError, UiRun, read, write
 
 
 @pytest.fixture

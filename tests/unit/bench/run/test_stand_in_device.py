@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attnpanel.bench.certify.cases import Case, make_inputs
+from attnpanel.bench.measure import clocks, roofline
+from attnpanel.bench.measure.clocks import clock_for
+from attnpanel.bench.measure.cuda_graphs import capture_cuda_graph
+from attnpanel.bench.measure.memory import peak_bytes_of
+from attnpanel.bench.run.execute import run
+from attnpanel.bench.run.planning import Plan
 from attnpanel.kernels import find_implementation
 from attnpanel.kernels.arrays import describe, to_float64
 from attnpanel.kernels.request import Request
-from bench.certify.cases import Case, make_inputs
-from bench.measure import clocks, roofline
-from bench.measure.clocks import clock_for
-from bench.measure.cuda_graphs import capture_cuda_graph
-from bench.measure.memory import peak_bytes_of
-from bench.run.execute import run
-from bench.run.planning import Plan
 from tests.unit.bench.run import stand_in_cuda
 
 FOLDER = Path(__file__).with_name("stand_in")

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bench.__main__ import main
-from bench.run.records import BenchRun
-from bench.run.serialization import read, write
-from bench.run.submission import FOLDER, NEVER, PAGE, refusals, results_page, submitted
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.run.records import BenchRun
+from attnpanel.bench.run.serialization import read, write
+from attnpanel.bench.run.submission import FOLDER, NEVER, PAGE, refusals, results_page, submitted
 from tests.unit.bench.run.sample_runs import sample_run
 
 RUN = sample_run()
@@ -60,7 +60,7 @@ def test_a_run_is_copied_once_without_serial_numbers_and_put_on_the_page(tmp_pat
     assert read(copy, BenchRun).machine == {"gpu 0": "name NVIDIA H200; driver_version 580"}
     page = (tmp_path / "results" / PAGE).read_text(encoding="utf-8")
     assert row_of(page, "numpy-naive")[2].startswith("142.00 ms")
-    assert row_of(page, "bench.adapters.flash_attn2:attention")[2] == "never run by us"
+    assert row_of(page, "attnpanel.bench.adapters.flash_attn2:attention")[2] == "never run by us"
     assert "GPU-1234" not in page
 
 

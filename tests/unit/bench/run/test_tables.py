@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.run.tables import median_s, relative_time
+from attnpanel.bench.run.tables import median_s, relative_time
 from tests.unit.bench.run.sample_runs import timing, timing_cases
 
 ROW = timing("numpy-naive", timing_cases()[0])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.run.execute import run
-from bench.run.records import BenchRun
-from bench.run.serialization import read
+from attnpanel.bench.run.execute import run
+from attnpanel.bench.run.records import BenchRun
+from attnpanel.bench.run.serialization import read
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, plan
 
 

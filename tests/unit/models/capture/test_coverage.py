@@ -15,9 +15,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from attnpanel import Trace, capture, head_importance, intervene, record  # noqa: E402
-from attnpanel.trace.coverage import Coverage, LayerCoverage  # noqa: E402
-from attnpanel.trace.trace import TraceFileError  # noqa: E402
-from bench.product.capture.families_in_pieces import (  # noqa: E402
+from attnpanel.bench.product.capture.families_in_pieces import (  # noqa: E402
     PIECES,
     TEXT,
     VOCABULARY,
@@ -25,6 +23,8 @@ from bench.product.capture.families_in_pieces import (  # noqa: E402
     T,
     built,
 )
+from attnpanel.trace.coverage import Coverage, LayerCoverage  # noqa: E402
+from attnpanel.trace.trace import TraceFileError  # noqa: E402
 
 
 @pytest.mark.parametrize("family", PIECES)

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from attnpanel import capture  # noqa: E402
-from bench.product.capture.families import (  # noqa: E402
+from attnpanel.bench.product.capture.families import (  # noqa: E402
     EAGER_ONLY,
     FAMILIES,
     B,

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench.__main__ import main
-from bench.product.capture.large import LargeRun, large_table
-from bench.product.capture.results import CaptureRun, Size, Way
-from bench.product.capture.table import capture_table
-from bench.run.serialization import read, write
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.product.capture.large import LargeRun, large_table
+from attnpanel.bench.product.capture.results import CaptureRun, Size, Way
+from attnpanel.bench.product.capture.table import capture_table
+from attnpanel.bench.run.serialization import read, write
 from tests.unit.bench.product.test_tables import RUN as UI_RUN
 
 SIZE = Size(

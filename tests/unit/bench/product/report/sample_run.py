@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.measure.environment import Environment
-from bench.product.report.results import Change, Export, Opening, ReportRun, Row
-from bench.run.serialization import Interaction
+from attnpanel.bench.measure.environment import Environment
+from attnpanel.bench.product.report.results import Change, Export, Opening, ReportRun, Row
+from attnpanel.bench.run.serialization import Interaction
 
 ENVIRONMENT = Environment(
     date_utc="2026-01-02T03:04:05+00:00",

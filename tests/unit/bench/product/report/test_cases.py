@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.product.report.cases import FULL, QUICK, TOY, ReportCase, gpt2_shaped, minilm
+from attnpanel.bench.product.report.cases import FULL, QUICK, TOY, ReportCase, gpt2_shaped, minilm
 
 
 @pytest.mark.model

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.browser import MeasurementError
-from bench.measure.process_use import memory_of, peak_bytes
-from bench.product.report import exporting
-from bench.product.report.exporting import Exporter, export
+from attnpanel.bench.browser import MeasurementError
+from attnpanel.bench.measure.process_use import memory_of, peak_bytes
+from attnpanel.bench.product.report import exporting
+from attnpanel.bench.product.report.exporting import Exporter, export
 
 # Holds 50 MB and works for a moment, unless there is nothing to write.
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from bench.measure.process_use import measured
+from attnpanel.bench.measure.process_use import measured
 
 _, output, result = sys.argv
 with measured(Path(result)):
@@ -67,7 +67,7 @@ def test_an_export_that_exceeds_its_limit_is_killed(script, tmp_path):
 def test_too_much_memory_is_a_failure(script, tmp_path):
     pytest.importorskip("resource")
     greedy = (
-        "from bench.measure.process_use import limit_memory\n"
+        "from attnpanel.bench.measure.process_use import limit_memory\n"
         "limit_memory(10**9)\nbytearray(2 * 10**9)"
     )
 
@@ -88,5 +88,5 @@ def test_an_ended_process_has_no_memory():
 
 
 def test_the_exporters_are_where_the_bench_looks_for_them():
-    assert Path(exporting.ROOT, "bench/product/report/export.py").is_file()
-    assert Path(exporting.ROOT, "bench/product/report/peers_export.py").is_file()
+    assert Path(exporting.ROOT, "attnpanel/bench/product/report/export.py").is_file()
+    assert Path(exporting.ROOT, "attnpanel/bench/product/report/peers_export.py").is_file()

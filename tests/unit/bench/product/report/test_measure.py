@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from bench.__main__ import main
-from bench.browser import INSTALL_HINT, find_browser
-from bench.product.report import cases, measure
-from bench.product.report.measure import explain_blank_page
-from bench.product.report.results import ReportRun, Row
-from bench.run.serialization import read
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.browser import INSTALL_HINT, find_browser
+from attnpanel.bench.product.report import cases, measure
+from attnpanel.bench.product.report.measure import explain_blank_page
+from attnpanel.bench.product.report.results import ReportRun, Row
+from attnpanel.bench.run.serialization import read
 from tests.unit.bench.product.report.sample_run import UNDRAWN
 
 

@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.browser import MeasurementError
-from bench.product.report import peers
-from bench.product.report.cases import FULL, QUICK
-from bench.product.report.peers import PEERS, REQUIREMENTS, ensure_environment, exporter, versions
-from bench.product.report.peers_export import EXPORTS
+from attnpanel.bench.browser import MeasurementError
+from attnpanel.bench.product.report import peers
+from attnpanel.bench.product.report.cases import FULL, QUICK
+from attnpanel.bench.product.report.peers import (
+    PEERS,
+    REQUIREMENTS,
+    ensure_environment,
+    exporter,
+    versions,
+)
+from attnpanel.bench.product.report.peers_export import EXPORTS
 
 
 def test_every_peer_has_an_export_and_the_other_way_round():
@@ -35,7 +41,12 @@ def test_every_requirement_is_pinned():
 
 def test_a_peer_is_run_by_its_environments_python(tmp_path):
     how = exporter("attnview", tmp_path / "w.npz", Path("peer/python"))
-    head = [str(Path("peer/python")), "-m", "bench.product.report.peers_export", "attnview"]
+    head = [
+        str(Path("peer/python")),
+        "-m",
+        "attnpanel.bench.product.report.peers_export",
+        "attnview",
+    ]
 
     written = how.command(Path("page.html"), Path("taken.json"))
     idle = how.command(None, Path("taken.json"))

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from bench.product.report.results import ReportRun
-from bench.run.serialization import ResultFileError, UiRun, read, write
+from attnpanel.bench.product.report.results import ReportRun
+from attnpanel.bench.run.serialization import ResultFileError, UiRun, read, write
 from tests.unit.bench.product.report.sample_run import RUN
 
 

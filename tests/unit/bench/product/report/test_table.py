@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.__main__ import main
-from bench.product.report.table import CHANGES_CAPTION, FILES_CAPTION, report_table
-from bench.run.serialization import write
+from attnpanel.bench.__main__ import main
+from attnpanel.bench.product.report.table import CHANGES_CAPTION, FILES_CAPTION, report_table
+from attnpanel.bench.run.serialization import write
 from tests.unit.bench.product.report.sample_run import RUN
 
 # Medians of two numbers lie halfway; of 100, 200 and 300 ms the 95th percentile lies 1.9 steps up.

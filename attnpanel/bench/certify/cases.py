@@ -1,0 +1,392 @@
+"""Cases: attention requests, their random inputs, and the list of certified cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import numpy as np
+
+from attnpanel.attention.mask_table import find_mask, mask_kinds
+from attnpanel.bench.certify.covering import covering_array
+from attnpanel.bench.certify.rounding import round_to
+from attnpanel.kernels.request import DType, Inputs, Request
+
+if TYPE_CHECKING:
+    from attnpanel.attention.mask_table import MaskName, MaskValue
+    from attnpanel.attention.masks import Align
+
+InputKind = Literal["randn", "peaked", "outlier", "large", "huge"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One attention call to certify or time.
+
+    Attributes
+    ----------
+    request : Request
+    kind : {"randn", "peaked", "outlier", "large", "huge"}
+        Distribution of the inputs; see :func:`make_inputs`.
+    seed : int
+    """
+
+    request: Request
+    kind: InputKind = "randn"
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """A unique, readable name: ``causal B1 H8 T1024 D64 float32 randn``."""
+        request = self.request
+        parts = [
+            request.mask,
+            request.align if request.align != "top_left" else "",
+            "" if request.pad_lens is None else "pad " + ",".join(map(str, request.pad_lens)),
+            "" if request.window is None else f"window {request.window}",
+            *(format_option(name, value) for name, value in request.mask_options),
+            f"B{request.batch}",
+            f"H{request.heads}" + f"/{request.kv_heads}" * (request.kv_heads != request.heads),
+            f"T{request.query_len}",
+            f"S{request.key_len}" if request.key_len != request.query_len else "",
+            f"D{request.head_dim}",
+            f"Dv{request.value_dim}" if request.value_dim != request.head_dim else "",
+            request.dtype,
+            self.kind,
+            "bias" if request.bias else "",
+            "" if request.scale is None else f"scale {request.scale:g}",
+            "" if request.temperature == 1 else f"temperature {request.temperature:g}",
+            request.device if request.device != "cpu" else "",
+            f"seed {self.seed}" if self.seed else "",
+        ]
+        return " ".join(part for part in parts if part)
+
+
+def format_option(name: str, value: MaskValue) -> str:
+    """Format a parameter of a mask other than `pad_lens` and `window`: ``prefix_len 3``."""
+    return f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+
+
+def example_mask(
+    kind: MaskName, query_len: int, key_len: int, batch: int = 1, *, window: int | None = None
+) -> dict[str, Any]:
+    """Return fields of a :class:`Request` with which a mask of this kind hides some keys.
+
+    Parameters
+    ----------
+    kind : str
+    query_len, key_len, batch : int
+    window : int, optional
+        Size of the window, for masks that have one; by default the example of the mask.
+    """
+    values = {
+        parameter.name: parameter.example_at(query_len, key_len)
+        for parameter in find_mask(kind).parameters
+    }
+    fields: dict[str, Any] = {"mask": kind}
+    if "pad_len" in values:
+        fields["pad_lens"] = (values.pop("pad_len"),) * batch
+    if "window" in values:
+        example = values.pop("window")
+        fields["window"] = example if window is None else window
+    return {**fields, "mask_options": tuple(values.items())}
+
+
+def make_inputs(case: Case) -> Inputs:
+    """Draw the inputs of a case: the same on every machine and, before rounding, in every dtype.
+
+    - ``"randn"``: standard normal.
+    - ``"peaked"``: each query points at one key, 24 nats above the others at scale
+      ``1 / sqrt(D)``; some of those keys are masked.
+    - ``"outlier"``: channel 0 of query and key is 8 times, one token's value 100 times the rest.
+    - ``"large"``: query and key 8 times, value 100 times standard normal.
+    - ``"huge"``: query and key 128 times: their products exceed 65504, the largest float16.
+
+    A bias is twice standard normal. No kind is uniform in 0..1: near-equal weights are too easy.
+
+    Parameters
+    ----------
+    case : Case
+
+    Returns
+    -------
+    Inputs
+        Rounded to the request's dtype, with the request's mask.
+    """
+    request = case.request
+    rng = np.random.default_rng(case.seed)
+    batch, heads, kv_heads = request.batch, request.heads, request.kv_heads
+    query = rng.standard_normal((batch, heads, request.query_len, request.head_dim))
+    key = rng.standard_normal((batch, kv_heads, request.key_len, request.head_dim))
+    value = rng.standard_normal((batch, kv_heads, request.key_len, request.value_dim))
+    bias = None
+    if request.bias:
+        drawn = 2 * rng.standard_normal((heads, request.query_len, request.key_len))
+        bias = round_to(drawn, request.dtype)
+    match case.kind:
+        case "randn":
+            pass
+        case "peaked":
+            target = rng.integers(request.key_len, size=(batch, heads, request.query_len, 1))
+            pointed_at = np.take_along_axis(
+                np.repeat(key, heads // kv_heads, axis=1), target, axis=2
+            )
+            query = 0.5 * query + 24 / np.sqrt(request.head_dim) * pointed_at
+        case "outlier":
+            query[..., 0] *= 8
+            key[..., 0] *= 8
+            value[..., request.key_len // 2, :] *= 100
+        case "large":
+            query, key, value = 8 * query, 8 * key, 100 * value
+        case "huge":
+            query, key = 128 * query, 128 * key
+    return Inputs(
+        query=round_to(query, request.dtype),
+        key=round_to(key, request.dtype),
+        value=round_to(value, request.dtype),
+        mask=request.visible(),
+        bias=bias,
+    )
+
+
+# Distinct primes, so that no axis can be mistaken for another.
+PRIMES: Final = Request(2, 3, 3, 5, 7, 11, 13)
+# Supported by more kernels: D = Dv, and then T = S too.
+SAME_DIMS: Final = replace(PRIMES, value_dim=11)
+SQUARE: Final = replace(SAME_DIMS, key_len=5)
+GROUPED: Final = replace(SAME_DIMS, heads=6, kv_heads=3)
+# Longer than, and no multiple of, the blocks of 128 queries and 512 keys that kernels use.
+BLOCKS: Final = Request(1, 2, 2, 149, 541, 64, 64)
+
+EVERY_DTYPE: Final[tuple[tuple[Request, InputKind], ...]] = (
+    (SQUARE, "randn"),
+    (replace(SQUARE, mask="causal"), "randn"),
+    (replace(SQUARE, mask="key_padding", pad_lens=(3, 0)), "randn"),
+    (replace(GROUPED, mask="causal", align="bottom_right"), "randn"),
+    (replace(SAME_DIMS, bias=True), "randn"),
+    (replace(SAME_DIMS, temperature=0.5), "peaked"),
+    (replace(SQUARE, mask="causal"), "outlier"),
+    (replace(SQUARE, mask="causal"), "large"),
+)
+
+
+def mask_cases(kind: MaskName) -> tuple[Case, ...]:
+    """Return what certifies any mask kind: T != S with a diagonal at either end, and more."""
+
+    def under(request: Request, **more: Any) -> Request:
+        mask = example_mask(kind, request.query_len, request.key_len, request.batch)
+        return replace(request, **mask, **more)
+
+    requests: list[tuple[Request, InputKind]] = [
+        (under(PRIMES), "randn"),
+        (under(SQUARE, temperature=0.5), "peaked"),
+        (under(SAME_DIMS, bias=True), "randn"),
+        (under(replace(SAME_DIMS, query_len=7, key_len=5)), "outlier"),
+        (under(SQUARE, dtype="float16"), "randn"),
+        (under(SQUARE, dtype="bfloat16"), "large"),
+        (under(BLOCKS), "randn"),
+    ]
+    if find_mask(kind).aligned:
+        requests += [(under(SAME_DIMS, align="bottom_right"), "randn")]
+    return tuple(Case(request, inputs) for request, inputs in requests)
+
+
+# The kinds that were there when results were first kept: their cases keep their names.
+BY_HAND: Final[tuple[Case, ...]] = (
+    # The notebook's shapes: 4 tokens of 3 channels; 2 sequences, 2 heads, 5 tokens, 4 channels.
+    Case(Request(1, 1, 1, 4, 4, 3, 3)),
+    Case(Request(1, 1, 1, 4, 4, 3, 3, mask="padding", pad_lens=(3,))),
+    Case(Request(2, 2, 2, 5, 5, 4, 4)),
+    Case(Request(2, 2, 2, 5, 5, 4, 4, mask="causal")),
+    Case(Request(2, 2, 2, 5, 5, 4, 4, mask="padding", pad_lens=(3, 4))),
+    # Every mask.
+    Case(PRIMES),
+    Case(replace(PRIMES, mask="causal")),
+    Case(replace(PRIMES, mask="causal", align="bottom_right")),
+    Case(replace(PRIMES, mask="key_padding", pad_lens=(3, 7))),
+    Case(replace(PRIMES, mask="window", window=2, align="bottom_right")),
+    Case(replace(PRIMES, bias=True)),
+    Case(SQUARE),
+    Case(replace(SQUARE, mask="causal")),
+    Case(replace(SQUARE, mask="window", window=2)),
+    Case(replace(SAME_DIMS, mask="causal")),
+    Case(replace(SAME_DIMS, mask="causal", align="bottom_right")),
+    Case(replace(SAME_DIMS, query_len=7, key_len=5, mask="causal")),
+    Case(replace(SAME_DIMS, mask="key_padding", pad_lens=(3, 7))),
+    Case(replace(SAME_DIMS, mask="window", window=2)),
+    Case(replace(SAME_DIMS, mask="causal", bias=True)),
+    # Empty rows: padded queries, a sequence of length 0, two more queries than keys.
+    Case(replace(SAME_DIMS, mask="padding", pad_lens=(2, 4))),
+    Case(replace(SAME_DIMS, mask="key_padding", pad_lens=(5, 0))),
+    Case(replace(SAME_DIMS, mask="key_padding", pad_lens=(3, 0), bias=True)),
+    Case(replace(SAME_DIMS, query_len=7, key_len=5, mask="causal", align="bottom_right")),
+    # Grouped queries, one query, one key, a given scale.
+    Case(GROUPED),
+    Case(replace(GROUPED, mask="causal")),
+    Case(replace(GROUPED, kv_heads=1, value_dim=13, mask="key_padding", pad_lens=(3, 7))),
+    Case(replace(SAME_DIMS, query_len=1)),
+    Case(replace(SAME_DIMS, query_len=1, mask="causal", align="bottom_right")),
+    Case(replace(SAME_DIMS, key_len=1)),
+    Case(replace(SQUARE, scale=1.0)),
+    # Temperatures.
+    Case(replace(SAME_DIMS, temperature=0.01)),
+    Case(replace(SQUARE, mask="causal", temperature=0.01), "large"),
+    Case(replace(SAME_DIMS, mask="causal", temperature=0.5)),
+    Case(replace(SAME_DIMS, bias=True, temperature=3.0)),
+    Case(replace(SAME_DIMS, mask="key_padding", pad_lens=(3, 7), temperature=100.0)),
+    # Difficult inputs.
+    Case(SQUARE, "peaked"),
+    Case(replace(SAME_DIMS, mask="causal"), "peaked"),
+    Case(replace(SAME_DIMS, mask="key_padding", pad_lens=(3, 7)), "outlier"),
+    Case(replace(SQUARE, mask="causal"), "outlier"),
+    Case(replace(SAME_DIMS, mask="causal"), "large"),
+    Case(replace(SQUARE, mask="window", window=2), "large"),
+    # Other dtypes.
+    *(
+        Case(replace(request, dtype=dtype), kind)
+        for dtype in get_args(DType)
+        if dtype != "float32"
+        for request, kind in EVERY_DTYPE
+    ),
+    # Several blocks in every kernel.
+    Case(BLOCKS),
+    Case(replace(BLOCKS, query_len=541, mask="causal")),
+    Case(replace(BLOCKS, mask="causal", align="bottom_right"), "peaked"),
+    Case(replace(BLOCKS, mask="key_padding", pad_lens=(257,)), "outlier"),
+    Case(replace(BLOCKS, mask="window", window=131), "large"),
+    Case(replace(BLOCKS, dtype="bfloat16")),
+    Case(replace(BLOCKS, dtype="float16", query_len=541, mask="causal")),
+    # oneDNN's AMX matrix product read past the end of a row if S is no multiple of 32 (before its
+    # PR 5723), so the nan of an empty row reached the row before it.
+    Case(Request(1, 2, 2, 200, 200, 16, 16, "bfloat16", mask="padding", pad_lens=(100,))),
+)
+
+
+def _covering_cases() -> tuple[Case, ...]:
+    """Return cases at block size in which every two of the factors' levels meet."""
+    masks = [
+        (kind, align)
+        for kind in mask_kinds()
+        for align in ("top_left", "bottom_right")
+        if align == "top_left" or find_mask(kind).aligned
+    ]
+    equal_widths = {
+        "query_len": (1, 16, 63, 65, 128, 256),
+        # Multiples of the blocks of 16 to 256 keys that kernels use, and one more and one less.
+        "key_len": (64, 127, 129, 256, 513, 640, 1024, 2049),
+        "widths": tuple((width, width) for width in (32, 64, 80, 96, 128, 192, 256)),
+        "heads": ((1, 1, 1), (1, 4, 2), (2, 2, 2), (2, 4, 1), (3, 3, 3)),
+        "mask": masks,
+        "dtype": ("float32", "float16", "bfloat16"),
+        "kind": ("randn", "peaked", "outlier", "large"),
+        "bias": (False, True),
+        "scale": (None, -0.0625),
+        "temperature": (1.0, 0.5),
+    }
+    # Few kernels support these, so no pair of the others may depend on them.
+    other_widths = {
+        "query_len": (1, 65, 128),
+        "key_len": (129, 513, 1024),
+        "widths": ((64, 128), (128, 64), (192, 128), (80, 96), (256, 32), (96, 256)),
+        "heads": ((1, 4, 2), (2, 2, 2)),
+        "mask": [pair for pair in masks if pair[0] in ("none", "causal", "key_padding")],
+        "dtype": ("float32", "float16", "bfloat16"),
+        "temperature": (1.0, 0.5),
+    }
+    rows = covering_array(equal_widths) + covering_array(other_widths)
+    return tuple(_case_at_block_size(seed, **row) for seed, row in enumerate(rows, 1))
+
+
+def _case_at_block_size(
+    seed: int,
+    *,
+    query_len: int,
+    key_len: int,
+    widths: tuple[int, int],
+    heads: tuple[int, int, int],
+    mask: tuple[MaskName, Align],
+    kind: InputKind = "randn",
+    **options: Any,
+) -> Case:
+    batch, query_heads, kv_heads = heads
+    kept = example_mask(mask[0], query_len, key_len, batch)
+    if kept.get("pad_lens") and batch > 1:  # another length for each sequence, one of them whole
+        kept["pad_lens"] = (*kept["pad_lens"][1:], key_len)
+    request = Request(
+        batch=batch,
+        heads=query_heads,
+        kv_heads=kv_heads,
+        query_len=query_len,
+        key_len=key_len,
+        head_dim=widths[0],
+        value_dim=widths[1],
+        align=mask[1],
+        **kept,
+        **options,
+    )
+    return Case(request, kind, seed)
+
+
+def _sixteen_bit_cases() -> tuple[Case, ...]:
+    """Return cases of so many keys that sums kept in 16 bits show, and products beyond float16."""
+    long = Request(1, 1, 1, 256, 2048, 128, 128)
+    cases = []
+    for dtype in ("float16", "bfloat16"):
+        requests: tuple[tuple[Request, InputKind], ...] = (
+            (BLOCKS, "randn"),
+            (replace(BLOCKS, query_len=541, mask="causal"), "randn"),
+            (long, "randn"),
+            (replace(long, query_len=32, key_len=8192, head_dim=64, value_dim=64), "randn"),
+            (replace(BLOCKS, scale=2.0**-16), "huge"),
+        )
+        cases += [Case(replace(request, dtype=dtype), kind) for request, kind in requests]
+    return tuple(cases)
+
+
+# Long, hidden, negative and huge: what neither the small cases nor the covering array has.
+LARGE: Final[tuple[Case, ...]] = (
+    Case(replace(BLOCKS, query_len=32, key_len=8192)),
+    Case(replace(BLOCKS, heads=1, kv_heads=1, query_len=1, key_len=16384)),
+    Case(replace(BLOCKS, query_len=64, key_len=4097, mask="causal", align="bottom_right")),
+    Case(Request(2, 4, 2, 1, 4097, 128, 128, mask="key_padding", pad_lens=(4097, 2050))),
+    Case(Request(2, 4, 2, 1025, 1025, 64, 64, mask="causal")),
+    Case(Request(1, 1, 1, 2048, 2048, 64, 64, mask="causal")),
+    Case(Request(5, 16, 2, 33, 65, 64, 64, mask="causal", align="bottom_right")),
+    Case(replace(BLOCKS, dtype="float64")),
+    Case(Request(2, 4, 2, 65, 257, 128, 128, "float64", mask="causal", align="bottom_right")),
+    # Whole blocks of keys hidden before the first that a query sees.
+    Case(replace(BLOCKS, query_len=7, mask="window", window=100, align="bottom_right")),
+    Case(Request(1, 2, 1, 541, 541, 64, 64, mask="window", window=16)),
+    Case(
+        Request(1, 2, 1, 541, 541, 64, 64, mask="causal_documents",
+                mask_options=(("starts", (257, 272)),))
+    ),
+    Case(replace(BLOCKS, scale=2.0**-16), "huge"),
+    Case(replace(SQUARE, scale=-0.5)),
+    Case(replace(SQUARE, scale=-0.5, mask="causal", dtype="float16")),
+    Case(replace(SQUARE, scale=-0.5, mask="causal", dtype="bfloat16")),
+    Case(replace(BLOCKS, query_len=541, scale=-0.125, mask="causal"), "large"),
+)  # fmt: skip
+_LISTED: Final[tuple[Case, ...]] = (
+    *BY_HAND,
+    *(
+        case
+        for kind in mask_kinds()
+        if kind not in {case.request.mask for case in BY_HAND}
+        for case in mask_cases(kind)
+    ),
+    *LARGE,
+    *_sixteen_bit_cases(),
+    *_covering_cases(),
+)
+CERTIFICATE_CASES: Final[tuple[Case, ...]] = tuple({case.name: case for case in _LISTED}.values())
+
+
+def select_cases(which: Literal["all", "few", "none"]) -> list[Case]:
+    """Return every case, the first of each mask and dtype, or none."""
+    if which == "few":
+        first = {
+            (case.request.mask, case.request.dtype): case for case in reversed(CERTIFICATE_CASES)
+        }
+        return [case for case in CERTIFICATE_CASES if case in first.values()]
+    return list(CERTIFICATE_CASES) if which == "all" else []

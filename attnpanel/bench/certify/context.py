@@ -1,0 +1,154 @@
+"""What the checks of one certificate share: the case, the results and the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from attnpanel.bench.certify.error_units import output_unit, weight_error
+from attnpanel.bench.certify.judged_rows import judged_rows
+from attnpanel.bench.certify.judgement import (
+    describe_excess,
+    error_ratio,
+    error_unit,
+    judge,
+    stored_in,
+)
+from attnpanel.bench.certify.sixteen_bits import rounding_places
+from attnpanel.bench.run.records import Check
+from attnpanel.kernels.arrays import to_float64
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from attnpanel.bench.certify.cases import Case
+    from attnpanel.bench.certify.judged_rows import JudgedRows
+    from attnpanel.bench.certify.judgement import Judgement
+    from attnpanel.bench.certify.reference import Reference
+    from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
+    from attnpanel.kernels.implementation import Implementation, RawResult
+    from attnpanel.kernels.request import Inputs, Request
+
+
+@dataclass(frozen=True, eq=False)
+class CertificateContext:
+    """One implementation run on one case, with the reference to compare with.
+
+    T and the request are those of the judged rows, which of a large case are a sample.
+
+    Attributes
+    ----------
+    implementation : Implementation
+    case : Case
+    threads : int
+    inputs : Inputs
+        The inputs of the case, as given to the implementation.
+    call : function without arguments
+        The implementation prepared for these inputs.
+    raw : RawResult
+        Result of its first call, of all rows.
+    results : dict of str to float64 array
+        The judged rows of its arrays: ``"output"``, and ``"weights"`` and ``"logsumexp"`` if
+        returned.
+    reference : Reference
+        Of the judged rows.
+    """
+
+    implementation: Implementation
+    case: Case
+    threads: int
+    inputs: Inputs
+    call: Callable[[], RawResult]
+    raw: RawResult
+    results: dict[str, NDArray[np.float64]]
+    reference: Reference
+
+    @cached_property
+    def view(self) -> JudgedRows:
+        """The rows that are judged, with the query as the implementation rounds it."""
+        request = self.case.request
+        return judged_rows(request, rounding_places(self.implementation, request))
+
+    @cached_property
+    def request(self) -> Request:
+        """The request of the judged rows."""
+        return self.view.request
+
+    @cached_property
+    def judged(self) -> Inputs:
+        """The inputs of the judged rows."""
+        return self.view.inputs(self.inputs)
+
+    @property
+    def places(self) -> RoundingPlaces | None:
+        """Where the implementation rounds 16-bit numbers; None for other dtypes."""
+        return self.view.places
+
+    @property
+    def output(self) -> NDArray[np.float64]:
+        """Output of the first call, of shape (B, H, T, Dv)."""
+        return self.results["output"]
+
+    @property
+    def nonempty_rows(self) -> NDArray[np.bool_]:
+        """True where a query sees a key, (B, H, T, 1); `empty_rows` checks the other rows."""
+        return ~self.reference.empty[..., None]
+
+    @cached_property
+    def weight_error(self) -> NDArray[np.floating]:
+        """One of :mod:`~attnpanel.bench.certify.error_units` of each row's weights, (B, H, T)."""
+        return weight_error(self.request, self.judged, self.places)
+
+    @cached_property
+    def unit(self) -> NDArray[np.floating]:
+        """One error unit of each output element, (B, H, T, Dv)."""
+        if self.places is None:
+            return output_unit(self.request, self.weight_error, self.reference)
+        return error_unit(self.request, self.judged, self.reference, self.places)
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """The judgement of the first call's output."""
+        return self.judge(self.output)
+
+    def judge(self, output: NDArray[np.float64]) -> Judgement:
+        """Judge an output of the case's inputs."""
+        return judge(
+            self.request,
+            self.judged,
+            output,
+            self.reference,
+            places=self.places,
+            unit=self.unit,
+        )
+
+    def run(self, inputs: Inputs) -> NDArray[np.float64]:
+        """Return the judged rows of the output for other inputs of the same request."""
+        call = self.implementation.prepare(inputs, self.case.request, threads=self.threads)
+        return self.view.of(to_float64(call().output))
+
+    def excess(
+        self,
+        actual: NDArray[np.float64],
+        expected: NDArray[np.floating],
+        unit: NDArray[np.floating],
+        judged: NDArray[np.bool_],
+    ) -> str:
+        """Describe the largest error of results stored in the request's dtype, if it fails."""
+        ratio = error_ratio(actual, expected, unit, judged, stored=stored_in(self.request))
+        return describe_excess(ratio, actual, expected)
+
+
+def returned_arrays(raw: RawResult) -> dict[str, object]:
+    """Return the arrays of a result by name, those that are not None."""
+    arrays = {"output": raw.output, "weights": raw.weights, "logsumexp": raw.logsumexp}
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def make_check(name: str, failure: str) -> Check:
+    """Return a check that failed with this message, or passed if the message is empty."""
+    return Check(name, "fail" if failure else "pass", failure)

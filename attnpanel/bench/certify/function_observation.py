@@ -1,0 +1,332 @@
+"""Observe on small calls what a plain function of attention computes, and how.
+
+What it cannot do it declines by raising. What it does beyond the request (how it treats a query
+without keys, what leaks from hidden keys, where it rounds 16-bit numbers) is observed here once,
+and then certified on every case.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from attnpanel.bench.certify.cases import BLOCKS, SQUARE, Case, make_inputs
+from attnpanel.bench.certify.checks_hidden import CONTENTS, poisoned
+from attnpanel.bench.certify.judged_rows import judged_rows
+from attnpanel.bench.certify.judgement import judge
+from attnpanel.bench.certify.reference import reference
+from attnpanel.bench.certify.rounding import SIXTEEN_BIT
+from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
+from attnpanel.bench.run.exception_text import format_exception
+from attnpanel.kernels.arrays import to_float64
+from attnpanel.kernels.implementation import RawResult
+from attnpanel.kernels.reasons import device_is_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from attnpanel.attention.validation import EmptyRows
+    from attnpanel.kernels.implementation import HiddenContent
+    from attnpanel.kernels.request import DType, Inputs, Request
+
+Framework = Literal["numpy", "torch"]
+KEYWORDS: Final = ("mask", "scale", "is_causal")
+# NumPy has no bfloat16.
+DTYPES: Final[dict[Framework, tuple[DType, ...]]] = {
+    "numpy": ("float64", "float32", "float16"),
+    "torch": ("float64", "float32", "float16", "bfloat16"),
+}
+
+
+def square_causal(request: Request) -> bool:
+    """Whether a mask is causal and its alignment makes no difference."""
+    return request.mask == "causal" and request.query_len == request.key_len
+
+
+TEMPERED_BIAS: Final = "a bias with a temperature"
+# What a call may need beyond one head and D = Dv, T = S, and a small call that needs it.
+FEATURES: Final[dict[str, tuple[Callable[[Request], bool], Request]]] = {
+    "several sequences": (lambda r: r.batch > 1, replace(SQUARE, heads=1, kv_heads=1)),
+    "several heads": (lambda r: r.heads > 1, replace(SQUARE, batch=1)),
+    "grouped heads": (
+        lambda r: r.heads != r.kv_heads,
+        replace(SQUARE, batch=1, heads=6, kv_heads=3),
+    ),
+    "T other than S": (lambda r: r.query_len != r.key_len, replace(SQUARE, key_len=7)),
+    "Dv other than D": (lambda r: r.value_dim != r.head_dim, replace(SQUARE, value_dim=13)),
+    "a mask": (
+        lambda r: r.mask != "none" and not square_causal(r),
+        replace(SQUARE, mask="key_padding", pad_lens=(3, 4)),
+    ),
+    "a causal call": (square_causal, replace(SQUARE, mask="causal")),
+    "a bias": (lambda r: r.bias, replace(SQUARE, bias=True)),
+    # A plain function takes no temperature: its scale includes it.
+    "another scale": (lambda r: r.scale is not None or r.temperature != 1, SQUARE),
+    TEMPERED_BIAS: (lambda r: r.bias and r.temperature != 1, SQUARE),
+}
+ONE_HEAD: Final = replace(SQUARE, batch=1, heads=1, kv_heads=1)
+# From the strictest class of rounding to the laxest.
+PLACES: Final = (
+    RoundingPlaces(weights=False),
+    RoundingPlaces(),
+    RoundingPlaces(scaled_query=True),
+    RoundingPlaces(scores=True),
+    RoundingPlaces(scores=True, scaled_query=True),
+)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a function was seen to do on small calls.
+
+    Attributes
+    ----------
+    framework : {"numpy", "torch"}
+        Whose arrays it takes and returns.
+    dtypes : tuple of str
+        Those that it computes.
+    declined : dict of str to str
+        What it can't do, by the names of `FEATURES` and dtypes: the exception that it raised.
+    empty_rows : {"zero", "uniform", "nan"}
+    hidden_leaks : frozenset of str
+    places : RoundingPlaces
+        The strictest class of 16-bit rounding that explains its errors.
+    """
+
+    framework: Framework
+    dtypes: tuple[DType, ...]
+    declined: dict[str, str]
+    empty_rows: EmptyRows = "zero"
+    hidden_leaks: frozenset[HiddenContent] = frozenset()
+    places: RoundingPlaces = field(default_factory=RoundingPlaces)
+
+
+class FunctionError(ValueError):
+    """A function that computes no attention at all: not even one small call."""
+
+
+class PlainCall:
+    """A function and the keywords that it takes."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        try:
+            parameters = inspect.signature(function).parameters
+        except (TypeError, ValueError):  # compiled code without a signature
+            self.keywords: frozenset[str] = frozenset(KEYWORDS)
+            return
+        every = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
+        named = {key for key, p in parameters.items() if p.kind != p.POSITIONAL_ONLY}
+        known = {*KEYWORDS, "bias"} & named
+        self.keywords = frozenset(known | set(KEYWORDS) if every else known)
+
+    def prepare(
+        self, inputs: Inputs, request: Request, framework: Framework
+    ) -> Callable[[], RawResult]:
+        """Convert the inputs to arrays of the framework; return the call on them."""
+        convert = _as_tensor(request) if framework == "torch" else _as_array
+        positional = [convert(array) for array in (inputs.query, inputs.key, inputs.value)]
+        mask, causal = inputs.mask, square_causal(request) and "is_causal" in self.keywords
+        if mask is not None:
+            mask = convert(mask.reshape((1,) * (4 - mask.ndim) + mask.shape))
+        given = {
+            "mask": None if causal else mask,
+            "scale": request.score_scale / request.temperature,
+            "is_causal": causal,
+            "bias": None if inputs.bias is None else convert(inputs.bias[None]),
+        }
+        keywords = {key: value for key, value in given.items() if key in self.keywords}
+        function = self.function
+
+        def run() -> RawResult:
+            # Overflow and nan are judged; NumPy's warnings of them say nothing more.
+            with np.errstate(all="ignore"):
+                return RawResult(function(*positional, **keywords))
+
+        return run
+
+    def missing(self, feature: str) -> str:
+        """Return why the keywords do not express a feature; empty if they do."""
+        keywords = {
+            "a mask": ("mask",),
+            "a causal call": ("is_causal", "mask"),
+            "a bias": ("bias",),
+            "another scale": ("scale",),
+        }.get(feature, ())
+        if feature == TEMPERED_BIAS:
+            return "it takes no keyword temperature"
+        if not keywords or self.keywords.intersection(keywords):
+            return ""
+        return f"it takes no keyword {' or '.join(keywords)}"
+
+
+def _as_array(array: NDArray[Any]) -> Any:
+    return array
+
+
+def _as_tensor(request: Request) -> Callable[[NDArray[Any]], Any]:
+    import torch
+
+    from attnpanel.kernels.torch_.inputs import torch_device
+
+    device = torch_device(request)
+
+    def convert(array: NDArray[Any]) -> Any:
+        dtype = torch.bool if array.dtype == bool else getattr(torch, request.dtype)
+        if array.flags.writeable and device.type == "cpu" and request.dtype != "bfloat16":
+            return torch.from_numpy(array)
+        return torch.tensor(array, dtype=dtype, device=device)
+
+    return convert
+
+
+def framework_of(call: PlainCall, device: str) -> Framework:
+    """Return the framework whose arrays a function takes and returns; NumPy has the CPU alone.
+
+    Raises
+    ------
+    FunctionError
+        If it takes and returns neither; the message has its exceptions.
+    """
+    failures = []
+    tried: tuple[Framework, ...] = ("numpy", "torch")
+    if device != "cpu":
+        return "torch"
+    for framework in tried:
+        why = ""
+        for dtype in ("float32", "float16"):
+            try:
+                output = _output(call, replace(ONE_HEAD, dtype=dtype), framework)
+            except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+                why = why or format_exception(error)
+                continue
+            if any(base.__module__.startswith(framework) for base in type(output).__mro__):
+                return framework
+            why = f"it returned {type(output).__name__}"
+        failures.append(f"with {framework} arrays {why}")
+    raise FunctionError(
+        "a function must take query, key and value as NumPy arrays or PyTorch tensors, and return "
+        f"one of the same; {'; '.join(failures)}"
+    )
+
+
+def observe(call: PlainCall, framework: Framework, device: str) -> Observed:
+    """Observe a function on small calls.
+
+    Raises
+    ------
+    FunctionError
+        If it computes no single head without a mask in any dtype; the message has its exception.
+    """
+    if device != "cpu" and not device_is_here(device):
+        return Observed(framework, DTYPES[framework], {})
+    declined: dict[str, str] = {
+        dtype: why
+        for dtype in DTYPES[framework]
+        if (why := _refusal(call, replace(ONE_HEAD, dtype=dtype, device=device), framework))
+    }
+    dtypes: list[DType] = [dtype for dtype in DTYPES[framework] if dtype not in declined]
+    if not dtypes:
+        raise FunctionError(
+            f"a function must compute one head without a mask; in float32 {declined['float32']}"
+        )
+    if framework == "numpy":
+        declined["bfloat16"] = "NumPy has no bfloat16"
+    usual: DType = "float32" if "float32" in dtypes else dtypes[0]
+    for feature, (_, request) in FEATURES.items():
+        small = replace(request, dtype=usual, device=device)
+        why = call.missing(feature) or _refusal(call, small, framework)
+        if why:
+            declined[feature] = why
+    found = Observed(framework, tuple(dtypes), declined)
+    padded = replace(ONE_HEAD, mask="key_padding", pad_lens=(3,), dtype=usual, device=device)
+    if "a mask" not in declined:
+        hidden = replace(padded, pad_lens=(0,))
+        found = replace(
+            found,
+            empty_rows=_empty_rows(call, hidden, framework),
+            hidden_leaks=_leaks(call, padded, framework, dtypes),
+        )
+    return replace(found, places=_places(call, found, device))
+
+
+def _refusal(call: PlainCall, request: Request, framework: Framework) -> str:
+    """Return the exception of a function that cannot compute a request; empty if it can."""
+    try:
+        _output(call, request, framework)
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        return format_exception(error)
+    return ""
+
+
+def _empty_rows(call: PlainCall, request: Request, framework: Framework) -> EmptyRows:
+    try:
+        output = to_float64(_output(call, request, framework))
+    except Exception:  # noqa: BLE001 - the certificate reports it
+        return "zero"
+    if np.isnan(output).all():
+        return "nan"
+    return "zero" if (output == 0).all() else "uniform"
+
+
+def _leaks(
+    call: PlainCall, request: Request, framework: Framework, dtypes: Sequence[DType]
+) -> frozenset[HiddenContent]:
+    """Return what reaches the output of a call whose last keys are hidden from every query."""
+    return frozenset(
+        content
+        for content in CONTENTS
+        if any(
+            _leaks_in(call, replace(request, dtype=dtype), framework, content) for dtype in dtypes
+        )
+    )
+
+
+def _leaks_in(
+    call: PlainCall, request: Request, framework: Framework, content: HiddenContent
+) -> bool:
+    (seen,) = request.pad_lens or (0,)
+    hidden = np.arange(request.key_len)[None] >= seen
+    inputs = poisoned(make_inputs(Case(request)), hidden, content)
+    try:
+        return not np.isfinite(to_float64(call.prepare(inputs, request, framework)().output)).all()
+    except Exception:  # noqa: BLE001 - the certificate reports it
+        return False
+
+
+def _places(call: PlainCall, observed: Observed, device: str) -> RoundingPlaces:
+    """Return the strictest class that explains the 16-bit errors of one head at block size."""
+    number = 0
+    for dtype in SIXTEEN_BIT.intersection(observed.dtypes):
+        request = replace(BLOCKS, heads=1, kv_heads=1, dtype=dtype, device=device)
+        if "T other than S" in observed.declined:
+            request = replace(request, key_len=request.query_len)
+        number = max(number, _class_of(call, request, observed.framework))
+    return PLACES[number]
+
+
+def _class_of(call: PlainCall, request: Request, framework: Framework) -> int:
+    """Return which of `PLACES` first explains an output; that of rounded weights if none does."""
+    inputs = make_inputs(Case(request))
+    try:
+        output = to_float64(call.prepare(inputs, request, framework)().output)
+    except Exception:  # noqa: BLE001 - the certificate reports it
+        return 0
+    for number, places in enumerate(PLACES):
+        view = judged_rows(request, places)
+        judged = view.inputs(inputs)
+        expected = reference(view.request, judged)
+        if output.shape != expected.output.shape:
+            break
+        if not judge(view.request, judged, output, expected, places=places).failures:
+            return number
+    return PLACES.index(RoundingPlaces())
+
+
+def _output(call: PlainCall, request: Request, framework: Framework) -> Any:
+    return call.prepare(make_inputs(Case(request)), request, framework)().output

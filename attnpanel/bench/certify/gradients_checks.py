@@ -1,0 +1,215 @@
+"""The checks of gradients: each against the reference, and the laws that hold for any values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from attnpanel.bench.certify.context import make_check
+from attnpanel.bench.certify.gradients_context import GAIN_LIMIT, RMS_LIMIT, doubles_exactly
+from attnpanel.bench.certify.gradients_units import half_last_bit
+from attnpanel.bench.certify.reference import visible_keys
+from attnpanel.bench.certify.rounding import round_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from attnpanel.bench.certify.gradients_context import GradientContext, Gradients
+    from attnpanel.bench.run.records import Check
+    from attnpanel.kernels.request import Inputs
+
+
+def values(context: GradientContext) -> list[Check]:
+    """Check each gradient against the reference: largest error, rms and gain."""
+    checks = []
+    for name, actual in context.actual.items():
+        failures = [context.expected.excess(name, actual)]
+        found = context.expected.statistics(name, actual)
+        for what, limit in (("rms", RMS_LIMIT), ("gain", GAIN_LIMIT)):
+            if found[what] > limit:
+                failures.append(f"{what} up to {limit:g} passes; got {found[what]:.3g}")
+        checks.append(make_check(f"d {name}", "; ".join(filter(None, failures))))
+    return checks
+
+
+def hidden_keys(context: GradientContext) -> list[Check]:
+    """Check that keys that no query sees, and queries without keys, have gradients of exactly 0."""
+    visible = _visible(context)
+    group = context.request.heads // context.request.kv_heads
+    by_group = visible.reshape(len(visible), -1, group, *visible.shape[2:])
+    unseen = np.logical_not(by_group.any(axis=(2, 3)))  # (B, Hkv, S)
+    failures = [
+        _nonzero(f"d {name} of hidden keys", context.actual[name], unseen[..., None])
+        for name in ("key", "value")
+    ]
+    empty = np.logical_not(visible.any(axis=-1))
+    failures.append(_nonzero("d query of empty rows", context.actual["query"], empty[..., None]))
+    return [make_check("hidden keys", "; ".join(filter(None, failures)))]
+
+
+def equal_values(context: GradientContext) -> list[Check]:
+    """Check that d query and d key vanish if all values are equal: dP is then equal to delta."""
+    value = np.broadcast_to(context.inputs.value[:, :, :1], context.inputs.value.shape)
+    inputs = replace(context.inputs, value=value.copy())
+    return _judged("equal values", context, inputs, context.output_gradient, ("query", "key"))
+
+
+def one_row(context: GradientContext) -> list[Check]:
+    """Check with dO = 1 in one row that d value is its weights, and what it can't reach exactly 0.
+
+    The weights are those that the backward pass computed for itself.
+    """
+    request = context.request
+    visible, group = _visible(context), request.heads // request.kv_heads
+    given = np.zeros_like(context.output_gradient)
+    failures = []
+    heads = [(b, kv * group, kv) for b, kv in np.ndindex(request.batch, request.kv_heads)]
+    rows = {}
+    for b, head, _ in heads:
+        seeing = np.flatnonzero(visible[b, head].any(axis=-1))
+        if seeing.size:
+            rows[b, head] = int(seeing[seeing.size // 2])
+            given[b, head, rows[b, head]] = 1
+    actual = context.run(context.inputs, given)
+    expected = context.expect(context.inputs, given)
+    elsewhere = np.ones(actual["query"].shape[:3], bool)
+    unseen = np.ones(actual["value"].shape[:3], bool)
+    for b, head, kv in heads:
+        if (b, head) not in rows:
+            continue
+        row = rows[b, head]
+        elsewhere[b, head, row] = False
+        unseen[b, kv] = ~visible[b, head, row]
+    failures += [
+        _nonzero(f"d {name} of keys that the row can't see", actual[name], unseen[..., None])
+        for name in ("key", "value")
+    ]
+    failures.append(_nonzero("d query of other rows", actual["query"], elsewhere[..., None]))
+    if expected.linear and (found := expected.excess("value", actual["value"])):
+        failures.append(f"d value must be the row's weights: {found}")
+    return [make_check("one row", "; ".join(filter(None, failures)))]
+
+
+def sums_of_products(context: GradientContext) -> list[Check]:
+    """Check that Σ query · d query = Σ key · d key, over each group: both are Σ dS x."""
+    expected, failures = context.expected, []
+    for model in expected.models:
+        group = model.group
+        by_query = context.actual["query"][group.batch, group.heads] / expected.chain
+        by_key = context.actual["key"][group.batch, group.kv_head]
+        left, right = float((by_query * group.query).sum()), float((by_key * group.key).sum())
+        dtype = context.request.dtype
+        deviation = np.hypot(
+            model.deviation("query", group.query, half_last_bit(by_query, dtype)),
+            model.deviation("key", group.key, half_last_bit(by_key, dtype)),
+        )
+        if not abs(left - right) <= expected.passing * deviation:
+            failures.append(
+                f"Σ query · d query must be Σ key · d key to within {expected.passing:g} "
+                f"deviations; got {left:.9g} and {right:.9g}, {abs(left - right) / deviation:.3g} "
+                f"apart, in group {(group.batch, group.kv_head)}"
+            )
+    return [make_check("sums of products", "; ".join(failures[:1]))]
+
+
+def shifted_keys(context: GradientContext) -> list[Check]:
+    """Check that a vector added to every key, a constant to a row's scores, changes no d query."""
+    inputs = context.inputs
+    # On a grid of 1/32 of their size, shifted by whole steps: exact in every dtype.
+    step = 2.0 ** (np.ceil(np.log2(np.abs(inputs.key).max())) - 5)
+    key = np.rint(inputs.key / step) * step
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=context.request.head_dim)
+    moved = replace(inputs, key=round_to(key + 32 * step * signs, context.request.dtype))
+    return _judged("shifted keys", context, moved, context.output_gradient, ("query",))
+
+
+def doubled(context: GradientContext) -> list[Check]:
+    """Check that two calls agree, and that 2 · dO doubles every bit."""
+    request, backward = context.request, context.implementation.gradients
+    again = context.run(context.inputs, context.output_gradient)
+    repeatable = _first_difference(again, context.actual, 1)
+    declared = backward is not None and request.device in backward.deterministic_on
+    checks = []
+    if declared or not repeatable:
+        checks.append(
+            make_check("determinism", repeatable and f"two calls must agree: {repeatable}")
+        )
+    if repeatable or not doubles_exactly(request):
+        return checks
+    twice = context.run(context.inputs, 2 * context.output_gradient)
+    exact = _without_tiny_weights(context)
+    found = _first_difference(
+        {name: np.where(exact[name], array, 0) for name, array in twice.items()},
+        {name: np.where(exact[name], array, 0) for name, array in context.actual.items()},
+        2,
+    )
+    return [*checks, make_check("doubled", found and f"2 · dO must double every bit: {found}")]
+
+
+# Smaller weights make products below the normal numbers, which lose bits or are flushed to zero.
+TINY: Final = 2.0**-100
+# Laws are checked after the values, by their docstrings.
+CHECKS: Final[tuple[Callable[[GradientContext], list[Check]], ...]] = (
+    values,
+    hidden_keys,
+    sums_of_products,
+    equal_values,
+    one_row,
+    shifted_keys,
+    doubled,
+)
+# Those that need no further call, for cases where each takes long.
+WITHOUT_CALLS: Final = CHECKS[:3]
+
+
+def _judged(
+    what: str,
+    context: GradientContext,
+    inputs: Inputs,
+    given: NDArray[np.floating],
+    names: tuple[str, ...],
+) -> list[Check]:
+    expected = context.expect(inputs, given)
+    if not expected.linear:
+        return []
+    actual = context.run(inputs, given)
+    found = [f"d {name}: {text}" for name in names if (text := expected.excess(name, actual[name]))]
+    return [make_check(what, "; ".join(found))]
+
+
+def _without_tiny_weights(context: GradientContext) -> dict[str, NDArray[np.bool_]]:
+    """Return where each gradient is a sum of normal numbers, in shapes that broadcast to it."""
+    request = context.request
+    queries = np.ones((request.batch, request.heads, request.query_len, 1), bool)
+    keys = np.ones((request.batch, request.kv_heads, 1, 1), bool)
+    for model in context.expected.models:
+        group = model.group
+        rows = (group.visible & (model.found.weights < TINY)).any(axis=-1)
+        queries[group.batch, group.heads, :, 0] = ~rows
+        keys[group.batch, group.kv_head] = not rows.any()
+    return {"query": queries, "key": keys, "value": keys, "bias": np.asarray(queries.all(axis=0))}
+
+
+def _visible(context: GradientContext) -> NDArray[np.bool_]:
+    request = context.request
+    visible = visible_keys(request, context.inputs)
+    return np.broadcast_to(visible, (request.batch, request.heads, *visible.shape[2:]))
+
+
+def _nonzero(what: str, array: NDArray[np.float64], zero: NDArray[np.bool_]) -> str:
+    wrong = np.broadcast_to(zero, array.shape) & (array != 0)
+    if not wrong.any():
+        return ""
+    return f"{what} must be exactly 0; got {array[wrong][0]:.9g}"
+
+
+def _first_difference(actual: Gradients, once: Gradients, factor: int) -> str:
+    for name, array in actual.items():
+        wrong = array != factor * once[name]
+        if wrong.any():
+            return f"d {name} is {array[wrong][0]:.17g} for {once[name][wrong][0]:.17g}"
+    return ""

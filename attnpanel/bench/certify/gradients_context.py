@@ -1,0 +1,210 @@
+"""One implementation's backward on one case, and how its gradients are judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from attnpanel.bench.certify.gradients import NAMES
+from attnpanel.bench.certify.gradients_units import gradient_models, half_last_bit, passing_units
+from attnpanel.bench.certify.judged_rows import JudgedRows
+from attnpanel.bench.certify.judgement import argmax_index, error_ratio, stored_in
+from attnpanel.bench.certify.rounding import SIXTEEN_BIT, round_to
+from attnpanel.bench.certify.sixteen_bits import last_bit, rounding_places
+from attnpanel.kernels.arrays import describe, to_float64
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from attnpanel.bench.certify.gradients_units import GroupModel
+    from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
+    from attnpanel.kernels.implementation import Implementation
+    from attnpanel.kernels.request import Inputs, Request
+
+    Gradients = dict[str, NDArray[np.float64]]
+
+# Is a gradient too large by a factor? In standard deviations of rounding.
+GAIN_LIMIT: Final = 10.0
+# The root mean square of a gradient's errors in standard deviations, of at least so many elements.
+RMS_LIMIT: Final = 1.5
+MIN_ELEMENTS: Final = 512
+FEW_BITS: Final = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What is right for some inputs, to within which units.
+
+    Attributes
+    ----------
+    request : Request
+    values, units : dict of str to float array
+        By the names of :data:`attnpanel.bench.certify.gradients.NAMES`.
+    models : list of GroupModel
+    chain : float
+        Derivative of the rounded query by the query, where the query is scaled and rounded.
+    passing : float
+        The largest error that passes, in units.
+    """
+
+    request: Request
+    values: dict[str, NDArray[np.floating]]
+    units: dict[str, NDArray[np.floating]]
+    models: list[GroupModel]
+    chain: float
+    passing: float
+
+    @property
+    def linear(self) -> bool:
+        """Whether the model of rounding holds; not where 16-bit scores are too large for it."""
+        return all(model.linear for model in self.models)
+
+    def ratio(self, name: str, actual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return each error in units, inf where it is not finite."""
+        return error_ratio(
+            actual,
+            self.values[name],
+            self.units[name],
+            np.ones((), bool),
+            stored=stored_in(self.request),
+        )
+
+    def excess(self, name: str, actual: NDArray[np.float64]) -> str:
+        """Describe the largest error of a gradient if it fails; empty if none does."""
+        ratio = self.ratio(name, actual)
+        if not (ratio > self.passing).any():
+            return ""
+        at = argmax_index(ratio)
+        return (
+            f"up to {self.passing:g} units of rounding error pass; got {ratio[at]:.3g} at {at}: "
+            f"{actual[at]:.9g} where {self.values[name][at]:.9g} is right"
+        )
+
+    def statistics(self, name: str, actual: NDArray[np.float64]) -> dict[str, float]:
+        """Return the largest rms and gain of any group; no gain of the bias."""
+        found = {"rms": 0.0, "gain": 0.0}
+        for model in self.models:
+            at = _index(name, model)
+            right = self.values[name][at]
+            error = np.where(np.isfinite(actual[at]), actual[at] - right, np.inf)
+            half = half_last_bit(np.maximum(np.abs(right), np.abs(actual[at])), self.request.dtype)
+            full = self.units[name][at] ** 2 + half**2 / 3
+            if not np.isfinite(error).all():
+                return {"rms": np.inf, "gain": np.inf}
+            if error.size >= MIN_ELEMENTS:
+                found["rms"] = max(found["rms"], float(np.sqrt((error**2 / full).mean())))
+            if name != "bias":
+                # Stored in a few bits, or flushed to zero, small float16 numbers err alike.
+                test = np.where(np.abs(right) > FEW_BITS * half, right / full, 0)
+                found["gain"] = max(found["gain"], _gain(name, model, error, test, half))
+        return found
+
+
+def _index(name: str, model: GroupModel) -> tuple[int | slice, ...]:
+    group = model.group
+    if name == "bias":
+        return (group.heads,)
+    return (group.batch, group.heads if name == "query" else group.kv_head)
+
+
+def _gain(
+    name: str,
+    model: GroupModel,
+    error: NDArray[np.floating],
+    test: NDArray[np.floating],
+    half: NDArray[np.floating],
+) -> float:
+    deviation = model.deviation(name, test, half)
+    # One last bit more or less of two elements is no news.
+    excess = abs(float((error * test).sum())) - float((4 * half * np.abs(test)).max())
+    return max(excess, 0.0) / deviation if deviation > 0 else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class GradientContext:
+    """An implementation, a request with inputs, and the output's gradient.
+
+    Attributes
+    ----------
+    implementation : Implementation
+        With `gradients`.
+    request : Request
+    inputs : Inputs
+    output_gradient : float array of shape (B, H, T, Dv)
+    """
+
+    implementation: Implementation
+    request: Request
+    inputs: Inputs
+    output_gradient: NDArray[np.floating]
+
+    @property
+    def places(self) -> RoundingPlaces | None:
+        """Where the implementation rounds 16-bit numbers."""
+        return rounding_places(self.implementation, self.request)
+
+    @cached_property
+    def actual(self) -> Gradients:
+        """The gradients of the case's inputs, at a first call."""
+        return self.run(self.inputs, self.output_gradient)
+
+    @cached_property
+    def expected(self) -> Expected:
+        """The reference gradients of the case's inputs."""
+        return self.expect(self.inputs, self.output_gradient)
+
+    def run(self, inputs: Inputs, output_gradient: NDArray[np.floating]) -> Gradients:
+        """Return the implementation's gradients.
+
+        Raises
+        ------
+        ValueError
+            If a gradient is missing or not in the shape and dtype of its input.
+        """
+        backward = self.implementation.gradients
+        if backward is None:
+            raise ValueError(f"{self.implementation.name} declares no gradients")
+        raw = backward.prepare(inputs, self.request, output_gradient)()
+        found = {}
+        for name in NAMES:
+            given, array = getattr(inputs, name), getattr(raw, name)
+            if given is None:
+                continue
+            if array is None:
+                raise ValueError(f"there must be a gradient of the {name}; got None")
+            facts = describe(array)
+            if facts.shape != given.shape:
+                raise ValueError(
+                    f"the gradient of the {name} must have its shape {given.shape}; "
+                    f"got {facts.shape}"
+                )
+            found[name] = to_float64(array)
+        return found
+
+    def expect(self, inputs: Inputs, output_gradient: NDArray[np.floating]) -> Expected:
+        """Return what is right for these inputs."""
+        view = JudgedRows(self.request, None, self.places)
+        request, judged = view.request, view.inputs(inputs)
+        values, units, models = gradient_models(request, judged, output_gradient, self.places)
+        chain = 1.0
+        if self.places is not None and self.places.scaled_query:
+            # The gradient of the rounded query is stored, and multiplied by the scale.
+            chain = self.request.score_scale
+            stored = last_bit(values["query"], request.dtype) ** 2 / 12
+            units["query"] = abs(chain) * np.sqrt(units["query"] ** 2 + stored)
+            values["query"] = chain * values["query"]
+        return Expected(request, values, units, models, chain, passing_units(self.places))
+
+
+def draw_output_gradient(request: Request, seed: int = 0) -> NDArray[np.floating]:
+    """Draw the output's gradient, standard normal, rounded to the request's dtype."""
+    shape = (request.batch, request.heads, request.query_len, request.value_dim)
+    return round_to(np.random.default_rng((seed, 1)).standard_normal(shape), request.dtype)
+
+
+def doubles_exactly(request: Request) -> bool:
+    """Return whether 2 · dO doubles every bit: not in float16, whose small numbers lose bits."""
+    return request.dtype not in SIXTEEN_BIT or request.dtype == "bfloat16"

@@ -1,0 +1,141 @@
+"""The served page of the bench: choose a run of a folder, or start a new one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+import panel as pn
+
+from attnpanel.bench.measure.environment import RESULTS
+from attnpanel.bench.page.components import styles
+from attnpanel.bench.page.error_card import live_error_card
+from attnpanel.bench.page.export import save_run_report
+from attnpanel.bench.page.layout import BenchLayout
+from attnpanel.bench.page.run_cards import box, run_cards, text_line
+from attnpanel.bench.page.runs import runs_in
+from attnpanel.bench.page.start_card import Starter
+from attnpanel.bench.plots.format import bounded
+from attnpanel.bench.run.serialization import write
+from attnpanel.ui import Download
+from attnpanel.ui.fields import field
+from attnpanel.ui.theme import BODY_CSS
+
+if TYPE_CHECKING:
+    from attnpanel.bench.run.records import BenchRun
+
+# Environment variable naming another folder of runs.
+VARIABLE: Final = "ATTNPANEL_BENCH_RESULTS"
+
+
+class BenchPage:
+    """The page of one session.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of the runs to choose from.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._made = 0
+        runs, self._problems = runs_in(folder)
+        self._runs = {_label(name, run): run for name, run in runs.items()}
+        self._choice = field(
+            pn.widgets.Select,
+            "Run",
+            seen=False,
+            options=list(self._runs),
+            visible=bool(self._runs),
+            sizing_mode="stretch_width",
+            stylesheets=styles(),
+            css=["bench-runs"],
+        )
+        self._choice.param.watch(lambda _event: self._draw(), "value")
+        self._report = Download(
+            self._make_report, label="Download report", filename="bench.html", margin=0
+        )
+        self._file = Download(self._make_file, label="Download run", filename="run.json", margin=0)
+        slot = box(self._choice, css="attn-slot")
+        self._layout = BenchLayout(slot, [self._report, self._file], served=True)
+        self._starter = Starter(self._add)
+        self._notice = text_line("", css="bench-notice", tone="error", visible=False)
+        self._error_card = live_error_card(dark=False)
+        self._draw()
+        self.view = self._layout.view
+
+    @property
+    def _run(self) -> BenchRun | None:
+        return self._runs.get(str(self._choice.value))
+
+    def _add(self, run: BenchRun) -> None:
+        """Add and show a run made on this page; it is kept while the page is open."""
+        self._made += 1
+        label = _label(f"just now, run {self._made} of this page", run)
+        self._runs = {label: run, **self._runs}
+        self._choice.param.update(options=list(self._runs), value=label, visible=True)
+
+    def _draw(self) -> None:
+        run = self._run
+        self._report.visible = self._file.visible = run is not None
+        dark = self._layout.theme.dark
+        if run is None:
+            cards = [_empty(), self._error_card]
+        else:
+            others = [other for other in self._runs.values() if other is not run]
+            cards = run_cards(run, others, self._error_card, dark=dark)
+        problems = [
+            text_line(f"Not shown: {problem}", tone="error", css="bench-problem")
+            for problem in self._problems[:3]
+        ]
+        self._layout.body[:] = [*problems, self._notice, self._starter.view, *cards]
+
+    def _make_report(self) -> bytes | None:
+        run = self._run
+        if run is None:
+            return None
+        others = [other for other in self._runs.values() if other is not run]
+        with TemporaryDirectory() as folder:
+            try:
+                path = save_run_report(run, Path(folder) / "bench.html", history=others)
+            except (ValueError, OSError) as error:
+                self._notice.param.update(text=f"The report can't be made: {error}", visible=True)
+                return None
+            return path.read_bytes()
+
+    def _make_file(self) -> bytes | None:
+        if self._run is None:
+            return None
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "run.json"
+            write(self._run, path)
+            return path.read_bytes()
+
+
+def bench_page() -> Any:
+    """Return the page for a new session."""
+    pn.extension()
+    if BODY_CSS not in pn.config.raw_css:
+        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
+    return BenchPage(Path(os.environ.get(VARIABLE) or RESULTS)).view
+
+
+def _empty() -> Any:
+    return box(
+        text_line("No run yet", heading=True),
+        text_line(
+            "Start one above, or make one with attnpanel bench run where this server was started: "
+            "its file is then offered here. The error map below needs no run.",
+            tone="muted",
+        ),
+        css="attn-card",
+    )
+
+
+def _label(name: str, run: BenchRun) -> str:
+    environment = run.environment
+    state = "" if run.finished else " · interrupted"
+    date = environment.date_utc[:16].replace("T", " ")
+    return bounded(f"{date} · {run.preset} · {environment.cpu_model} · {name}{state}", 120)

@@ -1,0 +1,82 @@
+"""Inputs for timed calls: each call gets numbers and memory that no earlier call had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from attnpanel.bench.certify.cases import make_inputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from attnpanel.bench.certify.cases import Case
+    from attnpanel.kernels.request import Inputs
+
+
+@dataclass(frozen=True, eq=False)
+class Variation:
+    """How one call's inputs differ from those of the case.
+
+    Attributes
+    ----------
+    query_shift, key_shift : int
+        Queries, and keys with their values, are rotated by so many positions.
+    signs : float array of shape (Hkv, 1, Dv)
+        1 or -1 for each channel of the values.
+    """
+
+    query_shift: int
+    key_shift: int
+    signs: NDArray[np.float32]
+
+
+class InputSource:
+    """Varies the inputs of a case, as fast as they can be copied.
+
+    Rotations and signs keep the distribution of the inputs and every rounding, and change weights
+    and output. They are drawn from the operating system's entropy, so no implementation can
+    foresee them. The mask and the bias keep their values.
+
+    Parameters
+    ----------
+    case : Case
+    """
+
+    def __init__(self, case: Case) -> None:
+        self._request = case.request
+        self._base = make_inputs(case)
+        self._rng = np.random.default_rng()
+
+    def draw(self) -> Variation:
+        """Return a random variation."""
+        request = self._request
+        return Variation(
+            int(self._rng.integers(request.query_len)),
+            int(self._rng.integers(request.key_len)),
+            self._rng.choice(
+                np.array([-1, 1], np.float32), (request.kv_heads, 1, request.value_dim)
+            ),
+        )
+
+    def inputs(self, variation: Variation) -> Inputs:
+        """Return newly allocated inputs; equal for equal variations."""
+        base = self._base
+        value = np.roll(base.value, variation.key_shift, axis=2)
+        value *= variation.signs.astype(value.dtype)
+        return replace(
+            base,
+            query=np.roll(base.query, variation.query_shift, axis=2),
+            key=np.roll(base.key, variation.key_shift, axis=2),
+            value=value,
+            mask=None if base.mask is None else base.mask.copy(),
+            bias=None if base.bias is None else base.bias.copy(),
+        )
+
+
+def input_bytes(inputs: Inputs) -> int:
+    """Return the memory of the inputs."""
+    arrays = (inputs.query, inputs.key, inputs.value, inputs.mask, inputs.bias)
+    return sum(array.nbytes for array in arrays if array is not None)

@@ -1,0 +1,337 @@
+"""A warm implementation on one case: fresh calls, their samples, and the judgement of both."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from random import SystemRandom
+from time import process_time
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from attnpanel.bench.measure.clocks import background_seconds
+from attnpanel.bench.measure.cuda_graphs import capture_cuda_graph
+from attnpanel.bench.measure.flop_count import ITEM_BYTES
+from attnpanel.bench.measure.memory import peak_bytes_of
+from attnpanel.bench.measure.timing import warm_up
+from attnpanel.bench.run.fresh_inputs import InputSource, input_bytes
+from attnpanel.bench.run.prepared_inputs import held_inputs, scale, scaled
+from attnpanel.bench.run.timed_results import RefusedError, ResultObserver, judge_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from attnpanel.bench.certify.cases import Case
+    from attnpanel.bench.measure.clocks import Clock, Sample
+    from attnpanel.bench.measure.reference_workload import ReferenceWorkload
+    from attnpanel.bench.run.fresh_inputs import Variation
+    from attnpanel.kernels.implementation import Implementation
+    from attnpanel.kernels.request import Inputs
+
+LONG_CALL_S: Final = 0.25
+# Linux updates the count of resident pages with a lag of a few hundred kB.
+MIN_VISIBLE_BYTES: Final = 2**19
+# Limit of the inputs of one sample.
+MAX_INPUT_BYTES: Final = 2**26
+# Share of the visits, after the first, whose results are judged.
+JUDGED_SHARE: Final = 0.4
+# Work outside the clock that is taken for housekeeping, as a share of what was timed and in
+# seconds a visit: a garbage collection of Node.js, threads that fall asleep.
+BACKGROUND_SHARE, BACKGROUND_S = 0.25, 2e-3
+# The same for the preparation of a call that does not read its inputs afterwards.
+PREPARING_SHARE, PREPARING_S = 0.3, 1e-3
+# A call on inputs that it has had may be so much faster, for caches are warm.
+REPEATED_RATIO, REPEATED_S, REPEATED_PAIRS = 4.0, 2e-5, 5
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How a case is prepared.
+
+    Attributes
+    ----------
+    cuda_graphs : bool
+        Whether calls are captured once, outside the clock, and replayed.
+    check : bool
+        Whether to check that calls compute; once for a row is enough.
+    """
+
+    cuda_graphs: bool = False
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The result of warming a case up.
+
+    Attributes
+    ----------
+    clock : {"cpu", "cuda"}
+    compile_s : float or None
+        Duration of the first call if the implementation compiles.
+    warmup_s : tuple of float
+    calls_per_sample : int
+    """
+
+    clock: Literal["cpu", "cuda"]
+    compile_s: float | None
+    warmup_s: tuple[float, ...]
+    calls_per_sample: int
+
+
+@dataclass(frozen=True)
+class Visit:
+    """The samples of one visit; fields as in :class:`attnpanel.bench.run.records.Timing`.
+
+    `elapsed_s` is the duration of the whole visit by the clock of the samples.
+    """
+
+    wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+    waited_s: tuple[float, ...]
+    page_faults: tuple[float, ...]
+    yardstick_s: tuple[float, ...]
+    copy_yardstick_s: tuple[float, ...]
+    prepare_s: float
+    judged: int
+    elapsed_s: float = 0.0
+
+
+@dataclass(eq=False)
+class WarmCase:
+    """Makes and samples calls of one implementation on one case.
+
+    Attributes
+    ----------
+    implementation : Implementation
+    case : Case
+    clock : Clock
+    threads : int
+    check_process : function
+        Called after each sample, before any other call of the implementation; raises RefusedError.
+    cuda_graphs : bool
+        Whether calls are captured once, outside the clock, and replayed.
+    """
+
+    implementation: Implementation
+    case: Case
+    clock: Clock
+    threads: int
+    check_process: Callable[[], None]
+    cuda_graphs: bool = False
+    _calls: int = 1
+    _call_s: float = 0.0
+    _visits: int = 0
+    _background_s: float = 0.0
+    _sampled_s: float = 0.0
+    _preparing_s: list[float] = field(default_factory=list)
+    _random: SystemRandom = field(default_factory=SystemRandom)
+
+    def __post_init__(self) -> None:
+        self._source = InputSource(self.case)
+        request = self.case.request
+        outputs = request.batch * request.heads * request.query_len * request.value_dim
+        self._output_bytes = outputs * ITEM_BYTES[request.dtype]
+
+    def warm(self, limit_s: float, *, check: bool = True) -> Prepared:
+        """Call until the time is stable; choose the calls of a sample.
+
+        Parameters
+        ----------
+        limit_s : float
+            Limit of the calls after the first.
+        check : bool
+            Whether to check that calls compute.
+
+        Raises
+        ------
+        RefusedError
+            If preparing a call computes its result, or if a call keeps results.
+        """
+        with self.implementation.context():
+            warm = warm_up(lambda: self._fresh()[0], self.clock, limit_s=limit_s)
+        self._call_s = min(warm.warmup_s)
+        most = MAX_INPUT_BYTES // max(input_bytes(self._source.inputs(self._source.draw())), 1)
+        self._calls = max(1, min(warm.calls_per_sample, most))
+        if check:
+            self._check_calls()
+        compiles = self.implementation.compiles
+        return Prepared(
+            clock=self.clock.name,
+            compile_s=warm.first_s if compiles else None,
+            warmup_s=warm.warmup_s if compiles else (warm.first_s, *warm.warmup_s),
+            calls_per_sample=self._calls,
+        )
+
+    def visit(self, count: int, workload: ReferenceWorkload | None) -> Visit:
+        """Return `count` samples, each of calls on inputs that they have not had before.
+
+        A call on other inputs comes before, which refills caches and wakes threads, unless a call
+        takes `LONG_CALL_S`.
+
+        Parameters
+        ----------
+        count : int
+        workload : ReferenceWorkload or None
+            Timed before and after each sample; None on a device.
+
+        Raises
+        ------
+        RefusedError
+            If a result is wrong or does not exist when the clock stops, or if the implementation
+            works outside the clock or replaced it.
+        """
+        samples: list[Sample] = []
+        frozen: list[tuple[ResultObserver, list[Variation]]] = []
+        paces = []
+        for _ in range(count):
+            refill = self._fresh()[0] if self._call_s < LONG_CALL_S else None
+            calls, variations = zip(*(self._fresh() for _ in range(self._calls)), strict=True)
+            idle = background_seconds()
+            paces.append(workload.seconds() if workload else None)
+            self._background_s += background_seconds() - idle
+            observer = ResultObserver(self.implementation, self.case.request)
+            with self.implementation.context():
+                if refill is not None:
+                    refill()
+                samples.append(self.clock.sample(calls, observer))
+            self.check_process()
+            idle = background_seconds()
+            paces.append(workload.seconds() if workload else None)
+            self._background_s += background_seconds() - idle
+            frozen.append((observer, list(variations)))
+            self._sampled_s += samples[-1].wall_s * self._calls
+        self._visits += 1
+        self._check_background()
+        judged = 0
+        # Drawn after the calls, so that they can't know.
+        if self._visits == 1 or self._random.random() < JUDGED_SHARE:
+            judged = sum(self._judge(*sample) for sample in frozen)
+        pairs = [
+            ((before.computing + after.computing) / 2, (before.copying + after.copying) / 2)
+            for before, after in zip(paces[::2], paces[1::2], strict=True)
+            if before is not None and after is not None
+        ]
+        computing, copying = zip(*pairs, strict=True) if pairs else ((), ())
+        return Visit(
+            wall_s=tuple(sample.wall_s for sample in samples),
+            cpu_s=tuple(sample.cpu_s for sample in samples),
+            waited_s=tuple(sample.waited_s for sample in samples),
+            page_faults=tuple(sample.page_faults for sample in samples),
+            yardstick_s=tuple(computing),
+            copy_yardstick_s=tuple(copying),
+            prepare_s=statistics.median(self._preparing_s),
+            judged=judged,
+        )
+
+    def memory(self) -> int | None:
+        """Return the peak memory of one more call above that before it; None if not observable.
+
+        A call allocates at least its output. A smaller peak means that it reused memory of an
+        earlier call, as ONNX Runtime's arena does.
+
+        Raises
+        ------
+        RefusedError
+            If the result is wrong.
+        """
+        call, variation = self._fresh()
+        observer = ResultObserver(self.implementation, self.case.request)
+        peak = peak_bytes_of(lambda: observer(call()), self.case.request.device)
+        observer.freeze()
+        self._judge(observer, [variation])
+        reused = peak is not None and peak < self._output_bytes >= MIN_VISIBLE_BYTES
+        return None if reused else peak
+
+    def _fresh(self) -> tuple[Callable[[], Any], Variation]:
+        """Prepare a call with inputs of its own."""
+        variation = self._source.draw()
+        inputs = self._source.inputs(variation)
+        before = process_time()
+        call = self.implementation.prepare(inputs, self.case.request, threads=self.threads)
+        self._preparing_s.append(process_time() - before)
+        if self.cuda_graphs and self.case.request.device == "cuda":
+            call = capture_cuda_graph(call)
+        return call, variation
+
+    def _judge(self, observer: ResultObserver, variations: list[Variation]) -> int:
+        for frozen in observer.frozen:
+            inputs = self._source.inputs(variations[frozen.call])
+            wrong = judge_rows(self.implementation, self.case, inputs, frozen)
+            if wrong:
+                raise RefusedError(f"the result of a timed call must pass the certificate: {wrong}")
+        return len(observer.frozen)
+
+    def _check_calls(self) -> None:
+        """Check that each call computes from what it holds when it is called.
+
+        Its inputs are changed in place before its first call and again before its second; a third
+        call has nothing new to compute and must take as long.
+        """
+        call, variation = self._fresh()
+        inputs = self._source.inputs(variation)
+        held = held_inputs(call, inputs)
+        scale(held, 2)
+        first = self._judge_call(call, scaled(inputs, 2) if held else inputs)
+        if held and not first:
+            scale(held, 0.5)
+            second = self._judge_call(call, inputs)
+            if second:
+                raise RefusedError(
+                    f"a second call must compute from its inputs as they are then: {second}"
+                )
+        elif self._judge_call(call, inputs):
+            raise RefusedError(
+                "a call must compute from the inputs that it holds when it is called; after these "
+                "were changed in place its result was right neither for them nor for those before "
+                f"({first})"
+            )
+        else:
+            self._check_preparation()
+        self._check_repeated_calls()
+
+    def _check_repeated_calls(self) -> None:
+        """Check that a call on inputs that it has had takes as long as on others.
+
+        By CPU time, which other processes hardly change, and in each of several pairs of calls.
+        """
+        for _ in range(REPEATED_PAIRS):
+            call, _ = self._fresh()
+            fresh, again = (self.clock.sample([call]).cpu_s for _ in range(2))
+            if again > fresh / REPEATED_RATIO - REPEATED_S:
+                return
+        raise RefusedError(
+            "a call must compute each time; on inputs that it has had it took "
+            f"{again * 1e3:.3g} ms of CPU time, on others {fresh * 1e3:.3g} ms: it keeps results"
+        )
+
+    def _check_preparation(self) -> None:
+        call, _ = self._fresh()
+        preparing, taken = min(self._preparing_s), self.clock.sample([call]).cpu_s
+        if preparing > PREPARING_SHARE * taken + PREPARING_S:
+            raise RefusedError(
+                "preparing a call must not compute its result; the call does not read its inputs, "
+                f"and preparing it took {preparing * 1e3:.3g} ms of CPU time, the call "
+                f"{taken * 1e3:.3g} ms"
+            )
+
+    def _judge_call(self, call: Callable[[], Any], inputs: Inputs) -> str:
+        observer = ResultObserver(self.implementation, self.case.request)
+        observer(call())
+        observer.freeze()
+        (frozen,) = observer.frozen
+        if frozen.failure:
+            raise RefusedError(frozen.failure)
+        return judge_rows(self.implementation, self.case, inputs, frozen)
+
+    def _check_background(self) -> None:
+        """Check that no other thread or process works while the clock stands."""
+        # Idle threads of a pool may spin for a while before they sleep.
+        if self.threads > 1:
+            return
+        allowed = BACKGROUND_SHARE * self._sampled_s + BACKGROUND_S * self._visits
+        if self._background_s > allowed:
+            raise RefusedError(
+                "an implementation must work within the clock only; its other threads and "
+                f"processes took {self._background_s * 1e3:.3g} ms of CPU time outside it, for "
+                f"{self._sampled_s * 1e3:.3g} ms that were timed"
+            )
