@@ -119,6 +119,7 @@ def capture(
     from attnpanel.models.intercept.huggingface import huggingface_patches
     from attnpanel.models.intercept.session import recording
     from attnpanel.models.intercept.torch_functions import make_handler
+    from attnpanel.models.intercept.unseen_code import unseen_code_patches
     from attnpanel.models.read_tokens import ReadIds
 
     model = module_of(model)
@@ -144,7 +145,12 @@ def capture(
         ),
     )
     with ExitStack() as stack:
-        for patch in (*fused_module_patches(), *huggingface_patches(), *compiled_patches()):
+        for patch in (
+            *fused_module_patches(),
+            *huggingface_patches(),
+            *compiled_patches(),
+            *unseen_code_patches(),
+        ):
             stack.enter_context(patch.installed())
         if tokenizer is not None:
             read = ReadIds(model)
