@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from attnpanel.models.capture.budget import Budget
     from attnpanel.models.capture.kv_cache import StepSequence
+    from attnpanel.models.capture.patch_grid import PatchGrid
     from attnpanel.models.intercept.call import InterceptedCall
     from attnpanel.trace import Trace
 
@@ -64,6 +65,7 @@ class Recorder:
         The bytes that may be stored.
     trace : Trace
         Filled as the model runs.
+    patches : PatchGrid
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Recorder:
         folded_heads: int | None,
         budget: Budget,
         trace: Trace,
+        patches: PatchGrid,
     ) -> None:
         self.model = model
         self._names = ModelLayers(model)
@@ -85,6 +88,7 @@ class Recorder:
         self.weights, self.folded_heads = weights, folded_heads
         self.budget = budget
         self.trace = trace
+        self.patches = patches
         self.call_count = 0
         self.excluded_layers: list[str] = []
         self.skipped: dict[str, str] = {}  # layer -> reason

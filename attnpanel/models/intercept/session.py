@@ -147,6 +147,20 @@ def note_linear(arguments: tuple[Any, ...]) -> None:
             owner.audit.note_linear(arguments)
 
 
+def note_patches(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Note a convolution, which may make a picture's patches."""
+    for recorder in _thread.recorders:
+        if len(args) > 1 and recorder.owns(running_modules()):
+            recorder.patches.note_convolution(args, kwargs)
+
+
+def note_ids(args: tuple[Any, ...]) -> None:
+    """Note the ids that an embedding reads."""
+    for recorder in _thread.recorders:
+        if args:
+            recorder.patches.note_ids(args[0])
+
+
 def note_part(part: str) -> None:
     """Note that a part of an attention or of a dynamic convolution was computed."""
     modules = running_modules()

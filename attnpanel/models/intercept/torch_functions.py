@@ -20,8 +20,10 @@ from attnpanel.models.intercept.session import (
     interventions,
     is_active,
     knock_outs,
+    note_ids,
     note_linear,
     note_part,
+    note_patches,
     note_use,
     owns,
     record_call,
@@ -44,7 +46,8 @@ def make_handler() -> Handler:
     from torch.nn import functional
 
     tracker = ChangingTracker(owns)
-    noted = _layers() | operators()["window"]
+    known = operators()
+    noted = _layers() | known["window"] | known["convolution"] | known["embedding"]
     followed, write = {torch.Tensor, tuple, list}, torch.Tensor.__setitem__
     types = operator_types()
     fused: dict[Any, Callable[..., Any]] = {
@@ -72,7 +75,7 @@ def make_handler() -> Handler:
         if (name := unread_attention(func)) is not None:
             return _run_kernel(name, called, args, kwargs)
         if func in noted:
-            _note(func, args)
+            _note(func, args, kwargs)
         if interventions():
             args, kwargs = tracker.change_arguments(func, args, kwargs)
         result = called(*args, **kwargs)
@@ -104,9 +107,14 @@ def _layers() -> frozenset[Any]:
     return operators()["layer"] | {torch.matmul, torch.Tensor.__matmul__}
 
 
-def _note(func: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    """Note a linear layer, and the window of a convolution."""
+def _note(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Note a linear layer, what an embedding reads, and the window or patches of a convolution."""
     known = operators()
+    if func in known["embedding"]:
+        note_ids(args)
+        return
+    if func in known["convolution"]:
+        note_patches(args, kwargs)
     if func in _layers():
         note_linear(args)
     if func in known["window"] or (func in known["convolution"] and _has_computed_weight(args)):

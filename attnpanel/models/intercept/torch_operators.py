@@ -171,6 +171,7 @@ def operators() -> dict[str, frozenset[Any]]:
         "convolution": frozenset(
             {functional.conv1d, functional.conv2d, functional.conv3d, torch.conv1d, torch.conv2d}
         ),
+        "embedding": frozenset({functional.embedding, torch.embedding}),
         # Linear in the scores, so that a product of nothing else with values is linear attention.
         "linear": frozenset(
             {
