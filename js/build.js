@@ -34,6 +34,7 @@ const BUNDLES = [
       legend: "components/legend.js",
       lesson_card: "components/lesson_card.js",
       more_button: "components/more_button.js",
+      on_picture: "components/on_picture.js",
       page_status: "components/page_status.js",
       pair_details: "components/pair_details.js",
       run_list: "lab/run_list.js",

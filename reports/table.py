@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports import benchmark, real_prompt, toy_lesson, training_run, two_prompts
+from reports import benchmark, on_picture, real_prompt, toy_lesson, training_run, two_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +53,12 @@ REPORTS: tuple[Report, ...] = (
         "Two sentences that differ in one word, side by side, and the heads in which that changes "
         "what “it” looks at.",
         two_prompts.build,
+    ),
+    Report(
+        "on_picture",
+        "Attention on a picture",
+        "A small vision model on a picture drawn by code: tap a patch and see which it looks at.",
+        on_picture.build,
     ),
     Report(
         "benchmark",

@@ -24,6 +24,7 @@ from attnpanel.ui import (
     Legend,
     LessonCard,
     MoreButton,
+    OnPicture,
     PairDetails,
     SentenceLine,
     TokenStrip,
@@ -131,6 +132,12 @@ class Explorer(Viewer):
             margin=0,
             css_classes=["attn-pair-details"],
         )
+        self.on_picture = OnPicture(
+            explorer_id=explorer_id,
+            sizing_mode="stretch_width",
+            margin=0,
+            css_classes=["attn-on-picture"],
+        )
         for component in (
             self.interaction,
             self.annotations,
@@ -138,6 +145,7 @@ class Explorer(Viewer):
             self.head_maps.component,
             self.lesson,
             self.details,
+            self.on_picture,
         ):
             component.driver = "browser"
         self.notice = Caption(
@@ -233,6 +241,7 @@ class Explorer(Viewer):
                 *driver,
                 busy,
                 box(box(*steps, css="attn-steps"), sentence, self.details, css="attn-card"),
+                self._picture_card(),
                 *cards["center"],
                 box(self.head_maps.component, css="attn-card"),
                 box(self.annotations, css="attn-card"),
@@ -240,6 +249,11 @@ class Explorer(Viewer):
             ),
             box(*cards["side"], css="attn-side"),
         ]
+
+    def _picture_card(self) -> Any:
+        card = box(self.on_picture, css="attn-card attn-picture-card")
+        card.visible = self.state.trace.picture is not None
+        return card
 
     def _action(self, label: str, tooltip: str, **message: Any) -> ActionButton:
         return ActionButton(

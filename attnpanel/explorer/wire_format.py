@@ -15,6 +15,7 @@ import numpy as np
 
 from attnpanel.attention.mask_table import masks_for_page
 from attnpanel.explorer.address import address_for_page
+from attnpanel.explorer.picture_for_page import picture_for_page
 from attnpanel.explorer.selection import value_colours
 from attnpanel.explorer.views.table import views_for_page
 from attnpanel.explorer.weight_scales import WEIGHT_SCALES, power_name, scales_for_page
@@ -137,6 +138,7 @@ def _meta(
         "views": views_for_page(),
         "scales": scales_for_page(),
         "address": address_for_page(),
+        "picture": picture_for_page(trace.picture),
         "projections": projections,
         "colorSeed": color_seed,
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},

@@ -27,6 +27,7 @@ from attnpanel.trace.file_header import (
     Outline,
     outline,
 )
+from attnpanel.trace.picture_record import pack_picture
 from attnpanel.trace.subset import with_calls
 from attnpanel.trace.trace import Trace, TraceFileError
 
@@ -123,6 +124,9 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
     }
     if trace.subset is not None:
         document["chosen"] = asdict(trace.subset)
+    if trace.picture is not None:
+        images, document["picture"] = pack_picture(trace.picture, images=tokens)
+        tensors |= images
     if trace.coverage is not None:
         document["coverage"] = [list(astuple(entry)) for entry in trace.coverage.layers]
     if trace.head_importance is not None:
@@ -162,6 +166,9 @@ def _read(file: BinaryIO, size: int) -> Trace:
         calls.append(replace(outline_call, **data))
     trace = with_calls(header.trace, calls, subset=header.trace.subset)
     trace.head_importance = header.trace.head_importance
+    if trace.picture is not None:
+        images = tuple(arrays[name] for name in header.image_names)
+        trace.picture = replace(trace.picture, images=images)
     return trace
 
 

@@ -19,12 +19,15 @@ from attnpanel.attention.validation import check_number
 from attnpanel.trace import Trace
 from attnpanel.trace.call import AttentionCall
 from attnpanel.trace.coverage import Coverage, LayerCoverage
+from attnpanel.trace.picture_record import parse_picture
 from attnpanel.trace.subset import Subset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from attnpanel.trace.picture import Picture
 
 SCHEMA = "attnpanel.trace/1"
 MAX_FILE_BYTES = 4 << 30
@@ -42,11 +45,12 @@ CALL_FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset")
 # Written only for soft-capped calls, so that older readers can still read all other files.
 CAPPED_FIELDS = (*CALL_FIELDS, "soft_cap")
 _DOCUMENT_FIELDS = ("schema", "source", "model", "created", "query_tokens", "key_tokens", "calls")
-_OPTIONAL_FIELDS = ("chosen", "head_importance", "coverage")
+_OPTIONAL_FIELDS = ("chosen", "head_importance", "coverage", "picture")
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype(np.float16),
     "F32": np.dtype(np.float32),
     "BOOL": np.dtype(np.bool_),
+    "U8": np.dtype(np.uint8),  # a picture's
 }
 
 
@@ -60,10 +64,13 @@ class Outline:
         Its arrays have the right types and shapes, and take no memory.
     tensor_names : tuple of mappings
         For each call, the name in the file of each of its tensors, by field.
+    image_names : tuple of str
+        The name of the tensor of each image.
     """
 
     trace: Trace
     tensor_names: tuple[Mapping[str, str], ...]
+    image_names: tuple[str, ...] = ()
 
 
 def outline(header: bytes, data_bytes: int) -> Outline:
@@ -88,17 +95,24 @@ def outline(header: bytes, data_bytes: int) -> Outline:
     document = _parse_json("trace document", metadata["trace"])
     if document.get("schema") != SCHEMA:
         raise ValueError(f"the schema must be {SCHEMA!r}; got {short(document.get('schema'))}")
-    # Subsets of a trace have `chosen`, measured ones `head_importance`, captured ones `coverage`.
+    # Subsets of a trace have `chosen`, measured ones `head_importance`, captured ones `coverage`,
+    # those of a picture's patches `picture`.
     optional = [field for field in _OPTIONAL_FIELDS if field in document]
     _check_fields("the trace document", document, (*_DOCUMENT_FIELDS, *optional))
     arrays = _empty_arrays(entries, data_bytes)
     records = _checked_list("calls", document["calls"], MAX_CALLS)
     calls = [_parse_call(f"calls[{i}]", record, arrays) for i, record in enumerate(records)]
     names = tuple(record["tensors"] for record in records)
-    unused = arrays.keys() - {name for record in names for name in record.values()}
-    if unused:
+    used = {name for record in names for name in record.values()}
+    picture: Picture | None = None
+    images: tuple[str, ...] = ()
+    if "picture" in document:
+        picture, images = parse_picture(document["picture"], arrays)
+    if unused := arrays.keys() - used - set(images):
         raise ValueError(f"every tensor must belong to a call; got {short(min(unused))}")
-    return Outline(_parse_trace(document, calls), names)
+    trace = _parse_trace(document, calls)
+    trace.picture = picture
+    return Outline(trace, names, images)
 
 
 def _parse_json(name: str, text: str | bytes) -> dict[str, Any]:

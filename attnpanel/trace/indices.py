@@ -21,7 +21,9 @@ def one_index(name: str, index: Any, size: int) -> int:
         number = operator.index(index)
     except TypeError:
         number = size
-    if isinstance(index, bool) or not -size <= number < size:
+    # A bool tensor has an __index__, as Python's bool does.
+    boolean = isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool")
+    if boolean or not -size <= number < size:
         raise ValueError(f"{name} must be in 0..{size - 1}; got {index!r}")
     return number % size
 
@@ -35,7 +37,12 @@ def several_indices(name: str, chosen: Chosen, size: int) -> list[int]:
         If one does not exist, or none is chosen.
     """
     if isinstance(chosen, slice):
-        numbers = list(range(size)[chosen])
+        try:
+            numbers = list(range(size)[chosen])
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} must be a slice of integers with a step other than 0; got {chosen!r}"
+            ) from None
     else:
         indices: Iterable[int] = [chosen] if is_one(chosen) else chosen  # type: ignore[list-item, assignment]
         numbers = [one_index(name, index, size) for index in indices]

@@ -19,8 +19,14 @@ def find_call(
     if isinstance(which, str):
         return _named(calls, which, None)
     if isinstance(which, tuple):
-        name, number = which
-        return _named(calls, name, operator.index(number))
+        pair: tuple[Any, ...] = which
+        if len(pair) != 2 or not isinstance(pair[0], str):
+            raise TypeError(f"a call of several passes is found by (name, pass); got {pair!r}")
+        try:
+            number = operator.index(pair[1])
+        except TypeError:
+            raise TypeError(f"a pass must be an integer; got {pair[1]!r}") from None
+        return _named(calls, pair[0], number)
     try:
         position = operator.index(which)
     except TypeError:

@@ -89,6 +89,7 @@ def with_calls(trace: Trace, calls: list[AttentionCall], *, subset: Subset | Non
         created=trace.created,
     )
     result.subset, result.coverage = subset, trace.coverage
+    result.picture = trace.picture
     return result
 
 

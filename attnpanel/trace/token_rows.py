@@ -98,3 +98,38 @@ def checked_rows(name: str, rows: Sequence[Sequence[str]]) -> Rows:
         for t, token in enumerate(row):
             check_text(f"{name}[{b}][{t}]", token)
     return checked
+
+
+def labels_of(
+    query_tokens: tuple[tuple[str, ...], ...],
+    key_tokens: tuple[tuple[str, ...], ...],
+    call: AttentionCall,
+    batch: int,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return labels for the queries and the keys of a call; see :meth:`Trace.tokens_of`."""
+    query_row, key_row = (row_of(rows, call, batch) for rows in (query_tokens, key_tokens))
+    if call.kind == "self":
+        fitting = {row for row in (query_row, key_row) if _covers(row, call)}
+        sides = {"encoder": key_row, "decoder": query_row}
+        named = [row for side, row in sides.items() if side in call.layer.split(".")]
+        if len(fitting) == 2 and len(named) == 1:
+            fitting = set(named)
+        if len(fitting) == 1:
+            row = fitting.pop()
+            return row[call.q_offset :][: call.query_len], row[: call.key_len]
+        if fitting:
+            return _positions(call.query_len), _positions(call.key_len)
+    return (
+        query_row if len(query_row) == call.query_len else _positions(call.query_len),
+        key_row if len(key_row) == call.key_len else _positions(call.key_len),
+    )
+
+
+def _covers(row: tuple[str, ...], call: AttentionCall) -> bool:
+    if call.q_offset:
+        return call.q_offset + call.query_len == call.key_len <= len(row)
+    return len(row) == call.query_len == call.key_len
+
+
+def _positions(length: int) -> tuple[str, ...]:
+    return tuple(map(str, range(length)))

@@ -14,7 +14,8 @@ from attnpanel.trace.call import AttentionCall, Causal, Kind
 from attnpanel.trace.constructors import Constructors
 from attnpanel.trace.exports import Exports
 from attnpanel.trace.lookup import find_call
-from attnpanel.trace.token_rows import check_token_lengths, checked_rows, row_of, token_rows
+from attnpanel.trace.picture import with_picture
+from attnpanel.trace.token_rows import check_token_lengths, checked_rows, labels_of, token_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from attnpanel import Explorer, HeadFigure
     from attnpanel.trace.coverage import Coverage
+    from attnpanel.trace.picture import Picture
     from attnpanel.trace.subset import Layers, Numbers, Subset
 
 __all__ = ["AttentionCall", "Causal", "Kind", "Trace", "TraceFileError"]
@@ -83,6 +85,8 @@ class Trace(Constructors, Exports):
         self.subset: Subset | None = None
         # Set by a capture: which attention layers it has recorded and left out.
         self.coverage: Coverage | None = None
+        # The picture whose patches the tokens are, and where.
+        self.picture: Picture | None = None
         self._head_importance: tuple[NDArray[np.floating], ...] | None = None
         for call in calls:
             self.append(call)
@@ -233,6 +237,33 @@ class Trace(Constructors, Exports):
         check_token_lengths(self._calls, rows, key_rows)
         self.set_tokens(rows, key_rows)
 
+    def set_picture(
+        self,
+        image: Any,
+        grid: tuple[int, int],
+        *,
+        start: int | None = None,
+        names: Sequence[str] = (),
+    ) -> None:
+        """Say that the tokens are patches of a picture, or cells of a board, maze or map.
+
+        Parameters
+        ----------
+        image : path, PIL image, array, tensor, a list with one a sequence, or None
+            (H, W), (H, W, C) or (C, H, W); stored at most 320 pixels a side. None: a grid alone.
+        grid : (rows, columns)
+        start : int, optional
+            Position of the first cell's token. By default the last tokens are the picture's.
+        names : sequence of str, optional
+            Of the tokens before them, such as ``["CLS", "register 1"]``.
+
+        Raises
+        ------
+        ValueError
+            If the tokens of no call fit the grid, or the image is none.
+        """
+        self.picture = with_picture(self._calls, image, grid, start=start, names=names)
+
     def tokens_of(
         self, call: AttentionCall, batch: int = 0
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -244,24 +275,7 @@ class Trace(Constructors, Exports):
         the queries'. If no row fits, or nothing tells which, the labels are positions ("0", "1",
         …), which are always correct.
         """
-        query_row, key_row = (
-            row_of(rows, call, batch) for rows in (self._query_tokens, self._key_tokens)
-        )
-        if call.kind == "self":
-            fitting = {row for row in (query_row, key_row) if _covers(row, call)}
-            sides = {"encoder": key_row, "decoder": query_row}
-            named = [row for side, row in sides.items() if side in call.layer.split(".")]
-            if len(fitting) == 2 and len(named) == 1:
-                fitting = set(named)
-            if len(fitting) == 1:
-                row = fitting.pop()
-                return row[call.q_offset :][: call.query_len], row[: call.key_len]
-            if fitting:
-                return _positions(call.query_len), _positions(call.key_len)
-        return (
-            query_row if len(query_row) == call.query_len else _positions(call.query_len),
-            key_row if len(key_row) == call.key_len else _positions(call.key_len),
-        )
+        return labels_of(self._query_tokens, self._key_tokens, call, batch)
 
     def select(self, layers: Layers | None = None, heads: Numbers | None = None) -> Trace:
         """Return a subset of the trace, in which layers and heads keep their names and numbers.
@@ -349,7 +363,7 @@ class Trace(Constructors, Exports):
         path : path
             The file to write; its folder must exist.
         tokens : bool, optional
-            False omits the token texts, so that a private prompt stays private.
+            False omits token texts and images, so that a private prompt stays private.
 
         Raises
         ------
@@ -381,16 +395,6 @@ class Trace(Constructors, Exports):
         from attnpanel.trace.file_format import parse_trace
 
         return parse_trace(data, name)
-
-
-def _covers(row: tuple[str, ...], call: AttentionCall) -> bool:
-    if call.q_offset:
-        return call.q_offset + call.query_len == call.key_len <= len(row)
-    return len(row) == call.query_len == call.key_len
-
-
-def _positions(length: int) -> tuple[str, ...]:
-    return tuple(map(str, range(length)))
 
 
 def _now() -> str:

@@ -204,6 +204,18 @@ class PairDetails(MessagingComponent):
     _esm = bundle("pair_details")
 
 
+class OnPicture(MessagingComponent):
+    """Weights as heat over the picture whose patches the tokens are.
+
+    Sends ``{"token": i}``, ``{"key": j}`` or ``{"tap": ["grid", head, layer]}`` for what is chosen,
+    and ``{"picture": "looks" or "seen"}`` for which weights to show.
+    """
+
+    content = param.Dict(default={}, doc="Made by js/explorer/on_picture.js.")
+
+    _esm = bundle("on_picture")
+
+
 class LessonCard(MessagingComponent):
     """The open step of the guided lesson; sends ``{"lesson": …}``."""
 

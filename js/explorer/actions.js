@@ -70,6 +70,9 @@ export function handleMessage(explorer, message) {
   else if ("details" in message) {
     explorer.details = message.details;
     explorer.drawSoon();
+  } else if (message.picture) {
+    explorer.direction = message.picture;
+    explorer.drawSoon();
   } else if (message.lesson) explorer.lesson.act(message.lesson);
   else if ("restore" in message) restore(explorer, String(message.restore));
   else if (message.theme === "toggle") setTheme(explorer, state.dark ? "light" : "dark");

@@ -4,6 +4,7 @@ import { handleMessage, openHash } from "./actions.js";
 import { Background } from "./background.js";
 import { updateNotePlace, writeAddress, writeCaptions, writeLegends } from "./captions.js";
 import { Lesson } from "./lesson.js";
+import { onPicture } from "./on_picture.js";
 import { pairDetails } from "./pair_details.js";
 import { drawOverview, numbersLater } from "./pauses.js";
 import { busy, prepare } from "./prepare.js";
@@ -89,6 +90,8 @@ export class BrowserExplorer {
   shownPair = null;
   /** whether the numbers behind the pair are open */
   details = false;
+  /** @type {import("./on_picture.js").Direction} which weights the picture shows */
+  direction = "looks";
   lesson = new Lesson(this);
   /** @type {Record<string, unknown[]>} what the views that come with the numbers show, by name */
   shown = {};
@@ -250,7 +253,8 @@ export class BrowserExplorer {
     this.problem = "";
     if (changed.has("dark")) this.paintPage();
     const selection = select(trace, state, this.cache);
-    if (!(changed.size === 1 && changed.has("pair"))) {
+    const elsewhere = !(changed.size === 1 && changed.has("pair"));
+    if (elsewhere) {
       updateWidgets(this, selection);
       const due = viewsDrawn(trace, "at once").filter((name) => isChanged(trace, name, "depends", changed));
       /** @param {string} name @returns {Drawing} */
@@ -277,11 +281,23 @@ export class BrowserExplorer {
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });
     this.shownPair = shownPair(trace, state, selection);
     if (this.details) this.write("attn-pair-details", { content: pairDetails(trace, state, selection) });
+    if (elsewhere || this.direction === "seen") this.showPicture(selection);
     this.lesson.follow(state, selection);
     updateNotePlace(this, selection);
     drawOverview(this, changed, theme);
     sendStateLater(this);
     numbersLater(this);
+  }
+
+  /**
+   * Shows attention on the picture whose patches the tokens are, if the trace has one.
+   *
+   * @param {AnySelection} selection
+   */
+  showPicture(selection) {
+    const content = onPicture(this.trace, this.state, selection, this.cache, this.direction);
+    if (content !== null) this.write("attn-on-picture", { content });
+    showComponents(this.models.get("attn-picture-card"), content !== null);
   }
 
   /**

@@ -168,6 +168,18 @@ interface TraceMeta {
   headCount?: number;
   themes: Themes;
   palettes: { light: Palettes; dark: Palettes };
+  /** the picture whose patches the tokens are; null if there is none */
+  picture?: { images: string[]; grids: PictureGrid[] } | null;
+}
+
+/** Tokens of a sequence that lie on the picture, by attnpanel.trace.picture.Grid. */
+interface PictureGrid {
+  rows: number;
+  columns: number;
+  length: number;
+  start: number;
+  names: string[];
+  grows: boolean;
 }
 
 interface Trace extends Omit<TraceMeta, "calls"> {

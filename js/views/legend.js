@@ -10,7 +10,7 @@ const SPREAD = [0, 0.05, 0.2, 0.5, 1];
 /**
  * The colour bar of a drawing; null where it has no colours of numbers.
  *
- * @param {Drawing} drawing
+ * @param {Pick<Drawing, "colours" | "masked">} drawing
  * @param {LegendWords} [said]
  * @returns {?Legend}
  */

@@ -1,6 +1,7 @@
 // Opens a plain trace as trace_data.js does, and asks about it. Run by driver.mjs; see explorers.py.
 
 import { fromAddress, toAddress } from "../../js/explorer/address.js";
+import { headRow, onPicture } from "../../js/explorer/on_picture.js";
 import { pairDetails } from "../../js/explorer/pair_details.js";
 import { numbersLine, provenance, sliderLabels } from "../../js/explorer/labels.js";
 import { bounds, chooseLayer, fitLayer, fitTrace, masksOf, startState, unavailable } from "../../js/explorer/rules.js";
@@ -87,6 +88,15 @@ export function ask(name, ...given) {
 /** What one function says of the trace and the selection that is computed here. */
 export function live(name, state) {
   return PARTS[name](traceOnPage, state, select(traceOnPage, state, cacheOfPage));
+}
+
+/** What the card of the picture shows, and one head's row. */
+export function onPictureOf(state, direction) {
+  return onPicture(traceOnPage, state, selected(state), cacheOfPage, direction);
+}
+
+export function headRowOf(state, head) {
+  return headRow(traceOnPage, state, head, cacheOfPage);
 }
 
 export function selected(state) {

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from attnpanel.attention.errors import MissingDependencyError
 from attnpanel.attention.validation import check_choice, check_count
 from attnpanel.models.capture.budget import Budget
+from attnpanel.models.capture.patch_grid import PatchGrid
 from attnpanel.models.intercept.batched_heads import check_folded_heads
 from attnpanel.models.wrappers import module_of
 from attnpanel.trace import Trace
+from attnpanel.trace.picture import checked_grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +36,8 @@ def capture(
     max_bytes: int | None = None,
     tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
     tokenizer: Any = None,
+    image: Any = None,
+    grid: tuple[int, int] | None = None,
 ) -> Iterator[Trace]:
     """Record the attention of a model while it runs, without changing what it computes.
 
@@ -81,6 +85,14 @@ def capture(
     tokenizer : tokenizer or processor, optional
         In place of `tokens`: names the ids that the model reads, those of a decoder and of
         generated tokens included.
+    image : path, PIL image, array, tensor, a list with one a sequence, or True, optional
+        The picture that the model sees, to show attention on it; stored at most 320 pixels a side.
+        True stores what the model is given, its colours stretched. Without it the trace has the
+        grid alone.
+    grid : (rows, columns), optional
+        How the tokens lie on it. By default found while the model runs, by the convolution that
+        makes patches; in a language model, by the run of its image token. For a board or a maze,
+        whose cells are the last tokens, no image is needed.
 
     Yields
     ------
@@ -91,7 +103,7 @@ def capture(
     Raises
     ------
     ValueError
-        If an argument breaks its rule; when the block ends, if `tokens` fit no call.
+        If an argument breaks its rule; when the block ends, if `tokens` or `grid` fit no call.
     MissingDependencyError
         If PyTorch is not installed.
     CaptureBudgetError
@@ -101,7 +113,8 @@ def capture(
     Warns
     -----
     UserWarning
-        When the block ends, if a call could not be recorded or none was; says what to do.
+        When the block ends, if a call could not be recorded or none was, or where `image` belongs
+        is not known; says what to do.
 
     Examples
     --------
@@ -119,9 +132,11 @@ def capture(
     from attnpanel.models.intercept.huggingface import huggingface_patches
     from attnpanel.models.intercept.session import recording
     from attnpanel.models.intercept.torch_functions import make_handler
+    from attnpanel.models.intercept.unseen_code import unseen_code_patches
     from attnpanel.models.read_tokens import ReadIds
 
     model = module_of(model)
+    grid = None if grid is None else checked_grid(grid)
     check_choice("dtype", dtype, ("float32", "float16"))
     check_choice("store", store, ("qk", "weights"))
     check_folded_heads(folded_heads)
@@ -142,9 +157,15 @@ def capture(
             source="capture",
             model=type(getattr(model, "_orig_mod", model)).__name__,  # not torch.compile's wrapper
         ),
+        patches=PatchGrid(model, image, grid),
     )
     with ExitStack() as stack:
-        for patch in (*fused_module_patches(), *huggingface_patches(), *compiled_patches()):
+        for patch in (
+            *fused_module_patches(),
+            *huggingface_patches(),
+            *compiled_patches(),
+            *unseen_code_patches(),
+        ):
             stack.enter_context(patch.installed())
         if tokenizer is not None:
             read = ReadIds(model)
@@ -160,7 +181,8 @@ def capture(
         "" if tokenizer is None else read.label(recorder.trace, tokenizer, recorder.merged_steps)
     )
     _check_labels(recorder.trace)
-    for message in (*_warnings(recorder), *filter(None, [unknown])):
+    misplaced = recorder.patches.describe(recorder.trace)
+    for message in (*_warnings(recorder), *filter(None, [unknown, misplaced])):
         warnings.warn(message, UserWarning, stacklevel=3)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnpanel.models.capture.budget import CaptureBudgetError
+from attnpanel.models.capture.head_loops import HeadLoops
 from attnpanel.models.capture.kv_cache import StepTracker
 from attnpanel.models.capture.normalise_call import (
     drop_unused_keys,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from attnpanel.models.capture.budget import Budget
     from attnpanel.models.capture.kv_cache import StepSequence
+    from attnpanel.models.capture.patch_grid import PatchGrid
     from attnpanel.models.intercept.call import InterceptedCall
     from attnpanel.trace import Trace
 
@@ -63,6 +65,7 @@ class Recorder:
         The bytes that may be stored.
     trace : Trace
         Filled as the model runs.
+    patches : PatchGrid
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Recorder:
         folded_heads: int | None,
         budget: Budget,
         trace: Trace,
+        patches: PatchGrid,
     ) -> None:
         self.model = model
         self._names = ModelLayers(model)
@@ -84,6 +88,7 @@ class Recorder:
         self.weights, self.folded_heads = weights, folded_heads
         self.budget = budget
         self.trace = trace
+        self.patches = patches
         self.call_count = 0
         self.excluded_layers: list[str] = []
         self.skipped: dict[str, str] = {}  # layer -> reason
@@ -92,12 +97,11 @@ class Recorder:
         # Of each self-attention made of steps: their T, and which rows of the batch its sequences
         # had in them.
         self.merged_steps: list[list[tuple[int, NDArray[np.intp]]]] = []
-        # Layers whose calls have fewer queries than their sequence is long: T and that length.
-        self._chunks: dict[str, list[tuple[int, int]]] = {}
         # Layers that report calls themselves, which are then all that counts: their indices.
         self._handed_over: dict[str, set[int]] = {}
         self._masks = MaskReader()
         self._steps = StepTracker()
+        self._loops = HeadLoops()
 
     def record(self, call: InterceptedCall) -> None:
         """Add one call to the trace, if it is this model's and its layer is included."""
@@ -121,10 +125,10 @@ class Recorder:
             self.skipped.setdefault(layer, str(error))
         else:
             self.trace.append(stored)
+            self._loops.note(layer, index, call)
             if call.handed_over:
                 self._handed_over.setdefault(layer, set()).add(index)
-            if call.sequence_len and stored.query_len < call.sequence_len:
-                self._chunks.setdefault(layer, []).append((stored.query_len, call.sequence_len))
+            self.audit.note_call(layer, stored.query_len, call.sequence_len)
             shared = self._masks.stored_bytes - mask_bytes
             self._steps.append(stored, self.budget.stored - stored_before - shared)
 
@@ -171,7 +175,7 @@ class Recorder:
         known = {*recorded, *self.excluded_layers, *self.skipped}
         pieces = {
             layer: reason
-            for layer, reason in (self.audit.left_out(known) | self._chunked()).items()
+            for layer, reason in self.audit.left_out(known).items()
             if self._includes(layer)
         }
         if not pieces.keys().isdisjoint(recorded):
@@ -183,18 +187,15 @@ class Recorder:
         for layer in self._handed_over:
             pieces.pop(layer, None)
         counts = Counter(call.layer for call in self.trace.calls)
-        reasons = {**dict.fromkeys(recorded, ""), **self.skipped, **pieces}
+        calls = self._loops.merge(self.trace.calls, self.budget)
+        if len(calls) < len(self.trace.calls):
+            self.trace.set_calls(calls)
+        missing = self.audit.missing_runs(counts)
+        merged = Counter(call.layer for call in self.trace.calls)
+        reasons = {**dict.fromkeys(recorded, ""), **missing, **self.skipped, **pieces}
         self.trace.coverage = Coverage(
-            tuple(LayerCoverage(layer, counts[layer], why) for layer, why in reasons.items())
+            tuple(LayerCoverage(layer, merged[layer], why) for layer, why in reasons.items())
         )
-
-    def _chunked(self) -> dict[str, str]:
-        """Return the layers whose calls are chunks of one attention, each of other queries."""
-        return {
-            layer: IN_PIECES
-            for layer, calls in self._chunks.items()
-            if len(calls) > 1 and sum(length for length, _ in calls) >= calls[0][1]
-        }
 
     def _includes(self, layer: str) -> bool:
         return any(fnmatchcase(layer, pattern) for pattern in self.layers)

@@ -16,18 +16,21 @@ from attnpanel.models.intercept.call import InterceptedCall, running_modules
 from attnpanel.models.intercept.eager_call import make_call
 from attnpanel.models.intercept.eager_steps import (
     after_operation,
+    followed,
     mixes_heads,
     over_last_axis,
+    picks_keys,
     rows_sum_to_one,
     writes_in_place,
 )
 from attnpanel.models.intercept.matmul import Product, product_of
-from attnpanel.models.intercept.session import note_use, streams
+from attnpanel.models.intercept.session import note_part, note_use, streams
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intercept.tracked_scores import (
     IN_PIECES,
     NO_VALUES,
     OTHER_ORDER,
+    PICKED,
     REORDERED,
     RESCALED,
     SOME_QUERIES,
@@ -153,6 +156,7 @@ class EagerTracker:
     ) -> None:
         """Follow a softmax of scores that are no product, such as additive ones or distances."""
         scores = args[0] if args else kwargs.get("input", weights)
+        note_part("softmax")
         if weights.dim() < 2 or not weights.numel() or not over_last_axis(args, kwargs, scores):
             return
         if streams().length(weights) in {None, weights.shape[-2]} and self._owns(running_modules()):
@@ -319,7 +323,11 @@ class EagerTracker:
         results = [result] if isinstance(result, torch.Tensor) else result
         if not isinstance(results, (list, tuple)):
             return
-        results = [x for x in results if isinstance(x, torch.Tensor) and x.is_floating_point()]
+        results = followed(func, before, tracked, results)
+        picks = not before.is_floating_point() and func in known["pick"]
+        if picks and self._tracked.get(args[0]) is None and picks_keys(args[0], tracked, results):
+            self._note_picked(tracked)
+            return
         if func in known["layer"]:
             if not results or not mixes_heads(func, tracked, before, results[0]):
                 self._lose(tracked)
@@ -341,6 +349,11 @@ class EagerTracker:
             after = after_operation(func, args, kwargs, before, tracked, other, partner, tensor)
             if after is not None:
                 self._tracked[tensor] = after
+
+    def _note_picked(self, tracked: TrackedTensor) -> None:
+        modules = running_modules()
+        if self._owns(modules):
+            note_use(replace(tracked.use, modules=modules, met_values=True, reason=PICKED))
 
     def _note_products_by_element(
         self, tracked: TrackedTensor, weights: Tensor, values: Any

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from attnpanel.models.intercept.tracked_scores import TrackedTensor
+
 
 class ChangingTracker(EagerTracker):
     """An eager tracker that changes weights and outputs, too."""
@@ -37,9 +39,7 @@ class ChangingTracker(EagerTracker):
         tracked = self._tracked.get(result) if makes_weights else None
         if tracked is None or tracked.logits is None or tracked.stage != "weights":
             return result
-        intervention = eager_intervention(
-            running_modules(), tracked.logits, grouped=tracked.grouped, kind=tracked.kind
-        )
+        intervention = _intervention(tracked, tracked.logits)
         if intervention is None:
             return result
         tracked.use.intervened = True
@@ -96,14 +96,22 @@ class ChangingTracker(EagerTracker):
             return
         intervention = tracked.intervention
         if intervention is None and tracked.stage != "weights":
-            intervention = eager_intervention(
-                running_modules(), product.left, grouped=tracked.grouped, kind=tracked.kind
-            )
+            intervention = _intervention(tracked, product.left)
             if intervention is not None:
                 tracked.use.intervened = True
                 self._tracked[product.left] = replace(tracked, intervention=intervention)
         if intervention is not None and (tracked.stage != "weights" or tracked.mixes_heads):
             intervention.refuse_other_weights()
+
+
+def _intervention(tracked: TrackedTensor, logits: Tensor) -> EagerIntervention | None:
+    return eager_intervention(
+        running_modules(),
+        logits,
+        grouped=tracked.grouped,
+        kind=tracked.kind,
+        sequence_len=tracked.sequence_len,
+    )
 
 
 def _substitute(arguments: Any, old: Tensor, new: Tensor) -> Any:

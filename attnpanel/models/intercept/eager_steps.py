@@ -17,7 +17,7 @@ from attnpanel.models.intercept.tracked_scores import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -224,3 +224,27 @@ def mixes_heads(
     return result.numel() == before.numel() and any(
         sizes == sorted(pair) for pair in combinations(axes, 2)
     )
+
+
+def followed(
+    func: Callable[..., Any], before: Tensor, tracked: TrackedTensor, results: Sequence[Any]
+) -> list[Tensor]:
+    """Return the results to follow: floats, numbers of chosen keys, and what is made of those."""
+    import torch
+
+    known = operators()
+    tensors = [x for x in results if isinstance(x, torch.Tensor)]
+    compares = func in known["compare"] and bool(tensors)
+    if (
+        not before.is_floating_point()
+        or func in known["choose"]
+        or (compares and tensors[0].numel() == tracked.use.numel)
+    ):
+        return tensors
+    return [x for x in tensors if x.is_floating_point()]
+
+
+def picks_keys(source: Any, tracked: TrackedTensor, results: list[Tensor]) -> bool:
+    """Whether values, of a sequence as long as the keys, are picked by the numbers of keys."""
+    floats = bool(results) and results[0].is_floating_point()
+    return floats and source.dim() > 2 and tracked.use.key_len in source.shape[1:-1]

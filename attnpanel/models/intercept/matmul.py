@@ -177,6 +177,7 @@ def _readers() -> dict[Any, Callable[..., Product | None]]:
     readers |= dict.fromkeys((torch.bmm, tensor.bmm, torch.mm, tensor.mm), _bmm)
     readers |= dict.fromkeys((torch.baddbmm, tensor.baddbmm), _baddbmm)
     readers[torch.einsum] = _einsum
+    readers[torch.tensordot] = _tensordot
     return readers
 
 
@@ -200,6 +201,21 @@ def _baddbmm(
     # With beta 0 torch ignores the input, even nan and inf.
     added = None if float(beta) == 0 else input * beta
     return Product(batch1, batch2, scale=float(alpha), added=added)
+
+
+def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, **_: Any) -> Product | None:
+    """Read a tensordot as the einsum that it is."""
+    if isinstance(dims, int):
+        dims = (range(a.dim() - dims, a.dim()), range(dims))
+    if len(dims) != 2:
+        return None
+    summed = [[dims[i]] if isinstance(dims[i], int) else list(dims[i]) for i in (0, 1)]
+    left = [chr(0x3B1 + axis) for axis in range(a.dim())]
+    right = [chr(0x3B1 + a.dim() + axis) for axis in range(b.dim())]
+    for i, j in zip(*summed, strict=True):
+        right[j] = left[i]
+    result = [letter for letter in (*left, *right) if (letter in left) != (letter in right)]
+    return Product(a, b, ("".join(left), "".join(right), "".join(result)))
 
 
 def _einsum(equation: Any, *operands: Any) -> Product | None:

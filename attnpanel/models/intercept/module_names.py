@@ -61,6 +61,10 @@ class ModelLayers:
         for module in (self.model, getattr(self.model, "_orig_mod", self.model)):
             self.names[id(module)] = type(module).__name__  # the root's qualified name is empty
 
+    def module(self, layer: str) -> nn.Module:
+        """Return the module of a layer's name."""
+        return next((part for _, part in self.walked if self.names[id(part)] == layer), self.model)
+
     def layer_of(self, modules: tuple[nn.Module, ...]) -> str | None:
         """Return the name of the innermost module that is the model's; None for another model's.
 

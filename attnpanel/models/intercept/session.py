@@ -129,21 +129,55 @@ def transform_reason() -> str | None:
 
 def owns(modules: tuple[nn.Module, ...]) -> bool:
     """Whether a call in these modules belongs to a model captured or changed in this thread."""
-    owners: tuple[Recorder | Intervention, ...] = (*_thread.recorders, *_thread.interventions)
-    return any(owner.owns(modules) for owner in owners)
+    return any(owner.owns(modules) for owner in _owners())
 
 
 def note_use(use: ScoreUse) -> None:
     """Note scores that were normalised, or met values, in every capture and intervention."""
-    owners: tuple[Recorder | Intervention, ...] = (*_thread.recorders, *_thread.interventions)
-    for owner in owners:
+    for owner in _owners():
         owner.audit.note_use(use)
 
 
-def note_parameters(arguments: tuple[Any, ...]) -> None:
-    """Note which modules run, by a linear layer's arguments."""
+def note_linear(arguments: tuple[Any, ...]) -> None:
+    """Note which modules run, by a linear layer's arguments; not in a backward pass."""
+    import torch
+
+    if torch._C._current_graph_task_id() == -1:  # noqa: SLF001 - as torch.utils.checkpoint asks
+        for owner in _owners():
+            owner.audit.note_linear(arguments)
+
+
+def note_patches(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Note a convolution, which may make a picture's patches."""
     for recorder in _thread.recorders:
-        recorder.audit.note_parameters(arguments)
+        if len(args) > 1 and recorder.owns(running_modules()):
+            recorder.patches.note_convolution(args, kwargs)
+
+
+def note_ids(args: tuple[Any, ...]) -> None:
+    """Note the ids that an embedding reads."""
+    for recorder in _thread.recorders:
+        if args:
+            recorder.patches.note_ids(args[0])
+
+
+def note_part(part: str) -> None:
+    """Note that a part of an attention or of a dynamic convolution was computed."""
+    modules = running_modules()
+    for owner in _owners():
+        owner.audit.note_part(part, modules)
+
+
+def note_unseen(
+    modules: tuple[nn.Module, ...], reason: str, *, only_attention: bool = False
+) -> None:
+    """Note that modules run code which no mode sees."""
+    for owner in _owners():
+        owner.audit.note_unseen(modules, reason, only_attention=only_attention)
+
+
+def _owners() -> tuple[Recorder | Intervention, ...]:
+    return (*_thread.recorders, *_thread.interventions)
 
 
 def in_dry_run() -> bool:

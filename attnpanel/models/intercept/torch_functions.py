@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import running_modules
@@ -19,7 +20,10 @@ from attnpanel.models.intercept.session import (
     interventions,
     is_active,
     knock_outs,
-    note_parameters,
+    note_ids,
+    note_linear,
+    note_part,
+    note_patches,
     note_use,
     owns,
     record_call,
@@ -42,7 +46,8 @@ def make_handler() -> Handler:
     from torch.nn import functional
 
     tracker = ChangingTracker(owns)
-    layers = operators()["layer"] | {torch.matmul, torch.Tensor.__matmul__}
+    known = operators()
+    noted = _layers() | known["window"] | known["convolution"] | known["embedding"]
     followed, write = {torch.Tensor, tuple, list}, torch.Tensor.__setitem__
     types = operator_types()
     fused: dict[Any, Callable[..., Any]] = {
@@ -69,8 +74,8 @@ def make_handler() -> Handler:
             return result
         if (name := unread_attention(func)) is not None:
             return _run_kernel(name, called, args, kwargs)
-        if func in layers:
-            note_parameters(args[1:3])
+        if func in noted:
+            _note(func, args, kwargs)
         if interventions():
             args, kwargs = tracker.change_arguments(func, args, kwargs)
         result = called(*args, **kwargs)
@@ -93,6 +98,36 @@ def _run_kernel(
     output, record = apply_to_sdpa(*read, result[0])
     record_call(record)
     return result if output is result[0] else (output, *result[1:])
+
+
+@cache
+def _layers() -> frozenset[Any]:
+    import torch
+
+    return operators()["layer"] | {torch.matmul, torch.Tensor.__matmul__}
+
+
+def _note(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Note a linear layer, what an embedding reads, and the window or patches of a convolution."""
+    known = operators()
+    if func in known["embedding"]:
+        note_ids(args)
+        return
+    if func in known["convolution"]:
+        note_patches(args, kwargs)
+    if func in _layers():
+        note_linear(args)
+    if func in known["window"] or (func in known["convolution"] and _has_computed_weight(args)):
+        note_part("window")
+
+
+def _has_computed_weight(args: tuple[Any, ...]) -> bool:
+    """Whether a convolution's weights are no parameter."""
+    from torch.nn import Parameter
+
+    weight = args[1] if len(args) > 1 else None
+    base = getattr(weight, "_base", None)
+    return weight is not None and not isinstance(weight if base is None else base, Parameter)
 
 
 def _follow(

@@ -122,6 +122,56 @@ def operators() -> dict[str, frozenset[Any]]:
             }
         ),
         "linear layer": frozenset({functional.linear, torch.addmm, tensor.addmm}),
+        # Choose keys by their scores: the only functions followed whose results are no floats.
+        "choose": frozenset(
+            {
+                torch.argmax,
+                tensor.argmax,
+                torch.argmin,
+                tensor.argmin,
+                torch.topk,
+                tensor.topk,
+                torch.max,
+                tensor.max,
+                torch.sort,
+                tensor.sort,
+                torch.argsort,
+                tensor.argsort,
+            }
+        ),
+        "compare": frozenset(
+            {
+                torch.eq,
+                tensor.eq,
+                tensor.__eq__,
+                torch.ge,
+                tensor.ge,
+                tensor.__ge__,
+                torch.gt,
+                tensor.gt,
+                tensor.__gt__,
+            }
+        ),
+        # Pick some places of their first argument by the numbers in another.
+        "pick": frozenset(
+            {
+                torch.gather,
+                tensor.gather,
+                torch.index_select,
+                tensor.index_select,
+                torch.take_along_dim,
+                tensor.take_along_dim,
+                tensor.__getitem__,
+            }
+        ),
+        # Lay out a window around each position, as a convolution does.
+        "window": frozenset(
+            {tensor.unfold, functional.unfold, torch.as_strided, tensor.as_strided}
+        ),
+        "convolution": frozenset(
+            {functional.conv1d, functional.conv2d, functional.conv3d, torch.conv1d, torch.conv2d}
+        ),
+        "embedding": frozenset({functional.embedding, torch.embedding}),
         # Linear in the scores, so that a product of nothing else with values is linear attention.
         "linear": frozenset(
             {

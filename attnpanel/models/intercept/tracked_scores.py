@@ -26,6 +26,7 @@ OTHER_ORDER = "it keeps its weights in another order of axes than queries and ke
 REORDERED = "it changes the order of the keys after their weights are known"
 SOME_QUERIES = "it computes the weights of some of its queries only"
 RESCALED = "it rescales its outputs by something computed from the scores"
+PICKED = "it picks values by the largest of its scores, which is no product of weights with values"
 # Scores below this are masked: masks write 0 or subtract 1e9, in float32.
 MASKED = -1e8
 # Rounding error of sums in the precision of the scores, relative to the numbers summed.

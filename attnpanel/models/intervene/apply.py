@@ -219,7 +219,8 @@ def _target(call: InterceptedCall, layer: str) -> CallTarget:
     q_offset = 0
     if query_len < key_len:
         q_offset = query_offset(layer, call.kind, call.causal, _visible(call, (0,)))
-    return CallTarget(layer, batch, heads, query_len, key_len, q_offset, call.query.device)
+    device, length = call.query.device, call.sequence_len
+    return CallTarget(layer, batch, heads, query_len, key_len, q_offset, device, length)
 
 
 def query_offset(layer: str, kind: Kind | None, causal: Causal, visible: Tensor) -> int:

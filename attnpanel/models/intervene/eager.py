@@ -128,6 +128,7 @@ def eager_intervention(
     heads: int | None = None,
     grouped: bool = False,
     kind: Kind | None = None,
+    sequence_len: int | None = None,
 ) -> EagerIntervention | None:
     """Return the interventions on a softmax of `logits`; None if none applies to its layer.
 
@@ -141,6 +142,8 @@ def eager_intervention(
     grouped : bool, optional
         Whether, of five axes, the second and third are groups of query heads that share a key.
     kind : {"self", "cross"}, optional
+    sequence_len : int, optional
+        The length of the sequence that the queries belong to.
     """
     active = matching_interventions(modules)
     if not active:
@@ -154,7 +157,8 @@ def eager_intervention(
     if query_len < key_len:
         visible, _ = split_additive(logits.detach().reshape(batch, count, query_len, key_len))
         q_offset = query_offset(layer, kind, "none", visible)
-    target = CallTarget(layer, batch, count, query_len, key_len, q_offset, logits.device)
+    sizes = batch, count, query_len, key_len
+    target = CallTarget(layer, *sizes, q_offset, logits.device, sequence_len)
     return EagerIntervention(Plan(target, active))
 
 

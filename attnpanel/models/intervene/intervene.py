@@ -164,12 +164,14 @@ def applied(intervention: Intervention) -> Iterator[None]:
     from attnpanel.models.intercept.huggingface import huggingface_patches
     from attnpanel.models.intercept.session import intervening
     from attnpanel.models.intercept.torch_functions import make_handler
+    from attnpanel.models.intercept.unseen_code import unseen_code_patches
 
     patches = (
         *fused_module_patches(),
         *huggingface_patches(),
         *compiled_patches(),
         *checkpoint_patches(),
+        *unseen_code_patches(),
     )
     with ExitStack() as stack:
         for patch in patches:

@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from attnpanel.models.intercept.audit import LayerAudit
+from attnpanel.models.intercept.batched_heads import declared_heads
 from attnpanel.models.intercept.module_names import ModelLayers
+from attnpanel.models.intercept.tracked_scores import NO_VALUES
 from attnpanel.models.intervene.hidden_positions import HiddenPositions
 from attnpanel.models.intervene.target import resolve_heads
 
@@ -121,12 +123,25 @@ class Intervention:
         return any(name is not None and self._matches(name) for name in names)
 
     def heads_of(self, layer: str, count: int) -> tuple[int, ...]:
-        """Return the heads to change in a layer of `count` heads."""
+        """Return the heads to change in a layer of `count` heads.
+
+        Raises
+        ------
+        ValueError
+            If the layer has no such head, or calls its heads one by one.
+        """
+        declared = declared_heads((self._names.module(layer),))
+        if self.heads is not None and count == 1 and declared and declared[0] > 1:
+            raise ValueError(
+                f"head cannot be chosen in layer {layer!r}, which computes its {declared[0]} heads "
+                f"in a loop, a call each: passes=h is head h of its first run; got {self.heads!r}"
+            )
         return resolve_heads(self.heads, count, layer)
 
     def begin_call(self, target: CallTarget) -> int | None:
         """Count a call; return how many its layer had before, None if this pass stays as it is."""
         layer = target.layer
+        self.audit.note_call(layer, target.query_len, target.sequence_len)
         number = self.call_counts.get(layer, 0)
         self.call_counts[layer] = number + 1
         if self.passes is not None and number not in self.passes:
@@ -161,6 +176,11 @@ class Intervention:
             scales = self.change.scale is not None
             reached = use.intervened and (use.recorded or not scales)
             if self._matches(layer) and (use.recorded or use.met_values) and not reached:
+                found[layer] = None
+        # What a capture leaves out cannot be trusted to have been changed as a whole.
+        known = {*self.call_counts, *self.other_layers}
+        for layer, reason in self.audit.left_out(known).items():
+            if self._matches(layer) and reason != NO_VALUES:
                 found[layer] = None
         return tuple(found)
 

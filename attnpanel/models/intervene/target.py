@@ -31,6 +31,8 @@ class CallTarget:
     q_offset : int
         Position of the first query among the keys; above 0 with a key/value cache.
     device : torch.device
+    sequence_len : int or None
+        The length of the sequence that the queries belong to, where it is known.
     """
 
     layer: str
@@ -40,6 +42,7 @@ class CallTarget:
     key_len: int
     q_offset: int
     device: Any
+    sequence_len: int | None = None
 
     def broadcast(
         self, name: str, array: NDArray[Any], axes: str, shape: tuple[int, ...]

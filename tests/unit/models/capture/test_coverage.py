@@ -48,6 +48,19 @@ def test_attention_in_pieces_is_not_in_the_trace_and_its_layers_are_named(family
     assert not set(left_out) & set(trace.layers)
 
 
+@pytest.mark.parametrize("change", [{"temperature": 0.5}, {"hide_keys": 1}, {"scale": 0}])
+@pytest.mark.parametrize("family", sorted(PIECES.keys() - {"Mra"}))
+def test_an_intervention_names_layers_in_pieces_that_it_may_have_changed_in_part(family, change):
+    model, inputs = built(family)
+
+    with (
+        torch.no_grad(),
+        pytest.warns(UserWarning, match=rf"not all attention of layer .*{PIECES[family][2]}"),
+        intervene(model, **change),
+    ):
+        model(**inputs)
+
+
 def test_a_head_whose_rows_are_computed_apart_is_not_said_to_be_knocked_out():
     model, inputs = built("Longformer")
     inputs["global_attention_mask"] = torch.zeros(B, T).long().index_fill(1, torch.tensor([0]), 1)

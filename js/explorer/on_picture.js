@@ -1,0 +1,255 @@
+import { scores, softmaxRows } from "../core/attention.js";
+import { general, shorten } from "../core/format.js";
+import { sequential, scaleOf, weightsEnd } from "../views/colours.js";
+import { legendOf } from "../views/legend.js";
+import { headNumbers, place } from "./labels.js";
+import { rowOf } from "./partial.js";
+import { chosenMask, opened, sinkOf } from "./selection.js";
+import { shownPair } from "./sentence.js";
+
+// Attention on the picture whose patches the tokens are: a row of weights laid out as the patches lie, or a column: what
+// looks at the chosen token.
+
+// Other tokens, and heads, that the card shows of many.
+const MOST_TOKENS = 400;
+const MOST_HEADS = 32;
+// Patches that the sentence names.
+const MOST_NAMED = 3;
+// From dark to bright, and warm: over a picture that it dims, it is seen on blue and green too. Of matplotlib's inferno.
+const HEAT = ["#000004", "#420a68", "#932667", "#dd513a", "#fca50a", "#fcffa4"];
+const SHADES = 256;
+
+/**
+ * @typedef {"looks" | "seen"} Direction from the chosen token to the picture, or from the picture to it
+ * @typedef {{token: number, name: string, weight: ?number, shade: string}} OtherToken its shade, "" for none
+ * @typedef {{number: number, head: number, heat: Float64Array}} HeadThumbnail
+ * @typedef {{image: string, rows: number, columns: number, start: number, sends: "token" | "key", direction: Direction,
+ *   directions: Direction[], heat: Float64Array, high: number, palette: string[], selected: ?number, chosen: string,
+ *   otherSends: "token" | "key", others: OtherToken[], otherChosen: ?number, left: number, heads: HeadThumbnail[], head: ?number,
+ *   layer: number, legend: ?Legend, subtitle: string, sentence: string, missing: string}} PictureContent
+ */
+
+/**
+ * The grid of a sequence of so many tokens; null if its tokens are no patches.
+ *
+ * @param {Trace} trace
+ * @param {number} length
+ * @returns {?PictureGrid}
+ */
+export function gridOf({ picture }, length) {
+  const grids = picture?.grids ?? [];
+  const grows = (/** @type {PictureGrid} */ grid) => grid.grows && length >= grid.length;
+  return grids.find((grid) => grid.length === length) ?? grids.find(grows) ?? null;
+}
+
+/**
+ * What the card of the picture shows; null if the trace has no picture.
+ *
+ * @param {Trace} trace the layer's arrays ready
+ * @param {State} state
+ * @param {AnySelection} selection
+ * @param {SelectionCache} cache as for select
+ * @param {Direction} [wanted]
+ * @returns {?Partial<PictureContent>}
+ */
+export function onPicture(trace, state, selection, cache, wanted = "looks") {
+  if (!trace.picture) return null;
+  const call = trace.calls[state.layer];
+  const self = call.kind === "self" && call.T === call.S;
+  const [queries, keys] = [gridOf(trace, call.T), gridOf(trace, call.S)];
+  /** @type {Direction[]} */
+  const directions = [];
+  if (keys) directions.push("looks");
+  if (queries && !("rows" in selection)) directions.push("seen");
+  if (directions.length === 0) return { missing: missing(trace, call) };
+  const direction = directions.includes(wanted) ? wanted : directions[0];
+  const grid = /** @type {PictureGrid} */ (direction === "looks" ? keys : queries);
+  const focus = direction === "seen" && !self ? shownPair(trace, state, selection)[1] : state.query_index;
+  const weights = direction === "looks" ? rowOf(selection, focus).weights : columnOf(/** @type {HeadSelection} */ (selection), focus);
+  const heat = onGrid(weights, grid);
+  const peak = heat.reduce((one, other) => Math.max(one, other), 0);
+  const { power } = scaleOf(trace, state);
+  const high = weightsEnd(peak, false);
+  const colours = { low: 0, high, palette: heatPalette(power), power };
+  const shades = sequential(trace, state, high, scaleOf(trace, state)).palette;
+  const names = namesOf(trace, call, state, direction, grid);
+  // The tokens to choose from beside the picture: those that are no patches, or of the other side all.
+  const beside = self ? names.same.map((name, token) => ({ name, token })).filter(({ token }) => !inside(grid, token)) : names.chosen.map((name, token) => ({ name, token }));
+  const others = beside.slice(0, MOST_TOKENS).map(({ name, token }) => ({ token, name, weight: self ? weights[token] || 0 : null, shade: self ? shadeOf(weights[token] || 0, high, shades) : "" }));
+  const cell = self && inside(grid, focus) ? focus - grid.start : null;
+  const images = trace.picture.images;
+  return {
+    image: images[Math.min(state.batch, images.length - 1)] ?? "",
+    rows: grid.rows,
+    columns: grid.columns,
+    start: grid.start,
+    direction,
+    directions,
+    sends: self || direction === "seen" ? "token" : "key",
+    otherSends: self || direction === "looks" ? "token" : "key",
+    heat,
+    high,
+    palette: colours.palette,
+    selected: cell,
+    chosen: names.chosen[focus],
+    others,
+    otherChosen: focus,
+    left: beside.length - others.length,
+    heads: direction === "looks" ? thumbnails(trace, state, grid, cache) : [],
+    head: state.aggregate ? null : state.head,
+    layer: state.layer,
+    legend: legendOf({ colours, masked: null }),
+    subtitle: place(call, state),
+    sentence: sentenceOf(heat, grid, nameOf(names.chosen[focus], cell, grid), direction),
+    missing: "",
+  };
+}
+
+/** @param {Trace} trace @param {Call} call */
+function missing(trace, call) {
+  const others = trace.calls.filter(({ T, S }) => gridOf(trace, T) ?? gridOf(trace, S));
+  const some = others.slice(0, 3).map(({ layer }) => layer);
+  const where = others.length ? ` Those of ${others.length} other layers are: ${some.join(", ")}${others.length > some.length ? ", …" : ""}` : "";
+  return `The tokens of this layer (${call.T} queries, ${call.S} keys) are no patches of the picture.${where}`;
+}
+
+/** @type {Map<number, string[]>} */
+const PALETTES = new Map();
+
+/**
+ * The colours of heat, evenly spread over the numbers.
+ *
+ * @param {number} power of the colour scale
+ * @returns {string[]}
+ */
+export function heatPalette(power) {
+  const known = PALETTES.get(power);
+  if (known) return known;
+  const points = HEAT.map((hex) => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)));
+  const palette = Array.from({ length: SHADES }, (_, shade) => {
+    const at = (shade / (SHADES - 1)) ** power * (points.length - 1);
+    const low = Math.min(Math.floor(at), points.length - 2);
+    const mixed = points[low].map((channel, i) => Math.round(channel + (at - low) * (points[low + 1][i] - channel)));
+    return `#${mixed.map((channel) => channel.toString(16).padStart(2, "0")).join("")}`;
+  });
+  PALETTES.set(power, palette);
+  return palette;
+}
+
+/** @param {number} weight @param {number} high @param {string[]} palette */
+function shadeOf(weight, high, palette) {
+  return palette[Math.round(Math.min(weight / high, 1) * (palette.length - 1))];
+}
+
+/** @param {PictureGrid} grid @param {number} token */
+function inside({ start, rows, columns }, token) {
+  return token >= start && token < start + rows * columns;
+}
+
+/**
+ * Weights by patch, in reading order; 0 where there is none.
+ *
+ * @param {ArrayLike<number>} weights by token
+ * @param {PictureGrid} grid
+ * @returns {Float64Array}
+ */
+export function onGrid(weights, { start, rows, columns }) {
+  return Float64Array.from({ length: rows * columns }, (_, cell) => weights[start + cell] || 0);
+}
+
+/** @param {HeadSelection} selection @param {number} key */
+function columnOf({ T, S, weights }, key) {
+  return Float64Array.from({ length: T }, (_, query) => weights[query * S + key]);
+}
+
+/**
+ * The names of the tokens to choose from, and in self-attention of all.
+ *
+ * @param {Trace} trace @param {Call} call @param {State} state @param {Direction} direction @param {PictureGrid} grid
+ */
+function namesOf(trace, call, state, direction, grid) {
+  const { queries, keys } = trace.tokensOf(call, state.batch);
+  const named = queries.map((text, token) => (token < grid.names.length ? grid.names[token] : text));
+  if (call.kind === "self" && call.T === call.S) return { same: named, chosen: named };
+  return { same: [], chosen: direction === "looks" ? queries : keys };
+}
+
+/** @param {string} name @param {?number} cell @param {PictureGrid} grid */
+function nameOf(name, cell, grid) {
+  return cell === null ? `“${shorten(name, 18)}”` : `The patch in ${rowAndColumn(cell, grid)}`;
+}
+
+/** @param {number} cell @param {{columns: number}} grid */
+export function rowAndColumn(cell, { columns }) {
+  return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
+}
+
+/**
+ * The picture in words: how much of the weights is on it, and where most.
+ *
+ * @param {Float64Array} heat
+ * @param {PictureGrid} grid
+ * @param {string} chosen
+ * @param {Direction} direction
+ */
+function sentenceOf(heat, grid, chosen, direction) {
+  const largest = [...heat.keys()]
+    .sort((one, other) => heat[other] - heat[one])
+    .slice(0, MOST_NAMED)
+    .filter((cell) => heat[cell] > 0)
+    .map((cell) => `${rowAndColumn(cell, grid)} (${general(heat[cell], 3)})`);
+  if (largest.length === 0) return direction === "looks" ? `${chosen} looks at no patch.` : `No patch looks at ${lower(chosen)}.`;
+  if (direction === "seen") return `Of all patches, these look most at ${lower(chosen)}: ${largest.join("; ")}.`;
+  const share = heat.reduce((sum, weight) => sum + weight, 0);
+  return `${chosen} gives the picture ${general(100 * share, 3)} % of its weight, most of it to ${largest.join("; ")}.`;
+}
+
+/** @param {string} name */
+function lower(name) {
+  return name.replace(/^The/, "the");
+}
+
+/**
+ * The selected query's weights on the picture in each head; empty for a layer too large for the page.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @param {PictureGrid} grid
+ * @param {SelectionCache} cache
+ * @returns {HeadThumbnail[]}
+ */
+function thumbnails(trace, state, grid, cache) {
+  const call = trace.calls[state.layer];
+  if (call.partial || call.H < 2) return [];
+  const numbers = headNumbers(call);
+  return Array.from({ length: Math.min(call.H, MOST_HEADS) }, (_, head) => ({
+    head,
+    number: numbers[head],
+    heat: onGrid(headRow(trace, state, head, cache), grid),
+  }));
+}
+
+/**
+ * One query's weights in one head, as the selection has them of the chosen head.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @param {number} head
+ * @param {SelectionCache} cache
+ * @returns {Floats}
+ */
+export function headRow(trace, state, head, cache) {
+  const call = trace.calls[state.layer];
+  const { S, D, scale, softCap } = call;
+  const { batch, query_index: query, temperature, empty_rows: emptyRows } = state;
+  /** @template {Floats | Uint8Array} A @param {A} matrix */
+  const row = (matrix) => /** @type {A} */ (matrix.subarray(query * S, (query + 1) * S));
+  if (!call.live) return row(call.recorded(batch, head));
+  const whole = call.bias(batch, head);
+  const bias = whole === null ? null : row(whole);
+  const vector = call.query(batch, head).subarray(query * D, (query + 1) * D);
+  const scored = scores(vector, call.key(batch, head), { T: 1, S, D, scale, softCap, bias });
+  let visible = state.mask === "model" ? row(call.visible(batch, head)) : row(chosenMask(trace, call, state, opened(cache, trace)));
+  if (bias !== null) visible = visible.map((seen, key) => (bias[key] === -Infinity ? 0 : seen));
+  return softmaxRows(scored, { T: 1, S, visible, temperature, emptyRows, sink: sinkOf(call, head) }).weights;
+}
