@@ -23,6 +23,7 @@ from attnpanel.ui import (
     Interaction,
     Legend,
     LessonCard,
+    LineChoices,
     MoreButton,
     PairDetails,
     SentenceLine,
@@ -125,6 +126,12 @@ class Explorer(Viewer):
             css_classes=["attn-token-strip"],
         )
         self.lesson = LessonCard(explorer_id=explorer_id, margin=0, css_classes=["attn-lesson"])
+        self.lines = LineChoices(
+            explorer_id=explorer_id,
+            sizing_mode="stretch_width",
+            margin=0,
+            css_classes=["attn-line-choices"],
+        )
         self.details = PairDetails(
             explorer_id=explorer_id,
             sizing_mode="stretch_width",
@@ -137,6 +144,7 @@ class Explorer(Viewer):
             self.tokens,
             self.head_maps.component,
             self.lesson,
+            self.lines,
             self.details,
         ):
             component.driver = "browser"
@@ -202,7 +210,7 @@ class Explorer(Viewer):
         busy = Caption(tone="busy", margin=0, css_classes=["attn-busy"])
         driver = [] if self.bridge is None else [self.bridge.component]
         # What belongs to one view alone, below its plot.
-        below = {"row": [self.tokens], "grid": [numbers, provenance]}
+        below = {"row": [self.tokens], "grid": [numbers, provenance], "lines": [self.lines]}
         steps: list[Any] = []
         cards: dict[str, list[Any]] = {"center": [], "side": []}
         for view in VIEWS:

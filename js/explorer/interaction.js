@@ -67,9 +67,9 @@ export function render({ model }) {
       clearTimeout(timer ?? undefined);
       timer = null;
       lastSent = "";
-      dispatch(model, { pair: null });
+      dispatch(model, { point: null });
     } else if (kind === "tap") dispatch(model, { tap: [view, x, y] });
-    else dispatchPair({ pair: [Math.round(y), Math.round(x)] });
+    else dispatchPair({ point: [view, Math.round(x), Math.round(y)] });
   };
 
   const findRoot = () => [...below(document.body)].find((node) => node.classList.contains(model.root_class));
