@@ -155,10 +155,11 @@ class Explorer(Viewer):
             sizing_mode="stretch_width",
             css_classes=["attn-notice"],
         )
+        self._body = box(*self._cards(), css="attn-explorer-body")
         self._layout = box(
             self.interaction,
             self.notice,
-            box(*self._cards(), css="attn-explorer-body"),
+            self._body,
             css=f"attn-root attn-{explorer_id} {self._theme_class()}",
         )
         self._layout.stylesheets = [theme_variables(), stylesheet()]
@@ -183,6 +184,15 @@ class Explorer(Viewer):
     @notes.setter
     def notes(self, notes: Iterable[Note]) -> None:
         self.annotations.write(notes, self.state.trace)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the pictures are hidden, because others are on their way."""
+        return "attn-waiting" in self._body.css_classes
+
+    @waiting.setter
+    def waiting(self, waiting: bool) -> None:
+        self._body.css_classes = ["attn-explorer-body", *["attn-waiting"] * waiting]
 
     def set_dark(self, dark: bool) -> None:  # noqa: FBT001 - what the button sets
         """Set the dark or light theme, overriding the system's preference."""

@@ -36,6 +36,8 @@ export function render({ model }) {
     const inside = path.some((node) => node instanceof Element && node.classList.contains(model.root_class));
     // An explorer alone on its page handles keys pressed anywhere, others only keys pressed inside them.
     if (typing(path) || !(inside || (model.whole_page && path[0] === document.body))) return;
+    // Pictures that are on their way are not those that a key would change.
+    if (findRoot()?.shadowRoot?.querySelector(".attn-waiting")) return;
     const message = messageOf(event, model.keys);
     if (message) {
       event.preventDefault();
