@@ -21,7 +21,6 @@ from attnpanel.ui import (
     Annotations,
     Caption,
     Interaction,
-    Legend,
     LessonCard,
     LineChoices,
     MoreButton,
@@ -30,7 +29,7 @@ from attnpanel.ui import (
     TokenStrip,
     add_marks,
 )
-from attnpanel.ui.layout import box, caption
+from attnpanel.ui.layout import box, caption, legend
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.theme import stylesheet, theme_variables
 
@@ -227,7 +226,7 @@ class Explorer(Viewer):
             title = caption(f"attn-caption-{view.name}", heading=True)
             parts = [title, self._plot(view)]
             if view.compose is image_element:
-                parts.append(_legend(view.name))
+                parts.append(legend(view.name))
             if view.place == "steps":
                 title.css_classes = [*title.css_classes, "attn-step-title"]
                 steps += [_operations(*view.operations)] if view.operations else []
@@ -292,12 +291,6 @@ class Explorer(Viewer):
             self.head_maps.forget()
         if self.bridge is not None:
             self.bridge.follow_state()
-
-
-def _legend(name: str) -> Legend:
-    """Return the place of a view's colour bar."""
-    css = ["attn-legend-place", f"attn-legend-{name}"]
-    return Legend(sizing_mode="stretch_width", margin=0, css_classes=css)
 
 
 def _explained(operation: str) -> str:

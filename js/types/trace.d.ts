@@ -282,8 +282,8 @@ interface Legend {
   masked: boolean;
 }
 
-/** What a colour bar says beside its numbers; `relative`: they are parts of each row's largest. `pairs`: its cells can be masked. */
-type LegendWords = { words?: string; relative?: boolean; pairs?: boolean };
+/** What a colour bar says beside its numbers; `relative`: they are parts of each row's largest. `pairs`: its cells can be masked; `points`: its numbers are percentage points. */
+type LegendWords = { words?: string; relative?: boolean; pairs?: boolean; points?: boolean };
 
 /** A row of attnpanel.explorer.weight_scales. */
 interface WeightScale {
