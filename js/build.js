@@ -32,6 +32,7 @@ const BUNDLES = [
       interaction: "explorer/interaction.js",
       lab_theme: "lab/theme.js",
       legend: "components/legend.js",
+      line_choices: "components/line_choices.js",
       lesson_card: "components/lesson_card.js",
       more_button: "components/more_button.js",
       on_picture: "components/on_picture.js",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import param
 
 from attnpanel.attention.mask_table import mask_parameters
-from attnpanel.explorer.state import ExplorerState
+from attnpanel.explorer.state import ExplorerState, Positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +31,14 @@ ADDRESS = {
     "paint": "color_seed",
     "scale": "weight_scale",
     "nosink": "skip_first",
+    "lines": "line_heads",
+    "only": "lines_of_token",
 }
 # Left out of a URL while they have their default.
-OPTIONAL = ("aggregate", "batch", "align", "color_seed", "weight_scale", "skip_first")
+OPTIONAL = (
+    "aggregate", "batch", "align", "color_seed", "weight_scale", "skip_first", "line_heads",
+    "lines_of_token",
+)  # fmt: skip
 
 
 def apply_address(state: ExplorerState, texts: Mapping[str, str]) -> list[str]:
@@ -69,6 +74,8 @@ def _parse(state: ExplorerState, name: str, text: str) -> object:
         return {"0": False, "1": True}[text]
     if name in masks:
         return masks[name].read(text)
+    if isinstance(parameter, Positions):
+        return tuple(int(part) for part in text.split(",")) if text.strip() else ()
     # A trace of chosen layers and heads keeps their numbers in the whole one.
     if name == "layer":
         return state.trace.layer_numbers.index(int(text))

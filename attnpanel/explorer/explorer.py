@@ -21,8 +21,8 @@ from attnpanel.ui import (
     Annotations,
     Caption,
     Interaction,
-    Legend,
     LessonCard,
+    LineChoices,
     MoreButton,
     OnPicture,
     PairDetails,
@@ -30,7 +30,7 @@ from attnpanel.ui import (
     TokenStrip,
     add_marks,
 )
-from attnpanel.ui.layout import box, caption
+from attnpanel.ui.layout import box, caption, legend
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.theme import stylesheet, theme_variables
 
@@ -126,6 +126,12 @@ class Explorer(Viewer):
             css_classes=["attn-token-strip"],
         )
         self.lesson = LessonCard(explorer_id=explorer_id, margin=0, css_classes=["attn-lesson"])
+        self.lines = LineChoices(
+            explorer_id=explorer_id,
+            sizing_mode="stretch_width",
+            margin=0,
+            css_classes=["attn-line-choices"],
+        )
         self.details = PairDetails(
             explorer_id=explorer_id,
             sizing_mode="stretch_width",
@@ -144,6 +150,7 @@ class Explorer(Viewer):
             self.tokens,
             self.head_maps.component,
             self.lesson,
+            self.lines,
             self.details,
             self.on_picture,
         ):
@@ -155,10 +162,11 @@ class Explorer(Viewer):
             sizing_mode="stretch_width",
             css_classes=["attn-notice"],
         )
+        self._body = box(*self._cards(), css="attn-explorer-body")
         self._layout = box(
             self.interaction,
             self.notice,
-            box(*self._cards(), css="attn-explorer-body"),
+            self._body,
             css=f"attn-root attn-{explorer_id} {self._theme_class()}",
         )
         self._layout.stylesheets = [theme_variables(), stylesheet()]
@@ -183,6 +191,15 @@ class Explorer(Viewer):
     @notes.setter
     def notes(self, notes: Iterable[Note]) -> None:
         self.annotations.write(notes, self.state.trace)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the pictures are hidden, because others are on their way."""
+        return "attn-waiting" in self._body.css_classes
+
+    @waiting.setter
+    def waiting(self, waiting: bool) -> None:
+        self._body.css_classes = ["attn-explorer-body", *["attn-waiting"] * waiting]
 
     def set_dark(self, dark: bool) -> None:  # noqa: FBT001 - what the button sets
         """Set the dark or light theme, overriding the system's preference."""
@@ -210,14 +227,14 @@ class Explorer(Viewer):
         busy = Caption(tone="busy", margin=0, css_classes=["attn-busy"])
         driver = [] if self.bridge is None else [self.bridge.component]
         # What belongs to one view alone, below its plot.
-        below = {"row": [self.tokens], "grid": [numbers, provenance]}
+        below = {"row": [self.tokens], "grid": [numbers, provenance], "lines": [self.lines]}
         steps: list[Any] = []
         cards: dict[str, list[Any]] = {"center": [], "side": []}
         for view in VIEWS:
             title = caption(f"attn-caption-{view.name}", heading=True)
             parts = [title, self._plot(view)]
             if view.compose is image_element:
-                parts.append(_legend(view.name))
+                parts.append(legend(view.name))
             if view.place == "steps":
                 title.css_classes = [*title.css_classes, "attn-step-title"]
                 steps += [_operations(*view.operations)] if view.operations else []
@@ -288,12 +305,6 @@ class Explorer(Viewer):
             self.head_maps.forget()
         if self.bridge is not None:
             self.bridge.follow_state()
-
-
-def _legend(name: str) -> Legend:
-    """Return the place of a view's colour bar."""
-    css = ["attn-legend-place", f"attn-legend-{name}"]
-    return Legend(sizing_mode="stretch_width", margin=0, css_classes=css)
 
 
 def _explained(operation: str) -> str:

@@ -140,8 +140,8 @@ def _figure(view: View, state: ExplorerState) -> figure:
     plot.tags = [name_tag(view.title)]  # until the page says what is in it
     plot.toolbar.tools = []
     for kind, event in POINTED:
-        if kind != "tap" and view.marks != "pairs":
-            continue  # only plots of pairs react to pointing
+        if kind != "tap" and not view.follows_pointer:
+            continue
         arguments = {"explorer_id": EXPLORER_ID, "view": view.name, "kind": kind}
         plot.js_on_event(event, CustomJS(args=arguments, code=POINTER_EVENT))
     return plot

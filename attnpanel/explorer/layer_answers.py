@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # In order of priority: what is on screen comes first.
 KINDS = ("matrices", "row", "colours", "pointed", "numbers", "tiles")
 # Choices that affect no answer.
-NOT_ASKED = ("trace", "name", "pair", "dark")
+NOT_ASKED = ("trace", "name", "pair", "dark", "line_heads", "lines_of_token", "line_token")
 MAX_ERROR_CHARS = 500
 
 
@@ -208,8 +208,8 @@ class LayerAnswers:
 
 
 def with_positions(sent: dict[str, Any]) -> dict[str, Any]:
-    """Return choices with positions of masks as tuples; JSON has lists only."""
-    positions = {name for name, row in mask_parameters().items() if row.positions}
+    """Return choices with positions as tuples; JSON has lists only."""
+    positions = {name for name, row in mask_parameters().items() if row.positions} | {"line_heads"}
     return {name: tuple(value) if name in positions else value for name, value in sent.items()}
 
 

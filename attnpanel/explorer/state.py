@@ -140,6 +140,21 @@ class ExplorerState(param.Parameterized):
         doc="The colours end at the largest number of the other tokens: many heads rest on the "
         "first one (an attention sink), next to which nothing else can be seen.",
     )
+    line_heads = Positions(
+        default=(),
+        bounds=(0, 1023),
+        label="Lines of heads",
+        doc="The heads whose lines are drawn, up to 12; empty means the layer's first 12.",
+    )
+    lines_of_token = param.Boolean(
+        default=False,
+        label="Lines of the token only",
+        doc="Draw the lines of the selected token only, not those of all.",
+    )
+    line_token = param.Parameter(
+        default=None,
+        doc="(0 for a query or 1 for a key, index) under the pointer in the line view, or None.",
+    )
     pair = param.Parameter(
         default=None,
         doc="(query_index, key_index) under the pointer; None means the selected row's top key.",
@@ -280,7 +295,7 @@ class ExplorerState(param.Parameterized):
     def _fit_layer(self) -> None:
         """Keep head, token, batch, pad length and window inside the layer's shape."""
         call = self.call
-        self.pair = None
+        self.pair = self.line_token = None
         if self._shape != (call.query_len, call.key_len):
             self._shape = (call.query_len, call.key_len)
             self.viewport = None

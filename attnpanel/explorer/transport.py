@@ -46,7 +46,7 @@ BUTTONS = ("mask", "align", "empty_rows", "weight_scale")
 # A page may answer so many of the latest pushes.
 MAX_BASES = 16
 # Choices that follow the pointer: the next one is on its way.
-POINTED = {"pair", "viewport"}
+POINTED = {"pair", "viewport", "line_token"}
 _SERIAL = count(1)
 
 
@@ -237,11 +237,10 @@ class ExplorerBridge:
         known, base = self._known, self._bases.get(sent_with)
         if base is None or choices_of(self.state) != known:
             return  # another thread has set it and will send it
-        chosen = with_positions(
-            {name: sent[name] for name in set(known) & set(sent) - {"pair", "viewport"}}
-        )
+        chosen = with_positions({name: sent[name] for name in set(known) & set(sent) - POINTED})
         chosen["pair"] = numbers(sent["pair"], 2, int)
         chosen["viewport"] = numbers(sent["viewport"], 4, float)
+        chosen["line_token"] = numbers(sent["line_token"], 2, int)
         # Only what the page changed: another thread may be setting the rest right now.
         changed = {name: choice for name, choice in chosen.items() if choice != base[name]}
         late = sent_with != latest

@@ -20,7 +20,7 @@ from attnpanel.explorer.selection import value_colours
 from attnpanel.explorer.views.table import views_for_page
 from attnpanel.explorer.weight_scales import WEIGHT_SCALES, power_name, scales_for_page
 from attnpanel.trace.computable import not_finite
-from attnpanel.ui.theme import DARK, LIGHT, ramp
+from attnpanel.ui.theme import DARK, HEAD_COLOURS, LIGHT, ramp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,6 +141,7 @@ def _meta(
         "picture": picture_for_page(trace.picture),
         "projections": projections,
         "colorSeed": color_seed,
+        "headColours": list(HEAD_COLOURS),
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
         "themes": {"light": _plot_colours(LIGHT), "dark": _plot_colours(DARK)},
     }

@@ -152,6 +152,14 @@ class Legend(Styled):
     _esm = bundle("legend")
 
 
+class LineChoices(MessagingComponent):
+    """Which heads' lines are drawn, and of which tokens; sends ``{"lines": …}``."""
+
+    content = param.Dict(default={}, doc="Made by js/explorer/captions.js.")
+
+    _esm = bundle("line_choices")
+
+
 class Caption(Styled):
     """A title or caption; token text in it is shown as text, never as HTML."""
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import panel as pn
 
-from attnpanel.ui.components import Caption
+from attnpanel.ui.components import Caption, Legend
 from attnpanel.ui.theme import stylesheet
 
 # Styles of a Bokeh plot. Bokeh clears a canvas from half a pixel on: after a second layout, as of a
@@ -24,6 +24,12 @@ def box(*children: Any, css: str) -> Any:
         sizing_mode="stretch_width",
         margin=0,
     )
+
+
+def legend(name: str) -> Legend:
+    """Return the place of a plot's colour bar, by the plot's name."""
+    css = ["attn-legend-place", f"attn-legend-{name}"]
+    return Legend(sizing_mode="stretch_width", margin=0, css_classes=css)
 
 
 def caption(css: str, **options: Any) -> Caption:

@@ -3,6 +3,7 @@ import { maskName, tokenPair } from "./controls.js";
 import { movedShare } from "./model.js";
 import { fixed } from "../core/format.js";
 import { masksOf } from "../explorer/rules.js";
+import { legendOf } from "../views/legend.js";
 
 // Titles and subtitles of a comparison's plots.
 
@@ -24,6 +25,32 @@ export function differenceWords(compared) {
   if (lowest !== highest) return `from ${lowest} to ${highest} points`; // equal only where both are written as 0
   const moved = queries.pairs.some((_, row) => points(movedShare(compared, row)) !== lowest);
   return moved ? "none in tokens that both have: all that moves goes to the others" : "no difference";
+}
+
+/** What the colour bars say beside their numbers, by the plot's name. @type {Record<string, LegendWords>} */
+const LEGENDS = {
+  first: { words: "no such token, or masked: hatched", pairs: false },
+  second: { words: "no such token, or masked: hatched", pairs: false },
+  difference: { words: "points · blue: more in A · red: more in B", points: true, pairs: false },
+  heads: { words: "points of the row’s weight that move", points: true },
+};
+
+/**
+ * Says what the colours of drawings mean.
+ *
+ * @param {import("./controller.js").ComparisonPage} page
+ * @param {[Plot, Drawing][]} drawings
+ */
+export function writeLegends(page, drawings) {
+  for (const [plot, drawing] of drawings) {
+    const name = Object.keys(LEGENDS).find((name) => page.plots[name] === plot);
+    if (!name) continue;
+    const content = legendOf(drawing, LEGENDS[name]);
+    const text = JSON.stringify(content);
+    if (content === null || page.legends[name] === text) continue;
+    page.legends[name] = text;
+    page.write(`attn-legend-${name}`, { content });
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { element } from "../components/dom.js";
 import { MATRICES, handleMessage, point } from "./actions.js";
 import { restore, writeAddress } from "./address.js";
-import { captionsOf } from "./captions.js";
+import { captionsOf, writeLegends } from "./captions.js";
 import { build, showControls } from "./controls.js";
 import {
   barsDrawing,
@@ -82,6 +82,8 @@ export class ComparisonPage {
   /** @type {?string} the theme that the reader chose */
   theme = null;
   keyCount = 0;
+  /** @type {Record<string, string>} what the colour bars say, by plot */
+  legends = {};
   /** @type {Record<string, import("./controls.js").SharedChoice>} by the choice's name */
   controls = {};
   token = element("input");
@@ -182,6 +184,7 @@ export class ComparisonPage {
     /** @type {[Plot, (number | null)[]][]} */
     const moves = fresh ? [] : MATRICES.map((plot) => [this.plots[plot], outline]);
     if (this.changes === null) drawings.push([this.plots.heads, this.unranked(palettes)]);
+    writeLegends(this, drawings);
     await applyDrawings([...drawings, [this.plots.bars, barsDrawing(compared, state, palettes, theme)]], moves, theme);
     this.headsLater(palettes, theme);
     this.sendStateLater();
@@ -233,7 +236,10 @@ export class ComparisonPage {
       }
       this.changes = { key, heads: step.value };
     }
-    await applyDrawings([[this.plots.heads, headsDrawing(this.changes.heads, state, palettes)]], [], theme);
+    /** @type {[Plot, Drawing][]} */
+    const ranked = [[this.plots.heads, headsDrawing(this.changes.heads, state, palettes)]];
+    writeLegends(this, ranked);
+    await applyDrawings(ranked, [], theme);
     this.listHeads();
     this.rest(true);
   }

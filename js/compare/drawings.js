@@ -1,5 +1,6 @@
 import { movedShare, places } from "./model.js";
 import { fixed, labelsOf } from "../core/format.js";
+import { roundUp, weightTicks } from "../views/colours.js";
 
 // Every plot and sentence of a comparison as plain data. Pure: no DOM. Larger weights of the first side are blue and
 // of the second orange, in the difference and in the bars.
@@ -11,7 +12,10 @@ const SMALLEST_CHANGE = 0.02;
 // The colours of the difference end no nearer to 0 than a tenth of a point, the smallest change that is written.
 const SMALLEST_REACH = 0.001;
 const MAX_CHANGES = 14;
-const BAR_ENDS = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1];
+// Room for the label of a bar of 1.
+const HEADROOM = 1.18;
+// Small weights have more of the colours, as in the explorer.
+const POWER = 0.5;
 
 // Cache of labels by aligned names, so that equal tokens give the same array.
 const SIDE_LABELS = new WeakMap();
@@ -54,7 +58,7 @@ export function sideColours(palettes) {
 }
 
 /**
- * One side's weights on the aligned grid, on the colour scale of both.
+ * One side's weights on the aligned grid, coloured from 0 to 1.
  *
  * @param {ComparedHeads} compared as compareHeads gives it
  * @param {Compared} state
@@ -62,10 +66,9 @@ export function sideColours(palettes) {
  * @param {Palettes} palettes of the page's theme
  */
 export function sideDrawing(compared, state, side, palettes) {
-  const high = compared.weights.reduce((most, weights) => weights.reduce(larger, most), 0) || 1;
   /** @param {AlignedRows} tokens */
   const labels = (tokens) => sideLabels(tokens.names[side]);
-  const colours = { low: 0, high, palette: palettes.sequential["0.5"] };
+  const colours = { low: 0, high: 1, palette: palettes.sequential["0.5"], power: POWER };
   return gridOf(compared, state, ["first", "second"][side], compared.weights[side], colours, labels);
 }
 
@@ -78,7 +81,7 @@ export function sideDrawing(compared, state, side, palettes) {
  * @returns {Drawing}
  */
 export function differenceDrawing(compared, state, palettes) {
-  const reach = compared.difference.reduce((most, value) => larger(most, Math.abs(value)), SMALLEST_REACH);
+  const reach = roundUp(compared.difference.reduce((most, value) => larger(most, Math.abs(value)), SMALLEST_REACH));
   const colours = { low: -reach, high: reach, palette: palettes.diverging };
   return gridOf(compared, state, "difference", compared.difference, colours, bothLabels);
 }
@@ -139,7 +142,6 @@ export function barsDrawing(compared, state, palettes, theme) {
   const wide = keys.pairs.length;
   const rows = weights.map((matrix) => Float64Array.from(matrix.subarray(state.row * wide, (state.row + 1) * wide), (w) => w || 0));
   const change = rows[1].map((weight, at) => weight - rows[0][at]);
-  const most = rows.reduce((top, row) => row.reduce(larger, top), 0);
   const labelled = (onlySide(compared, state) ? [] : places(0, wide)).filter((at) => Math.abs(change[at]) >= SMALLEST_CHANGE);
   labelled.sort((one, other) => Math.abs(change[other]) - Math.abs(change[one]));
   const named = labelled.slice(0, MAX_CHANGES);
@@ -164,10 +166,11 @@ export function barsDrawing(compared, state, palettes, theme) {
       },
     },
     x: [-0.5 - edge, wide - 0.5 + edge],
-    y: [0, BAR_ENDS.find((end) => most * 1.12 <= end) ?? 1.15],
+    y: [0, HEADROOM],
     colours: null,
     xLabels: bothLabels(keys),
     yLabels: null,
+    yTicks: weightTicks(0, 1, 1),
     outline: null,
     height: 210,
     masked: null,
@@ -196,14 +199,14 @@ export function headsDrawing(changes, state, palettes) {
   const columns = Math.max(...changes.map(({ head }) => head)) + 1;
   const matrix = new Float32Array(rows * columns).fill(NaN);
   for (const { layer, head, moved } of changes) matrix[layer * columns + head] = moved;
-  const high = matrix.reduce(larger, 0) || 1;
+  const high = roundUp(matrix.reduce(larger, 0) || 1);
   const layer = state.layer[1];
   const [from, to] = state.aggregate[1] ? [0, columns - 1] : [state.head[1], state.head[1]];
   return {
     sources: { "compare:heads": { image: [matrix], rows, columns, x: [FRAME[0]], y: [FRAME[1]], dw: [columns], dh: [rows] } },
     x: [-0.5, columns - 0.5],
     y: [rows - 0.5, -0.5],
-    colours: { low: 0, high, palette: palettes.sequential["0.5"] },
+    colours: { low: 0, high, palette: palettes.sequential["0.5"], power: POWER },
     xLabels: numbers(columns),
     yLabels: numbers(rows),
     outline: [from - 0.5, to + 0.5, layer - 0.5, layer + 0.5],

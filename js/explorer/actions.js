@@ -1,6 +1,7 @@
 import { fromAddress } from "./address.js";
 import { SWITCHES, bounds } from "./rules.js";
 import { choices } from "./widgets.js";
+import { tokenAt } from "../views/lines.js";
 import { viewNamed } from "../views/table.js";
 
 // Handles what the reader does, as messages: keys, taps, the pointer, a URL.
@@ -65,7 +66,8 @@ export function handleMessage(explorer, message) {
   else if ("key_step" in message) stepKey(explorer, message.key_step, call);
   else if ("token" in message) move("query_index", message.token);
   else if ("key" in message) explorer.set({ pair: [state.query_index, message.key] });
-  else if ("pair" in message) point(explorer, message.pair, call);
+  else if ("point" in message) pointAt(explorer, message.point, call);
+  else if (message.lines) chooseLines(explorer, message.lines);
   else if (message.tap) tap(explorer, message.tap, move, call);
   else if ("details" in message) {
     explorer.details = message.details;
@@ -108,6 +110,48 @@ export function stepKey(explorer, by, { S }) {
 }
 
 /**
+ * Follows the pointer over a plot: the pair of tokens there, or in the line view the token.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {?[string, number, number]} pointed the view, and the position on its axes; null where it left
+ * @param {Call} call
+ */
+function pointAt(explorer, pointed, call) {
+  const { trace, state } = explorer;
+  if (pointed && viewNamed(trace, pointed[0]).x === "side") {
+    explorer.set({ line_token: tokenAt(trace, state, pointed[1], pointed[2]) });
+  } else if (pointed) point(explorer, [pointed[2], pointed[1]], call);
+  else explorer.set({ pair: null, line_token: null });
+}
+
+/**
+ * Chooses the heads whose lines are drawn, or whether they are of one token.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {{heads?: number[], one?: boolean}} chosen
+ */
+function chooseLines(explorer, { heads, one }) {
+  if (heads) explorer.set({ line_heads: heads, line_token: null });
+  if (one !== undefined) explorer.set({ lines_of_token: one, line_token: null });
+}
+
+/**
+ * A tap on a query shows only its lines, or all again; one on a key those that lead to it.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {number} x
+ * @param {number} y
+ */
+function tapLine(explorer, x, y) {
+  const { trace, state } = explorer;
+  const token = tokenAt(trace, state, x, y);
+  if (token === null) return;
+  const [side, index] = token;
+  if (side === 1) explorer.set({ line_token: token });
+  else explorer.set({ query_index: index, line_token: null, lines_of_token: !(state.lines_of_token && index === state.query_index) });
+}
+
+/**
  * @param {import("./controller.js").BrowserExplorer} explorer
  * @param {?number[]} pair
  * @param {{T: number, S: number}} lengths
@@ -125,6 +169,10 @@ export function point(explorer, pair, { T, S }) {
  */
 export function tap(explorer, [view, x, y], move, call) {
   const { x: along, y: down } = viewNamed(explorer.trace, view);
+  if (along === "side") {
+    tapLine(explorer, x, y);
+    return;
+  }
   /** @type {Record<string, number>} */
   const at = { [String(along)]: Math.round(x), [String(down)]: Math.round(y) };
   if ("head" in at) {

@@ -18,7 +18,7 @@ export function toAddress(trace, state, selection) {
   const texts = {};
   for (const { address: short, name, optional } of trace.address) {
     const value = state[name];
-    if (name in idle || (optional && value === /** @type {State} */ (START)[name])) continue;
+    if (name in idle || (optional && String(value) === String(/** @type {State} */ (START)[name]))) continue;
     texts[short] = name === "temperature" ? general(value, 6) : String(value);
     if (SWITCHES.has(name)) texts[short] = value ? "1" : "0";
     if (name === "layer") texts[short] = String(layerNumbers(trace)[value]);
@@ -62,7 +62,7 @@ function choiceOf(trace, state, { name, options }, text) {
   if (allowed && !allowed.includes(text)) return null;
   if (SWITCHES.has(name)) return text === "1";
   if (allowed) return text;
-  if (trace.masks.parameters.some((row) => row.positions && row.name === name)) {
+  if (name === "line_heads" || trace.masks.parameters.some((row) => row.positions && row.name === name)) {
     return readPositions(text, bounds(trace, state)[name]);
   }
   let value = name === "temperature" ? readFloat(text) : readInteger(text);

@@ -1,9 +1,10 @@
 import { general, shorten } from "../core/format.js";
 import { showComponents } from "../core/scope.js";
 import { toAddress } from "./address.js";
-import { figureCaption, place, provenance, withheld } from "./labels.js";
+import { figureCaption, headNumbers, place, provenance, withheld } from "./labels.js";
 import { rowOf } from "./partial.js";
 import { shownPair } from "./sentence.js";
+import { headColours, shownHeads } from "../views/lines.js";
 import { legend, titles } from "../views/table.js";
 import { namePlots } from "../views/plots.js";
 import { shadedTokens } from "../views/text.js";
@@ -37,7 +38,8 @@ export function writeCaptions(explorer, selection) {
  * @param {AnySelection} selection
  * @returns {Record<string, string>} by view
  */
-export function plotNames({ trace, state }, captions, selection) {
+export function plotNames(explorer, captions, selection) {
+  const { trace, state } = explorer;
   const call = trace.calls[state.layer];
   const { queries, keys } = trace.tokensOf(call, state.batch);
   const { weights } = rowOf(selection, state.query_index);
@@ -52,6 +54,7 @@ export function plotNames({ trace, state }, captions, selection) {
     trace.views.map(({ name, x, y }) => {
       const { text, subtitle } = captions[name];
       const title = [text, subtitle].filter(Boolean).join(", ");
+      if (explorer.spoken[name]) return [name, `${title}; ${where}. ${explorer.spoken[name]}`];
       return [name, [x, y].includes("key") ? `${title}; ${where}. ${row}` : `${title}; ${where}.`];
     }),
   );
@@ -71,6 +74,28 @@ export function writeLegends(explorer, drawings) {
     explorer.legends[name] = text;
     explorer.write(`attn-legend-${name}`, { content });
   }
+}
+
+/**
+ * Says which heads' lines are drawn, and what is left out, where they are drawn anew.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {[string, Drawing][]} drawings by view
+ */
+export function writeLines(explorer, drawings) {
+  const drawing = drawings.find(([name]) => name === "lines")?.[1];
+  if (!drawing) return;
+  const { trace, state } = explorer;
+  explorer.spoken.lines = drawing.spoken ?? "";
+  const call = trace.calls[state.layer];
+  const [shown, colours] = [shownHeads(trace, state), headColours(trace, state)];
+  const heads = headNumbers(call).map((number, head) => ({ head, number, colour: colours[shown.indexOf(head)] ?? null }));
+  const token = `${state.query_index} · ${shorten(trace.tokensOf(call, state.batch).queries[state.query_index], 12)}`;
+  const content = { heads, token, one: state.lines_of_token, chosen: state.aggregate ? null : state.head, most: trace.headColours.length, words: drawing.about ?? "" };
+  const text = JSON.stringify(content);
+  if (explorer.lineChoices === text) return;
+  explorer.lineChoices = text;
+  explorer.write("attn-line-choices", { content });
 }
 
 /**

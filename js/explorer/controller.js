@@ -2,7 +2,7 @@ import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/s
 import { openTrace } from "../core/trace_data.js";
 import { handleMessage, openHash } from "./actions.js";
 import { Background } from "./background.js";
-import { updateNotePlace, writeAddress, writeCaptions, writeLegends } from "./captions.js";
+import { updateNotePlace, writeAddress, writeCaptions, writeLegends, writeLines } from "./captions.js";
 import { Lesson } from "./lesson.js";
 import { onPicture } from "./on_picture.js";
 import { pairDetails } from "./pair_details.js";
@@ -86,6 +86,10 @@ export class BrowserExplorer {
   numbers;
   /** @type {Record<string, string>} what the colour bars say, by view */
   legends = {};
+  /** @type {string | undefined} what the choice of lines shows */
+  lineChoices;
+  /** @type {Record<string, string>} what pictures say to those who do not see them, by view */
+  spoken = {};
   /** @type {?[number, number]} query and key of the pair that the sentence is about */
   shownPair = null;
   /** whether the numbers behind the pair are open */
@@ -180,7 +184,7 @@ export class BrowserExplorer {
       this.trace = openTrace(meta, meta.embedded ? this.model.payloads : []);
       this.cache = {};
       this.requested = null;
-      this.state = { pair: null, viewport: null, ...state };
+      this.state = { pair: null, viewport: null, line_token: null, ...state };
       this.changed = new Set(Object.keys(this.state));
       receiveProjections(this);
     }
@@ -202,6 +206,7 @@ export class BrowserExplorer {
     const differs = (name) => JSON.stringify(after[name]) !== JSON.stringify(before[name]);
     // The pair under the pointer would be of other tokens.
     if (!("pair" in changes) && ["trace", "layer", "batch", "query_index"].some(differs)) after.pair = null;
+    if (!("line_token" in changes) && ["trace", "layer", "batch"].some(differs)) after.line_token = null;
     this.state = after;
     for (const name of ["head", "layer", "temperature"].filter(differs)) {
       this.lastStep = [name, Math.sign(after[name] - before[name])];
@@ -276,6 +281,7 @@ export class BrowserExplorer {
         moved.map((name) => [this.plots[name], DRAWINGS[name].outline?.(trace, state) ?? []]),
         theme,
       );
+      writeLines(this, drawn);
       writeCaptions(this, selection);
     }
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });

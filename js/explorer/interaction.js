@@ -36,6 +36,8 @@ export function render({ model }) {
     const inside = path.some((node) => node instanceof Element && node.classList.contains(model.root_class));
     // An explorer alone on its page handles keys pressed anywhere, others only keys pressed inside them.
     if (typing(path) || !(inside || (model.whole_page && path[0] === document.body))) return;
+    // Pictures that are on their way are not those that a key would change.
+    if (findRoot()?.shadowRoot?.querySelector(".attn-waiting")) return;
     const message = messageOf(event, model.keys);
     if (message) {
       event.preventDefault();
@@ -67,9 +69,9 @@ export function render({ model }) {
       clearTimeout(timer ?? undefined);
       timer = null;
       lastSent = "";
-      dispatch(model, { pair: null });
+      dispatch(model, { point: null });
     } else if (kind === "tap") dispatch(model, { tap: [view, x, y] });
-    else dispatchPair({ pair: [Math.round(y), Math.round(x)] });
+    else dispatchPair({ point: [view, Math.round(x), Math.round(y)] });
   };
 
   const findRoot = () => [...below(document.body)].find((node) => node.classList.contains(model.root_class));

@@ -1,7 +1,7 @@
 // Questions to the Worker and to Python, which compute what the page's own thread should not or cannot.
 
 // Choices that an answer does not depend on: if only these change, it is still valid.
-const BESIDE_SELECTION = ["query_index", "pair", "color_seed"];
+const BESIDE_SELECTION = ["query_index", "pair", "color_seed", "line_heads", "lines_of_token", "line_token"];
 const BESIDE_HEATMAPS = [...BESIDE_SELECTION, "dark"];
 const BESIDE_NUMBERS = [...BESIDE_HEATMAPS, "viewport", "weight_scale", "skip_first"];
 const BESIDE_ROW = BESIDE_NUMBERS.filter((name) => name !== "query_index");

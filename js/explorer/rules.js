@@ -16,13 +16,16 @@ export const START = {
   color_seed: 0,
   weight_scale: "square root",
   skip_first: false,
+  line_heads: [],
+  lines_of_token: false,
+  line_token: null,
   pair: null,
   viewport: null,
   dark: false,
 };
 
 // Boolean choices.
-export const SWITCHES = new Set(["aggregate", "skip_first"]);
+export const SWITCHES = new Set(["aggregate", "skip_first", "lines_of_token"]);
 
 /**
  * The masks that can be chosen for this trace.
@@ -51,6 +54,7 @@ export function bounds(trace, state) {
     query_index: [0, call.T - 1],
     temperature: [0.01, 100],
     ...maskBounds(trace.masks, call),
+    line_heads: [0, 1023],
     color_seed: [0, (trace.seeds ?? 2 ** 31) - 1], // a report contains the projections of a few seeds
   };
 }
@@ -92,7 +96,7 @@ export function fitLayer(trace, state, before = null) {
   const call = trace.calls[state.layer];
   const old = before === null ? undefined : trace.calls[before];
   /** @type {State} */
-  const fitted = { ...state, pair: null };
+  const fitted = { ...state, pair: null, line_token: null };
   if (old?.T !== call.T || old?.S !== call.S) fitted.viewport = null;
   const ranges = bounds(trace, state);
   for (const name of ["head", "batch", "query_index"]) fitted[name] = Math.min(state[name], ranges[name][1]);

@@ -156,6 +156,8 @@ interface TraceMeta {
   scales: WeightScale[];
   address: AddressRow[];
   /** Dv*3 by Dv and seed. */
+  /** colours of heads, by number */
+  headColours: string[];
   projections: Record<string, Record<string, ArrayLike<number>>>;
   /** whether the layers are embedded in the page or requested */
   embedded?: boolean;
@@ -206,6 +208,11 @@ interface State {
   color_seed: number;
   weight_scale: string;
   skip_first: boolean;
+  /** the heads whose lines are drawn; empty for the layer's first ones */
+  line_heads: number[];
+  lines_of_token: boolean;
+  /** side (0 query, 1 key) and index of the token under the pointer in the line view */
+  line_token: number[] | null;
   pair: number[] | null;
   viewport: number[] | null;
   dark: boolean;
@@ -287,8 +294,8 @@ interface Legend {
   masked: boolean;
 }
 
-/** What a colour bar says beside its numbers; `relative`: they are parts of each row's largest. `pairs`: its cells can be masked. */
-type LegendWords = { words?: string; relative?: boolean; pairs?: boolean };
+/** What a colour bar says beside its numbers; `relative`: they are parts of each row's largest. `pairs`: its cells can be masked; `points`: its numbers are percentage points. */
+type LegendWords = { words?: string; relative?: boolean; pairs?: boolean; points?: boolean };
 
 /** A row of attnpanel.explorer.weight_scales. */
 interface WeightScale {
@@ -321,6 +328,10 @@ interface Drawing {
   height: number | null;
   /** whether NaN means a masked cell; null if no cell can be masked */
   masked: boolean | null;
+  /** what it leaves out, in a sentence */
+  about?: string;
+  /** what it says to those who do not see it */
+  spoken?: string;
 }
 
 /** Measurements for a view that is drawn with the numbers, by name. */

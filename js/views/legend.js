@@ -14,13 +14,16 @@ const SPREAD = [0, 0.05, 0.2, 0.5, 1];
  * @param {LegendWords} [said]
  * @returns {?Legend}
  */
-export function legendOf({ colours, masked }, { words = "", relative = false, pairs = true } = {}) {
+export function legendOf({ colours, masked }, { words = "", relative = false, pairs = true, points = false } = {}) {
   if (colours === null) return null;
   const { low, high, palette, power = 1 } = colours;
   const last = palette.length - 1;
   const stops = Array.from({ length: STOPS }, (_, at) => palette[Math.round(last * (at / (STOPS - 1)) ** (1 / power))]);
   /** @param {number} part */
-  const label = (part) => (relative ? `${general(part * 100, 3)} %` : general(low + part * (high - low), 3).replace("-", "−"));
+  const label = (part) => {
+    if (relative) return `${general(part * 100, 3)} %`;
+    return general((low + part * (high - low)) * (points ? 100 : 1), 3).replace("-", "−");
+  };
   return {
     gradient: `linear-gradient(to right, ${stops.join(", ")})`,
     ticks: (power < 1 ? SPREAD : EVEN).map((part) => [part ** power, label(part)]),

@@ -100,6 +100,17 @@ export async function applyDrawings(pairs, moves, theme) {
     for (const view of views) view.unpause(true);
     repaint(views);
   }
+  for (const view of views) keepFrame(view);
+}
+
+/**
+ * Has a plot laid out anew whose labels, which have turned, have taken pixels from its frame.
+ *
+ * @param {BokehView} view
+ */
+function keepFrame(view) {
+  const { frame_height: wanted, inner_height: is } = view.model;
+  if (wanted && Math.abs(wanted - is) > 1) view.invalidate_layout();
 }
 
 /**
@@ -185,7 +196,7 @@ function applyDrawing(plot, drawing, theme) {
  * @param {number[]} ends
  */
 function apart(columns, { view }, [start, end]) {
-  const { width } = view?.frame?.bbox ?? { width: WIDE };
+  const width = view?.frame?.bbox.width || WIDE;
   const room = (LABEL_WIDTH * Math.abs(end - start)) / width;
   const { x, y } = columns;
   /** @type {number[]} */

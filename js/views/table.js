@@ -4,6 +4,7 @@ import { entropyCaption, entropyDrawing, measureEntropy, tokenOutline } from "./
 import { outputDrawing, rowOutline, scoresDrawing, weightsDrawing } from "./heatmaps.js";
 import { scaleOf } from "./colours.js";
 import { legendOf } from "./legend.js";
+import { linesCaption, linesDrawing } from "./lines.js";
 import { gridDrawing, tileOutline } from "./overview.js";
 import { rowDrawing } from "./row.js";
 import { swatchesDrawing } from "./swatches.js";
@@ -28,6 +29,7 @@ export const DRAWINGS = {
   row: { draw: ofSelection(rowDrawing), caption: rowCaption },
   entropy: { draw: entropyDrawing, caption: entropyCaption, outline: tokenOutline, measure: measureEntropy },
   grid: { draw: gridDrawing, caption: tilesCaption, outline: tileOutline, legend: () => ({ words: "largest weight of each block" }) },
+  lines: { draw: linesDrawing, caption: linesCaption },
   swatches: { draw: ofSelection(swatchesDrawing), caption: swatchesCaption },
 };
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from attnpanel.comparison import align, attention_difference
+from attnpanel.explorer.weight_scales import round_up
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.compare.report import save_comparison
 from attnpanel.trace import Trace
@@ -67,10 +68,41 @@ def test_the_difference_is_python_s_and_centred_at_zero(open_page, file):
     # Queries and keys are stored as float16: weights are within 2e-3.
     np.testing.assert_allclose(made, expected((0, 0)), rtol=0, atol=4e-3)
     assert low == -high
-    assert high == pytest.approx(np.nanmax(np.abs(made)))
+    assert high == pytest.approx(round_up(float(np.nanmax(np.abs(made)))))
     # Tokens and words are shown, not run.
     expect(page.get_by_text(HOSTILE).first).to_be_visible()
     expect(page.locator("img")).to_have_count(0)
+
+
+FRAMES = """() => ["first", "second", "difference"].map((name) => {
+  const figure = Bokeh.documents[0].get_model_by_name(`attn:plot:${name}`)
+  const view = Bokeh.index.find_one(figure)
+  const {top} = view.el.getBoundingClientRect()
+  const {y0, y1} = view.frame.bbox
+  return [top + y0, top + y1]
+})"""
+
+
+# Every frame is as high as it was made, whatever its labels need.
+WHOLE = f"({FRAMES})().every(([top, end]) => Math.abs(end - top - 268) < 1)"
+
+
+@pytest.mark.slow
+def test_rows_that_are_read_across_stand_level_and_colours_have_numbers(open_page, file):
+    page = open_page(offline=True)
+    open_comparison(page, file)
+    for width in (1920, 1440, 1280, 1024, 800, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_function(WHOLE)
+        frames = page.evaluate(FRAMES)
+        assert len(set(map(tuple, frames))) == (1 if width > 900 else 3), width
+        bar = page.locator(".attn-controls").first.bounding_box()
+        assert bar is not None
+        assert bar["height"] < 150, width
+    for name, last in (("first", "1"), ("second", "1"), ("difference", "100"), ("heads", "100")):
+        numbers = page.locator(f".attn-legend-{name} .attn-legend-ticks span").all_inner_texts()
+        assert len(numbers) == 5
+        assert float(numbers[-1]) <= float(last)
 
 
 def test_controls_move_both_sides_until_they_are_taken_apart(open_page, file):
@@ -175,6 +207,7 @@ def test_a_change_of_b_in_a_link_is_shown_beside_a_and_under_any_mask(page, serv
     page.goto(f"{served}{link}")
     expect(page.get_by_text("layer 1, head 2 without key 0").first).to_be_visible()
     page.wait_for_function(AT_REST)
+    page.wait_for_function(WHOLE)  # the plots were hidden, and their labels level, when laid out
 
     def weights(side: str) -> np.ndarray:
         read = page.evaluate(MATRIX, side)

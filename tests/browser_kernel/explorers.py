@@ -19,7 +19,7 @@ from attnpanel.explorer.views.table import views_for_page
 from attnpanel.explorer.weight_scales import WEIGHT_SCALES, power_name, scales_for_page
 from attnpanel.models.toy import toy_trace
 from attnpanel.trace import AttentionCall, Trace
-from attnpanel.ui.theme import DARK, LIGHT, Theme, ramp
+from attnpanel.ui.theme import DARK, HEAD_COLOURS, LIGHT, Theme, ramp
 from tests.browser_kernel.conftest import Kernel, node_running
 from tests.mask_values import between
 
@@ -27,8 +27,8 @@ HERE = Path(__file__).parent
 SEEDS = (0, 7)
 CHOICES = (
     "layer", "head", "aggregate", "batch", "query_index", "temperature", *MASK_RULE, "empty_rows",
-    "color_seed", "weight_scale", "skip_first", "pair",
-    "viewport", "dark",
+    "color_seed", "weight_scale", "skip_first", "line_heads", "lines_of_token", "line_token",
+    "pair", "viewport", "dark",
 )  # fmt: skip
 HOSTILE = (
     "<img src=x onerror=alert(1)>", "</script>", "“quoted”", "a\nb\tc", "\u202eright to left",
@@ -210,6 +210,7 @@ def data_of(trace: Trace) -> dict[str, Any]:
             ]
             for one in trace.calls
         ],
+        "headColours": list(HEAD_COLOURS),
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
         "themes": {
             name: {

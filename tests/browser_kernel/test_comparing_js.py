@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from attnpanel.attention.mask_table import mask_parameters
 from attnpanel.attention.masks import make_mask
 from attnpanel.comparison import align, attention_difference, heads_by_change, moved_shares
+from attnpanel.explorer.weight_scales import round_up
 from attnpanel.trace import Trace
 from attnpanel.ui.theme import LIGHT, ramp
 from tests.browser_kernel.conftest import node_running
@@ -163,14 +164,18 @@ def test_what_is_not_apart_follows_the_first_side(page):
     assert fitted["row"] == len(PAIRS) - 1
 
 
-def test_the_difference_is_drawn_centred_at_zero_and_both_sides_on_one_scale(page):
+def test_the_difference_is_drawn_centred_at_zero_and_both_sides_from_0_to_1(page):
     made = page("picturesOfTwo", START)
-    reach = np.nanmax(np.abs(made["difference"]["sources"]["compare:difference"]["image"][0]))
+    change = made["difference"]["sources"]["compare:difference"]["image"][0]
+    reach = round_up(float(np.nanmax(np.abs(change))))
 
     colours = made["difference"]["colours"]
     assert (colours["low"], colours["high"]) == (-reach, reach)
     assert colours["palette"] == list(ramp(LIGHT.diverging))
     assert made["first"]["colours"] == made["second"]["colours"]
+    assert [made["first"]["colours"][end] for end in ("low", "high")] == [0, 1]
+    assert made["bars"]["y"][0] == 0 < 1 < made["bars"]["y"][1]
+    assert made["bars"]["yTicks"] == [[0, "0"], [0.5, "0.5"], [1, "1"]]
     # c stands where x stands, y and z have no counterpart.
     assert made["difference"]["xLabels"] == ["a", "b", "c/x", "d", "y", "z", "e"]
     assert made["first"]["xLabels"] == ["a", "b", "c", "d", "–", "–", "e"]

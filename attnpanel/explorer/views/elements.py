@@ -14,6 +14,7 @@ from bokeh.models import (
     FixedTicker,
     Grid,
     Quad,
+    Segment,
     Text,
 )
 
@@ -65,6 +66,14 @@ def rectangles_element(drawing: Drawing, name: str) -> hv.Rectangles:
     )
 
 
+def segments_element(drawing: Drawing, name: str) -> hv.Segments:
+    """Return one of the drawing's sources as lines, as opaque as its column `weight`."""
+    columns = drawing.sources[name]
+    sides = ["left", "bottom", "right", "top"]
+    lines = hv.Segments({side: columns[side] for side in [*sides, "color"]}, sides, ["color"])
+    return lines.opts(color="color", default_tools=[], hooks=[_hook(name, drawing)])
+
+
 def labels_element(drawing: Drawing, name: str, **style: Any) -> hv.Labels:
     """Return one of the drawing's sources as texts."""
     columns = drawing.sources[name]
@@ -90,6 +99,9 @@ def _hook(name: str, drawing: Drawing) -> Any:
             glyph.update(text_color=field("color"), text_font=value(MONOSPACE), y_offset=lift)
         elif isinstance(glyph, Quad):
             glyph.fill_color = field("color")
+        elif isinstance(glyph, Segment):
+            glyph.update(x0="left", y0="bottom", x1="right", y1="top", line_cap="round")
+            glyph.update(line_color="color", line_width="width", line_alpha="weight")
         _quieten(plot.state, drawing)
         furnish(plot.state, drawing, ranges=True)
         if "color_mapper" in plot.handles:
@@ -114,7 +126,7 @@ def _quieten(plot: figure, drawing: Drawing) -> None:
     plot.title = None
     plot.sizing_mode = "stretch_width"
     plot.center = [
-        part for part in plot.center if not isinstance(part, Grid) or part.name == "attn:lines"
+        part for part in plot.center if not isinstance(part, Grid) or part.name == "attn:gridlines"
     ]
     for axis, labels, ticks in (
         (plot.xaxis[0], drawing.x_labels, drawing.x_ticks),
@@ -134,7 +146,9 @@ def _quieten(plot: figure, drawing: Drawing) -> None:
             if not isinstance(axis.ticker, FixedTicker):  # once, of several parts of one plot
                 axis.ticker = FixedTicker(ticks=[])
                 lines = Grid(
-                    name="attn:lines", dimension=int(ticks is drawing.y_ticks), ticker=axis.ticker
+                    name="attn:gridlines",
+                    dimension=int(ticks is drawing.y_ticks),
+                    ticker=axis.ticker,
                 )
                 plot.center = [lines, *plot.center]
     plot.xaxis[0].major_label_orientation = 0.0 if drawing.x_labels is None else 1.1

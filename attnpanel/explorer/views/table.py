@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import holoviews as hv
 
 from attnpanel.explorer.state import MASK_RULE, SELECTION, ExplorerState
-from attnpanel.explorer.views.elements import image_element, labels_element, rectangles_element
+from attnpanel.explorer.views.elements import (
+    image_element,
+    labels_element,
+    rectangles_element,
+    segments_element,
+)
 from attnpanel.explorer.views.entropy import (
     empty_entropy_drawing,
     entropy_drawing,
@@ -22,6 +27,7 @@ from attnpanel.explorer.views.heatmaps import (
     scores_drawing,
     weights_drawing,
 )
+from attnpanel.explorer.views.lines import empty_lines_drawing, lines_drawing
 from attnpanel.explorer.views.row import row_drawing
 from attnpanel.explorer.views.swatches import swatches_drawing
 
@@ -36,8 +42,12 @@ MATRIX = (*SELECTION, "dark", "viewport")
 # Scores do not depend on temperature and policy.
 SCORES = (*(name for name in MATRIX if name not in ("temperature", "empty_rows")), "skip_first")
 ROW = (*SELECTION, "dark", "query_index", "weight_scale")
+LINES = (
+    *(name for name in SELECTION if name not in ("head", "aggregate")),
+    "dark", "query_index", "line_heads", "lines_of_token", "line_token",
+)  # fmt: skip
 
-Axis = Literal["query", "key", "channel", "layer", "head", "listed key"]
+Axis = Literal["query", "key", "channel", "layer", "head", "listed key", "side", "token"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,11 @@ class View:
         return self.compose is image_element and self.drawn == "at once"
 
     @property
+    def follows_pointer(self) -> bool:
+        """Whether pointing at it selects something."""
+        return self.marks == "pairs" or self.x == "side"
+
+    @property
     def marks(self) -> Literal["pairs", "heads"] | None:
         """What a note can mark in it."""
         if (self.x, self.y) == ("key", "query"):
@@ -137,6 +152,15 @@ def _entropy_element(drawing: Drawing) -> Any:
         * labels_element(
             drawing, "attn:entropy:labels", text_baseline="bottom", text_font_size="11px"
         )
+    )
+
+
+def _lines_element(drawing: Drawing) -> Any:
+    style = {"text_font_size": "11px", "text_baseline": "middle"}
+    return (
+        segments_element(drawing, "attn:lines")
+        * labels_element(drawing, "attn:lines:queries", text_align="right", **style)
+        * labels_element(drawing, "attn:lines:keys", text_align="left", **style)
     )
 
 
@@ -231,6 +255,24 @@ VIEWS: tuple[View, ...] = (
         moves=("layer", "head", "aggregate"),
         drawn="with the tiles",
         empty=empty_grid_drawing,
+    ),
+    View(
+        "lines",
+        "Lines",
+        lines_drawing,
+        _lines_element,
+        LINES,
+        "side",
+        x="side",
+        y="token",
+        empty=empty_lines_drawing,
+        tooltip=(
+            ("head", "@head"),
+            ("from", "@query"),
+            ("to", "@key"),
+            ("weight", "@weight{0.0000}"),
+        ),
+        zoomed=False,
     ),
     View(
         "swatches",

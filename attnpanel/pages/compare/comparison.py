@@ -21,7 +21,7 @@ from attnpanel.ui import (
     SentenceLine,
     TokenPairs,
 )
-from attnpanel.ui.layout import box, caption
+from attnpanel.ui.layout import box, caption, legend
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.theme import stylesheet, theme_variables
 
@@ -124,7 +124,7 @@ class Comparison(Viewer):
             address={} if whole_page and not served else None,
         )
         # In its own box: an element with `display: grid` stays visible when Panel hides it.
-        self.body = box(box(*self._cards(), css="attn-body"), css="attn-plots")
+        self.body = box(box(*self._cards(), css="attn-explorer-body"), css="attn-plots")
         self._layout = box(
             self.interaction,
             self.notice,
@@ -202,8 +202,10 @@ class Comparison(Viewer):
             name: caption(f"attn-caption-{name}", heading=True)
             for name in (*MATRICES, "row", "heads")
         }
+        for name in MATRICES:
+            words[name].css_classes = [*words[name].css_classes, "attn-step-title"]
         steps = box(
-            *(box(words[name], plots[name], css="attn-step") for name in MATRICES),
+            *(box(words[name], plots[name], legend(name), css="attn-step") for name in MATRICES),
             css="attn-compared",
         )
         fill = {"sizing_mode": "stretch_width", "margin": 0}
@@ -215,10 +217,11 @@ class Comparison(Viewer):
             explorer_id=self.explorer_id, driver="browser", css_classes=["attn-head-list"], **fill
         )
         self.side = box(
-            box(words["heads"], plots["heads"], heads, css="attn-card"), css="attn-side"
+            box(words["heads"], plots["heads"], legend("heads"), heads, css="attn-card"),
+            css="attn-side",
         )
         return [
-            box(self.driver, css="attn-card attn-controls"),
+            box(self.driver, css="attn-controls attn-bar"),
             box(
                 box(steps, sentence, css="attn-card"),
                 box(words["row"], tokens, plots["bars"], css="attn-card"),
@@ -229,7 +232,7 @@ class Comparison(Viewer):
 
     def _plot(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)
-        return box(pane, css="attn-plot" if name == "bars" else "attn-plot attn-titled")
+        return box(pane, css="attn-plot attn-titled" if name == "heads" else "attn-plot")
 
 
 def _packed(trace: Trace) -> dict[str, Any]:

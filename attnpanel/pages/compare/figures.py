@@ -110,6 +110,7 @@ def _bars() -> Any:
         x=SPAN,
         y=(0.0, 1.0),
         x_labels=[""],
+        y_ticks=[(0.0, "0"), (0.5, "0.5"), (1.0, "1")],
         height=210,
     )
     return rectangles_element(drawing, "compare:bars") * labels_element(

@@ -97,6 +97,7 @@ class ComparePage:
             self._make_report, label="Download report", filename="comparison.html", margin=0
         )
         self._question, self._outcome = (caption("attn-question") for _ in range(2))
+        self._outcome.visible = False
         self.words = Explanation(
             label="Your explanation",
             placeholder="In your own words. It goes into the report.",
@@ -294,7 +295,8 @@ class ComparePage:
         self._change.fit(second)
         self._change.settle(request.change)
         self._question.text = ready.question if ready else QUESTION
-        self._outcome.text = describe_output(output, tokens) if output else ""
+        text = describe_output(output, tokens) if output else ""
+        self._outcome.param.update(text=text, visible=bool(text))
         self.words.subject = "&".join(f"{name}={text}" for name, text in address.items())
         self._notice.visible = False
         self.comparison.body.visible = True

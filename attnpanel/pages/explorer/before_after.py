@@ -114,6 +114,8 @@ class BeforeAfterCard:
             self.figures[name] = plot
         self._link()
         words = self._words
+        for name in MATRICES:
+            words[name].css_classes = [*words[name].css_classes, "attn-step-title"]
         steps = box(
             *(box(words[name], self._pane(name), css="attn-step") for name in MATRICES),
             css="attn-compared",
@@ -151,7 +153,7 @@ class BeforeAfterCard:
 
     def _pane(self, name: str) -> Any:
         pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)
-        return box(pane, css="attn-plot attn-titled" if name in MATRICES else "attn-plot")
+        return box(pane, css="attn-plot")
 
     def _draw(self) -> None:
         """Update the plots' data sources.

@@ -54,6 +54,7 @@ class Page:
     def __init__(self, settings: ServerSettings, link: Mapping[str, str]) -> None:
         self._link, self._settings = dict(link), settings
         self._problems: list[str] = []
+        self._shown = ""  # the source of the trace on screen; the first toy is nobody's choice
         self._notice = Caption(visible=False, margin=0, sizing_mode="stretch_width")
         self.explorer = Explorer(toy_trace(), whole_page=True, query_index=TOY_TOKEN)
         self.change = BeforeAfterCard(self.explorer.state)
@@ -137,6 +138,10 @@ class Page:
         self._below.visible = bool(self._below.objects)
         self._notice.visible = False
         self._sources[current].open()
+        # Another source's pictures under this one's name would be taken for its own.
+        self.explorer.waiting = (
+            current == "Prompt" and self._shown != current and self._prompt.running
+        )
 
     def _show(self, trace: Trace, start: Mapping[str, Any]) -> bool:
         """Show a trace; the first trace also takes the choices in the link.
@@ -163,6 +168,8 @@ class Page:
         except ValueError as error:
             self._say("error", f"This trace can't be shown: {error}")
             return False
+        self._shown = self._tabs.value
+        self.explorer.waiting = False
         self._offer_importance(trace)
         link, self._link = self._link, {}
         self._problems += apply_address(state, link)
@@ -190,9 +197,14 @@ class Page:
 
     def _say(self, tone: str, text: str) -> None:
         self._notice.param.update(text=text, tone=tone, visible=True)
+        if tone == "error":
+            self.explorer.waiting = False
 
-    def _make_report(self) -> DeferredFile:
-        """Return what is on screen as one offline file, made in a thread."""
+    def _make_report(self) -> DeferredFile | None:
+        """Return what is on screen as one offline file, made in a thread; None while it waits."""
+        if self.explorer.waiting:
+            self._say("busy", "There is nothing to download before the prompt has run.")
+            return None
         return DeferredFile(
             self._report_writer(),
             lambda reason: self._say("error", f"The report can't be made. {reason}"),

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 # State of the pointer and of a zoom, which a report does not keep.
-TRANSIENT = ("pair", "viewport")
+TRANSIENT = ("pair", "viewport", "line_token")
 # Choices that depend on the chosen layer, and are dropped if it is left out.
 WITHIN_LAYER = ("layer", "head", "batch", "query_index", *mask_parameters())
 

@@ -107,6 +107,11 @@ class PromptSource:
         self._run.on_click(lambda _event: self.open())
         self.row = widget_row(self._text, self._model, self._run)
 
+    @property
+    def running(self) -> bool:
+        """Whether a prompt is on its way through the model."""
+        return bool(self._run.loading)
+
     def abandon(self) -> None:
         """Drop a prompt that is still running; called when another source is chosen."""
         self._work.abandon()

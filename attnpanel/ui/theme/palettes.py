@@ -76,6 +76,14 @@ DARK = Theme(
 )
 
 
+# Lines and marks of heads, told from each other beside their number; a contrast of at least 3 with
+# the card of either theme.
+HEAD_COLOURS = (
+    "#3366cc", "#d9580d", "#1f8a4c", "#d0439a", "#7c4fd0", "#8a6d00",
+    "#0c8599", "#e03131", "#5c7080", "#6a8f00", "#a0522d", "#c2255c",
+)  # fmt: skip
+
+
 def theme(dark: bool) -> Theme:  # noqa: FBT001 - the one choice there is
     """Return the colours of the dark or the light theme."""
     return DARK if dark else LIGHT

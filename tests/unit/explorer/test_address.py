@@ -46,8 +46,8 @@ HOSTILE = [
         (short, text)
         for short in ADDRESS
         for text in HOSTILE
-        # An empty list of document starts is one document.
-        if short != "temperature" and not (short == "starts" and not text.strip())
+        # An empty list of document starts is one document, and of lines all heads.
+        if short != "temperature" and not (short in ("starts", "lines") and not text.strip())
     ],
     ids=lambda part: ascii(part)[:24],
 )

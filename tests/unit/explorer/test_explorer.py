@@ -8,7 +8,7 @@ from attnpanel.explorer.explorer import Explorer
 from attnpanel.models.toy import toy_trace
 from tests.hand_made import call, recorded, trace_of
 
-NAMES = ("scores", "weights", "output", "row", "entropy", "swatches", "grid")
+NAMES = ("scores", "weights", "output", "row", "entropy", "swatches", "grid", "lines")
 
 
 @pytest.fixture(scope="module")

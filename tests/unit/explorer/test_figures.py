@@ -8,6 +8,8 @@ from attnpanel.explorer.state import ExplorerState
 from attnpanel.models.toy import toy_trace
 from tests.hand_made import call, trace_of
 
+NAMES = ("scores", "weights", "output", "row", "entropy", "grid", "lines", "swatches")
+
 
 @pytest.fixture(scope="module")
 def figures():
@@ -15,7 +17,7 @@ def figures():
 
 
 def test_every_plot_and_source_has_its_documented_name(figures):
-    assert list(figures) == ["scores", "weights", "output", "row", "entropy", "grid", "swatches"]
+    assert list(figures) == list(NAMES)
     for name, plot in figures.items():
         assert plot.name == f"attn:plot:{name}"
         assert f"attn:{name}" in {renderer.data_source.name for renderer in plot.renderers}

@@ -27,6 +27,7 @@ SOURCES = {
         "attn:mixed:name",
     },
     "grid": {"attn:grid"},
+    "lines": {"attn:lines", "attn:lines:queries", "attn:lines:keys"},
 }
 TRACES = varied_traces()
 IMAGE = {"image", "x", "y", "dw", "dh"}
@@ -122,6 +123,9 @@ def a_change(draw, state):
     choice["temperature"] = st.floats(0.1, 10)
     choice["color_seed"] = st.integers(0, 9)
     choice["aggregate"] = choice["dark"] = choice["skip_first"] = st.booleans()
+    choice["lines_of_token"] = st.booleans()
+    choice["line_heads"] = st.sampled_from([(), (0,), (1, 2)])
+    choice["line_token"] = st.sampled_from([None, (0, 1), (1, 0), (1, 99)])
     choice["viewport"] = st.sampled_from([None, (-0.5, 1.5, 1.5, -0.5)])
     name = draw(st.sampled_from(sorted(choice)))
     changed = set()

@@ -1,0 +1,68 @@
+"""A link to a prompt waits for it, and shows no other trace under its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.explorer.page import Page
+from attnpanel.pages.server_settings import ServerSettings
+from attnpanel.pages.trace_sources.prompt import PromptSource
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Prompts that never end by themselves: what each would call, in order."""
+    runs = []
+
+    def start(self, text):
+        runs.append(text)
+        self._run.loading = True
+        self._notify("busy", "Reading the prompt …")
+
+    monkeypatch.setattr(PromptSource, "_start", start)
+    return runs
+
+
+def test_a_link_to_a_prompt_shows_no_toy_until_it_has_run(runs):
+    page = Page(ServerSettings(), {"source": "prompt", "prompt": "It fits.", "token": "2"})
+
+    assert runs == ["It fits."]
+    assert page.explorer.waiting
+    assert page._make_report() is None
+
+    page._prompt._run.loading = False
+    page._show(toy_trace(T=5), {})
+    assert not page.explorer.waiting
+    assert page.explorer.state.query_index == 2
+    assert page._make_report() is not None
+
+
+@pytest.mark.parametrize("link", [{}, {"source": "toy", "T": "5"}])
+def test_a_toy_is_there_at_once(link, runs):
+    assert not Page(ServerSettings(), link).explorer.waiting
+
+
+def test_a_prompt_that_fails_leaves_what_was_there(runs):
+    page = Page(ServerSettings(), {"source": "prompt"})
+
+    page._prompt._on_error("The model can't be loaded.")
+
+    assert not page.explorer.waiting
+    assert "What was shown before is still here." in page._notice.text
+
+
+def test_another_prompt_leaves_the_one_before_in_view(runs):
+    page = Page(ServerSettings(), {"source": "prompt"})
+    page._prompt._run.loading = False
+    page._show(toy_trace(T=5), {})
+
+    page._prompt.open()
+
+    assert len(runs) == 2
+    assert not page.explorer.waiting
+    page._tabs.value = "Toy"
+    page._tabs.value = "Prompt"
+    assert page.explorer.waiting  # the toy is no answer to the prompt
+    page._tabs.value = "Toy"
+    assert not page.explorer.waiting
