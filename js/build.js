@@ -36,6 +36,7 @@ const BUNDLES = [
       more_button: "components/more_button.js",
       page_status: "components/page_status.js",
       pair_details: "components/pair_details.js",
+      prompt_box: "components/prompt_box.js",
       run_list: "lab/run_list.js",
       save_plot: "components/save_plot.js",
       sentence: "components/sentence.js",
@@ -48,7 +49,11 @@ const BUNDLES = [
       visitor: "lab/visitor.js",
     },
   },
-  { folder: "attnpanel/ui/bundles", format: "iife", entries: { start_report: "report/start.js" } },
+  {
+    folder: "attnpanel/ui/bundles",
+    format: "iife",
+    entries: { live_model: "live_model/worker.js", start_report: "report/start.js" },
+  },
   {
     folder: "attnpanel/kernels/javascript",
     format: "esm",
