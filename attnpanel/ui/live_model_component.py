@@ -45,7 +45,7 @@ def model_elements(description: dict[str, Any], data: bytes) -> Iterator[str]:
     """
     for name, text in (
         ("attnpanel-model-worker", bundle("live_model")),
-        ("attnpanel-model", json.dumps(description)),
+        ("attnpanel-model", json.dumps(description, separators=(",", ":"))),
     ):
         yield ELEMENT.format(attribute=f'id="{name}"', content=deflated(text))
     for start in range(0, len(data), PART_BYTES):

@@ -1,5 +1,8 @@
 import { halfToFloat } from "../core/float16.js";
 
+/** @param {number[]} shape */
+const countOf = (shape) => shape.reduce((product, size) => product * size, 1);
+
 /** A model's tensors by name, in its bytes. */
 export class StoredWeights {
   /** @param {ModelDescription} description @param {ArrayBuffer} buffer */
@@ -29,14 +32,14 @@ export class StoredWeights {
    */
   halves(name) {
     const { shape, at } = this.tensor(name);
-    return { halves: new Uint16Array(this.buffer, at, shape.reduce((product, size) => product * size, 1)), shape };
+    return { halves: new Uint16Array(this.buffer, at, countOf(shape)), shape };
   }
 
   /** @param {string} name @returns {Float32Array} */
   floats(name) {
     const { dtype, shape, at } = this.tensor(name);
     if (dtype === "float16") return halfToFloat(this.halves(name).halves);
-    return new Float32Array(this.buffer, at, shape.reduce((product, size) => product * size, 1));
+    return new Float32Array(this.buffer, at, countOf(shape));
   }
 
   /**

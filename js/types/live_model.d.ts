@@ -11,7 +11,7 @@ interface StoredTensor {
 /** How a text becomes ids: BERT's WordPiece. */
 interface WordPieceSettings {
   kind: "wordpiece";
-  /** pieces by id */
+  /** pieces by id; "" for one that no text gives */
   vocabulary: string[];
   unknown: string;
   /** the mark of a piece that goes on with a word */

@@ -39,7 +39,7 @@ class StoredModel:
     description : dict
         ``ModelDescription`` of js/types/live_model.d.ts.
     data : bytes
-        The weights: matrices as float16, vectors as float32.
+        The weights as float16, those of normalization as float32.
     """
 
     description: dict[str, Any]
@@ -105,7 +105,7 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
         "firstPosition": 0,
         "tensors": tensors,
         "withoutEmbedding": unreachable,
-        "tokenizer": settings,
+        "tokenizer": settings | {"vocabulary": _without(settings["vocabulary"], unreachable)},
         "error": _error(loaded, trace, ids),
         "prompt": _prompt(loaded.tokenizer, ids),
     }
@@ -119,16 +119,16 @@ def _arrays(
     settings: dict[str, Any],
     unreachable: Sequence[tuple[int, int]],
 ) -> dict[str, NDArray[Any]]:
-    """Return a model's arrays by the names that JavaScript has: matrices as float16."""
+    """Return a model's arrays by the names that JavaScript has, as they are stored."""
     state = model.state_dict()
 
-    def read(name: str) -> NDArray[Any]:
+    def read(name: str, dtype: type = np.float16) -> NDArray[Any]:
         array: NDArray[Any] = state[name].detach().float().cpu().numpy()
         if not np.isfinite(array).all() or np.abs(array).max() > np.finfo(np.float16).max:
             raise ValueError(
                 f"a weight in a file must be at most 65504; {name} has {np.abs(array).max():.3g}"
             )
-        return array.astype(np.float16) if array.ndim > 1 else array
+        return array.astype(dtype)
 
     named = family.embeddings
     words = read(named["words"])
@@ -142,17 +142,30 @@ def _arrays(
     arrays = {
         "words": np.delete(words[: len(vocabulary)], np.array(left_out, dtype=int), axis=0),
         "positions": read(named["positions"])[:limit],
-        "norm.weight": read(f"{named['norm']}.weight"),
-        "norm.bias": read(f"{named['norm']}.bias"),
     }
     if "types" in named:
-        arrays["type"] = read(named["types"])[0].astype(np.float32)
+        arrays["type"] = read(named["types"])[0]
+    linears: dict[str, str] = {}
+    norms = {"norm": named["norm"]}
     for layer in range(family.option(model.config, "layers")):
         start = family.layer.format(layer)
-        for part in (*PRODUCTS, *NORMS):
-            for kind in ("weight", "bias"):
-                arrays[f"{layer}.{part}.{kind}"] = read(f"{start}{family.parts[part]}.{kind}")
+        linears |= {f"{layer}.{part}": start + family.parts[part] for part in PRODUCTS}
+        norms |= {f"{layer}.{part}": start + family.parts[part] for part in NORMS}
+    for kind in ("weight", "bias"):
+        arrays |= {f"{part}.{kind}": read(f"{name}.{kind}") for part, name in linears.items()}
+        # 27 kB of MiniLM's file; as float16 they'd be a quarter of the whole error.
+        arrays |= {
+            f"{part}.{kind}": read(f"{name}.{kind}", np.float32) for part, name in norms.items()
+        }
     return arrays
+
+
+def _without(vocabulary: list[str], unreachable: Sequence[tuple[int, int]]) -> list[str]:
+    """Return a vocabulary with nothing for pieces that no text gives."""
+    kept = list(vocabulary)
+    for first, last in unreachable:
+        kept[first : last + 1] = [""] * (last + 1 - first)
+    return kept
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[dict[str, Any]], bytes]:
@@ -197,14 +210,15 @@ def _prompt(tokenizer: Any, ids: list[int]) -> str:
 
 
 def _error(loaded: LoadedModel, trace: Trace, ids: list[int]) -> dict[str, Any]:
-    """Measure what rounding a model's matrices to float16 changes in a trace's weights."""
+    """Measure what rounding a model's weights to float16 changes in a trace's weights."""
     import torch
 
     rounded = copy.deepcopy(loaded.model)
     with torch.no_grad():
-        for parameter in rounded.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(parameter.half().to(parameter.dtype))
+        for module in rounded.modules():
+            if not isinstance(module, torch.nn.LayerNorm):
+                for parameter in module.parameters(recurse=False):
+                    parameter.copy_(parameter.half().to(parameter.dtype))
     other = trace_ids(type(loaded)(loaded.name, rounded, loaded.tokenizer), ids)
     largest, rows, same = 0.0, 0, 0
     for call, again in zip(trace.calls, other.calls, strict=True):

@@ -44,7 +44,7 @@ def test_the_bytes_hold_the_weights_of_the_model_in_float16(folder):
 
     weight, bias = state[f"{name}.weight"].numpy(), state[f"{name}.bias"].numpy()
     np.testing.assert_array_equal(tensor(stored, "1.up.weight"), weight.astype(np.float16))
-    np.testing.assert_array_equal(tensor(stored, "1.up.bias"), bias)
+    np.testing.assert_array_equal(tensor(stored, "1.up.bias"), bias.astype(np.float16))
     assert stored.description["weights"] == sum(
         int(np.prod(row["shape"])) for row in stored.description["tensors"]
     )
