@@ -237,6 +237,12 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     report.add_argument(
         "--heads", type=_numbers, metavar="1,4", help="the heads of each that go in (default: all)"
     )
+    report.add_argument(
+        "--live-model",
+        action="store_true",
+        help="put the model itself into the file, so that its reader may type another text (59 MB "
+        "for minilm)",
+    )
     for choice, meaning in (("layer", "layer"), ("head", "head"), ("token", "query token")):
         report.add_argument(f"--{choice}", type=int, help=f"the {meaning} it opens on, from 0")
     report.add_argument("--mask", help="the mask it opens with (default: the model's own)")
@@ -291,6 +297,7 @@ def _report(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         layers=options.layers,
         heads=options.heads,
+        model=options.live_model and options.model,
         **{name: choice for name, choice in choices.items() if choice is not None},
     )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a server or a network")

@@ -38,6 +38,7 @@ const BUNDLES = [
       on_picture: "components/on_picture.js",
       page_status: "components/page_status.js",
       pair_details: "components/pair_details.js",
+      prompt_box: "components/prompt_box.js",
       run_list: "lab/run_list.js",
       save_plot: "components/save_plot.js",
       sentence: "components/sentence.js",
@@ -50,7 +51,11 @@ const BUNDLES = [
       visitor: "lab/visitor.js",
     },
   },
-  { folder: "attnpanel/ui/bundles", format: "iife", entries: { start_report: "report/start.js" } },
+  {
+    folder: "attnpanel/ui/bundles",
+    format: "iife",
+    entries: { live_model: "live_model/worker.js", start_report: "report/start.js" },
+  },
   {
     folder: "attnpanel/kernels/javascript",
     format: "esm",

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reports import benchmark, on_picture, real_prompt, toy_lesson, training_run, two_prompts
+from reports import (
+    benchmark,
+    live_prompt,
+    on_picture,
+    real_prompt,
+    toy_lesson,
+    training_run,
+    two_prompts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +54,13 @@ REPORTS: tuple[Report, ...] = (
         "What “it” looks at",
         "One sentence through MiniLM, opened at a head in which “it” finds what it stands for.",
         real_prompt.build,
+    ),
+    Report(
+        "live_prompt",
+        "Type a sentence, see its attention",
+        "MiniLM itself in one file of 61 MB: what a reader types is run in the page, without a "
+        "network.",
+        live_prompt.build,
     ),
     Report(
         "two_prompts",

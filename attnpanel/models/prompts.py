@@ -92,6 +92,15 @@ def trace_prompt(
     return trace
 
 
+def trace_ids(loaded: LoadedModel, ids: Sequence[int]) -> Trace:
+    """Run token ids through a model, without padding, and record its attention."""
+    import torch
+
+    inputs = {"input_ids": torch.tensor([list(ids)])}
+    trace, _ = _run(_Prompt(loaded, inputs, [names_of_ids(loaded.tokenizer, ids)]))
+    return trace
+
+
 @dataclass(frozen=True, eq=False)
 class PromptChange:
     """A prompt's attention without and with an intervention, and the effect on the output."""

@@ -11,7 +11,7 @@ _LICENCE_WORDS = re.compile("licen[cs]e|copyright", re.IGNORECASE)
 
 def deflated(code: str) -> str:
     """Compress a script with zlib and encode it as base64."""
-    return base64.b64encode(zlib.compress(code.encode(), 6)).decode("ascii")
+    return base64.b64encode(zlib.compress(code.encode(), 9)).decode("ascii")
 
 
 def licence_comments(code: str) -> list[str]:

@@ -19,7 +19,7 @@ from attnpanel.ui.shared_styles import PANEL_DIST, share_stylesheets
 from attnpanel.ui.theme import BODY_CSS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from bokeh.document import Document
 
@@ -64,15 +64,21 @@ PAGE = """<!DOCTYPE html>
 {libraries}
 <script type="application/json" id="attnpanel-roots">{items}</script>
 <script type="application/json" id="attnpanel-document">"""
-END = """</script>
+# The page opens when the parser comes to this mark.
+MARK = """</script>
 <script type="text/plain" id="attnpanel-end"></script>
-</body>
+"""
+END = """</body>
 </html>
 """
 
 
 def standalone_html(
-    document: Document, layout: Any, title: str, texts: Mapping[str, str] | None = None
+    document: Document,
+    layout: Any,
+    title: str,
+    texts: Mapping[str, str] | None = None,
+    appendix: Iterable[str] = (),
 ) -> list[str]:
     """Render a layout as HTML with all scripts, styles and data inlined.
 
@@ -86,6 +92,8 @@ def standalone_html(
     texts : mapping of str to str, optional
         Large base64 texts by their placeholders in the layout, in the order of the layout. They
         bypass JSON encoding, which would copy 100 MB several times.
+    appendix : iterable of str, optional
+        Elements at the end of the file, which the page does not wait for.
 
     Returns
     -------
@@ -113,7 +121,7 @@ def standalone_html(
         libraries=libraries,
         items=_json([item.to_json()]),
     )
-    return [page, *_filled(_json(docs), texts or {}), END]
+    return [page, *_filled(_json(docs), texts or {}), MARK, *appendix, END]
 
 
 def _json(data: Any) -> str:

@@ -11,7 +11,7 @@ const WIDTHS = { bool: 1, float16: 2, float32: 4 };
  * passed to `receive` when they arrive later.
  *
  * @param {TraceMeta} meta the JSON document
- * @param {(string | undefined)[]} payloads one base64 text a call; none for a call that is supplied later
+ * @param {(string | ArrayBuffer | undefined)[]} payloads a call's arrays, as for `receive`; none for a call that is supplied later
  * @returns {Trace}
  */
 export function openTrace(meta, payloads) {
@@ -31,7 +31,7 @@ export function openTrace(meta, payloads) {
   };
 }
 
-/** @param {CallFields} fields @param {string | undefined} payload @param {TraceMeta} meta @returns {Call} */
+/** @param {CallFields} fields @param {string | ArrayBuffer | undefined} payload @param {TraceMeta} meta @returns {Call} */
 function openCall(fields, payload, meta) {
   const { H, Hkv, T, S, D, Dv } = fields;
   /** @type {string | ArrayBuffer | undefined} */

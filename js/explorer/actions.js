@@ -1,5 +1,6 @@
 import { fromAddress } from "./address.js";
 import { SWITCHES, bounds } from "./rules.js";
+import { keepShown, openPrompt, showTyped, showTypedNumbers } from "./typed_trace.js";
 import { choices } from "./widgets.js";
 import { tokenAt } from "../views/lines.js";
 import { viewNamed } from "../views/table.js";
@@ -18,7 +19,7 @@ export function openHash(explorer, hash) {
   const texts = new URLSearchParams(hash.slice(1));
   const theme = texts.get("theme");
   if (theme === "dark" || theme === "light") setTheme(explorer, theme);
-  restore(explorer, hash.slice(1));
+  if (!openPrompt(explorer, hash.slice(1))) restore(explorer, hash.slice(1));
   if (texts.has("lesson")) explorer.lesson.act({ open: Number(texts.get("lesson")) - 1 });
 }
 
@@ -76,6 +77,11 @@ export function handleMessage(explorer, message) {
     explorer.direction = message.picture;
     explorer.drawSoon();
   } else if (message.lesson) explorer.lesson.act(message.lesson);
+  else if ("typed" in message) {
+    showTyped(explorer, message.typed);
+    restore(explorer, message.typed?.address ?? "");
+  } else if (message.typed_numbers) showTypedNumbers(explorer, message.typed_numbers);
+  else if (message.typed_refused) keepShown(explorer);
   else if ("restore" in message) restore(explorer, String(message.restore));
   else if (message.theme === "toggle") setTheme(explorer, state.dark ? "light" : "dark");
   else if ("prefers_dark" in message) {

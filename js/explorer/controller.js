@@ -97,6 +97,12 @@ export class BrowserExplorer {
   /** @type {import("./on_picture.js").Direction} which weights the picture shows */
   direction = "looks";
   lesson = new Lesson(this);
+  /** @type {?string} the text that the reader typed, if its attention is shown */
+  typed = null;
+  /** how many prompts of links were asked for */
+  wanted = 0;
+  /** @type {?import("./typed_trace.js").Original} what the file was made with, once a typed text was shown */
+  original = null;
   /** @type {Record<string, unknown[]>} what the views that come with the numbers show, by name */
   shown = {};
   /** @type {Timer} */
@@ -181,15 +187,26 @@ export class BrowserExplorer {
     if (this.model.listens && this.unsent) sendNow(this);
     this.push = push;
     if (this.trace === null || this.trace.meta.trace !== meta.trace) {
-      this.trace = openTrace(meta, meta.embedded ? this.model.payloads : []);
-      this.cache = {};
-      this.requested = null;
-      this.state = { pair: null, viewport: null, line_token: null, ...state };
-      this.changed = new Set(Object.keys(this.state));
-      receiveProjections(this);
+      this.open(meta, meta.embedded ? this.model.payloads : [], state);
     }
     this.set({ pair: null, ...state });
     this.unsent = false;
+  }
+
+  /**
+   * Opens a trace in place of the one before.
+   *
+   * @param {TraceMeta} meta
+   * @param {(string | ArrayBuffer)[]} payloads each layer's arrays; empty if they are requested
+   * @param {any} state
+   */
+  open(meta, payloads, state) {
+    this.trace = openTrace(meta, payloads);
+    this.cache = {};
+    this.requested = null;
+    this.state = { pair: null, viewport: null, ...state };
+    this.changed = new Set(Object.keys(this.state));
+    receiveProjections(this);
   }
 
   /**

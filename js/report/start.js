@@ -12,8 +12,16 @@ import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
     opening.textContent = text;
     opening.classList.add("attnpanel-failed");
   };
-  // At the end of the file, or of what there is of it.
-  const parsed = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+  // At the end of the page, which a model's weights may follow, or of what there is of the file.
+  const parsed = new Promise((resolve) => {
+    const observer = new MutationObserver(() => {
+      if (!document.getElementById("attnpanel-end")) return;
+      observer.disconnect();
+      resolve(undefined);
+    });
+    observer.observe(document, { childList: true, subtree: true });
+    document.addEventListener("DOMContentLoaded", resolve);
+  });
 
   /**
    * Inflates the base64 content of a script element, and removes the element.

@@ -1,4 +1,4 @@
-"""Compile attention.c to WebAssembly: `python js/wasm/build.py` writes modules.js.
+"""Compile the C files to WebAssembly: `python js/wasm/build.py` writes the modules beside them.
 
 Needs the compiler of PyPI's `ziglang`, which gives the same bytes on every machine.
 """
@@ -11,8 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("attention.c")
-MODULES = Path(__file__).with_name("modules.js")
+FOLDER = Path(__file__).parent
+# The file of modules that each source is compiled to.
+MODULES = {"attention.c": FOLDER / "modules.js", "encoder.c": FOLDER / "encoder_modules.js"}
 # What a browser must have beyond WebAssembly itself, by the name of the export.
 FEATURES = {"RELAXED_SIMD": "simd128+relaxed_simd", "SIMD": "simd128"}
 FLAGS = [
@@ -21,12 +22,12 @@ FLAGS = [
     "-Wl,-z,stack-size=4096",
 ]
 HEADER = """\
-// Made of attention.c by build.py: never edited. Each is a WebAssembly module in base64.
+// Made of {source} by build.py: never edited. Each is a WebAssembly module in base64.
 """
 
 
-def compile_module(features: str) -> bytes:
-    """Compile attention.c for WebAssembly with these features.
+def compile_module(source: str, features: str) -> bytes:
+    """Compile a source for WebAssembly with these features.
 
     Raises
     ------
@@ -34,11 +35,11 @@ def compile_module(features: str) -> bytes:
         If the compiler fails or `ziglang` is not installed; with the messages.
     """
     with tempfile.TemporaryDirectory() as folder:
-        module = Path(folder, "attention.wasm")
+        module = Path(folder, "module.wasm")
         zig = [sys.executable, "-m", "ziglang", "cc", f"-mcpu=generic+{features}", *FLAGS]
         ran = subprocess.run(
-            [*zig, "-o", module, SOURCE.name],
-            cwd=SOURCE.parent,
+            [*zig, "-o", module, source],
+            cwd=FOLDER,
             capture_output=True,
             encoding="utf-8",
             check=False,
@@ -48,15 +49,16 @@ def compile_module(features: str) -> bytes:
         return module.read_bytes()
 
 
-def modules_text() -> str:
-    """Return what modules.js must hold."""
+def modules_text(source: str) -> str:
+    """Return what a source's file of modules must hold."""
     lines = []
     for name, features in FEATURES.items():
-        text = base64.b64encode(compile_module(features)).decode()
+        text = base64.b64encode(compile_module(source, features)).decode()
         lines.append(f'export const {name} = "{text}";\n')
-    return HEADER + "\n".join(lines)
+    return HEADER.format(source=source) + "\n".join(lines)
 
 
 if __name__ == "__main__":
-    MODULES.write_text(modules_text(), encoding="utf-8", newline="\n")
-    sys.stdout.write(f"{MODULES}: {MODULES.stat().st_size} bytes\n")
+    for source, path in MODULES.items():
+        path.write_text(modules_text(source), encoding="utf-8", newline="\n")
+        sys.stdout.write(f"{path}: {path.stat().st_size} bytes\n")

@@ -25,6 +25,8 @@ export class WasmKernel {
     const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
     this.module = /** @type {Exports} */ (/** @type {unknown} */ (exports));
+    /** the first byte that a call may use: what lies below is kept between calls */
+    this.floor = this.module.heap_base();
   }
 
   /**
@@ -86,8 +88,8 @@ export class WasmKernel {
    * @param {number[]} lengths
    */
   regions(lengths) {
-    const { memory, heap_base: heapBase } = this.module;
-    let end = heapBase();
+    const { memory } = this.module;
+    let end = this.floor;
     const starts = lengths.map((length) => {
       const start = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
       end = start + 4 * length;

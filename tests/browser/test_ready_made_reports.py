@@ -10,7 +10,7 @@ from reports import training_run
 from reports.table import REPORTS
 
 SAYS = "([name, text]) => new URLSearchParams(location.hash.slice(1)).get(name) === text"
-NEEDS_MODEL = {"real_prompt", "two_prompts"}
+NEEDS_MODEL = {"live_prompt", "real_prompt", "two_prompts"}
 # What stands on a report when it has drawn itself, where it is not an explorer's.
 DRAWN = {
     "two_prompts": "Heads by difference",

@@ -143,6 +143,7 @@ def head_maps(
     return {
         "maps": [
             {
+                "name": one.name,
                 "title": one.title,
                 "unit": one.unit,
                 "decimals": one.decimals,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from attnpanel.attention.progress import no_progress, progress_bar
 from attnpanel.explorer.explorer import Explorer
 from attnpanel.explorer.transport import choices_of, settings
 from attnpanel.explorer.wire_format import make_payload
+from attnpanel.pages.explorer.live_model import prompt_card, stored_model
+from attnpanel.pages.explorer.provenance import provenance
 from attnpanel.trace import Trace
 from attnpanel.trace.atomic_write import atomic_write_text
 from attnpanel.trace.notes import merge_notes, report_notes
@@ -26,6 +27,7 @@ from attnpanel.trace.subset import spans
 from attnpanel.ui import Caption, ThemeButton
 from attnpanel.ui.explorer_component import BrowserDriver
 from attnpanel.ui.layout import box
+from attnpanel.ui.live_model_component import model_elements
 from attnpanel.ui.snapshots import check_snapshots, snapshots_pane
 from attnpanel.ui.standalone_html import standalone_html
 from attnpanel.ui.theme import stylesheet
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from attnpanel.attention.progress import Progress
     from attnpanel.explorer.state import ExplorerState
     from attnpanel.explorer.wire_format import Payload, Values
+    from attnpanel.models.live_model import StoredModel
+    from attnpanel.models.loading import LoadedModel
     from attnpanel.trace.notes import Note
     from attnpanel.trace.subset import Layers, Numbers
 
@@ -83,6 +87,7 @@ def save_report(
     heads: Numbers | None = None,
     foreword: str = "",
     stills: Mapping[str, bytes] | None = None,
+    model: bool | str | LoadedModel = False,
     progress: Progress | None = None,
     **choices: Any,
 ) -> Path:
@@ -118,6 +123,10 @@ def save_report(
         Markdown shown above the explorer; HTML in it is shown as text.
     stills : mapping of str to bytes, optional
         PNG snapshots by caption, shown below the foreword; they do not follow the controls.
+    model : bool, str or LoadedModel, optional
+        Whether the file holds the model itself, so that a reader may type another text and see its
+        attention, without a network. True is the trace's own model by its name; a str names a
+        model or its folder. A model of 22 million weights takes 59 MB.
     progress : callable, optional
         Called with the fraction done, 0 to 1, and a message; by default a bar in a terminal or
         notebook, where it takes more than a second.
@@ -133,7 +142,8 @@ def save_report(
     ------
     ValueError
         If the trace holds no call, a choice does not exist in the included part, the notes do not
-        belong to the trace, or a snapshot is not a PNG.
+        belong to the trace, a snapshot is not a PNG, or the model can't be stored (see
+        :func:`attnpanel.models.live_model.store_model`) or did not compute the trace.
     OSError
         If the file can't be written; an existing file stays as it was.
     """
@@ -150,6 +160,8 @@ def save_report(
     check_snapshots(stills or {})
     text, marks = report_notes(notes, trace)
     part = trace.select(layers, heads)
+    left_out = {"layers": layers, "heads": heads, "values": None if values else values}
+    stored = stored_model(model, trace, **left_out)
     marks = _kept_marks(merge_notes(own, marks), trace, part)
     choices = _opening_choices(part, opened, choices)
     on_progress = progress or progress_bar("Writing the report")
@@ -158,9 +170,10 @@ def save_report(
         title=title,
         notes=text,
         marks=marks,
-        values=values,
+        values=values if stored is None else True,
         dtype=dtype,
         choices=choices,
+        stored=stored,
         first=_first(foreword, stills or {}),
         progress=on_progress,
     )
@@ -178,6 +191,7 @@ def render_report(
     values: Values,
     dtype: Literal["float16", "float32"],
     choices: dict[str, Any],
+    stored: StoredModel | None = None,
     first: tuple[Any, ...] = (),
     progress: Progress = no_progress,
 ) -> list[str]:
@@ -197,11 +211,12 @@ def render_report(
         shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
         layout = explorer.__panel__()
         layout.insert(1, _header(shown, explorer.explorer_id))
-        layout[2:2] = first
-        layout.append(_footer(trace, payload, notes))
+        layout[2:2] = [*first, *([prompt_card(stored, explorer.explorer_id)] if stored else [])]
+        layout.append(_footer(trace, payload, notes, stored))
         texts = {uuid.uuid4().hex: text for text in payload.calls}
         layout.append(_driver(explorer, replace(payload, calls=list(texts))))
-        return standalone_html(document, layout, shown, texts)
+        appendix = model_elements(stored.description, stored.data) if stored else ()
+        return standalone_html(document, layout, shown, texts, appendix)
 
 
 def _opened(state: ExplorerState) -> dict[str, Any]:
@@ -282,13 +297,13 @@ def _first(foreword: str, stills: Mapping[str, bytes]) -> tuple[Any, ...]:
     return (box(box(*parts, css="attn-card"), css="attn-above"),) if parts else ()
 
 
-def _footer(trace: Trace, payload: Payload, notes: str) -> Any:
+def _footer(trace: Trace, payload: Payload, notes: str, stored: StoredModel | None) -> Any:
     parts: list[Any] = []
     if notes:
         parts.append(notes_pane(notes))
     parts += [
         Caption(text=line, tone="muted", margin=0, sizing_mode="stretch_width")
-        for line in provenance(trace, payload)
+        for line in [*provenance(trace, payload), *([stored.sentence] if stored else [])]
     ]
     card = pn.Column(
         *parts,
@@ -323,47 +338,6 @@ def notes_pane(notes: str) -> Any:
         sizing_mode="stretch_width",
         margin=0,
     )
-
-
-def provenance(trace: Trace, payload: Payload) -> list[str]:
-    """Return sentences on where the report's numbers come from and what was left out."""
-    calls = payload.meta["calls"]
-    lines = [
-        f"Source: {trace.source or 'unknown'} · model: {trace.model or 'none'}"
-        f" · traced {trace.created} · attnpanel {version('attnpanel')}",
-    ]
-    stored = sorted({call["dtype"] for call in calls})
-    live = [call["live"] for call in calls]
-    line = f"Stored as {', '.join(stored)}; attention is " + (
-        "computed in this page from queries and keys."
-        if any(live)
-        else "shown as it was recorded: scores, mix, another temperature or mask need queries, "
-        "keys and values."
-    )
-    if any(call["hasColours"] and not call["hasValue"] for call in calls):
-        line += " Values were left out to keep the file small: no mix, and one paint seed."
-    if any(live) and not all(live):
-        line += " Some layers hold recorded weights only: mask and temperature can't be live there."
-    if trace.coverage is not None and not trace.coverage.complete:
-        lines.append(f"Captured: {trace.coverage}.")
-    return [*lines, line, *_left_out(trace)]
-
-
-def _left_out(trace: Trace) -> list[str]:
-    """Return a sentence on the layers and heads that are not in the file, if any."""
-    if trace.subset is None:
-        return []
-    parts = [
-        f"{name} {spans(sorted(set(range(count)) - set(kept)))} of {count}"
-        for name, kept, count in (
-            ("layers", trace.subset.layers, trace.subset.layer_count),
-            ("heads", trace.subset.heads, trace.subset.head_count),
-        )
-        if kept is not None and len(kept) < count
-    ]
-    if not parts:
-        return []
-    return [f"Left out, as the one who made this report chose: {'; '.join(parts)}."]
 
 
 def _driver(explorer: Explorer, payload: Payload) -> BrowserDriver:

@@ -13,7 +13,7 @@ from attnpanel.comparison import heads_by_change
 from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.state import ExplorerState
 from attnpanel.models.toy import toy_trace
-from reports import benchmark, real_prompt, toy_lesson, two_prompts
+from reports import benchmark, live_prompt, real_prompt, toy_lesson, two_prompts
 from reports.__main__ import main
 from reports.table import REPORTS, Report
 
@@ -116,6 +116,17 @@ def assert_links_restore_a_state(notes, trace):
     for link in links:
         state = ExplorerState(trace)
         assert apply_address(state, dict(parse_qsl(link))) == [], link
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_every_text_to_try_is_opened_where_it_has_a_token():
+    links = LINK.findall(live_prompt.notes(live_prompt.trace_prompt(live_prompt.PROMPT)))
+    assert len(links) == len(live_prompt.AMBIGUOUS) + 2
+    for link in links:
+        choices = dict(parse_qsl(link))
+        state = ExplorerState(live_prompt.trace_prompt(choices.pop("prompt")))
+        assert apply_address(state, choices) == [], link
 
 
 def test_every_experiment_of_the_lesson_can_be_clicked():

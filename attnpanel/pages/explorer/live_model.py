@@ -1,0 +1,71 @@
+"""A model in a report: what goes into the file beside the explorer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attnpanel.models.live_model import store_model
+from attnpanel.models.loading import LoadedModel, load_model
+from attnpanel.ui.layout import box
+from attnpanel.ui.live_model_component import PromptBox
+
+if TYPE_CHECKING:
+    from attnpanel.models.live_model import StoredModel
+    from attnpanel.trace import Trace
+
+
+def stored_model(
+    model: bool | str | LoadedModel,  # noqa: FBT001 - True stands for the trace's own
+    trace: Trace,
+    **left_out: Any,
+) -> StoredModel | None:
+    """Return the model that a report is to hold, if any.
+
+    Parameters
+    ----------
+    model : bool, str or LoadedModel
+        As for :func:`attnpanel.save_report`.
+    trace : Trace
+        The report's.
+    **left_out
+        What the report was told to leave out, by the name of the option; must all be None.
+
+    Raises
+    ------
+    ValueError
+        As for :func:`attnpanel.models.live_model.store_model`, or if something is left out.
+    """
+    if model is False:
+        return None
+    for name, given in left_out.items():
+        if given is not None:
+            raise ValueError(
+                f"a report with a model must hold everything the model computes: {name} can't be "
+                f"chosen; got {given!r}"
+            )
+    if model is True:
+        if not trace.model:
+            raise ValueError(
+                "model=True needs a trace that names its model; give a name or a folder: "
+                "model='minilm'"
+            )
+        model = trace.model
+    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    return store_model(loaded, trace)
+
+
+def prompt_card(stored: StoredModel, explorer_id: str) -> Any:
+    """Return the card in which a reader types a text."""
+    about = stored.description
+    prompt = PromptBox(
+        explorer_id=explorer_id,
+        driver="browser",
+        name_of_model=about["name"],
+        about=stored.sentence,
+        prompt=about["prompt"],
+        limit=about["limit"],
+        sizing_mode="stretch_width",
+        margin=0,
+        css_classes=["attn-prompt-box"],
+    )
+    return box(box(prompt, css="attn-card"), css="attn-above")

@@ -1,0 +1,156 @@
+import { dispatch } from "./dispatch.js";
+import { element } from "./dom.js";
+import { LiveModel } from "../live_model/page_side.js";
+
+// The box in which a reader types a text for the model in the file. What the model computes goes to the driver as a trace.
+
+/**
+ * @typedef {Dispatching<{name_of_model: string, about: string, prompt: string, limit: number,
+ *   wanted: {prompt?: ?string, address?: string, number?: number}}>} PromptBoxParameters
+ */
+
+const MOST_LETTERS = 20_000;
+
+class PromptBox {
+  live = new LiveModel();
+  ready = false;
+  /** number of the trace that was made last */
+  made = 0;
+  /** @type {?{text: string, address: string}} what is to be run once the model is ready */
+  pending = null;
+  root = element("form", "attn-prompt-form");
+  field = element("textarea", "attn-prompt-field");
+  button = element("button", "attn-plain-button attn-strong", "Show its attention");
+  back = element("button", "attn-link-button", "Back to the report’s own prompt");
+  status = element("p", "attn-caption attn-prompt-status");
+  said = element("span");
+
+  /** @param {ComponentModel<PromptBoxParameters>} model */
+  constructor(model) {
+    this.model = model;
+    const heading = element("h2", "attn-caption", "Type your own text ");
+    heading.append(element("small", "", `at most ${model.limit} tokens · ${model.name_of_model} runs in this page: no server, no network`));
+    Object.assign(this.field, { rows: 2, value: model.prompt, maxLength: MOST_LETTERS, spellcheck: false, ariaLabel: "Your own text" });
+    this.button.type = "submit";
+    const line = element("div", "attn-prompt-line");
+    line.append(this.field, this.button);
+    this.said.setAttribute("role", "status");
+    this.back.hidden = true;
+    this.status.append(this.said, " ", this.back);
+    this.root.append(heading, line, this.status, element("p", "attn-caption muted", model.about));
+    this.root.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.submit(this.field.value, "");
+    });
+    this.field.addEventListener("keydown", (event) => {
+      event.stopPropagation(); // the explorer's keys are letters
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      this.submit(this.field.value, "");
+    });
+    this.back.addEventListener("click", () => this.goBack());
+  }
+
+  connect() {
+    this.say(`Loading ${this.model.name_of_model} from this file …`);
+    this.model.on("wanted", () => this.take());
+    this.model.on("remove", () => this.live.stop());
+    this.take();
+    this.live.open().then(
+      (kernel) => {
+        this.ready = true;
+        performance.mark(`attnpanel-model ${kernel}`); // for who looks at a page's timeline
+        this.say("Ready.");
+        if (this.pending) this.submit(this.pending.text, this.pending.address);
+      },
+      (error) => {
+        this.button.disabled = true;
+        this.refuse(`The model in this file can't be run here: ${error.message}.`);
+      },
+    );
+  }
+
+  /** Runs the prompt of a link. */
+  take() {
+    const { prompt, address = "" } = this.model.wanted;
+    if (prompt === undefined) return;
+    this.field.value = prompt ?? this.model.prompt;
+    if (prompt !== null) this.submit(prompt, address);
+    else this.shown("", false);
+  }
+
+  goBack() {
+    this.field.value = this.model.prompt;
+    dispatch(this.model, { typed: null });
+    this.shown("", false);
+    this.field.focus();
+  }
+
+  /**
+   * @param {string} text
+   * @param {string} address the choices to open with, as query parameters
+   */
+  submit(text, address) {
+    if (text.trim() === "") {
+      this.refuse("A text must hold a character other than white space.");
+      return;
+    }
+    this.pending = { text, address };
+    if (this.button.disabled) return;
+    if (this.ready) this.run(text, address);
+    else this.say(`Loading ${this.model.name_of_model} from this file; your text is next …`);
+  }
+
+  /** @param {string} text @param {string} address */
+  async run(text, address) {
+    this.pending = null;
+    this.say("Running …");
+    try {
+      const answer = await this.live.run(text);
+      if (answer === null) return; // a newer one is on its way
+      const { tokens, layers, unknown, ms } = answer;
+      const trace = `typed ${++this.made}`;
+      dispatch(this.model, { typed: { trace, text, tokens, layers, address } });
+      const count = `${tokens.length} ${tokens.length === 1 ? "token" : "tokens"}, computed in ${ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0)} ms.`;
+      this.shown(count + unknownWords(unknown), true);
+      const values = await this.live.numbers();
+      if (values !== null) dispatch(this.model, { typed_numbers: { trace, values } });
+    } catch (error) {
+      const { message } = /** @type {Error} */ (error);
+      this.refuse(`${message[0].toUpperCase()}${message.slice(1)}. What was shown before is still here.`);
+    }
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.status.classList.remove("error");
+    this.said.textContent = text;
+  }
+
+  /** @param {string} text */
+  refuse(text) {
+    this.status.classList.add("error");
+    this.said.textContent = text;
+    dispatch(this.model, { typed_refused: true });
+  }
+
+  /** @param {string} text @param {boolean} typed */
+  shown(text, typed) {
+    this.say(text);
+    this.back.hidden = !typed;
+  }
+}
+
+/** @param {number} count */
+function unknownWords(count) {
+  if (count === 0) return "";
+  const words = count === 1 ? "One of them is [UNK]" : `${count} of them are [UNK]`;
+  return ` ${words}: the model’s vocabulary has no pieces for such a word or sign, so that it can’t tell it from any other.`;
+}
+
+/** @param {Props<PromptBoxParameters>} props */
+export function render({ model }) {
+  const box = new PromptBox(model);
+  model.on("after_render", () => requestAnimationFrame(() => box.connect()));
+  return box.root;
+}

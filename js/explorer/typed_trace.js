@@ -1,0 +1,121 @@
+import { writeComponents } from "../core/scope.js";
+import { fitLayer } from "./rules.js";
+
+// The trace of a text that a reader typed, in place of the one that the file was made of. It has the same layers and heads.
+
+/**
+ * What the file was made with, kept for the way back.
+ *
+ * @typedef {{meta: TraceMeta, payloads: string[], annotations: any, numbers: any}} Original
+ * @typedef {{trace: string, text: string, tokens: string[], layers: ArrayBuffer[], address: string}} Typed
+ */
+
+/**
+ * Shows the attention of a typed text; null goes back to the file's own trace.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {?Typed} typed
+ */
+export function showTyped(explorer, typed) {
+  const original = (explorer.original ??= originalOf(explorer));
+  const { model } = explorer;
+  explorer.typed = typed?.text ?? null;
+  if (typed === null) {
+    show(explorer, { ...original.meta, trace: "own" }, original.payloads);
+    explorer.write("attn-annotations", original.annotations);
+    explorer.write("attn-head-maps", { numbers: original.numbers });
+    writeComponents([model], { address: {} });
+    return;
+  }
+  const meta = metaOf(original.meta, typed);
+  show(explorer, meta, typed.layers);
+  const identity = `${original.annotations.about.identity}:${typed.text}`;
+  const calls = meta.calls.map(({ B, H, T, S }) => [B, H, T, S]);
+  explorer.write("attn-annotations", { about: { identity, calls }, book: { identity, notes: [] } });
+  explorer.write("attn-head-maps", { numbers: { ...original.numbers, trace: typed.trace, values: {} } });
+  writeComponents([model], { address: { prompt: typed.text } });
+}
+
+/**
+ * Shows the numbers of every head of a typed text.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {{trace: string, values: Record<string, ?number>[][]}} made by layer and head
+ */
+export function showTypedNumbers(explorer, { trace, values }) {
+  const { original } = explorer;
+  if (original === null || explorer.trace.meta.trace !== trace) return;
+  // Importance needs runs of the model without each head.
+  const maps = original.numbers.maps.filter((/** @type {{name: string}} */ { name }) => name in values[0][0]);
+  const byMap = maps.map((/** @type {{name: string}} */ { name }) => values.map((heads) => heads.map((metrics) => metrics[name])));
+  explorer.write("attn-head-maps", { numbers: { ...original.numbers, trace, maps, values: { 0: byMap } } });
+}
+
+/**
+ * Has the prompt of a link run, if the file has a model and another prompt is shown.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {string} address
+ * @returns {boolean} whether the link's other choices wait for it
+ */
+export function openPrompt(explorer, address) {
+  if (!explorer.models.has("attn-prompt-box")) return false;
+  const prompt = new URLSearchParams(address).get("prompt");
+  if (prompt === explorer.typed) return false;
+  explorer.write("attn-prompt-box", { wanted: { prompt, address, number: ++explorer.wanted } });
+  if (prompt === null) {
+    showTyped(explorer, null);
+    return false;
+  }
+  writeComponents([explorer.model], { address: null }); // the URL stays as it is until then
+  return true;
+}
+
+/**
+ * Goes on with what is shown, where a text could not be run.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ */
+export function keepShown(explorer) {
+  writeComponents([explorer.model], { address: explorer.typed === null ? {} : { prompt: explorer.typed } });
+}
+
+/** @param {import("./controller.js").BrowserExplorer} explorer @returns {Original} */
+function originalOf(explorer) {
+  /** @param {string} css */
+  const data = (css) => explorer.models.get(css)?.[0].data;
+  const { about, book } = data("attn-annotations");
+  return {
+    meta: explorer.trace.meta,
+    payloads: explorer.model.payloads,
+    annotations: { about, book },
+    numbers: data("attn-head-maps").numbers,
+  };
+}
+
+/**
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {TraceMeta} meta
+ * @param {(string | ArrayBuffer)[]} payloads
+ */
+function show(explorer, meta, payloads) {
+  const { state } = explorer;
+  explorer.open(meta, payloads, { ...state, trace: meta.trace });
+  explorer.set(fitLayer(explorer.trace, explorer.state));
+}
+
+/** @param {TraceMeta} original @param {Typed} typed @returns {TraceMeta} */
+function metaOf(original, { trace, tokens }) {
+  const T = tokens.length;
+  return {
+    ...original,
+    trace,
+    queryTokens: [tokens],
+    labels: original.calls.map(() => [null]),
+    calls: original.calls.map((fields) => {
+      const shape = [1, fields.H, T, fields.D];
+      const arrays = ["query", "key", "value"].map((name) => /** @type {ArrayLayout} */ ({ name, dtype: "float32", shape }));
+      return { ...fields, B: 1, T, S: T, dtype: "float32", notFinite: [], arrays };
+    }),
+  };
+}

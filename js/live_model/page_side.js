@@ -1,0 +1,103 @@
+// The page's side of a model in its file: starts the Worker, hands it what the file holds, and asks it.
+
+const END = "attnpanel-model-end";
+const PARTS = "script[data-attnpanel-weights]";
+
+/** @typedef {LiveAnswer & {unknown: number}} TypedTrace */
+
+export class LiveModel {
+  /** @type {?Worker} */
+  worker = null;
+  asked = 0;
+  /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
+  waiting = new Map();
+
+  /** Starts the model; resolves with the name of its kernel, and rejects with what a reader can be told. @returns {Promise<string>} */
+  async open() {
+    if (document.readyState === "loading") await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
+    if (!document.getElementById(END)) throw new Error("the file was cut short: get it again");
+    const [code, description] = await Promise.all(["attnpanel-model-worker", "attnpanel-model"].map(inflated));
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+    this.worker = worker;
+    /** @type {Promise<string>} */
+    const ready = new Promise((resolve, reject) => {
+      worker.onerror = ({ message }) => {
+        reject(new Error(message));
+        this.fail(new Error(message));
+      };
+      worker.onmessage = ({ data }) => {
+        if (data.kind === "ready") resolve(data.kernel);
+        else if (data.kind === "failed") reject(new Error(data.error));
+        else this.settle(data);
+      };
+    });
+    worker.postMessage({ kind: "open", description: JSON.parse(description) });
+    for (const part of document.querySelectorAll(PARTS)) {
+      worker.postMessage({ kind: "bytes", base64: part.textContent });
+      part.remove();
+    }
+    worker.postMessage({ kind: "start" });
+    return ready;
+  }
+
+  /**
+   * Runs a text.
+   *
+   * @param {string} text
+   * @returns {Promise<?TypedTrace>} null if a newer question replaced it
+   */
+  run(text) {
+    return this.ask({ kind: "run", text });
+  }
+
+  /**
+   * The numbers of every head for the text run last.
+   *
+   * @returns {Promise<?Record<string, ?number>[][]>} by layer and head; null if a newer question replaced it
+   */
+  async numbers() {
+    return (await this.ask({ kind: "numbers" }))?.values ?? null;
+  }
+
+  /** @param {object} question @returns {Promise<any>} */
+  ask(question) {
+    for (const { resolve } of this.waiting.values()) resolve(null);
+    this.waiting.clear();
+    const id = ++this.asked;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker?.postMessage({ ...question, id });
+    });
+  }
+
+  /** @param {any} answer */
+  settle({ kind, id, error, ...content }) {
+    const question = this.waiting.get(id);
+    this.waiting.delete(id);
+    if (kind === "refused") question?.reject(new Error(error));
+    else question?.resolve(content);
+  }
+
+  /** @param {Error} error */
+  fail(error) {
+    for (const { reject } of this.waiting.values()) reject(error);
+    this.waiting.clear();
+  }
+
+  stop() {
+    this.worker?.terminate();
+  }
+}
+
+/**
+ * The text of a script element of the file, which holds it deflated in base64; the element is removed.
+ *
+ * @param {string} id
+ */
+async function inflated(id) {
+  const element = /** @type {HTMLElement} */ (document.getElementById(id));
+  const bytes = Uint8Array.from(atob(element.textContent), (letter) => letter.charCodeAt(0));
+  element.remove();
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).text();
+}

@@ -1,0 +1,131 @@
+import { headMetrics, inducedKeys } from "./head_metrics.js";
+import { startLayerKernel } from "./layer_kernels.js";
+import { packLayer } from "./packed_layer.js";
+import { Transformer } from "./transformer.js";
+import { WordPiece } from "./wordpiece.js";
+
+// Runs a model of an offline file in a Worker: takes its bytes, then texts, of which the newest counts.
+//
+// In: {kind: "open", description}, {kind: "bytes", base64} in order, {kind: "start"}; then {kind: "run", id, text} and
+// {kind: "numbers", id}, which is about the text run last. Out: "ready", "failed", "trace", "refused" and "numbers".
+
+/** @typedef {{ids: number[], layers: LayerStates[]}} Run */
+
+class ModelWorker {
+  /** @type {ModelDescription} */
+  description = /** @type {any} */ (null);
+  bytes = new Uint8Array(0);
+  filled = 0;
+  /** @type {WordPiece} */
+  tokenizer = /** @type {any} */ (null);
+  /** @type {Transformer} */
+  model = /** @type {any} */ (null);
+  /** the newest question */
+  newest = 0;
+  /** @type {?Run} */
+  last = null;
+
+  /** @param {any} port */
+  constructor(port) {
+    this.port = port;
+    port.onmessage = (/** @type {MessageEvent} */ { data }) => {
+      if (data.id) this.newest = data.id;
+      const answering = data.id ? pause().then(() => this.answer(data)) : this.load(data);
+      answering.catch((/** @type {Error} */ error) => {
+        port.postMessage({ kind: data.id ? "refused" : "failed", id: data.id, error: error.message });
+      });
+    };
+  }
+
+  /** @param {any} message */
+  async load({ kind, description, base64 }) {
+    if (kind === "open") {
+      this.description = description;
+      this.bytes = new Uint8Array(description.bytes);
+    } else if (kind === "bytes") this.take(base64);
+    else this.start();
+  }
+
+  /** @param {string} base64 */
+  take(base64) {
+    const part = decode(base64);
+    if (this.filled + part.length > this.bytes.length) throw new Error("the file holds more weights than its model has");
+    this.bytes.set(part, this.filled);
+    this.filled += part.length;
+  }
+
+  start() {
+    if (this.filled !== this.bytes.length) {
+      throw new Error(`the model's weights are cut short: ${this.filled} of ${this.bytes.length} bytes; get the file again`);
+    }
+    const since = performance.now();
+    const { description } = this;
+    this.tokenizer = new WordPiece(description.tokenizer);
+    const kernel = startLayerKernel();
+    this.model = new Transformer(description, this.bytes.buffer, kernel);
+    this.port.postMessage({ kind: "ready", kernel: kernel.name, ms: performance.now() - since });
+  }
+
+  /** @param {{kind: string, id: number, text: string}} question */
+  async answer({ kind, id, text }) {
+    if (id !== this.newest) return;
+    if (kind === "numbers") await this.numbers(id);
+    else this.run(id, text);
+  }
+
+  /** @param {number} id @param {string} text */
+  run(id, text) {
+    const since = performance.now();
+    const ids = this.tokenizer.encode(text);
+    const layers = this.model.run(ids);
+    this.last = { ids, layers };
+    const packed = layers.map(({ query, key, value }) => packLayer([query, key, value]));
+    const tokens = ids.map((token) => this.tokenizer.name(token));
+    const unknown = ids.filter((token) => token === this.tokenizer.unknown).length;
+    this.port.postMessage({ kind: "trace", id, tokens, unknown, layers: packed, ms: performance.now() - since }, packed);
+  }
+
+  /** @param {number} id */
+  async numbers(id) {
+    const { ids, layers } = /** @type {Run} */ (this.last);
+    const induced = inducedKeys(ids);
+    const { heads } = this.description;
+    const values = [];
+    for (const states of layers) {
+      await pause();
+      if (id !== this.newest) return;
+      values.push(
+        Array.from({ length: heads }, (_, head) => headMetrics(this.model.weightsOf(states, head, ids.length), ids.length, induced)),
+      );
+    }
+    this.port.postMessage({ kind: "numbers", id, values });
+  }
+}
+
+/** @param {string} base64 @returns {Uint8Array} */
+function decode(base64) {
+  const { fromBase64 } = /** @type {any} */ (Uint8Array);
+  if (fromBase64) return fromBase64.call(Uint8Array, base64);
+  const letters = atob(base64);
+  const bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
+}
+
+/**
+ * Lets newer messages arrive; a timer would wait 4 ms.
+ *
+ * @returns {Promise<void>}
+ */
+function pause() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
+new ModelWorker(globalThis);

@@ -1,0 +1,214 @@
+"""A file with a model in it shows the attention of what its reader types, without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from attnpanel.explorer.views.head_maps import head_maps
+from attnpanel.models.prompts import trace_prompt
+from attnpanel.pages.explorer.report import save_report
+from bench.browser import FIREFOX_HINT, find_firefox
+from tests.browser.firefox import start_firefox
+from tests.browser.reading import matrix, settle
+from tests.browser.report_page import LIVE, Opened, fragment, go, open_file, open_report
+from tests.tiny_encoders import save_encoder
+
+OWN, TYPED = "The cat sat.", "A dog does not fit: it is unable, is it?"
+LIMIT = 23
+HEAD_NUMBERS = """() => {
+  for (const model of Bokeh.documents[0]._all_models.values())
+    if (model.css_classes?.includes("attn-head-maps")) return JSON.stringify(model.data.numbers)
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> str:
+    """A tiny model whose weights float16 holds, so that nothing but the arithmetic differs."""
+    return str(save_encoder(tmp_path_factory.mktemp("model") / "tiny", rounded=True))
+
+
+@pytest.fixture(scope="module")
+def file(folder, tmp_path_factory) -> Path:
+    """A report on one text, with the model in it."""
+    path = tmp_path_factory.mktemp("live") / "live.html"
+    return save_report(trace_prompt(OWN, folder), path, model=folder, layer=1, head=2)
+
+
+@pytest.fixture(scope="module")
+def opened(browser, file, folder):
+    opened = open_report(browser, file, trace_prompt(OWN, folder))
+    yield opened
+    opened.page.context.close()
+
+
+@pytest.fixture
+def page(opened: Opened):
+    """The report as it opens, ready for a text."""
+    go(opened.page, "layer=1&head=2&mean=0&token=0&temperature=1&mask=model")
+    expect(status(opened.page)).not_to_contain_text("Loading")
+    yield opened.page
+    assert opened.faults() == []
+
+
+def status(page: Page) -> Locator:
+    return page.locator(".attn-prompt-status")
+
+
+def type_text(page: Page, text: str) -> None:
+    field = page.get_by_role("textbox", name="Your own text")
+    field.fill(text)
+    field.press("Enter")
+    expect(status(page)).to_contain_text("computed in")
+    settle(page)
+
+
+def assert_shown(page: Page, text: str, folder: str, layer: int = 1, head: int = 2) -> None:
+    """The heatmap holds the weights that PyTorch gives for a text."""
+    weights = trace_prompt(text, folder).calls[layer].weights(head)
+    np.testing.assert_allclose(matrix(page, "weights"), weights, rtol=0, atol=1e-5)
+
+
+def test_what_a_reader_types_is_shown_as_pytorch_computes_it(page, folder):
+    type_text(page, TYPED)
+
+    assert_shown(page, TYPED, folder)
+    expect(status(page)).to_contain_text("tokens, computed in")
+    # Its own controls: another head, a mask, a temperature.
+    go(page, f"prompt={quote(TYPED)}&layer=0&head=1&token=9&mask=causal&temperature=0.5")
+    call = trace_prompt(TYPED, folder).calls[0]
+    scores = np.where(np.tri(call.query_len) > 0, call.scores(1), -np.inf) / 0.5
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    shown = matrix(page, "weights")
+    np.testing.assert_allclose(np.nan_to_num(shown), weights, rtol=0, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_the_address_holds_the_text_and_a_reload_restores_it(page, folder):
+    type_text(page, TYPED)
+    assert fragment(page)["prompt"] == TYPED
+    # A token that the report's own text, of six tokens, does not have.
+    go(page, f"prompt={quote(TYPED)}&layer=1&head=2&token=9")
+
+    page.reload()
+    page.wait_for_function(LIVE)
+    expect(status(page)).to_contain_text("computed in")
+    settle(page)
+
+    assert_shown(page, TYPED, folder)
+    assert (fragment(page)["prompt"], fragment(page)["token"]) == (TYPED, "9")
+    expect(page.locator(".attn-notice")).to_be_hidden()
+
+
+def test_the_way_back_leads_to_the_reports_own_text(page, folder):
+    type_text(page, TYPED)
+    page.get_by_role("button", name="Back to the report").click()
+    settle(page)
+
+    weights = trace_prompt(OWN, folder).calls[1].weights(2)
+    # Queries and keys of the file are stored as float16.
+    np.testing.assert_allclose(matrix(page, "weights"), weights, rtol=0, atol=5e-3)
+    assert "prompt" not in fragment(page)
+
+
+def test_a_text_that_cannot_be_run_is_refused_and_nothing_changes(page, folder):
+    type_text(page, TYPED)
+    field = page.get_by_role("textbox", name="Your own text")
+    for text, words in (
+        (" \n", "A text must hold a character other than white space."),
+        ("cat " * LIMIT, f"The model reads at most {LIMIT} tokens; this text has {LIMIT + 2}."),
+    ):
+        field.fill(text)
+        page.get_by_role("button", name="Show its attention").click()
+        expect(status(page)).to_contain_text(words)
+        settle(page)
+        assert_shown(page, TYPED, folder)
+        assert fragment(page)["prompt"] == TYPED
+
+
+def test_an_unknown_token_is_explained(page, folder):
+    type_text(page, "the 😀 cat")
+    expect(status(page)).to_contain_text("One of them is [UNK]: the model")
+    assert_shown(page, "the 😀 cat", folder)
+
+
+def test_markup_in_a_text_stays_text(page):
+    hostile = "</script><img src=x onerror=window.pwned=1>"
+    type_text(page, hostile[:17])
+    go(page, f"prompt={quote('<b>cat')}&token=2")
+    expect(status(page)).to_contain_text("computed in")
+
+
+def test_the_numbers_of_all_heads_follow_the_text(page, folder):
+    type_text(page, TYPED)
+    page.wait_for_function(f"Object.keys(JSON.parse(({HEAD_NUMBERS})()).values).length > 0")
+
+    made = json.loads(page.evaluate(HEAD_NUMBERS))
+    expected = head_maps(trace_prompt(TYPED, folder))
+    assert [row["title"] for row in made["maps"]] == [row["title"] for row in expected["maps"]]
+    for shown, numbers in zip(made["values"]["0"], expected["values"]["0"], strict=True):
+        np.testing.assert_allclose(shown, numbers, rtol=1e-3, atol=1e-4)
+
+
+def test_notes_belong_to_the_text_on_which_they_were_written(page):
+    notes = page.locator(".attn-note-list > li")
+    type_text(page, TYPED)
+    page.get_by_role("textbox", name="Note").fill("looks back")
+    page.get_by_role("button", name="Add note").click()
+    expect(notes).to_have_count(1)
+    page.get_by_role("button", name="Back to the report").click()
+    expect(notes).to_have_count(0)
+    type_text(page, TYPED)
+    expect(notes).to_have_count(1)
+
+
+def test_weights_cut_short_are_said_to_be(browser, file, folder, tmp_path):
+    text = file.read_text(encoding="utf-8")
+    cut = tmp_path / "cut.html"
+    cut.write_text(text[: text.rindex("attnpanel-model-end")], encoding="utf-8")
+
+    opened = open_file(browser, cut, trace_prompt(OWN, folder))
+
+    expect(status(opened.page)).to_contain_text("the file was cut short: get it again")
+    expect(opened.page.get_by_role("button", name="Show its attention")).to_be_disabled()
+    assert opened.faults() == []
+    opened.page.context.close()
+
+
+@pytest.mark.slow
+def test_a_text_is_run_in_firefox(file, folder, tmp_path):
+    command = find_firefox()
+    if command is None:
+        pytest.skip(FIREFOX_HINT)
+    trace = trace_prompt(TYPED, folder)
+    shape = trace.calls[1].weights(2).shape
+    with start_firefox(command, tmp_path) as firefox:
+        # The prompt of a link is typed text, too.
+        firefox.open(f"{file.as_uri()}#prompt={quote(TYPED)}&layer=1&head=2")
+        image = "Bokeh.documents?.[0]?.get_model_by_name('attn:weights')?.data.image?.[0]"
+        firefox.wait_for(f"globalThis.Bokeh && {image}?.length === {shape[0] * shape[1]}")
+        made = np.array(firefox.evaluate(f"Array.from({image})")).reshape(shape)
+        assert firefox.problems() == []
+        inside = ("file:", "blob:", "data:")
+        assert [url for url in firefox.requests() if not url.startswith(inside)] == []
+    np.testing.assert_allclose(made, trace.calls[1].weights(2), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_minilm_runs_in_its_file(browser, tmp_path):
+    trace = trace_prompt("It fits.")
+    path = save_report(trace, tmp_path / "minilm.html", model=True, layer=3, head=1)
+    opened = open_report(browser, path, trace)
+    type_text(opened.page, TYPED)
+    weights = trace_prompt(TYPED).calls[3].weights(1)
+    # The mark of the offline file.
+    np.testing.assert_allclose(matrix(opened.page, "weights"), weights, rtol=0, atol=1.5e-3)
+    assert opened.faults() == []
+    opened.page.context.close()

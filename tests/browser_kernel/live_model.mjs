@@ -1,0 +1,44 @@
+// Exports a model of an offline file to the tests: its tokenizer, its layers, its heads' numbers.
+
+import { readFileSync } from "node:fs";
+import { headMetrics, inducedKeys } from "../../js/live_model/head_metrics.js";
+import { startLayerKernel } from "../../js/live_model/layer_kernels.js";
+import { packLayer } from "../../js/live_model/packed_layer.js";
+import { Transformer } from "../../js/live_model/transformer.js";
+import { WordPiece } from "../../js/live_model/wordpiece.js";
+
+let tokenizer;
+let model;
+
+export function openTokenizer(settings) {
+  tokenizer = new WordPiece(settings);
+  return true;
+}
+
+export function openModel(description, path, kernel) {
+  const { buffer } = new Uint8Array(readFileSync(path));
+  openTokenizer(description.tokenizer);
+  model = new Transformer(description, buffer, startLayerKernel([kernel]));
+  return true;
+}
+
+export const encode = (texts) => texts.map((text) => tokenizer.encode(text));
+
+export const run = (ids) => model.run(ids);
+
+export const weights = (ids) => model.run(ids).map((states) => headsOf(states, ids.length));
+
+const headsOf = (states, T) => Array.from({ length: model.description.heads }, (_, head) => model.weightsOf(states, head, T));
+
+export const numbers = (ids) =>
+  model.run(ids).map((states) => headsOf(states, ids.length).map((matrix) => headMetrics(matrix, ids.length, inducedKeys(ids))));
+
+export const timed = (ids, times) => {
+  const ms = [];
+  for (let i = 0; i < times; i++) {
+    const since = performance.now();
+    model.run(ids).map(({ query, key, value }) => packLayer([query, key, value]));
+    ms.push(performance.now() - since);
+  }
+  return ms.sort((one, other) => one - other)[times >> 1];
+};

@@ -1,0 +1,150 @@
+"""A model in JavaScript tokenizes as transformers does, and computes what PyTorch does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnpanel.analysis import numbers_of_heads
+from attnpanel.models.live_model import store_model
+from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
+from attnpanel.models.loading import LoadedModel, load_model
+from attnpanel.models.prompts import trace_ids, trace_prompt
+from tests.browser_kernel.conftest import node_running
+from tests.tiny_encoders import save_encoder, tokenizer
+
+pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
+TEXT = "The cat does not fit; it is too large. The cat!"
+KERNELS = ("wasm-relaxed-simd", "wasm-simd", "javascript")
+# What makes tokenizers differ: accents, case, signs, ideographs, marks, controls, special tokens.
+LETTERS = st.one_of(
+    st.characters(exclude_categories=["Cs"]),
+    st.sampled_from(
+        ["a", "b", "é", "e\u0301", "İ", "ß", "Σ", "東", "\t", "\x0b", "\x85", "\u3000", "'", "#"]
+    ),
+    st.sampled_from(["[MASK]", "[SEP]", "[UNK", " ", "cat", "un", "able", "\ufffd", "\u200d"]),
+)
+
+
+@pytest.fixture(scope="module")
+def live():
+    with node_running(Path(__file__).with_name("live_model.mjs")) as node:
+        yield node
+
+
+@pytest.fixture(scope="module", params=["bert", "distilbert"])
+def rounded(request, tmp_path_factory, live):
+    """A model whose matrices are numbers of float16, stored where Node finds it."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("live") / request.param
+    loaded = load_model(str(save_encoder(folder, request.param)))
+    with torch.no_grad():
+        for parameter in loaded.model.parameters():
+            parameter.copy_(parameter.half().float())
+    stored = store_model(loaded, trace_prompt(TEXT, str(folder)))
+    assert stored.description["error"]["weights"] == 0.0
+    path = folder / "weights.bin"
+    path.write_bytes(stored.data)
+    return loaded, json.loads(json.dumps(stored.description)), str(path)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(st.lists(LETTERS, max_size=30).map("".join), min_size=1, max_size=20))
+def test_texts_become_the_tokens_that_transformers_gives(live, lowercase, texts):
+    known = TOKENIZERS[lowercase]
+    live("openTokenizer", SETTINGS[lowercase])
+    assert live("encode", texts) == known(texts)["input_ids"]
+
+
+TOKENIZERS = {lowercase: tokenizer(lowercase=lowercase) for lowercase in (True, False)}
+SETTINGS = {lowercase: tokenizer_settings(known) for lowercase, known in TOKENIZERS.items()}
+
+
+def test_words_of_more_than_a_hundred_letters_are_unknown(live):
+    live("openTokenizer", SETTINGS[True])
+    texts = ["c" * 100, "c" * 101, "ç" * 100]
+    assert live("encode", texts) == TOKENIZERS[True](texts)["input_ids"]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_attention_is_what_pytorch_computes(live, rounded, kernel):
+    loaded, description, path = rounded
+    live("openModel", description, path, kernel)
+    ids = loaded.tokenizer(TEXT)["input_ids"]
+    trace = trace_ids(loaded, ids)
+    made = live("run", ids)
+
+    for call, layer in zip(trace.calls, made, strict=True):
+        for name in ("query", "key", "value"):
+            expected = getattr(call, name)
+            # Sums of 19 terms of about 1 in 32 bits, through two layers; GELU within 1.5e-7.
+            np.testing.assert_allclose(layer[name].reshape(expected.shape), expected, atol=2e-5)
+    for call, heads in zip(trace.calls, live("weights", ids), strict=True):
+        for head, weights in enumerate(heads):
+            expected = call.weights(head)
+            np.testing.assert_allclose(weights.reshape(expected.shape), expected, atol=1e-5)
+
+
+def test_the_numbers_of_heads_are_those_of_the_analysis(live, rounded):
+    loaded, description, path = rounded
+    live("openModel", description, path, "javascript")
+    ids = loaded.tokenizer(TEXT)["input_ids"]
+    made = live("numbers", ids)
+    for call, heads in zip(trace_ids(loaded, ids).calls, made, strict=True):
+        expected = numbers_of_heads(call, loaded.tokenizer.convert_ids_to_tokens(ids))
+        for name, values in expected.items():
+            np.testing.assert_allclose([head[name] for head in heads], values, rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_repeated_token_there_is_no_induction(live, rounded):
+    loaded, description, path = rounded
+    live("openModel", description, path, "javascript")
+    (first, *_), *_ = live("numbers", loaded.tokenizer("the cat")["input_ids"])
+    assert first["induction"] is None
+
+
+def test_more_tokens_than_the_model_reads_are_refused(live, rounded):
+    _, description, path = rounded
+    live("openModel", description, path, "javascript")
+    assert len(live("run", [5] * 23)) == 2
+    with pytest.raises(Exception, match="reads at most 23 tokens; this text has 24"):
+        live("run", [5] * 24)
+
+
+def test_numbers_that_are_not_finite_are_refused(live, rounded):
+    loaded, description, path = rounded
+    data = bytearray(Path(path).read_bytes())
+    words = next(row for row in description["tensors"] if row["name"] == "words")
+    data[words["at"] + 1] |= 0x7C  # infinite, or not a number
+    broken = Path(path).with_name("broken.bin")
+    broken.write_bytes(bytes(data))
+    live("openModel", description, str(broken), "wasm-simd")
+    with pytest.raises(Exception, match="numbers that are not finite"):
+        live("run", [0, 5])
+    del loaded
+
+
+@pytest.mark.model
+def test_minilm_in_javascript_is_pytorchs_but_for_the_rounding(live, tmp_path):
+    from attnpanel.models.loading import MINILM
+
+    loaded: LoadedModel = load_model(MINILM)
+    stored = store_model(loaded, trace_prompt("It fits."))
+    path = tmp_path / "weights.bin"
+    path.write_bytes(stored.data)
+    live("openModel", json.loads(json.dumps(stored.description)), str(path), "wasm-simd")
+    text = "The animal didn't cross the street: Zürich, 東京, unbelievable!"
+    (ids,) = live("encode", [text])
+    assert ids == loaded.tokenizer(text)["input_ids"]
+    for call, heads in zip(trace_prompt(text).calls, live("weights", ids), strict=True):
+        for head, weights in enumerate(heads):
+            expected = call.weights(head)
+            # The mark of the offline file.
+            np.testing.assert_allclose(weights.reshape(expected.shape), expected, atol=1.5e-3)

@@ -1,0 +1,148 @@
+"""A model is stored to the bit that float16 has, or refused with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from attnpanel.models.live_model import stored_model
+from attnpanel.models.live_model.families import FAMILIES, ModelFamily, family_of
+from attnpanel.models.live_model.stored_model import store_model
+from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings, unreachable_ids
+from attnpanel.models.loading import LoadedModel, load_model
+from attnpanel.models.prompts import trace_prompt
+from attnpanel.models.toy import toy_trace
+from tests.tiny_encoders import save_encoder, tokenizer, vocabulary
+
+pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
+TEXT = "The cat does not fit, unsable 東."
+
+
+@pytest.fixture(scope="module", params=["bert", "distilbert"])
+def folder(request, tmp_path_factory) -> str:
+    return str(save_encoder(tmp_path_factory.mktemp("models") / request.param, request.param))
+
+
+def tensor(stored, name: str) -> np.ndarray:
+    about = next(row for row in stored.description["tensors"] if row["name"] == name)
+    count = int(np.prod(about["shape"]))
+    array = np.frombuffer(stored.data, about["dtype"], count, about["at"])
+    return array.reshape(about["shape"])
+
+
+def test_the_bytes_hold_the_weights_of_the_model_in_float16(folder):
+    loaded = load_model(folder)
+    stored = store_model(loaded, trace_prompt(TEXT, folder))
+    state = loaded.model.state_dict()
+    second = {
+        "bert": "encoder.layer.1.intermediate.dense",
+        "distilbert": "transformer.layer.1.ffn.lin1",
+    }
+    name = second[loaded.model.config.model_type]
+
+    weight, bias = state[f"{name}.weight"].numpy(), state[f"{name}.bias"].numpy()
+    np.testing.assert_array_equal(tensor(stored, "1.up.weight"), weight.astype(np.float16))
+    np.testing.assert_array_equal(tensor(stored, "1.up.bias"), bias.astype(np.float16))
+    assert stored.description["weights"] == sum(
+        int(np.prod(row["shape"])) for row in stored.description["tensors"]
+    )
+
+
+def test_the_stated_error_is_that_of_the_rounded_weights(folder):
+    loaded = load_model(folder)
+    trace = trace_prompt(TEXT, folder)
+    error = store_model(loaded, trace).description["error"]
+
+    assert error["rows"] == 2 * 3 * len(trace.query_tokens[0])
+    # Rounding to 11 bits moves scores of some units by some thousandths.
+    assert 1e-5 < error["weights"] < 2e-2
+
+
+def test_the_embeddings_left_out_are_of_pieces_that_no_text_gives():
+    settings = tokenizer_settings(tokenizer())
+    left_out = {
+        vocabulary()[number]
+        for first, last in unreachable_ids(tokenizer(), settings)
+        for number in range(first, last + 1)
+    }
+    # Accents are stripped, ideographs and signs stand alone.
+    assert left_out == {"é", "##é", "##東", "...", "[unused1]"}
+
+
+def test_the_prompt_is_text_that_gives_the_same_tokens(folder):
+    stored = store_model(load_model(folder), trace_prompt("The cat sat.", folder))
+    assert stored.description["prompt"] == "the cat sat."
+    stored = store_model(load_model(folder), trace_prompt("The [UNK]?", folder))
+    assert stored.description["prompt"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"is_decoder": True}, "is_decoder must be False; got True"),
+        ({"hidden_act": "silu"}, "hidden_act must be one of gelu, .*; got 'silu'"),
+    ],
+)
+def test_a_bert_of_another_kind_is_refused_with_the_reason(options, words):
+    import transformers
+
+    with pytest.raises(ValueError, match=words):
+        family_of(transformers.BertConfig(**options))
+
+
+def test_another_family_is_refused_by_name():
+    import transformers
+
+    with pytest.raises(ValueError, match=r"known family \(bert, distilbert\); got 'gpt2'"):
+        family_of(transformers.GPT2Config())
+
+
+def test_a_row_alone_adds_a_family(monkeypatch):
+    import transformers
+
+    row = replace(FAMILIES[0], model_type="electra", label="ELECTRA")
+    monkeypatch.setattr("attnpanel.models.live_model.families.FAMILIES", (*FAMILIES, row))
+    family = family_of(transformers.ElectraConfig())
+    assert isinstance(family, ModelFamily)
+    assert family.shape(transformers.ElectraConfig())["headDim"] == 64
+
+
+def test_too_many_weights_and_weights_beyond_float16_are_refused(folder, monkeypatch):
+    import copy
+
+    import torch
+
+    loaded, trace = load_model(folder), trace_prompt(TEXT, folder)
+    large = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer)
+    with torch.no_grad():
+        next(large.model.parameters())[0, 0] = 7e4
+    with pytest.raises(ValueError, match=r"at most 65504; .*word_embeddings.weight has 7e\+04"):
+        store_model(large, trace)
+    monkeypatch.setattr(stored_model, "MAX_WEIGHTS", 1_000)
+    with pytest.raises(ValueError, match="must have at most 0 million weights"):
+        store_model(loaded, trace)
+
+
+def test_a_trace_that_the_model_did_not_compute_is_refused(folder, tmp_path):
+    loaded = load_model(folder)
+    with pytest.raises(ValueError, match="must show one prompt's 2 layers of 3 heads"):
+        store_model(loaded, toy_trace())
+    with pytest.raises(ValueError, match="must show one prompt's 2 layers of 3 heads"):
+        store_model(loaded, trace_prompt(["The cat.", "A dog."], folder))
+    kind = loaded.model.config.model_type
+    other = str(save_encoder(tmp_path / "other", kind, seed=8))
+    with pytest.raises(ValueError, match=r"must show what .* gives for its tokens"):
+        store_model(loaded, trace_prompt(TEXT, other))
+
+
+def test_a_tokenizer_of_another_kind_is_refused_with_the_reason():
+    other = tokenizer()
+    from tokenizers import pre_tokenizers
+
+    other.backend_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    with pytest.raises(
+        ValueError, match="pre-tokenizer must be 'BertPreTokenizer'; got 'Whitespace'"
+    ):
+        tokenizer_settings(other)
