@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from attnpanel.bench.browser import FIREFOX_HINT, find_firefox
 from attnpanel.explorer.views.head_maps import head_maps
 from attnpanel.models.prompts import trace_prompt
 from attnpanel.pages.explorer.report import save_report
-from bench.browser import FIREFOX_HINT, find_firefox
 from tests.browser.firefox import start_firefox
 from tests.browser.reading import matrix, settle
 from tests.browser.report_page import LIVE, Opened, fragment, go, open_file, open_report
