@@ -10,10 +10,10 @@ import { drawOverview, numbersLater } from "./pauses.js";
 import { busy, prepare } from "./prepare.js";
 import { receiveLayer, receiveProjections, sendNow, sendState, sendStateLater } from "./python.js";
 import { PythonQuestions } from "./questions.js";
-import { SWITCHES, fitLayer } from "./rules.js";
+import { fitLayer } from "./rules.js";
 import { select } from "./selection.js";
 import { sentence, shownPair } from "./sentence.js";
-import { GROUPS, SLIDERS, readWidget, updateWidgets } from "./widgets.js";
+import { findWidgets, updateWidgets } from "./widgets.js";
 import { applyDrawings, findPlots, modelsByClass } from "../views/plots.js";
 import { DRAWINGS, isChanged, viewsDrawn } from "../views/table.js";
 
@@ -132,19 +132,7 @@ export class BrowserExplorer {
     const models = modelsOf(this.model);
     this.models = modelsByClass(models);
     this.plots = findPlots(models, this.model.meta.views.map(({ name }) => name));
-    const { parameters } = this.model.meta.masks;
-    /** @param {MaskParameter[]} rows */
-    const named = (rows) => rows.map(({ name }) => name);
-    this.needed = named(parameters);
-    this.sliders = [...SLIDERS, ...named(parameters.filter(({ positions }) => !positions))];
-    for (const name of [...SLIDERS, ...this.needed, ...GROUPS, ...SWITCHES, "temperature", "color_seed"]) {
-      const widget = this.models.get(`attn-control-${name}`)?.[0];
-      if (!widget) continue;
-      this.widgets[name] = widget;
-      keepOnPage([widget, ...(widget.format ? [widget.format] : [])]);
-      const property = "active" in widget.properties ? "active" : "value";
-      widget.properties[property].change.connect(() => readWidget(this, name, widget));
-    }
+    findWidgets(this);
     for (const plot of Object.values(this.plots)) {
       for (const range of [plot.figure.x_range, plot.figure.y_range]) {
         range.change.connect(() => this.zoom());
@@ -204,7 +192,7 @@ export class BrowserExplorer {
     this.trace = openTrace(meta, payloads);
     this.cache = {};
     this.requested = null;
-    this.state = { pair: null, viewport: null, ...state };
+    this.state = { pair: null, viewport: null, line_token: null, ...state };
     this.changed = new Set(Object.keys(this.state));
     receiveProjections(this);
   }

@@ -1,4 +1,4 @@
-import { showComponents } from "../core/scope.js";
+import { keepOnPage, showComponents } from "../core/scope.js";
 import { readPositions } from "./address.js";
 import { sliderLabels } from "./labels.js";
 import { SWITCHES, bounds, masksOf, unavailable } from "./rules.js";
@@ -20,6 +20,27 @@ export function temperatureAt(steps) {
 
 // Step of the temperature's slider, in decades.
 export const DECADE_STEP = 0.05;
+
+/**
+ * Finds the widgets of the page and listens to them.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ */
+export function findWidgets(explorer) {
+  const { parameters } = explorer.model.meta.masks;
+  /** @param {MaskParameter[]} rows */
+  const named = (rows) => rows.map(({ name }) => name);
+  explorer.needed = named(parameters);
+  explorer.sliders = [...SLIDERS, ...named(parameters.filter(({ positions }) => !positions))];
+  for (const name of [...SLIDERS, ...explorer.needed, ...GROUPS, ...SWITCHES, "temperature", "color_seed"]) {
+    const widget = explorer.models.get(`attn-control-${name}`)?.[0];
+    if (!widget) continue;
+    explorer.widgets[name] = widget;
+    keepOnPage([widget, ...(widget.format ? [widget.format] : [])]);
+    const property = "active" in widget.properties ? "active" : "value";
+    widget.properties[property].change.connect(() => readWidget(explorer, name, widget));
+  }
+}
 
 /**
  * Sets a choice from its widget.
