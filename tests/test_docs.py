@@ -50,6 +50,15 @@ def test_links_lead_somewhere(page):
     assert broken_links(page) == []
 
 
+def test_the_site_leads_to_every_page():
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = {line.rpartition(": ")[2] for line in nav.splitlines() if line.endswith(".md")}
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")}
+
+    made = {"gallery.md", "changelog.md", "security.md", "contribute.md"}  # docs/site_hooks.py
+    assert named == pages | made
+
+
 def test_a_broken_link_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# A title\n[a](missing.md) [b](#a-title) [c](#other) [d](https://x.org/y)")
