@@ -22,7 +22,7 @@ PAGES = {
     "CONTRIBUTING.md": "contribute.md",
 }
 # Files of the root that are no pages: shown as text.
-TEXTS = ("CITATION.cff", "constraints.txt", "LICENSE")
+TEXTS = ("CITATION.cff", "constraints.txt", "LICENSE", "docs/examples/offline_app.py")
 GALLERY = """# Gallery
 
 Each of these is one offline file with live controls, written by `make report`: save it, mail it,
@@ -38,7 +38,7 @@ def on_files(files: Any, *, config: Any) -> Any:
         files.append(File.generated(config, page, content=text))
     for name in TEXTS:
         content = (ROOT / name).read_text(encoding="utf-8")
-        files.append(File.generated(config, f"{name}.txt", content=content))
+        files.append(File.generated(config, f"{Path(name).name}.txt", content=content))
     files.append(File.generated(config, "gallery.md", content=GALLERY + "\n".join(_reports())))
     return files
 
@@ -56,6 +56,7 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
         markdown = re.sub(rf"\]\((\.\./)?{re.escape(name)}\)", f"]({name}.txt)", markdown)
     markdown = re.sub(r"\]\(docs/", "](", markdown)
     markdown = markdown.replace("](examples)", "](notebooks.md)")
+    markdown = markdown.replace("](examples/offline_app.py)", "](offline_app.py.txt)")
     # As HTML: MkDocs would look for a file that only `make docs` makes.
     return re.sub(
         r"\[([^\]]+)\]\(examples/([\w]+)\.ipynb\)", r'<a href="examples/\2.html">\1</a>', markdown

@@ -72,7 +72,11 @@ END = """</script>
 
 
 def standalone_html(
-    document: Document, layout: Any, title: str, texts: Mapping[str, str] | None = None
+    document: Document,
+    layout: Any,
+    title: str,
+    texts: Mapping[str, str] | None = None,
+    css: str = BODY_CSS,
 ) -> list[str]:
     """Render a layout as HTML with all scripts, styles and data inlined.
 
@@ -86,6 +90,8 @@ def standalone_html(
     texts : mapping of str to str, optional
         Large base64 texts by their placeholders in the layout, in the order of the layout. They
         bypass JSON encoding, which would copy 100 MB several times.
+    css : str, optional
+        Style of the page around the layout.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def standalone_html(
         version=version("attnpanel"),
         title=html.escape(title),
         policy=policy,
-        css=BODY_CSS + OPENING_CSS,
+        css=css + OPENING_CSS,
         opening=OPENING,
         notices=notices,
         roots="\n".join(f'<div id="{element}"></div>' for element in item.roots.to_json().values()),

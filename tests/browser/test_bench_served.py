@@ -38,7 +38,7 @@ def dashboard(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     write(sample_run(), folder / "run-made.json")
     log = folder / "server.log"
-    command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench=attnpanel/bench/app.py"]
+    command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench"]
     command += ["--port", str(free_port())]
     environment = {**os.environ, "ATTNPANEL_BENCH_RESULTS": str(folder), "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
