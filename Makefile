@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install js serve test bench bench-ui bench-report report notebooks docs check format clean
+.PHONY: help install js serve test bench bench-ui bench-report report notebooks docs pictures check format clean
 .PHONY: test-quick test-lowest test-latest coverage
 
 PORT ?= 5006
@@ -141,14 +141,18 @@ report: $(SERVING) ## Build the ready-made reports into dist/reports (ARGS= name
 notebooks: install ## Open the example notebooks in JupyterLab (ARGS=)
 	@$(BIN)/python -m jupyterlab docs/examples $(ARGS)
 
+# It fetches nothing. The demos are the ready-made reports; the notebooks are run.
+docs: install ## Build the documents as a site in dist/site: guides, notebooks, live demos (minutes)
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --strict --quiet --site-dir dist/site $(ARGS)
+	@$(BIN)/python -m nbconvert --to html --execute --output-dir dist/site/examples docs/examples/*.ipynb
+	@$(BIN)/python -m reports -o dist/site/demos
+
 # The pictures, what the notebooks print, and the page of every public name: all of it is in git.
-docs: install ## Make the documents' pictures, outputs and names anew; pages of the notebooks go to dist/docs (minutes)
+pictures: install ## Take the documents' pictures anew, and write what notebooks print and every public name (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && PYTHONPATH=. $(BIN)/python docs/take_screenshots.py $(ARGS)
 	@PYTHONPATH=. $(BIN)/python docs/write_api.py
 	@PYTHONPATH=. $(BIN)/python docs/run_notebooks.py
-	@$(BIN)/python -m nbconvert --to html --execute --output-dir dist/docs/examples docs/examples/*.ipynb
-	@rm -rf dist/docs/pictures && cp -R docs/pictures dist/docs/pictures
 
 check: install $(JS_TOOLS) ## Lint, formatting, types and bundles; changes nothing
 	@$(BIN)/ruff check

@@ -1,7 +1,7 @@
 """Take the documents' screenshots of the running pages, in the light and the dark theme.
 
-``make docs`` runs it; ``python docs/take_screenshots.py NAME …`` takes some of them. A new one is a
-row of `SCREENSHOTS`. Needs the models extra and a browser, both of which `make test` installs.
+``make pictures`` runs it; ``python docs/take_screenshots.py NAME …`` takes some of them. A new one
+is a row of `SCREENSHOTS`. Needs the models extra and a browser, both of which `make test` installs.
 """
 
 from __future__ import annotations

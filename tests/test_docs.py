@@ -50,6 +50,22 @@ def test_links_lead_somewhere(page):
     assert broken_links(page) == []
 
 
+def test_the_site_leads_to_every_page():
+    nav = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = {line.split()[-1] for line in nav.splitlines() if line.endswith(".md")}
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")}
+
+    made = {"gallery.md", "changelog.md", "security.md", "contribute.md"}  # docs/site_hooks.py
+    assert named == pages | made
+
+
+def test_every_patch_of_bokeh_and_panel_has_an_issue_text():
+    patches = {path.stem for path in ROOT.glob("js/bokeh_patches/*.js")} - {"patch"}
+    texts = {path.stem for path in ROOT.glob("docs/upstream/*.md")}
+
+    assert texts == patches | {"README", "property_defaults"}  # ui/bokeh_defaults.py
+
+
 def test_a_broken_link_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# A title\n[a](missing.md) [b](#a-title) [c](#other) [d](https://x.org/y)")

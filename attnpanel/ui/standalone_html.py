@@ -79,6 +79,7 @@ def standalone_html(
     title: str,
     texts: Mapping[str, str] | None = None,
     appendix: Iterable[str] = (),
+    css: str = BODY_CSS,
 ) -> list[str]:
     """Render a layout as HTML with all scripts, styles and data inlined.
 
@@ -94,6 +95,8 @@ def standalone_html(
         bypass JSON encoding, which would copy 100 MB several times.
     appendix : iterable of str, optional
         Elements at the end of the file, which the page does not wait for.
+    css : str, optional
+        Style of the page around the layout.
 
     Returns
     -------
@@ -113,7 +116,7 @@ def standalone_html(
         version=version("attnpanel"),
         title=html.escape(title),
         policy=policy,
-        css=BODY_CSS + OPENING_CSS,
+        css=css + OPENING_CSS,
         opening=OPENING,
         notices=notices,
         roots="\n".join(f'<div id="{element}"></div>' for element in item.roots.to_json().values()),

@@ -67,7 +67,7 @@ def site(root, tmp_path_factory):
     before = os.environ.get("ATTNPANEL_BENCH_RESULTS")
     os.environ["ATTNPANEL_BENCH_RESULTS"] = str(folder)
     try:
-        with started(root, folder / "server.log", "--page", "bench=attnpanel/bench/app.py") as (
+        with started(root, folder / "server.log", "--page", "bench") as (
             _,
             address,
         ):

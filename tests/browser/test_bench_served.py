@@ -1,4 +1,4 @@
-"""The bench beside the dashboard: linked, live, and starting and stopping a run of its own."""
+"""The bench and an app of one's own beside the dashboard: linked, live, starting a run."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ from tests.unit.bench.run.sample_runs import sample_run
 READY = "() => window.Bokeh?.documents?.[0]?.is_idle"
 IMAGE = "(name) => [...Bokeh.documents[0].get_model_by_name(name).data.image[0]]"
 
+# Whether the weights of the one explorer that is on screen are painted: blank is one colour.
+DRAWN = """
+() => {
+  const views = [...Bokeh.documents[0]._all_models.values()]
+    .filter((model) => model.name === "attn:plot:weights")
+    .map((model) => Bokeh.index.find_one(model)?.canvas_view?.primary?.canvas)
+    .filter((canvas) => canvas?.checkVisibility({visibilityProperty: true}))
+  if (views.length !== 1) return false
+  const {width, height} = views[0]
+  const {data} = views[0].getContext("2d").getImageData(0, 0, width, height)
+  return new Set(new Uint32Array(data.buffer)).size > 20
+}
+"""
 OPACITY = """
 () => {
   const page = Bokeh.documents[0]
@@ -38,8 +51,11 @@ def dashboard(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     write(sample_run(), folder / "run-made.json")
     log = folder / "server.log"
-    command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench=attnpanel/bench/app.py"]
-    command += ["--port", str(free_port())]
+    command = [sys.executable, "-m", "attnpanel", "serve", "--page", "bench"]
+    app = folder / "app.py"
+    guide = (root / "docs" / "panel-apps.md").read_text(encoding="utf-8")
+    app.write_text(guide.partition("```python notest\n")[2].partition("```")[0], encoding="utf-8")
+    command += ["--page", f"mine={app}", "--port", str(free_port())]
     environment = {**os.environ, "ATTNPANEL_BENCH_RESULTS": str(folder), "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
         server = subprocess.Popen(command, cwd=root, stdout=file, stderr=file, env=environment)
@@ -108,3 +124,17 @@ def test_a_run_is_started_from_the_page_and_cancelled(dashboard, page):
     progress.get_by_text("Cancelled; what was done is shown.").wait_for()
     assert "just now" in page.locator(".bench-runs select").input_value()
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+
+
+def test_two_explorers_stand_in_the_tabs_of_a_template_in_an_app_of_ones_own(
+    dashboard, page, problems
+):
+    problems.allow("fonts|net::ERR")  # the template's, which is Panel's
+    page.goto(f"{dashboard}mine")
+    expect(page.get_by_text("0 of 0–3")).to_be_visible()
+    page.wait_for_function(DRAWN)
+
+    page.get_by_text("Another", exact=True).click()
+
+    expect(page.get_by_text("1 of 0–3")).to_be_visible()
+    page.wait_for_function(DRAWN)

@@ -41,7 +41,7 @@ def hostile(root, tmp_path_factory):
     )
     write(strange, results / f"run-{IMAGE}.json")
     options = ["--model", IMAGE, "--model", DRAWING, "--runs", str(runs.path)]
-    options += ["--page", "bench=attnpanel/bench/app.py", *map(str, traces)]
+    options += ["--page", "bench", *map(str, traces)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATTNPANEL_BENCH_RESULTS", str(results))
         with started(root, folder / "server.log", *options) as (_server, address):
