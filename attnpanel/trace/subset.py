@@ -88,7 +88,7 @@ def with_calls(trace: Trace, calls: list[AttentionCall], *, subset: Subset | Non
         model=trace.model,
         created=trace.created,
     )
-    result.subset, result.coverage = subset, trace.coverage
+    result.subset, result.coverage, result.origins = subset, trace.coverage, trace.origins
     return result
 
 

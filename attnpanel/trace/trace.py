@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from attnpanel import Explorer, HeadFigure
     from attnpanel.trace.coverage import Coverage
     from attnpanel.trace.subset import Layers, Numbers, Subset
+    from attnpanel.trace.token_origins import TokenOrigins
 
 __all__ = ["AttentionCall", "Causal", "Kind", "Trace", "TraceFileError"]
 
@@ -82,6 +83,8 @@ class Trace(Constructors):
         self.subset: Subset | None = None
         # Set by a capture: which attention layers it has recorded and left out.
         self.coverage: Coverage | None = None
+        # Set for a prompt: the text of each token. Not saved in trace files.
+        self.origins: TokenOrigins | None = None
         self._head_importance: tuple[NDArray[np.floating], ...] | None = None
         for call in calls:
             self.append(call)
