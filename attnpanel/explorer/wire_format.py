@@ -141,6 +141,8 @@ def _meta(
         "picture": picture_for_page(trace.picture),
         "projections": projections,
         "colorSeed": color_seed,
+        "origins": [list(row) for row in trace.origins.texts] if trace.origins else [],
+        "unknownToken": trace.origins.unknown if trace.origins else "",
         "headColours": list(HEAD_COLOURS),
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
         "themes": {"light": _plot_colours(LIGHT), "dark": _plot_colours(DARK)},

@@ -17,12 +17,13 @@ from attnpanel.models.intervene.output_change import (
     prediction_change,
 )
 from attnpanel.models.loading import MINILM, LoadedModel, load_model
-from attnpanel.models.tokens import names_of_ids
+from attnpanel.models.tokens import names_of_ids, origins_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from attnpanel.trace import Trace
+    from attnpanel.trace.token_origins import TokenOrigins
 
 __all__ = [
     "LoadedModel",
@@ -225,6 +226,7 @@ class _Prompt:
     loaded: LoadedModel
     inputs: dict[str, Any]
     tokens: Sequence[Sequence[str]]
+    origins: TokenOrigins | None
 
 
 def _check(text: str | Sequence[str], max_tokens: int) -> None:
@@ -306,7 +308,8 @@ def _tokenize(
     else:
         inputs, rows = batch_inputs(loaded, text, max_tokens)
     on_progress(0.6, f"Running {sum(map(len, rows))} tokens")
-    return _Prompt(loaded, inputs, rows)
+    texts = [text] if isinstance(text, str) else list(text)
+    return _Prompt(loaded, inputs, rows, origins_of(loaded.tokenizer, texts))
 
 
 def _run(prompt: _Prompt) -> tuple[Trace, Any]:
@@ -324,6 +327,7 @@ def _run(prompt: _Prompt) -> tuple[Trace, Any]:
                 f"model {loaded.name!r} must run on text alone; it raised: {error}"
             ) from error
     trace.source, trace.model = "prompt", loaded.name
+    trace.origins = prompt.origins
     return trace, outputs
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.trace.token_origins import TokenOrigins
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -73,6 +75,26 @@ def names_of_ids(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
     # A model may have more ids than its tokenizer has tokens.
     known = [f"<{i}>" if piece is None else piece for i, piece in zip(ids, pieces, strict=True)]
     return readable(known, byte_level=is_byte_level(tokenizer))
+
+
+def origins_of(tokenizer: Any, texts: Sequence[str]) -> TokenOrigins | None:
+    """Return the part of its text that each token came from; None if the tokenizer can't say.
+
+    Parameters
+    ----------
+    tokenizer : object
+        A tokenizer of transformers.
+    texts : sequence of str
+        One for each sequence of a batch.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        return None
+    offsets = tokenizer(list(texts), return_offsets_mapping=True, verbose=False)["offset_mapping"]
+    parts = tuple(
+        tuple(text[start:end] for start, end in row)
+        for text, row in zip(texts, offsets, strict=True)
+    )
+    return TokenOrigins(parts, str(tokenizer.unk_token or ""))
 
 
 def _text(piece: str, *, byte_level: bool) -> str:

@@ -89,7 +89,7 @@ def with_calls(trace: Trace, calls: list[AttentionCall], *, subset: Subset | Non
         created=trace.created,
     )
     result.subset, result.coverage = subset, trace.coverage
-    result.picture = trace.picture
+    result.picture, result.origins = trace.picture, trace.origins
     return result
 
 

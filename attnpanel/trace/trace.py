@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from attnpanel.trace.coverage import Coverage
     from attnpanel.trace.picture import Picture
     from attnpanel.trace.subset import Layers, Numbers, Subset
+    from attnpanel.trace.token_origins import TokenOrigins
 
 __all__ = ["AttentionCall", "Causal", "Kind", "Trace", "TraceFileError"]
 
@@ -87,6 +88,8 @@ class Trace(Constructors, Exports):
         self.coverage: Coverage | None = None
         # The picture whose patches the tokens are, and where.
         self.picture: Picture | None = None
+        # Set for a prompt: the text of each token. Not saved in trace files.
+        self.origins: TokenOrigins | None = None
         self._head_importance: tuple[NDArray[np.floating], ...] | None = None
         for call in calls:
             self.append(call)

@@ -1,11 +1,20 @@
 import { withResolution } from "../core/png_resolution.js";
 import { element } from "./dom.js";
+import { printFigure } from "./print_figure.js";
 import { saveFile } from "./save_file.js";
 
-// A figure as it will be saved, and buttons that save it.
+// A figure as it will be saved, in a width to choose, and buttons that save it.
 
 const DPI = 300;
 const CSS_DPI = 96;
+const MM_PER_INCH = 25.4;
+const POINTS_PER_PIXEL = 72 / CSS_DPI;
+// Widths in millimetres; 0 is that on the screen.
+/** @type {[string, number][]} */
+const WIDTHS = [["as wide as here", 0], ["column, 85 mm", 85], ["page, 180 mm", 180]];
+// The smallest text of a figure in CSS pixels, and what can still be read on paper, in points.
+const SMALLEST_TEXT = 10;
+const READABLE_POINTS = 5;
 const STYLE = `
 dialog { background: var(--attn-card, #fff); color: var(--attn-ink, #1b2130); border: 1px solid var(--attn-line, #ccc);
   border-radius: 12px; padding: 16px; max-width: min(92vw, 900px); font: 14px system-ui, sans-serif; }
@@ -16,12 +25,31 @@ label { display: flex; gap: 6px; align-items: center; min-height: 32px; }
 div { display: flex; gap: 8px; margin-top: 10px; flex-wrap: wrap; }
 button { font: inherit; color: inherit; background: none; border: 1px solid var(--attn-line, #ccc); border-radius: 8px;
   padding: 6px 12px; min-height: 32px; cursor: pointer; }
-button:focus-visible { outline: 2px solid var(--attn-accent, #3b5bdb); }
+select { font: inherit; color: inherit; background: none; border: 1px solid var(--attn-line, #ccc); border-radius: 8px; padding: 4px 8px; min-height: 32px; }
+p { margin: 4px 0 0; color: var(--attn-muted, #667085); font-size: 12px; }
+select:focus-visible, button:focus-visible { outline: 2px solid var(--attn-accent, #3b5bdb); }
 `;
 
 /**
  * @typedef {{text: string, width: number, height: number}} Figure an SVG and its size in CSS pixels
  */
+
+/**
+ * A figure in a width on paper: all of it, texts too, larger or smaller.
+ *
+ * @param {Figure} figure
+ * @param {number} millimetres 0 leaves it as it is
+ * @returns {Figure}
+ */
+export function inWidth({ text, width, height }, millimetres) {
+  if (millimetres === 0) return { text, width, height };
+  const wide = (millimetres / MM_PER_INCH) * CSS_DPI;
+  const high = (height * wide) / width;
+  /** @param {number} pixels */
+  const paper = (pixels) => `${((pixels / CSS_DPI) * MM_PER_INCH).toFixed(2)}mm`;
+  const sized = text.replace(/^<svg ([^>]*?)width="[^"]*" height="[^"]*"/, `<svg $1width="${paper(wide)}" height="${paper(high)}"`);
+  return { text: sized, width: wide, height: high };
+}
 
 /**
  * Opens the dialog.
@@ -38,19 +66,31 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
   all.type = "checkbox";
   const label = element("label");
   label.append(all, "Score, softmax and mix in one figure");
-  const [svg, png, close] = ["Save SVG", `Save PNG, ${DPI} dpi`, "Close"].map((text) => element("button", "", text));
+  const width = element("select");
+  width.append(...WIDTHS.map(([text, value]) => Object.assign(element("option", "", text), { value: String(value) })));
+  const wide = element("label");
+  wide.append("Width", width);
+  const note = element("p");
+  note.setAttribute("aria-live", "polite");
+  const [svg, png, pdf, close] = ["Save SVG", `Save PNG, ${DPI} dpi`, "PDF …", "Close"].map((text) => element("button", "", text));
+  pdf.title = "Opens the browser’s print dialog on a page of the figure’s size: choose “Save as PDF” there";
   let figure = make(false);
   let url = "";
   const draw = () => {
-    figure = make(all.checked);
+    const whole = make(all.checked);
+    figure = inWidth(whole, Number(width.value));
+    const points = (SMALLEST_TEXT * POINTS_PER_PIXEL * figure.width) / whole.width;
+    const small = points < READABLE_POINTS ? ": hard to read. trace.figure() in Python makes figures for a column." : ".";
+    note.textContent = `${Math.round((figure.width / CSS_DPI) * MM_PER_INCH)} mm wide; its smallest text has ${points.toFixed(1)} pt${small}`;
     URL.revokeObjectURL(url);
     url = URL.createObjectURL(new Blob([figure.text], { type: "image/svg+xml" }));
-    Object.assign(shown, { src: url, alt: title, width: figure.width });
+    Object.assign(shown, { src: url, alt: title, width: whole.width });
   };
   const name = () => `${fileName}${all.checked ? "-steps" : ""}-figure`;
-  all.addEventListener("change", draw);
+  for (const choice of [all, width]) choice.addEventListener("change", draw);
   svg.addEventListener("click", () => saveFile(figure.text, `${name()}.svg`, "image/svg+xml"));
   png.addEventListener("click", async () => saveFile(await pngOf(figure), `${name()}.png`, "image/png"));
+  pdf.addEventListener("click", () => printFigure(figure, name()));
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", ({ target }) => {
     if (target === dialog) dialog.close();
@@ -61,9 +101,9 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
     dialog.remove();
   });
   const buttons = element("div");
-  buttons.append(svg, png, close);
+  buttons.append(svg, png, pdf, close);
   dialog.setAttribute("aria-label", "Save a figure");
-  dialog.append(element("style", "", STYLE), element("h2", "", "Save a figure"), shown, ...(offersSteps ? [label] : []), buttons);
+  dialog.append(element("style", "", STYLE), element("h2", "", "Save a figure"), shown, ...(offersSteps ? [label] : []), wide, note, buttons);
   draw();
   place.append(dialog);
   dialog.showModal();

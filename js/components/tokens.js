@@ -43,19 +43,21 @@ function seek(box, chosen) {
   }
 }
 
-/** @param {Props<Dispatching<{ names: { keys?: string[], queries?: string[] }, content: Shades }>>} props */
+/** @param {Props<Dispatching<{ names: { keys?: string[], queries?: string[], origins?: string[], note?: string }, content: Shades }>>} props */
 export function render({ model }) {
   const root = element("div");
   const queries = element("div");
   const keys = element("div");
   root.className = "attn-tokens";
   queries.className = keys.className = "attn-chips";
-  root.append(queries, keys);
+  const note = element("p", "attn-tokens-note");
+  root.append(queries, keys, note);
   // Tooltips are set on hover: hundreds of them change with every step.
   keys.addEventListener("pointerover", ({ target }) => {
     const chip = /** @type {HTMLElement} */ (target);
     const index = [...keys.children].indexOf(chip);
-    if (index >= 0) chip.title = `${index} · weight ${model.content.weights[index]}`;
+    const origin = model.names.origins?.[index];
+    if (index >= 0) chip.title = `${index} · weight ${model.content.weights[index]}${origin ? ` · from “${origin}”` : ""}`;
   });
 
   /** @type {Element | undefined} */
@@ -63,6 +65,8 @@ export function render({ model }) {
   const draw = () => {
     const { keys: names = [], queries: others = [] } = model.names;
     const { shades = [], inks, selected } = model.content;
+    note.textContent = model.names.note ?? "";
+    note.hidden = note.textContent === "";
     if (shades.length !== names.length) return; // the other of the two properties has not arrived yet
     const crossed = others.length > 0;
     queries.hidden = !crossed;

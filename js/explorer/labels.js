@@ -3,6 +3,7 @@ import { entropy, meanDistance } from "../core/head_numbers.js";
 import { maskWords } from "../core/masks.js";
 import { formula } from "./sentence.js";
 import { scaleOf } from "../views/colours.js";
+import { originsOf } from "../views/text.js";
 
 // Titles, and the labels of slider positions.
 
@@ -80,8 +81,10 @@ export function outputCaption(trace, state) {
 /** @param {Trace} trace @param {State} state */
 export function rowCaption(trace, state) {
   const call = trace.calls[state.layer];
-  const token = trace.tokensOf(call, state.batch).queries[state.query_index];
-  return { text: `Where “${token}” looks`, subtitle: `${place(call, state)} · tap a token to make it the query` };
+  const { queries } = trace.tokensOf(call, state.batch);
+  const origin = originsOf(trace, state, queries)[state.query_index];
+  const from = origin ? `${state.query_index} ← “${shorten(origin, 18)}” · ` : "";
+  return { text: `Where “${queries[state.query_index]}” looks`, subtitle: `${from}${place(call, state)} · tap a token to make it the query` };
 }
 
 /** @param {Trace} trace */

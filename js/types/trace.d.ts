@@ -156,6 +156,10 @@ interface TraceMeta {
   scales: WeightScale[];
   address: AddressRow[];
   /** Dv*3 by Dv and seed. */
+  /** by batch entry: the text that each token came from, "" for an added one; empty if that is not known */
+  origins?: string[][];
+  /** the token for text that the model has none for; "" if there is none */
+  unknownToken?: string;
   /** colours of heads, by number */
   headColours: string[];
   projections: Record<string, Record<string, ArrayLike<number>>>;

@@ -1,4 +1,4 @@
-import { fixed } from "../core/format.js";
+import { fixed, shorten } from "../core/format.js";
 import { rowOf } from "../explorer/partial.js";
 import { clip, readableOn, roundToEven, scaledFrom, sequential, weightsEnd } from "./colours.js";
 import { orZero } from "./row.js";
@@ -10,7 +10,7 @@ import { orZero } from "./row.js";
  * @param {Trace} trace
  * @param {State} state
  * @param {AnySelection} selection
- * @returns {{names: {keys: string[], queries: string[]}, content: {shades: string[], inks: string[],
+ * @returns {{names: {keys: string[], queries: string[], origins: string[], note: string}, content: {shades: string[], inks: string[],
  *   weights: string[], selected: number}}}
  */
 export function shadedTokens(trace, state, selection) {
@@ -24,8 +24,9 @@ export function shadedTokens(trace, state, selection) {
   const step = (weight) => roundToEven(Math.fround(clip(Math.fround(weight / high), 0, 1) * 255));
   const shades = weights.map((weight) => palette[step(weight)]);
   const equal = () => queries.length === keys.length && queries.every((token, at) => token === keys[at]);
+  const origins = originsOf(trace, state, keys);
   return {
-    names: { keys, queries: queries === keys || equal() ? [] : queries },
+    names: { keys, origins, note: originNote(trace, keys, origins), queries: queries === keys || equal() ? [] : queries },
     content: {
       shades,
       inks: shades.map(readableOn),
@@ -33,4 +34,37 @@ export function shadedTokens(trace, state, selection) {
       selected: state.query_index,
     },
   };
+}
+
+// Tokens that a note lists.
+const MOST_NOTED = 6;
+
+/**
+ * The text that each of some tokens came from where it differs from the token, else "".
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @param {string[]} tokens those of the trace's own rows; of others nothing is known
+ * @returns {string[]} empty if nothing is known
+ */
+export function originsOf(trace, { batch }, tokens) {
+  const origins = trace.origins?.[batch];
+  if (!origins || tokens !== trace.queryTokens[batch] || origins.length !== tokens.length) return [];
+  return origins.map((origin, at) => (origin === tokens[at].replace(/^(##| )/, "") || origin === tokens[at] ? "" : origin));
+}
+
+/**
+ * What stands for text that the model has no token for, and what a tokenizer has changed beyond case, in a sentence.
+ *
+ * @param {Trace} trace
+ * @param {string[]} tokens
+ * @param {string[]} origins as of originsOf
+ */
+export function originNote({ unknownToken }, tokens, origins) {
+  /** @param {number} at */
+  const said = (at) => `${at} ← “${shorten(origins[at], 18)}”`;
+  const unknown = [...origins.keys()].filter((at) => origins[at] !== "" && tokens[at] === unknownToken);
+  if (unknown.length === 0) return "";
+  const more = unknown.length > MOST_NOTED ? ` and ${unknown.length - MOST_NOTED} more` : "";
+  return `${unknownToken} stands for text that the model has no token for, and looks the same to it everywhere: ${unknown.slice(0, MOST_NOTED).map(said).join(", ")}${more}.`;
 }

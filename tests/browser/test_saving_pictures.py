@@ -215,3 +215,25 @@ def test_the_served_page_saves_as_well(page, served, tmp_path):
     assert path.name == "attnpanel-weights-layer-0-head-1.svg"
     ET.parse(path)
     assert save(page, "swatches", "PNG", tmp_path).name == "attnpanel-swatches-layer-0-head-1.png"
+
+
+def test_a_figure_is_printed_alone_in_the_width_that_one_chose(open_page, report, tmp_path):
+    page = open_page(offline=True)
+    page.add_init_script(
+        "window.print = () => { top.printed = document.documentElement.outerHTML }"
+    )
+    page.goto(report)
+    expect(page.get_by_text("layer 0, head 2 · entropy")).to_be_visible()
+    open_figure(page, "weights")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Width").select_option("85")
+    expect(dialog.get_by_text("85 mm wide; its smallest text has")).to_be_visible()
+
+    dialog.get_by_role("button", name="PDF …").click()
+
+    printed = page.evaluate("printed")
+    assert "@page { size: 323px " in printed  # 85 mm are 321.3 pixels
+    assert printed.count('width="85.00mm"') == 1
+    assert "<body><svg " in printed
+    assert "Layer 0, head 2: Softmax" in printed
+    assert save_figure(page, "SVG", tmp_path).read_text().startswith("<svg xmlns")

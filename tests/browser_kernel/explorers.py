@@ -210,6 +210,8 @@ def data_of(trace: Trace) -> dict[str, Any]:
             ]
             for one in trace.calls
         ],
+        "origins": [],
+        "unknownToken": "",
         "headColours": list(HEAD_COLOURS),
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
         "themes": {

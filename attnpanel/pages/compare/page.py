@@ -109,6 +109,8 @@ class ComparePage:
         toy = toy_trace()
         self.comparison = Comparison(toy, toy, head=(0, 1), served=True, whole_page=True)
         self.comparison.body.visible = False
+        # A sketch of the cards where the plots will be.
+        self._wait = box(box(css="attn-explorer-body attn-waiting attn-sketch"), css="attn-plots")
         self.view = self._lay_out()
         self._open_link(link)
         self._ready.param.watch(lambda _event: self._choose(), "value")
@@ -155,6 +157,7 @@ class ComparePage:
         layout.insert(1, header)
         layout.insert(2, self._notice)
         layout.insert(3, box(prompts, css="attn-above"))
+        layout.insert(4, self._wait)
         return layout
 
     def _open_link(self, link: Mapping[str, str]) -> None:
@@ -299,7 +302,7 @@ class ComparePage:
         self._outcome.param.update(text=text, visible=bool(text))
         self.words.subject = "&".join(f"{name}={text}" for name, text in address.items())
         self._notice.visible = False
-        self.comparison.body.visible = True
+        self._show_body()
         if self._problems:
             self._notify("error", "Not restored from the link. " + " ".join(self._problems))
             self._problems = []
@@ -313,7 +316,10 @@ class ComparePage:
             self._notify(
                 "error", f"{sentence} Below are two heads of the toy, which needs no model."
             )
-            self.comparison.body.visible = True
+            self._show_body()
+
+    def _show_body(self) -> None:
+        self._wait.visible, self.comparison.body.visible = False, True
 
     def _notify(self, tone: str, text: str) -> None:
         self._notice.param.update(text=text, tone=tone, visible=True)

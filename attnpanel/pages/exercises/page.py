@@ -22,6 +22,7 @@ from attnpanel.pages.exercises.answers import (
     signature,
     stored_words,
 )
+from attnpanel.pages.exercises.solved import SolvedMarks, exercise_labels
 from attnpanel.pages.explorer.report import save_report, snapshot
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.ui import Caption, CopyLink, Download, Explanation, ThemeButton
@@ -90,10 +91,11 @@ class ExercisesPage:
             pn.widgets.Select,
             "Exercise",
             seen=False,
-            options=_labels(),
+            options=exercise_labels(EXERCISES, set()),
             value=self.exercise.name,
             css=["attn-ready"],
         )
+        self.solved = SolvedMarks(self._choice, EXERCISES)
         self._notice = _caption(visible=False)
         self._task, self._hint = (
             _caption(css="attn-question", live=live) for live in (False, True)
@@ -107,7 +109,7 @@ class ExercisesPage:
             gathers=SUBJECT,
             margin=0,
             sizing_mode="stretch_width",
-            css_classes=["attn-explanation"],
+            css_classes=["attn-explanation", "attn-answer"],
         )
         # Asked once: the browser fills in the name in every exercise, and today's date.
         self.name = _line("Your name", "line", subject="name")
@@ -141,6 +143,7 @@ class ExercisesPage:
             CopyLink(margin=0),
             self._export,
             self._theme,
+            self.solved,
             css="attn-header",
         )
         buttons = box(self._check_button, self._hint_button, css="attn-source")
@@ -266,6 +269,8 @@ class ExercisesPage:
             return
         self._set_verdict(verdict.text, solved=verdict.solved)
         self._verdicts[self.exercise.name] = verdict.text
+        if verdict.solved:
+            self.solved.add(self.exercise.name)
 
     def _set_verdict(self, text: str, *, solved: bool) -> None:
         self.verdict.param.update(
@@ -359,13 +364,6 @@ def exercises_page(settings: ServerSettings | None = None) -> Any:
 
 def _find(name: str) -> Exercise | None:
     return next((exercise for exercise in EXERCISES if exercise.name == name), None)
-
-
-def _labels() -> dict[str, str]:
-    return {
-        f"{number} · {exercise.title}": exercise.name
-        for number, exercise in enumerate(EXERCISES, start=1)
-    }
 
 
 def _link_to(page: str) -> str:
