@@ -128,7 +128,7 @@ def test_a_text_looks_at_the_picture_and_the_picture_at_a_text(shown):
 
 def test_a_layer_without_patches_says_which_layers_have_them(shown):
     content = shown(layer=6)
-    assert set(content) == {"missing"}
+    assert set(content) == {"missing", "heads"}
     assert content["missing"].startswith(
         "The tokens of this layer (5 queries, 5 keys) are no patches of the picture. Those of 6 "
     )
