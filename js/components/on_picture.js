@@ -332,9 +332,9 @@ class PictureCard {
       return row;
     };
     if (heat.length <= MOST_CELLS) {
-      table.append(line(["", ...Array.from({ length: columns }, (_, column) => String(column + 1))], "col"));
+      table.append(line(["", ...Array.from({ length: columns }, (_, column) => String(column))], "col"));
       for (let row = 0; row < rows; row++) {
-        table.append(line([String(row + 1), ...Array.from({ length: columns }, (_, column) => general(heat[row * columns + column], 3))], "row"));
+        table.append(line([String(row), ...Array.from({ length: columns }, (_, column) => general(heat[row * columns + column], 3))], "row"));
       }
     } else {
       const largest = [...heat.keys()].sort((one, other) => heat[other] - heat[one]).slice(0, MOST_LISTED);

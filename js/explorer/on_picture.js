@@ -178,7 +178,7 @@ function nameOf(name, cell, grid) {
 
 /** @param {number} cell @param {{columns: number}} grid */
 export function rowAndColumn(cell, { columns }) {
-  return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
+  return `row ${Math.floor(cell / columns)}, column ${cell % columns}`;
 }
 
 /**

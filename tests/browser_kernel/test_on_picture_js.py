@@ -139,7 +139,7 @@ def test_the_sentence_has_the_share_and_the_largest_patches(shown):
     first = int(weights.argmax())
     sentence = shown()["sentence"]
     share, largest = 100 * weights.sum(), weights[first]
-    assert sentence.startswith(f"The patch in row 1, column 2 gives the picture {share:.3g} %")
+    assert sentence.startswith(f"The patch in row 0, column 1 gives the picture {share:.3g} %")
     assert (
-        f"most of it to row {first // 3 + 1}, column {first % 3 + 1} ({largest:.3g});" in sentence
+        f"most of it to row {first // 3}, column {first % 3} ({largest:.3g});" in sentence
     )
