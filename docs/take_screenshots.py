@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import attnpanel as ap
 from attnpanel.bench.browser import ARGUMENTS, find_browser
 from docs.jupyterlab import jupyterlab, run_all
+from reports import on_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +80,12 @@ def read_heads(page: Page) -> None:
     page.locator(".attn-map canvas").last.scroll_into_view_if_needed()
 
 
+def show_picture(page: Page) -> None:
+    """Bring the card of the picture into view."""
+    page.locator(".attn-picture-head canvas").last.wait_for()
+    page.locator(".attn-picture").evaluate("(card) => card.scrollIntoView({block: 'center'})")
+
+
 def where_a_head_forms(page: Page) -> None:
     """Go to the step at which a head forms."""
     page.locator(".lab-tile").first.wait_for()
@@ -93,6 +100,7 @@ SCREENSHOTS = (
     Screenshot("captured", "?source=file&layer=1&head=3&token=12", "of what “log” becomes"),
     Screenshot("bench", "bench", "Agreement"),
     Screenshot("report", "report.html", TROPHY, height=1270),
+    Screenshot("picture", "picture.html", "On the picture", act=show_picture, height=720),
     Screenshot("heads", "?source=prompt&layer=3&head=1", TROPHY, act=read_heads),
     Screenshot("exercise", "exercises?exercise=half", "Half for itself"),
     Screenshot(
@@ -161,6 +169,7 @@ def make_files(folder: Path) -> None:
     choices = {"layer": 3, "head": 1, "query_index": prompt.query_tokens[0].index("it")}
     title = "What a pronoun looks at"
     ap.save_report(prompt, folder / "report.html", title=title, notes=notes, **choices)
+    on_picture.build(folder / "picture.html", "Attention on a picture")
     train = [sys.executable, "-m", "attnpanel", "train", "--runs", str(folder / "runs.sqlite3")]
     for options in (["--name", "four heads"], ["--name", "no attention", "--no-attention"]):
         subprocess.run([*train, *options], check=True, capture_output=True)  # noqa: S603 - our own command

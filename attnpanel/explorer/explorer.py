@@ -140,6 +140,7 @@ class Explorer(Viewer):
         )
         self.on_picture = OnPicture(
             explorer_id=explorer_id,
+            visible=trace.picture is not None,
             sizing_mode="stretch_width",
             margin=0,
             css_classes=["attn-on-picture"],
@@ -258,7 +259,7 @@ class Explorer(Viewer):
                 *driver,
                 busy,
                 box(box(*steps, css="attn-steps"), sentence, self.details, css="attn-card"),
-                self._picture_card(),
+                self.on_picture,
                 *cards["center"],
                 box(self.head_maps.component, css="attn-card"),
                 box(self.annotations, css="attn-card"),
@@ -266,11 +267,6 @@ class Explorer(Viewer):
             ),
             box(*cards["side"], css="attn-side"),
         ]
-
-    def _picture_card(self) -> Any:
-        card = box(self.on_picture, css="attn-card attn-picture-card")
-        card.visible = self.state.trace.picture is not None
-        return card
 
     def _action(self, label: str, tooltip: str, **message: Any) -> ActionButton:
         return ActionButton(

@@ -220,6 +220,7 @@ class OnPicture(MessagingComponent):
     """
 
     content = param.Dict(default={}, doc="Made by js/explorer/on_picture.js.")
+    heads = param.Dict(default={}, doc="A small picture a head, made there when a reader pauses.")
 
     _esm = bundle("on_picture")
 

@@ -10,6 +10,7 @@ import { element } from "./dom.js";
 /**
  * @typedef {import("../explorer/on_picture.js").PictureContent} PictureContent
  * @typedef {import("../explorer/on_picture.js").Direction} Direction
+ * @typedef {{content: Partial<PictureContent>, heads: Partial<import("../explorer/on_picture.js").HeadThumbnails>}} PictureParameters
  */
 
 /** @type {Record<Direction, string>} */
@@ -23,9 +24,18 @@ const MOST_LISTED = 50;
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
 
-/** @param {string} hex */
-function channels(hex) {
-  return [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
+/** @type {WeakMap<string[], number[][]>} */
+const CHANNELS = new WeakMap();
+
+/**
+ * A palette's colours as numbers.
+ *
+ * @param {string[]} palette
+ */
+function channelsOf(palette) {
+  const known = CHANNELS.get(palette) ?? palette.map((hex) => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16)));
+  CHANNELS.set(palette, known);
+  return known;
 }
 
 /**
@@ -41,11 +51,14 @@ export function paint(canvas, heat, { rows, columns, high, palette }, strength, 
   if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const pixels = context.createImageData(columns, rows);
+  const colours = channelsOf(palette);
+  const { data } = pixels;
   for (let cell = 0; cell < heat.length; cell++) {
     const part = Math.min(Math.max(heat[cell] / high, 0), 1);
-    const [red, green, blue] = channels(palette[Math.round(part * (palette.length - 1))]);
+    const colour = colours[Math.round(part * (palette.length - 1))];
     const alpha = solid ? 1 : strength * (FAINT + (1 - FAINT) * part);
-    pixels.data.set([red, green, blue, Math.round(alpha * OPAQUE)], cell * 4);
+    for (let channel = 0; channel < 3; channel++) data[cell * 4 + channel] = colour[channel];
+    data[cell * 4 + 3] = Math.round(alpha * OPAQUE);
   }
   context.putImageData(pixels, 0, 0);
 }
@@ -69,7 +82,7 @@ class PictureCard {
   body = element("div", "attn-picture-body");
   subtitle = element("small");
 
-  /** @param {ComponentModel<Dispatching<{ content: Partial<PictureContent> }>>} model */
+  /** @param {ComponentModel<Dispatching<PictureParameters>>} model */
   constructor(model) {
     this.model = model;
     this.root = element("div", "attn-picture");
@@ -125,6 +138,7 @@ class PictureCard {
     });
     this.numbers.addEventListener("toggle", () => this.list());
     this.model.on("content", () => this.show());
+    this.model.on("heads", () => this.listHeads());
   }
 
   /**
@@ -175,7 +189,6 @@ class PictureCard {
     this.mark();
     this.say();
     this.listOthers();
-    this.listHeads();
     this.list();
   }
 
@@ -280,16 +293,15 @@ class PictureCard {
   }
 
   listHeads() {
-    const content = /** @type {PictureContent} */ (this.model.content);
-    const { heads = [], head, layer } = content;
+    const { list: heads = [], head, layer, rows = 1, columns = 1, palette = [] } = this.model.heads;
     while (this.heads.children.length > heads.length) this.heads.lastChild?.remove();
     while (this.heads.children.length < heads.length) {
       const button = element("button", "attn-picture-head");
       const at = this.heads.children.length;
       button.append(element("canvas"), element("span"));
       button.addEventListener("click", () => {
-        const { heads: shown = [], layer: now } = this.model.content;
-        dispatch(this.model, { tap: ["grid", shown[at].head, now] });
+        const { list = [], layer: now } = this.model.heads;
+        dispatch(this.model, { tap: ["grid", list[at].head, now] });
       });
       this.heads.append(button);
     }
@@ -297,8 +309,8 @@ class PictureCard {
       const button = /** @type {HTMLButtonElement} */ (this.heads.children[at]);
       const [canvas, label] = /** @type {[HTMLCanvasElement, HTMLElement]} */ (/** @type {unknown} */ (button.children));
       const peak = heat.reduce((one, other) => Math.max(one, other), 0);
-      paint(canvas, heat, { ...content, high: peak || 1 }, 1, true);
-      canvas.style.aspectRatio = `${content.columns} / ${content.rows}`;
+      paint(canvas, heat, { rows, columns, palette, high: peak || 1 }, 1, true);
+      canvas.style.aspectRatio = `${columns} / ${rows}`;
       label.textContent = `head ${number}`;
       button.ariaPressed = String(index === head);
       button.ariaLabel = `Head ${number}: largest weight on the picture ${general(peak, 3)}`;
@@ -320,9 +332,9 @@ class PictureCard {
       return row;
     };
     if (heat.length <= MOST_CELLS) {
-      table.append(line(["", ...Array.from({ length: columns }, (_, column) => String(column + 1))], "col"));
+      table.append(line(["", ...Array.from({ length: columns }, (_, column) => String(column))], "col"));
       for (let row = 0; row < rows; row++) {
-        table.append(line([String(row + 1), ...Array.from({ length: columns }, (_, column) => general(heat[row * columns + column], 3))], "row"));
+        table.append(line([String(row), ...Array.from({ length: columns }, (_, column) => general(heat[row * columns + column], 3))], "row"));
       }
     } else {
       const largest = [...heat.keys()].sort((one, other) => heat[other] - heat[one]).slice(0, MOST_LISTED);
@@ -342,9 +354,10 @@ function firstUpper(text) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
-/** @param {Props<Dispatching<{ content: Partial<PictureContent> }>>} props */
+/** @param {Props<Dispatching<PictureParameters>>} props */
 export function render({ model }) {
   const card = new PictureCard(model);
   card.show();
+  card.listHeads();
   return card.root;
 }

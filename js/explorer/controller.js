@@ -263,8 +263,8 @@ export class BrowserExplorer {
     this.problem = "";
     if (changed.has("dark")) this.paintPage();
     const selection = select(trace, state, this.cache);
-    const elsewhere = !(changed.size === 1 && changed.has("pair"));
-    if (elsewhere) {
+    this.showPicture(selection, changed);
+    if (!(changed.size === 1 && changed.has("pair"))) {
       updateWidgets(this, selection);
       const due = viewsDrawn(trace, "at once").filter((name) => isChanged(trace, name, "depends", changed));
       /** @param {string} name @returns {Drawing} */
@@ -292,7 +292,6 @@ export class BrowserExplorer {
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });
     this.shownPair = shownPair(trace, state, selection);
     if (this.details) this.write("attn-pair-details", { content: pairDetails(trace, state, selection) });
-    if (elsewhere || this.direction === "seen") this.showPicture(selection);
     this.lesson.follow(state, selection);
     updateNotePlace(this, selection);
     drawOverview(this, changed, theme);
@@ -304,11 +303,14 @@ export class BrowserExplorer {
    * Shows attention on the picture whose patches the tokens are, if the trace has one.
    *
    * @param {AnySelection} selection
+   * @param {Set<string>} changed
    */
-  showPicture(selection) {
-    const content = onPicture(this.trace, this.state, selection, this.cache, this.direction);
+  showPicture(selection, changed) {
+    // A pair chooses a key of another sequence, which a column is of.
+    if (changed.size === 1 && changed.has("pair") && this.direction === "looks") return;
+    const content = onPicture(this.trace, this.state, selection, this.direction);
     if (content !== null) this.write("attn-on-picture", { content });
-    showComponents(this.models.get("attn-picture-card"), content !== null);
+    showComponents(this.models.get("attn-on-picture"), content !== null);
   }
 
   /**

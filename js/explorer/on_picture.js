@@ -23,10 +23,11 @@ const SHADES = 256;
  * @typedef {"looks" | "seen"} Direction from the chosen token to the picture, or from the picture to it
  * @typedef {{token: number, name: string, weight: ?number, shade: string}} OtherToken its shade, "" for none
  * @typedef {{number: number, head: number, heat: Float64Array}} HeadThumbnail
+ * @typedef {{list: HeadThumbnail[], head: ?number, layer: number, rows: number, columns: number, palette: string[]}} HeadThumbnails
  * @typedef {{image: string, rows: number, columns: number, start: number, sends: "token" | "key", direction: Direction,
  *   directions: Direction[], heat: Float64Array, high: number, palette: string[], selected: ?number, chosen: string,
- *   otherSends: "token" | "key", others: OtherToken[], otherChosen: ?number, left: number, heads: HeadThumbnail[], head: ?number,
- *   layer: number, legend: ?Legend, subtitle: string, sentence: string, missing: string}} PictureContent
+ *   otherSends: "token" | "key", others: OtherToken[], otherChosen: ?number, left: number,
+ *   legend: ?Legend, subtitle: string, sentence: string, missing: string}} PictureContent
  */
 
 /**
@@ -48,11 +49,10 @@ export function gridOf({ picture }, length) {
  * @param {Trace} trace the layer's arrays ready
  * @param {State} state
  * @param {AnySelection} selection
- * @param {SelectionCache} cache as for select
  * @param {Direction} [wanted]
  * @returns {?Partial<PictureContent>}
  */
-export function onPicture(trace, state, selection, cache, wanted = "looks") {
+export function onPicture(trace, state, selection, wanted = "looks") {
   if (!trace.picture) return null;
   const call = trace.calls[state.layer];
   const self = call.kind === "self" && call.T === call.S;
@@ -95,9 +95,6 @@ export function onPicture(trace, state, selection, cache, wanted = "looks") {
     others,
     otherChosen: focus,
     left: beside.length - others.length,
-    heads: direction === "looks" ? thumbnails(trace, state, grid, cache) : [],
-    head: state.aggregate ? null : state.head,
-    layer: state.layer,
     legend: legendOf({ colours, masked: null }),
     subtitle: place(call, state),
     sentence: sentenceOf(heat, grid, nameOf(names.chosen[focus], cell, grid), direction),
@@ -181,7 +178,7 @@ function nameOf(name, cell, grid) {
 
 /** @param {number} cell @param {{columns: number}} grid */
 export function rowAndColumn(cell, { columns }) {
-  return `row ${Math.floor(cell / columns) + 1}, column ${(cell % columns) + 1}`;
+  return `row ${Math.floor(cell / columns)}, column ${cell % columns}`;
 }
 
 /**
@@ -210,23 +207,31 @@ function lower(name) {
 }
 
 /**
- * The selected query's weights on the picture in each head; empty for a layer too large for the page.
+ * The selected query's weights on the picture in each head; none for a layer too large for the page.
  *
- * @param {Trace} trace
+ * @param {Trace} trace the layer's arrays ready
  * @param {State} state
- * @param {PictureGrid} grid
- * @param {SelectionCache} cache
- * @returns {HeadThumbnail[]}
+ * @param {SelectionCache} cache as for select
+ * @param {Direction} direction of the picture that they stand beside
+ * @returns {HeadThumbnails}
  */
-function thumbnails(trace, state, grid, cache) {
+export function headsOnPicture(trace, state, cache, direction) {
   const call = trace.calls[state.layer];
-  if (call.partial || call.H < 2) return [];
+  const grid = gridOf(trace, call.S);
+  const shown = grid !== null && direction === "looks" && !call.partial && call.H > 1;
   const numbers = headNumbers(call);
-  return Array.from({ length: Math.min(call.H, MOST_HEADS) }, (_, head) => ({
-    head,
-    number: numbers[head],
-    heat: onGrid(headRow(trace, state, head, cache), grid),
-  }));
+  return {
+    list: Array.from({ length: shown ? Math.min(call.H, MOST_HEADS) : 0 }, (_, head) => ({
+      head,
+      number: numbers[head],
+      heat: onGrid(headRow(trace, state, head, cache), /** @type {PictureGrid} */ (grid)),
+    })),
+    head: state.aggregate ? null : state.head,
+    layer: state.layer,
+    rows: grid?.rows ?? 0,
+    columns: grid?.columns ?? 0,
+    palette: heatPalette(scaleOf(trace, state).power),
+  };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { writeLegends, writeAddress } from "./captions.js";
 import { numbersLine, describeNumbers } from "./labels.js";
 import { MAX_WORK } from "./prepare.js";
+import { headsOnPicture } from "./on_picture.js";
 import { keyOf } from "./questions.js";
 import { bounds, fitLayer } from "./rules.js";
 import { select, selectionWork } from "./selection.js";
@@ -122,6 +123,7 @@ export async function readNumbers(explorer) {
       measured: answer?.measured ?? measuredOf(trace, state, whole),
     };
   }
+  if (trace.picture) explorer.write("attn-on-picture", { heads: headsOnPicture(trace, state, cache, explorer.direction) });
   await drawMeasured(explorer, explorer.numbers);
   explorer.write("attn-caption-numbers", { text: explorer.numbers.text });
   writeAddress(explorer);

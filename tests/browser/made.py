@@ -62,8 +62,11 @@ def _cross() -> Trace:
 
 
 def _without_values() -> Trace:
+    """Queries and keys alone, of the six patches of a picture."""
     query, key = _arrays(4, *[(1, 2, 6, 5)] * 2)
-    return Trace([AttentionCall("keys only", 0, query=query, key=key)], source="file")
+    trace = Trace([AttentionCall("keys only", 0, query=query, key=key)], source="file")
+    trace.set_picture(np.random.default_rng(4).integers(0, 255, (20, 30, 3), np.uint8), (2, 3))
+    return trace
 
 
 def _recorded() -> Trace:

@@ -58,12 +58,26 @@ def cross_trace() -> Trace:
     )
 
 
+def picture_trace() -> Trace:
+    """CLS and six patches of a picture; a text that looks at them; a layer of the text alone."""
+    trace = trace_of(
+        call(0, heads=3, query_len=7),
+        call(1, heads=2, query_len=5, key_len=7),
+        call(2, heads=2, query_len=5),
+        query_tokens=[WORDS],
+    )
+    image = np.random.default_rng(7).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    trace.set_picture(image, (2, 3), names=["CLS"])
+    return trace
+
+
 # Each is made once, when a test first asks for it; "minilm" needs its model.
 TRACES: dict[str, Callable[[], Trace]] = {
     "toy": toy_trace,
     "kinds": kinds_trace,
     "odd": odd_trace,
     "cross": cross_trace,
+    "picture": picture_trace,
     "recorded": lambda: trace_of(recorded(0, heads=2, query_len=7), query_tokens=[WORDS]),
     "one token": lambda: toy_trace(T=1, d_model=2, heads=1),
     "minilm": lambda: trace_prompt(SENTENCE),

@@ -121,6 +121,22 @@ def test_without_values_the_weights_are_shown_and_the_mix_is_said_to_be_unknown(
     assert is_dimmed(shelf, "Paint seed")
 
 
+def test_the_card_of_the_picture_comes_and_goes_with_the_trace(shelf, traces):
+    open_trace(shelf, "keys.safetensors")
+    choose(shelf, Head=1, Token_i=0)
+    stage = shelf.locator(".attn-picture-stage")
+    stage.press("ArrowRight")
+    settle(shelf)
+
+    weights = traces["keys.safetensors"].calls[0].weights(1)
+    assert link(shelf)["token"] == "1"  # noqa: S105 - no secret
+    expect(shelf.locator(".attn-picture-status")).to_contain_text(
+        f"column {weights[1].argmax() % 3} ({weights[1].max():.3g})"
+    )
+    open_trace(shelf, "cross.safetensors")
+    expect(stage).to_be_hidden()
+
+
 def test_recorded_weights_are_shown_as_they_are_and_nothing_pretends_to_change_them(shelf, traces):
     open_trace(shelf, "recorded.safetensors")
     choose(shelf, Head=1, Token_i=4)

@@ -1,7 +1,7 @@
 // Opens a plain trace as trace_data.js does, and asks about it. Run by driver.mjs; see explorers.py.
 
 import { fromAddress, toAddress } from "../../js/explorer/address.js";
-import { headRow, onPicture } from "../../js/explorer/on_picture.js";
+import { headsOnPicture, onPicture } from "../../js/explorer/on_picture.js";
 import { pairDetails } from "../../js/explorer/pair_details.js";
 import { numbersLine, provenance, sliderLabels } from "../../js/explorer/labels.js";
 import { bounds, chooseLayer, fitLayer, fitTrace, masksOf, startState, unavailable } from "../../js/explorer/rules.js";
@@ -90,13 +90,10 @@ export function live(name, state) {
   return PARTS[name](traceOnPage, state, select(traceOnPage, state, cacheOfPage));
 }
 
-/** What the card of the picture shows, and one head's row. */
+/** What the card of the picture shows. */
 export function onPictureOf(state, direction) {
-  return onPicture(traceOnPage, state, selected(state), cacheOfPage, direction);
-}
-
-export function headRowOf(state, head) {
-  return headRow(traceOnPage, state, head, cacheOfPage);
+  const content = onPicture(traceOnPage, state, selected(state), direction);
+  return { ...content, heads: headsOnPicture(traceOnPage, state, cacheOfPage, direction).list };
 }
 
 export function selected(state) {

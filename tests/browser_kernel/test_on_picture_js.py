@@ -128,7 +128,7 @@ def test_a_text_looks_at_the_picture_and_the_picture_at_a_text(shown):
 
 def test_a_layer_without_patches_says_which_layers_have_them(shown):
     content = shown(layer=6)
-    assert set(content) == {"missing"}
+    assert set(content) == {"missing", "heads"}
     assert content["missing"].startswith(
         "The tokens of this layer (5 queries, 5 keys) are no patches of the picture. Those of 6 "
     )
@@ -139,7 +139,7 @@ def test_the_sentence_has_the_share_and_the_largest_patches(shown):
     first = int(weights.argmax())
     sentence = shown()["sentence"]
     share, largest = 100 * weights.sum(), weights[first]
-    assert sentence.startswith(f"The patch in row 1, column 2 gives the picture {share:.3g} %")
+    assert sentence.startswith(f"The patch in row 0, column 1 gives the picture {share:.3g} %")
     assert (
-        f"most of it to row {first // 3 + 1}, column {first % 3 + 1} ({largest:.3g});" in sentence
+        f"most of it to row {first // 3}, column {first % 3} ({largest:.3g});" in sentence
     )

@@ -1,0 +1,120 @@
+"""On the picture: taps and arrow keys choose a patch, and the heat is that of NumPy's weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.acting import leave_focus
+from tests.browser.reading import settle
+from tests.browser.report_page import fragment, go
+from tests.browser.report_traces import stored
+
+pytest_plugins = ["tests.browser.reports"]
+
+START = "layer=0&head=1&mean=0&token=0&temperature=1&mask=model&scale=linear"
+PIXELS = """
+(canvas) => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]
+"""
+
+
+@pytest.fixture
+def report(on_screen):
+    opened = on_screen("picture")
+    leave_focus(opened.page)
+    go(opened.page, START)
+    return opened
+
+
+def card(page):
+    return page.locator(".attn-picture")
+
+
+def stage(page):
+    return page.locator(".attn-picture-stage")
+
+
+def tap_patch(page, row, column):
+    box = stage(page).bounding_box()
+    x, y = (column + 0.5) / 3 * box["width"], (row + 0.5) / 2 * box["height"]
+    stage(page).click(position={"x": x, "y": y})
+    settle(page)
+
+
+def numbers(page):
+    """Return the table of weights."""
+    details = card(page).locator("details")
+    if not details.evaluate("(one) => one.open"):
+        details.locator("summary").click()
+    texts = details.locator("tbody td, tr td").all_text_contents()
+    return np.array([float(text) for text in texts]).reshape(2, 3)
+
+
+def test_a_tap_on_a_patch_chooses_its_token_and_shows_its_row(report):
+    page, (call, *_) = report.page, stored(report.trace).calls
+    tap_patch(page, 1, 2)
+
+    assert fragment(page)["token"] == "6"  # noqa: S105 - no secret
+    row = call.weights(1)[6, 1:].reshape(2, 3)
+    np.testing.assert_allclose(numbers(page), row, rtol=0.005)
+    expect(card(page).locator(".attn-picture-selected")).to_have_count(1)
+    # The brightest pixel is the largest weight's: the heat's colours run from dark to bright.
+    pixels = np.array(stage(page).locator("canvas").evaluate(PIXELS)).reshape(2, 3, 4)
+    assert pixels[..., :3].sum(-1).argmax() == row.argmax()
+
+
+def test_arrow_keys_move_over_the_picture_and_not_the_heads(report):
+    page = report.page
+    tap_patch(page, 0, 0)
+    for key, token in (
+        ("ArrowRight", "2"),
+        ("ArrowDown", "5"),
+        ("ArrowDown", "5"),
+        ("ArrowUp", "2"),
+    ):
+        stage(page).press(key)
+        settle(page)
+        assert fragment(page)["token"] == token
+    assert fragment(page)["head"] == "1"
+    expect(stage(page)).to_have_attribute(
+        "aria-label", "Picture of 2 × 3 patches; chosen: sat. Arrow keys choose a patch."
+    )
+
+
+def test_what_looks_at_a_token_is_its_column(report):
+    page, (call, *_) = report.page, stored(report.trace).calls
+    card(page).get_by_role("button", name="CLS").click()
+    card(page).get_by_role("button", name="What looks at it").click()
+    settle(page)
+
+    np.testing.assert_allclose(numbers(page), call.weights(1)[1:, 0].reshape(2, 3), rtol=0.005)
+    expect(card(page).locator(".attn-picture-status")).to_contain_text("look most at “CLS”")
+    card(page).get_by_role("button", name="Where it looks").click()
+
+
+def test_a_thumbnail_chooses_its_head(report):
+    page = report.page
+    card(page).get_by_role("button", name="Head 2").click()
+    settle(page)
+
+    assert fragment(page)["head"] == "2"
+    expect(card(page).get_by_role("button", name="Head 2")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+
+
+def test_a_text_looks_at_the_picture_and_a_layer_without_patches_says_so(report):
+    page, (_, cross, _) = report.page, stored(report.trace).calls
+    go(page, START.replace("layer=0", "layer=1"))
+    card(page).locator(".attn-chips button").nth(3).click()
+    settle(page)
+    np.testing.assert_allclose(numbers(page), cross.weights(1)[3, 1:].reshape(2, 3), rtol=0.005)
+
+    go(page, START.replace("layer=0", "layer=2"))
+    expect(card(page)).to_contain_text("are no patches of the picture. Those of 2 other layers are")
+    expect(stage(page)).to_be_hidden()
+
+
+def test_a_trace_without_a_picture_has_no_card(on_screen):
+    expect(card(on_screen("cross").page)).to_be_hidden()
