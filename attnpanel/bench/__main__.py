@@ -30,6 +30,11 @@ from attnpanel.bench.product.capture.measure import QUICK as CAPTURE_QUICK
 from attnpanel.bench.product.capture.measure import measure as measure_capture
 from attnpanel.bench.product.capture.results import CaptureRun
 from attnpanel.bench.product.capture.table import capture_table
+from attnpanel.bench.product.live.measure import FULL as LIVE_FULL
+from attnpanel.bench.product.live.measure import QUICK as LIVE_QUICK
+from attnpanel.bench.product.live.measure import measure as measure_live
+from attnpanel.bench.product.live.results import LiveRun
+from attnpanel.bench.product.live.table import live_table
 from attnpanel.bench.product.load.measure import FULL as LOAD_FULL
 from attnpanel.bench.product.load.measure import QUICK as LOAD_QUICK
 from attnpanel.bench.product.load.measure import measure as measure_load
@@ -174,6 +179,11 @@ def _load(options: argparse.Namespace) -> None:
     _measure(options, "load", LoadRun, lambda: measure_load(preset), load_table)
 
 
+def _live(options: argparse.Namespace) -> None:
+    preset = LIVE_QUICK if options.quick else LIVE_FULL
+    _measure(options, "live", LiveRun, lambda: measure_live(preset), live_table)
+
+
 def _families(_options: argparse.Namespace) -> None:
     print(families_table(measure_families()))
 
@@ -264,6 +274,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("ring", "ring attention over torchrun's processes", ring_arguments, ring_command),
     Command("ui", "latency of the sliders, of starting and of importing", _ui_arguments, _ui),
     Command("load", "what a server takes to open pages", _arguments("load"), _load),
+    Command("live", "MiniLM in a report: size, error, tokens, speed", _arguments("live"), _live),
     Command("capture", "the cost of capturing a model's attention", _capture_arguments, _capture),
     Command("families", "what a capture gets of each family", _no_arguments, _families),
     Command(

@@ -14,8 +14,7 @@ export class LiveModel {
 
   /** Starts the model; resolves with the name of its kernel, and rejects with what a reader can be told. @returns {Promise<string>} */
   async open() {
-    if (document.readyState === "loading") await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
-    if (!document.getElementById(END)) throw new Error("the file was cut short: get it again");
+    await until(() => document.querySelector(PARTS) !== null); // what comes before it is complete
     const [code, description] = await Promise.all(["attnpanel-model-worker", "attnpanel-model"].map(inflated));
     const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
     this.worker = worker;
@@ -32,7 +31,8 @@ export class LiveModel {
       };
     });
     worker.postMessage({ kind: "open", description: JSON.parse(description) });
-    for (const part of document.querySelectorAll(PARTS)) {
+    // While the rest of the file is read.
+    for (let part = await nextPart(); part !== null; part = await nextPart()) {
       worker.postMessage({ kind: "bytes", base64: part.textContent });
       part.remove();
     }
@@ -87,6 +87,41 @@ export class LiveModel {
   stop() {
     this.worker?.terminate();
   }
+}
+
+/**
+ * The next part of the weights; null after the last.
+ *
+ * @returns {Promise<?Element>}
+ */
+async function nextPart() {
+  const whole = () => document.getElementById(END) !== null;
+  // The last part may still grow, and Bokeh puts elements of its own after it.
+  await until(() => document.querySelectorAll(PARTS).length > 1 || whole());
+  return document.querySelector(PARTS);
+}
+
+/**
+ * Waits until the file's elements meet a condition; rejects if they don't at its end.
+ *
+ * @param {() => boolean} condition
+ * @returns {Promise<void>}
+ */
+function until(condition) {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const met = condition();
+      if (!met && document.readyState === "loading") return;
+      observer.disconnect();
+      document.removeEventListener("DOMContentLoaded", look);
+      if (met) resolve();
+      else reject(new Error("the file was cut short: get it again"));
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(document.documentElement, { childList: true, subtree: true });
+    document.addEventListener("DOMContentLoaded", look);
+    look();
+  });
 }
 
 /**

@@ -49,12 +49,11 @@ class StoredModel:
     def sentence(self) -> str:
         """What the page says about the model and its error."""
         about, error = self.description, self.description["error"]
-        lost = error["rows"] - error["sameLargest"]
         return (
             f"{about['name']} itself is in this file: {about['weights'] / 1e6:.3g} million "
             "weights, stored as float16. On the report's own prompt, attention weights computed "
-            f"from them differ from the model's by at most {error['weights']:.1e}; the largest "
-            f"weight of a row is at another key in {lost} of {error['rows']} rows."
+            f"from them differ from the model's by at most {error['weights']:.2g}; the largest is "
+            f"at the same key in {error['sameLargest']} of {error['rows']} rows."
         )
 
 

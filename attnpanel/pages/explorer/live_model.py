@@ -68,4 +68,4 @@ def prompt_card(stored: StoredModel, explorer_id: str) -> Any:
         margin=0,
         css_classes=["attn-prompt-box"],
     )
-    return box(box(prompt, css="attn-card"), css="attn-above")
+    return box(box(prompt, css="attn-card"), css="attn-above attn-prompt-card")

@@ -1,0 +1,1 @@
+"""Measure a model in an offline file: its size, its error, its tokenizer and its speed."""
