@@ -48,7 +48,7 @@ const BUNDLES = [
       visitor: "lab/visitor.js",
     },
   },
-  { folder: "attnpanel/ui/bundles", format: "iife", entries: { start_report: "report/start.js" } },
+  { folder: "attnpanel/ui/bundles", format: "iife", entries: { start_page: "served/start.js", start_report: "report/start.js" } },
   {
     folder: "attnpanel/kernels/javascript",
     format: "esm",
