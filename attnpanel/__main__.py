@@ -123,6 +123,13 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         type=int,
         help="prompts, reports and other long works that run at a time (default: one a core)",
     )
+    serve.add_argument(
+        "--static-start",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show the toy as one cached document, which gets a session when its reader first "
+        "needs Python (default: yes)",
+    )
     serve.add_argument("--num-procs", type=int, default=1, help=argparse.SUPPRESS)
     serve.add_argument(
         "--shared-runs",
@@ -197,6 +204,7 @@ def _serve(options: argparse.Namespace) -> int:
             "max_idle_s": 60.0 * options.max_idle_minutes,
         },
         workers=options.workers,
+        static_start=options.static_start,
     )
     gc.freeze()  # the interpreter's last collection would take seconds
     return status

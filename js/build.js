@@ -55,7 +55,7 @@ const BUNDLES = [
   {
     folder: "attnpanel/ui/bundles",
     format: "iife",
-    entries: { live_model: "live_model/worker.js", start_report: "report/start.js" },
+    entries: { live_model: "live_model/worker.js", start_page: "served/start.js", start_report: "report/start.js" },
   },
   {
     folder: "attnpanel/kernels/javascript",

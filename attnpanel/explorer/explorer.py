@@ -218,6 +218,12 @@ class Explorer(Viewer):
         if self.bridge is not None:
             self.bridge.component.address = None
 
+    def draw_alone(self) -> None:
+        """Prepare for a page without a session, which contains all that it draws from."""
+        if self.bridge is not None:
+            self.bridge.component.drawn_alone = True
+        self.head_maps.read_all()
+
     def _cards(self) -> list[Any]:
         numbers, provenance = (
             caption(f"attn-caption-{name}", tone="muted") for name in ("numbers", "provenance")

@@ -38,6 +38,8 @@ MAX_BYTES = 64_000_000
 # second; above it the page requests layers, as a served page does.
 MAX_EXACT_BYTES = 2_000_000
 MAX_EMBEDDED_BYTES = 6_000_000
+# Paint seeds of a page that is drawn without a session, which asks for one beyond them.
+ALONE_SEEDS = 100
 # Packing this many bytes takes about 10 ms: more is done in a thread.
 MAX_PACKED_IN_LOOP = 2_000_000
 PACKERS = WorkerPool(2)
@@ -155,7 +157,8 @@ class ExplorerBridge:
         else:
             payload = make_payload(trace, values=True)
             payloads, meta = payload.calls, meta | {"calls": payload.meta["calls"]}
-        paints = make_projections(trace, {*range(SEEDS), *self._sent_seeds})
+        seeds = ALONE_SEEDS if self.component.drawn_alone else SEEDS
+        paints = make_projections(trace, {*range(seeds), *self._sent_seeds})
         return start | {
             "payloads": payloads,
             "meta": meta | {"projections": paints, "embedded": True},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from bokeh.settings import settings as bokeh_settings
 
+from attnpanel.pages.explorer.static_page import draws_alone, static_page
 from attnpanel.pages.registry import PAGES, SitePage
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
@@ -19,7 +20,13 @@ from attnpanel.pages.serving.compression import compress_static_files
 from attnpanel.pages.serving.headers import add_security_headers, restrict_cookies
 from attnpanel.pages.serving.health import HEALTH
 from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
+from attnpanel.pages.serving.page_scripts import leave_out_unused
 from attnpanel.pages.serving.sessions import limit_sessions
+from attnpanel.pages.serving.static_start import (
+    StaticStart,
+    library_addresses,
+    start_without_session,
+)
 from attnpanel.pages.serving.websocket import guard_websockets
 from attnpanel.trace import Trace
 from attnpanel.ui.bokeh_defaults import remember_defaults
@@ -51,6 +58,7 @@ def serve(
     auth: str | None = None,
     limits: Mapping[str, Any] | None = None,
     workers: int | None = None,
+    static_start: bool = True,
 ) -> int:
     """Serve all pages until interrupted; prints the URL first.
 
@@ -83,6 +91,9 @@ def serve(
     workers : int, optional
         How many prompts, reports and other long works run at a time, of all pages together; by
         default one a core.
+    static_start : bool, optional
+        Whether the explorer's page on the toy is one cached document, which gets a session when
+        its reader first needs one.
     auth : str, optional
         Who may come in: a JSON file of ``{"user": "password"}``, or one of Panel's OAuth providers,
         set up by its environment variables. By default everybody who can connect.
@@ -123,7 +134,7 @@ def serve(
     port = _free_port(address, port)
     name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound
     hosts = AllowedHosts(address, port, tuple(origins), behind_proxy)
-    server = make_server(settings, hosts, apps, auth_options(auth))
+    server = make_server(settings, hosts, apps, auth_options(auth), static_start=static_start)
     print(f"attnpanel: http://{name}:{port}/", flush=True)
     # Bokeh's own prints first, which raises, and stops nothing, once nobody reads the output.
     server._sigterm = partial(_stop, server)  # noqa: SLF001 - Bokeh offers no other way
@@ -146,6 +157,8 @@ def make_server(
     hosts: AllowedHosts,
     apps: Mapping[str, str] | None = None,
     auth: Mapping[str, str] | None = None,
+    *,
+    static_start: bool = False,
 ) -> Any:
     """Return a Bokeh server of all pages, which listens but does not run yet.
 
@@ -158,6 +171,8 @@ def make_server(
         Files of further Panel apps, by name.
     auth : mapping, optional
         What :func:`attnpanel.pages.serving.auth.auth_options` returns.
+    static_start : bool, optional
+        Whether the explorer's page on the toy is drawn without a session.
     """
     apps = apps or {}
     remember_defaults()
@@ -190,7 +205,13 @@ def make_server(
     )
     application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
     addresses = [*own, *(f"/{name}" for name in apps)]
-    limit_sessions(application, addresses, settings.max_sessions, settings.max_idle_s)
+    leave_out_unused(application, list(own))
+    limits = (settings.max_sessions, settings.max_idle_s)
+    if static_start:
+        start = _static_start(application, settings, private=bool(auth))
+        limit_sessions(application, addresses, *limits, needs_none=start.answers)
+    else:
+        limit_sessions(application, addresses, *limits)
     require_allowed_hosts(application, hosts)  # asked first: it stands before the other rules
     add_security_headers(application, hosts, foreign=[f"/{name}" for name in apps])
     guard_websockets(application, list(own))
@@ -198,6 +219,20 @@ def make_server(
     if auth:
         restrict_cookies(application)
     return server
+
+
+def _static_start(application: Any, settings: ServerSettings, *, private: bool) -> StaticStart:
+    """Have the first page be drawn without a session where its address allows it."""
+    start = StaticStart(
+        "/",
+        partial(draws_alone, settings),
+        lambda: static_page(
+            settings, f"{PAGES[0].title} · attnpanel", library_addresses(application)
+        ),
+        private=private,
+    )
+    start_without_session(application, start, "/")
+    return start
 
 
 def _session_factory(page: SitePage, settings: ServerSettings) -> Callable[[], Any]:

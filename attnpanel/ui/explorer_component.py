@@ -30,6 +30,9 @@ class BrowserDriver(Styled):
 
     explorer_id = param.String(default="", doc="Names this explorer's events on the page.")
     listens = param.Boolean(default=False, doc="Whether Python receives the page's messages.")
+    drawn_alone = param.Boolean(
+        default=False, doc="Whether the page has no session yet and asks for one when it needs it."
+    )
     address: param.Dict[Any] = param.Dict(
         default=None,
         allow_None=True,

@@ -21,6 +21,11 @@ class PageStatus(Styled):
     """
 
     refused = param.Dict(default={}, doc="Of the last refused message: `text`, and a `number`.")
+    has_session = param.Boolean(
+        default=True,
+        constant=True,
+        doc="False: the page asks for one; see js/components/attach.js.",
+    )
 
     _esm = bundle("page_status")
 
@@ -29,9 +34,9 @@ class PageStatus(Styled):
         self.refused = {"text": text, "number": self.refused.get("number", 0) + 1}
 
 
-def with_status(view: Any) -> Any:
-    """Add a status line to a session's page and return the page."""
-    status = PageStatus(margin=0, css_classes=["attn-page-status"])
+def with_status(view: Any, *, has_session: bool = True) -> Any:
+    """Add a status line to a page and return the page, which by default is a session's."""
+    status = PageStatus(has_session=has_session, margin=0, css_classes=["attn-page-status"])
     view.append(status)
     view._hooks.append(share_page_styles)  # noqa: SLF001 - Panel takes it from constructors only
     document = pn.state.curdoc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from base64 import b64encode
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -103,14 +104,7 @@ def standalone_html(
     list of str
         Pieces of the file, in order.
     """
-    root = layout.get_root(document)
-    document.add_root(root)
-    with document.models.freeze():  # or Bokeh walks the whole document after every change
-        share_stylesheets(list(document.models))
-    with OutputDocumentFor([root], always_new=False):
-        (docs, (item,)) = standalone_docs_json_and_render_items(
-            [root], suppress_callback_warning=True
-        )
+    parts = document_parts(document, layout)
     notices, libraries, policy = _libraries()
     page = PAGE.format(
         version=version("attnpanel"),
@@ -119,12 +113,52 @@ def standalone_html(
         css=css + OPENING_CSS,
         opening=OPENING,
         notices=notices,
-        roots="\n".join(f'<div id="{element}"></div>' for element in item.roots.to_json().values()),
+        roots=parts.roots,
         start=_start(),
         libraries=libraries,
-        items=_json([item.to_json()]),
+        items=parts.items,
     )
-    return [page, *_filled(_json(docs), texts or {}), MARK, *appendix, END]
+    return [page, *_filled(parts.document, texts or {}), MARK, *appendix, END]
+
+
+@dataclass(frozen=True)
+class DocumentParts:
+    """A Bokeh document as parts of an HTML page.
+
+    Attributes
+    ----------
+    roots : str
+        The elements that it is drawn into.
+    items : str
+        As JSON, which root goes into which element: Bokeh's render items.
+    document : str
+        As JSON, the document by its id.
+    """
+
+    roots: str
+    items: str
+    document: str
+
+
+def document_parts(document: Document, layout: Any) -> DocumentParts:
+    """Add a layout to an empty document and return it as parts of a page.
+
+    No part can end the script element around it.
+    """
+    root = layout.get_root(document)
+    document.add_root(root)
+    with document.models.freeze():  # or Bokeh walks the whole document after every change
+        share_stylesheets(list(document.models))
+    with OutputDocumentFor([root], always_new=False):
+        (docs, (item,)) = standalone_docs_json_and_render_items(
+            [root], suppress_callback_warning=True
+        )
+    elements = item.roots.to_json().values()
+    return DocumentParts(
+        roots="\n".join(f'<div id="{element}"></div>' for element in elements),
+        items=_json([item.to_json()]),
+        document=_json(docs),
+    )
 
 
 def _json(data: Any) -> str:

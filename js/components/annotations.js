@@ -86,12 +86,19 @@ export class Notes {
     const onPlot = (event) => this.point(event.detail);
     /** @param {any} event */
     const onElsewhere = (event) => this.reread(event);
+    /** @param {any} event */
+    const onMessage = ({ detail: { last, take_notes: other } }) => {
+      if (last) this.handOver(last);
+      else if (other) this.takeOver(other);
+    };
     document.addEventListener("keydown", onKey);
+    document.addEventListener(`attn:message:${model.explorer_id}`, onMessage);
     document.addEventListener(`attn:${model.explorer_id}`, onPlot);
     document.addEventListener(ELSEWHERE, onElsewhere);
     window.addEventListener("storage", onElsewhere);
     model.on("remove", () => {
       document.removeEventListener("keydown", onKey);
+      document.removeEventListener(`attn:message:${model.explorer_id}`, onMessage);
       document.removeEventListener(`attn:${model.explorer_id}`, onPlot);
       document.removeEventListener(ELSEWHERE, onElsewhere);
       window.removeEventListener("storage", onElsewhere);
@@ -104,6 +111,29 @@ export class Notes {
     model.on(["book", "about"], () => this.open());
     this.open();
     this.follow();
+  }
+
+  /**
+   * Gives all that was written to the notes of an explorer that takes this one's place.
+   *
+   * @param {string} other the other's id
+   */
+  handOver(other) {
+    this.settle();
+    document.dispatchEvent(new CustomEvent(`attn:message:${other}`, { detail: { take_notes: this } }));
+  }
+
+  /**
+   * Takes what another explorer's notes hold, stored or not, and what is being written.
+   *
+   * @param {Notes} other
+   */
+  takeOver(other) {
+    if (other.identity !== this.identity) return;
+    const { notes, seen, removed, pinned, kind } = other;
+    Object.assign(this, { notes, seen, removed, pinned, kind, editing: null });
+    this.field.value = other.field.value;
+    this.changed(other.status.textContent, true);
   }
 
   /** Merges the notes of the page or of Python with those stored in this browser. */

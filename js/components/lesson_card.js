@@ -107,6 +107,8 @@ export function render({ model }) {
     for (const [at, part] of found.entries()) part?.setAttribute("data-lesson", NUMBERS[at]);
     const plot = found.find((_part, at) => named[at][0].startsWith("attn-plot-"));
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    // Drawn out of sight, it takes the place of a page that the reader has scrolled (js/served/handover.js).
+    if (getComputedStyle(root).visibility === "hidden") return;
     plot?.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
   };
 

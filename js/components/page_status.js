@@ -1,6 +1,7 @@
 import "../bokeh_patches/accessible_names.js";
 import "../bokeh_patches/number_bounds.js";
 import { element } from "./dom.js";
+import { Attachment } from "../served/attach.js";
 import { readForm, writeForm } from "./form_memory.js";
 
 // Says at the window's lower edge that the server does not answer, and what it has refused. While it is away, what
@@ -37,7 +38,7 @@ export function showsUpload(search) {
   return address.get("source") === "file" && !address.has("trace");
 }
 
-/** @param {Props<{ refused: { text?: string, number?: number } }>} props */
+/** @param {Props<{ refused: { text?: string, number?: number }, has_session: boolean }>} props */
 export function render({ model }) {
   const { document: page } = model;
   const line = element("div", "attn-status");
@@ -46,7 +47,7 @@ export function render({ model }) {
   line.hidden = true;
   line.append(words);
 
-  /** @param {string} text @param {string} [label] @param {() => void} [act] */
+  /** @param {string} text @param {string} [label] of a button @param {() => void} [act] what that does */
   const say = (text, label, act) => {
     words.textContent = text;
     line.replaceChildren(words);
@@ -56,6 +57,17 @@ export function render({ model }) {
     button.addEventListener("click", act);
     line.append(button);
   };
+
+  if (!model.has_session) {
+    /** @param {boolean} on */
+    const busy = (on) => line.classList.toggle("attn-busy-line", on);
+    const watch = () => {
+      if (page.is_idle) new Attachment(page, needsServer, say, busy).watch();
+      else setTimeout(watch, 0);
+    };
+    watch();
+    return line;
+  }
 
   /** @param {boolean} away */
   const setAway = (away) => {
@@ -71,7 +83,7 @@ export function render({ model }) {
 
   let lost = false;
   const reload = () => {
-    writeForm(page, window.sessionStorage);
+    writeForm(page);
     window.location.reload();
   };
   const retry = async () => {
@@ -102,6 +114,6 @@ export function render({ model }) {
   model.on("refused", () => {
     if (!lost) say(`Refused by the server: ${model.refused.text}`, "Close", () => say(""));
   });
-  readForm(page, window.sessionStorage);
+  readForm(page);
   return line;
 }

@@ -24,6 +24,43 @@ export function openHash(explorer, hash) {
 }
 
 /**
+ * Applies the address of a page without a session, as Python does in one.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ */
+export function openAlone(explorer) {
+  openHash(explorer, window.location.search);
+  if (explorer.problem) explorer.problem = `Not restored from the link. ${explorer.problem}`;
+}
+
+/**
+ * Gives what is shown to another explorer of the same trace, which takes this one's place.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {string} other the other's id
+ */
+function handOver({ state, lesson }, other) {
+  const { step, done, home } = lesson;
+  const detail = { take_over: { state, lesson: { step, done, home } } };
+  globalThis.document.dispatchEvent(new CustomEvent(`attn:message:${other}`, { detail }));
+}
+
+/**
+ * Shows what another explorer of the same trace has shown.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {{state: any, lesson: {step: ?number, done: Set<number>, home: any}}} shown
+ */
+function takeOver(explorer, { state, lesson }) {
+  const { trace } = explorer;
+  const { step, done, home } = lesson;
+  if (step !== explorer.lesson.step) explorer.lesson.task = null;
+  Object.assign(explorer.lesson, { step, done: new Set(done), home: home && { ...home, trace } });
+  explorer.set({ ...state, trace: explorer.state.trace });
+  explorer.drawSoon();
+}
+
+/**
  * Sets the theme that the reader chose, overriding the system's preference.
  *
  * @param {import("./controller.js").BrowserExplorer} explorer
@@ -82,6 +119,8 @@ export function handleMessage(explorer, message) {
     restore(explorer, message.typed?.address ?? "");
   } else if (message.typed_numbers) showTypedNumbers(explorer, message.typed_numbers);
   else if (message.typed_refused) keepShown(explorer);
+  else if ("hand_over" in message) handOver(explorer, message.hand_over);
+  else if ("take_over" in message) takeOver(explorer, message.take_over);
   else if ("restore" in message) restore(explorer, String(message.restore));
   else if (message.theme === "toggle") setTheme(explorer, state.dark ? "light" : "dark");
   else if ("prefers_dark" in message) {

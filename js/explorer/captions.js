@@ -105,9 +105,9 @@ export function writeLines(explorer, drawings) {
  * @param {import("./controller.js").BrowserExplorer} explorer
  */
 export function writeAddress(explorer) {
-  const { address, listens } = explorer.model;
+  const { address, listens, drawn_alone: alone } = explorer.model;
   if (address === null || !explorer.address) return;
-  const theme = explorer.theme && !listens ? { theme: explorer.theme } : {};
+  const theme = explorer.theme && (!listens || alone) ? { theme: explorer.theme } : {};
   const { step } = explorer.lesson;
   const lesson = step === null ? {} : { lesson: String(step + 1) };
   const given = [address, explorer.address, theme, lesson].map((part) => new URLSearchParams(/** @type {any} */ (part)).toString());

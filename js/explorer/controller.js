@@ -1,6 +1,6 @@
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
 import { openTrace } from "../core/trace_data.js";
-import { handleMessage, openHash } from "./actions.js";
+import { handleMessage, openAlone, openHash } from "./actions.js";
 import { Background } from "./background.js";
 import { updateNotePlace, writeAddress, writeCaptions, writeLegends, writeLines } from "./captions.js";
 import { Lesson } from "./lesson.js";
@@ -26,7 +26,7 @@ import { DRAWINGS, isChanged, viewsDrawn } from "../views/table.js";
 const CALM_MS = 50;
 
 /**
- * @typedef {Dispatching<{meta: TraceMeta, state: any, payloads: string[], listens: boolean, at_rest: boolean,
+ * @typedef {Dispatching<{meta: TraceMeta, state: any, payloads: string[], listens: boolean, drawn_alone: boolean, at_rest: boolean,
  *   address: ?Record<string, string>, choices: Record<string, any[]>, docs: Record<string, [string, string]>,
  *   layer_response: {trace: string, layer: number, arrays: string | ArrayBuffer}, answer: any,
  *   projections: {trace: string, widths?: Record<string, Record<string, ArrayLike<number>>>}}>} ExplorerParameters
@@ -147,7 +147,8 @@ export class BrowserExplorer {
     this.model.on("address", () => writeAddress(this));
     this.adopt();
     const wanted = new URLSearchParams(window.location.search).get("lesson");
-    if (wanted !== null) this.lesson.act({ open: Number(wanted) - 1 });
+    if (this.model.drawn_alone) openAlone(this);
+    else if (wanted !== null) this.lesson.act({ open: Number(wanted) - 1 });
     if (this.model.listens) {
       // Python sends the state again if it was set while the page opened.
       this.model.send_msg({ connected: { trace: this.model.meta.trace, push: this.push } });

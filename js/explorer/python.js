@@ -73,4 +73,8 @@ export function sendState(explorer) {
 export function sendNow(explorer) {
   explorer.unsent = false;
   explorer.model.send_msg({ state: { ...explorer.state, push: explorer.push } });
+  // A page without a session has the projections of some paint seeds.
+  const { drawn_alone: alone, meta } = explorer.model;
+  const lacks = (/** @type {object} */ seeds) => !(explorer.state.color_seed in seeds);
+  if (alone && Object.values(meta.projections).some(lacks)) globalThis.document.dispatchEvent(new Event("attn:ask-session"));
 }

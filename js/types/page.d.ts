@@ -34,6 +34,9 @@ interface BokehDocument {
   get_model_by_name(name: string): BokehModel | null;
   views_manager: { get_one(model: BokehModel): BokehView };
   on_event(name: string, callback: () => void): void;
+  is_idle: boolean;
+  /** Removes everything from the page. */
+  clear(): void;
   config?: Pick<BokehModel, "setv">;
   /** Private in Bokeh; there is no other access to all models. */
   _all_models: Map<string, BokehModel>;

@@ -114,16 +114,20 @@ def server_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def served(root: Path, server_log: Path) -> Iterator[str]:
-    """The address of a served app, started once for all tests as a user starts it."""
+    """The address of a served app whose pages have sessions from the start; started once."""
     with started(root, server_log) as (_server, address):
         yield address
 
 
 @contextmanager
 def started(
-    root: Path, log: Path, *options: str, port: int | None = None
+    root: Path, log: Path, *options: str, port: int | None = None, static_start: bool = False
 ) -> Iterator[tuple[subprocess.Popen, str]]:
-    """Run `attnpanel serve` as a user does; yield its process and its address."""
+    """Run `attnpanel serve` as a user does; yield its process and its address.
+
+    By default each page has a session from the start: most tests are about sessions.
+    """
+    options = (*options, *(() if static_start else ("--no-static-start",)))
     command = [sys.executable, "-m", "attnpanel", "serve", "--port", str(port or free_port())]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:

@@ -42,7 +42,15 @@ def library(
     for name, trace in traces.items():
         trace.save(folder / name)
     log = folder / "server.log"
-    command = [sys.executable, "-m", "attnpanel", "serve", "--port", str(free_port())]
+    command = [
+        sys.executable,
+        "-m",
+        "attnpanel",
+        "serve",
+        "--no-static-start",
+        "--port",
+        str(free_port()),
+    ]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     files = [str(folder / name) for name in traces]
     with log.open("w") as written:

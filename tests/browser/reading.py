@@ -92,7 +92,8 @@ WATCH = """
         await new Promise(frame)
       }
     }
-    await quiet()
+    do await quiet()
+    while (!socket && computing() && left())
     while (socket && left()) {
       const [told, answered] = [heard, answers]
       socket.ask()

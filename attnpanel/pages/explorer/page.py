@@ -49,9 +49,13 @@ class Page:
     settings : ServerSettings
     link : mapping of str to str
         Query parameters of the URL: the source and the explorer's choices.
+    drawn_alone : bool, optional
+        Whether there is no session: the page draws itself, and asks for one when it needs Python.
     """
 
-    def __init__(self, settings: ServerSettings, link: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: ServerSettings, link: Mapping[str, str], *, drawn_alone: bool = False
+    ) -> None:
         self._link, self._settings = dict(link), settings
         self._problems: list[str] = []
         self._shown = ""  # the source of the trace on screen; the first toy is nobody's choice
@@ -76,6 +80,8 @@ class Page:
         )
         self._theme = ThemeButton(margin=0)
         self._theme.on_msg(self._toggle_theme)
+        if drawn_alone:
+            self._theme.param.update(driver="browser", explorer_id=self.explorer.explorer_id)
         self._slot = pn.Column(
             css_classes=["attn-slot"],
             stylesheets=[stylesheet()],
@@ -92,6 +98,8 @@ class Page:
         self.explorer.hold_address()
         self._open_link(settings)
         self._tabs.param.watch(lambda _event: self._open_source(), "value")
+        if drawn_alone:
+            self.explorer.draw_alone()
 
     def _lay_out(self) -> Any:
         header = pn.Column(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from tornado.web import StaticFileHandler
 
 if TYPE_CHECKING:
+    from tornado.httputil import HTTPServerRequest
     from tornado.web import Application
 
 # Files of other types are compressed already, or small.
@@ -48,12 +49,17 @@ class CompressedFiles(StaticFileHandler):
             self.write(body)
 
     def _compresses(self, path: str) -> bool:
-        taken = self.request.headers.get("Accept-Encoding", "")
         return (
             Path(path).suffix in SUFFIXES
-            and any(part.strip() == "gzip" for part in taken.split(","))
+            and takes_gzip(self.request)
             and "Range" not in self.request.headers
         )
+
+
+def takes_gzip(request: HTTPServerRequest) -> bool:
+    """Whether a client says that it takes gzip."""
+    taken = request.headers.get("Accept-Encoding", "")
+    return any(part.strip() == "gzip" for part in taken.split(","))
 
 
 @lru_cache(maxsize=256)

@@ -73,7 +73,11 @@ class OpenSessions:
 
 
 def limit_sessions(
-    application: BokehTornado, paths: Collection[str], most: int, max_idle_s: float
+    application: BokehTornado,
+    paths: Collection[str],
+    most: int,
+    max_idle_s: float,
+    needs_none: Callable[[HTTPServerRequest], bool] = lambda _request: False,
 ) -> OpenSessions:
     """Have an application refuse pages beyond a limit, and give up those that nobody uses.
 
@@ -84,10 +88,12 @@ def limit_sessions(
         Addresses of the pages.
     most, max_idle_s
         As for :class:`OpenSessions`.
+    needs_none : callable, optional
+        Whether a request for one of the pages is answered without a session.
     """
     sessions = OpenSessions(application, most, max_idle_s)
     application.settings["attnpanel_sessions"] = sessions
-    rule = Rule(_Full(sessions, paths), ServerFull, {"sessions": sessions})
+    rule = Rule(_Full(sessions, paths, needs_none), ServerFull, {"sessions": sessions})
     application.default_router.rules.insert(0, rule)
 
     def sweep() -> None:
@@ -101,15 +107,21 @@ def limit_sessions(
 class _Full(Matcher):
     """Matches requests for a page that has no room."""
 
-    def __init__(self, sessions: OpenSessions, paths: Collection[str]) -> None:
-        self._sessions = sessions
+    def __init__(
+        self,
+        sessions: OpenSessions,
+        paths: Collection[str],
+        needs_none: Callable[[HTTPServerRequest], bool],
+    ) -> None:
+        self._sessions, self._needs_none = sessions, needs_none
         bases = {path.rstrip("/") for path in paths}
         self._paths = bases | {f"{base}/autoload.js" for base in bases}
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         """Return no parameters for a request that is refused, None for the others."""
         page = request.path.rstrip("/") in self._paths
-        return {} if page and self._sessions.refusal is not None else None
+        full = page and self._sessions.refusal is not None
+        return {} if full and not self._needs_none(request) else None
 
 
 class ServerFull(RequestHandler):

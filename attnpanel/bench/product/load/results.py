@@ -30,7 +30,7 @@ class PageLoad:
     first_bytes, second_bytes : int
         Bytes that Chromium receives on a first and on a second visit, websocket included.
     pages : int
-        How many were opened at once.
+        How many were opened at once, each as a first visit.
     together_s : float
         Seconds until the last of them was open.
     ping_s : tuple of float
@@ -56,6 +56,38 @@ class PageLoad:
 
 
 @dataclass(frozen=True)
+class PromptLoad:
+    """Prompts that several pages run at once.
+
+    Attributes
+    ----------
+    pages, presses : int
+        How many pages there were, and how often Run was pressed on each the second time.
+    once_s, pressed_s : float
+        Seconds until all was done, of one press on each page and of `presses`.
+    running, waiting : int
+        The most works at a time, of all pages.
+    threads_before, threads_most : int
+        The server's threads.
+    ping_s : tuple of float
+        Seconds of others' requests to `/health` meanwhile.
+    """
+
+    pages: int
+    presses: int
+    once_s: float
+    pressed_s: float
+    running: int
+    waiting: int
+    threads_before: int
+    threads_most: int
+    ping_s: Samples
+
+    def __post_init__(self) -> None:
+        check_seconds("prompts: ping_s", self.ping_s)
+
+
+@dataclass(frozen=True)
 class LoadRun:
     """One run of `python -m bench load`.
 
@@ -66,6 +98,8 @@ class LoadRun:
     pages : tuple of PageLoad
     sliders : dict of str to Interaction
         A slider in one of two open pages: "alone", and "in a crowd" with the other pages open.
+    prompts : PromptLoad or None
+        None where the default model is not installed.
     """
 
     schema: Literal["attnpanel.bench-load/1"]
@@ -73,3 +107,4 @@ class LoadRun:
     environment: Environment
     pages: tuple[PageLoad, ...]
     sliders: dict[str, Interaction]
+    prompts: PromptLoad | None

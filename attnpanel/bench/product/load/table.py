@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from attnpanel.bench.product.tables import environment_lines, markdown, milliseconds, spread
 
 if TYPE_CHECKING:
-    from attnpanel.bench.product.load.results import LoadRun
+    from attnpanel.bench.product.load.results import LoadRun, PromptLoad
 
 
 def load_table(run: LoadRun) -> str:
     """Return a run as Markdown: a column a page, and the sliders."""
     rows: list[list[str]] = [
-        ["CPU-s of the server to open one", *(f"{spread(p.cpu_s).p50:.3f}" for p in run.pages)],
+        ["CPU-s of the server to open one", *(f"{spread(p.cpu_s).p50:.4f}" for p in run.pages)],
         [
             "request → first heatmap, s",
             *(f"{spread(p.first_heatmap_s).p50:.2f}" for p in run.pages),
@@ -50,10 +50,25 @@ def load_table(run: LoadRun) -> str:
         ]
         for name, slider in run.sliders.items()
     ]
-    return "\n\n".join(
+    tables = [
+        markdown(["", *(page.name for page in run.pages)], rows),
+        markdown(["token slider, ms", "data p50", "paint p50", "p95", "lost"], sliders),
+        *([_prompt_table(run.prompts)] if run.prompts else []),
+        environment_lines(run.environment),
+    ]
+    return "\n\n".join(tables)
+
+
+def _prompt_table(prompts: PromptLoad) -> str:
+    times = f"{prompts.pages} × {prompts.presses}"
+    rows = [
+        [f"{prompts.pages} prompts at once, s", f"{prompts.once_s:.2f}"],
+        [f"{times} presses of Run, s", f"{prompts.pressed_s:.2f}"],
+        ["most running / waiting", f"{prompts.running} / {prompts.waiting}"],
+        ["threads, before / most", f"{prompts.threads_before} / {prompts.threads_most}"],
         [
-            markdown(["", *(page.name for page in run.pages)], rows),
-            markdown(["token slider, ms", "data p50", "paint p50", "p95", "lost"], sliders),
-            environment_lines(run.environment),
-        ]
-    )
+            "others' ping, ms: p50 / max",
+            f"{milliseconds(spread(prompts.ping_s).p50)} / {milliseconds(max(prompts.ping_s))}",
+        ],
+    ]
+    return markdown(["prompts", ""], rows)

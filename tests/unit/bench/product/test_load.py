@@ -10,7 +10,7 @@ import pytest
 from attnpanel.bench.__main__ import main
 from attnpanel.bench.browser import MeasurementError
 from attnpanel.bench.product.load.client import crowd, health, visit
-from attnpanel.bench.product.load.results import LoadRun, PageLoad
+from attnpanel.bench.product.load.results import LoadRun, PageLoad, PromptLoad
 from attnpanel.bench.product.load.table import load_table
 from attnpanel.bench.run.serialization import read, write
 from tests.unit.bench.product.test_tables import RUN as UI_RUN
@@ -36,11 +36,22 @@ RUN = LoadRun(
         ),
     ),
     sliders={"source=toy, alone": SLIDER},
+    prompts=PromptLoad(
+        pages=5,
+        presses=60,
+        once_s=1.5,
+        pressed_s=2.25,
+        running=2,
+        waiting=4,
+        threads_before=9,
+        threads_most=11,
+        ping_s=(0.001, 0.004, 0.0078),
+    ),
 )
 # The medians of cpu_s and first_heatmap_s; (224 - 200) / 4 = 6 MB a page; 210 / 200 = 1.05. Of the
 # slider's 10 … 50 ms the median is 30, of its 100 … 500 ms 300 and the 95th percentile 480.
 EXPECTED = [
-    ["CPU-s of the server to open one", "0.500"],
+    ["CPU-s of the server to open one", "0.5000"],
     ["request → first heatmap, s", "1.50"],
     ["MB, first / second visit", "5.20 / 0.023"],
     ["pages at once", "4"],
@@ -49,6 +60,11 @@ EXPECTED = [
     ["… memory a page, MB", "6.0"],
     ["… left after all closed, of before", "+5%"],
     ["source=toy, alone", "30", "300", "480", "2"],
+    ["5 prompts at once, s", "1.50"],
+    ["5 × 60 presses of Run, s", "2.25"],
+    ["most running / waiting", "2 / 4"],
+    ["threads, before / most", "9 / 11"],
+    ["others' ping, ms: p50 / max", "4 / 8"],
 ]
 
 

@@ -90,6 +90,18 @@ def running(
             thread.join()
 
 
+@contextmanager
+def panel_settings_kept() -> Iterator[None]:
+    """Put Panel's settings of authentication back afterwards."""
+    names = ("basic_auth", "cookie_secret")
+    kept = {name: getattr(pn.config, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            setattr(pn.config, name, value)
+
+
 @pytest.fixture(scope="module")
 def live() -> Iterator[SimpleNamespace]:
     """A server that everybody may use."""
@@ -99,15 +111,12 @@ def live() -> Iterator[SimpleNamespace]:
 
 @pytest.fixture
 def closed(tmp_path) -> Iterator[SimpleNamespace]:
-    """A server for the user ada alone; Panel's settings are put back afterwards."""
+    """A server for the user ada alone."""
     users = tmp_path / "users.json"
     users.write_text('{"ada": "enchantress"}')
-    names = ("basic_auth", "cookie_secret")
-    kept = {name: getattr(pn.config, name) for name in names}
-    with running(auth=auth_options(str(users)), behind_proxy=True) as server:
+    options = auth_options(str(users))
+    with panel_settings_kept(), running(auth=options, behind_proxy=True) as server:
         yield server
-    for name, value in kept.items():
-        setattr(pn.config, name, value)
 
 
 @pytest.fixture

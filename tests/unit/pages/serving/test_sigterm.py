@@ -49,7 +49,7 @@ def click(page, label):
 @pytest.mark.slow
 def test_a_server_at_work_ends_with_its_trainings_and_says_nothing(server):
     process, port, path, log = server
-    lab, pages = PageSocket(port, "/lab"), [PageSocket(port) for _ in range(PAGES)]
+    lab, pages = PageSocket(port, "/lab"), [PageSocket(port, "/?live") for _ in range(PAGES)]
     for _ in range(TRAININGS):
         click(lab, "Start")
     store = RunStore(path)

@@ -1,0 +1,103 @@
+"""The explorer's page on the toy as one HTML document that draws itself, without a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bokeh.document import Document
+from panel.io.state import set_curdoc
+
+from attnpanel.pages.explorer.page import Page
+from attnpanel.ui.components import bundle
+from attnpanel.ui.page_status import with_status
+from attnpanel.ui.standalone_html import OPENING_CSS, document_parts
+from attnpanel.ui.theme import BODY_CSS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from attnpanel.pages.server_settings import ServerSettings
+
+# The parameter of an address that asks for a session at once; the page's own never has it.
+LIVE: Final = "live"
+# As in Bokeh's template of a served page.
+SERVED_CSS: Final = """
+html, body { display: flow-root; box-sizing: border-box; height: 100%; margin: 0; padding: 0; }
+"""
+OPENING: Final = (
+    "This page is drawn by JavaScript. If nothing else appears: allow JavaScript for this address, "
+    "or open it in a browser of 2023 or later (Chrome or Edge 93, Firefox 113, Safari 16.4)."
+)
+PAGE: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="icon" href="./favicon.ico">
+<style>{css}</style>
+<noscript><style>#attnpanel-opening {{ visibility: visible; animation: none; }}</style></noscript>
+<script>{start}</script>
+{scripts}
+</head>
+<body>
+<p id="attnpanel-opening">{opening}</p>
+<div id="attnpanel-drawn">
+{roots}
+</div>
+<script type="application/json" id="attnpanel-roots">{items}</script>
+<script type="application/json" id="attnpanel-document">{document}</script>
+</body>
+</html>
+"""
+
+
+def static_page(settings: ServerSettings, title: str, scripts: Iterable[str]) -> str:
+    """Return the page that a session without parameters would show, with its numbers in it.
+
+    It takes the choices from its address by itself, and asks for a session when its reader first
+    needs Python; see js/served/attach.js.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    title : str
+        The page's title, which holds no markup.
+    scripts : iterable of str
+        Addresses of Bokeh's and Panel's libraries, in their order.
+    """
+    document = Document()
+    with set_curdoc(document):
+        page = Page(settings, {"source": "toy"}, drawn_alone=True)
+        parts = document_parts(document, with_status(page.view, has_session=False))
+    return PAGE.format(
+        title=title,
+        css=SERVED_CSS + BODY_CSS + OPENING_CSS,
+        opening=OPENING,
+        start=bundle("start_page"),
+        scripts="\n".join(f'<script defer src="{address}"></script>' for address in scripts),
+        roots=parts.roots,
+        items=parts.items,
+        document=parts.document,
+    )
+
+
+def draws_alone(settings: ServerSettings, arguments: Mapping[str, Sequence[bytes]]) -> bool:
+    """Whether an address shows the toy of the static page, in whatever state.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    arguments : mapping of str to sequence of bytes
+        The address's query parameters; untrusted input.
+    """
+    if LIVE in arguments or any(len(values) > 1 for values in arguments.values()):
+        return False
+    texts = {name: values[0] for name, values in arguments.items()}
+    if texts.get("source", b"file" if settings.traces else b"toy") != b"toy":
+        return False
+    return all(texts.get(name, number) == number for name, number in TOY.items())
+
+
+# The toy's numbers as an address has them.
+TOY: Final = {"T": b"8", "d_model": b"8", "heads": b"4", "seed": b"42"}

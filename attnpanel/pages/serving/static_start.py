@@ -1,0 +1,140 @@
+"""A page that is drawn without a session: one HTML document, made once and kept compressed."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from bokeh.document import Document
+from panel.io.resources import Resources, bundle_resources
+from panel.io.server import DocHandler
+from panel.io.state import set_curdoc
+from tornado.web import authenticated
+
+from attnpanel.pages.serving.compression import takes_gzip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bokeh.server.tornado import BokehTornado
+    from tornado.httputil import HTTPServerRequest
+
+    Applies = Callable[[Mapping[str, Sequence[bytes]]], bool]
+
+LOG = logging.getLogger("attnpanel")
+# panel.min.js fails to load without Bokeh's widgets and tables.
+LIBRARIES: Final = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel.min.js")
+
+
+@dataclass(frozen=True)
+class CachedPage:
+    """A page's bytes, as they are and as gzip, and the tag that names this content."""
+
+    plain: bytes
+    compressed: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, html: str) -> CachedPage:
+        """Encode, compress and tag a page."""
+        plain = html.encode()
+        return cls(plain, gzip.compress(plain, 9, mtime=0), sha256(plain).hexdigest()[:32])
+
+
+class StaticStart:
+    """The page of one address, for requests that need no session.
+
+    Parameters
+    ----------
+    path : str
+        The page's address.
+    applies : callable
+        Takes an address's query parameters; whether the page shows what they ask for.
+    make : callable
+        Returns the HTML; called once, in a thread.
+    private : bool
+        Whether only the visitor's own browser may keep the page.
+    """
+
+    def __init__(
+        self, path: str, applies: Applies, make: Callable[[], str], *, private: bool
+    ) -> None:
+        self._path, self._applies, self._make = path, applies, make
+        self.caching = "private, no-cache" if private else "no-cache"
+        self._made: asyncio.Future[CachedPage | None] | None = None
+
+    def answers(self, request: HTTPServerRequest) -> bool:
+        """Whether a request gets the page instead of a session."""
+        own = request.path.rstrip("/") == self._path.rstrip("/")
+        return own and request.method == "GET" and self._applies(request.query_arguments)
+
+    async def page(self) -> CachedPage | None:
+        """Return the page, when it is made; None if that failed, and sessions are all there is."""
+        if self._made is None:
+            self._made = asyncio.ensure_future(asyncio.to_thread(self._attempt))
+        return await asyncio.shield(self._made)
+
+    def _attempt(self) -> CachedPage | None:
+        try:
+            return CachedPage.of(self._make())
+        except Exception:
+            LOG.exception("the page that needs no session can't be made: each visit gets a session")
+            return None
+
+
+class StaticStartHandler(DocHandler):
+    """Answers with the page that needs no session where it will do, otherwise with a session."""
+
+    start: StaticStart
+    _tag: str | None = None
+
+    @authenticated
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Answer with the page or, where the browser has it, with 304."""
+        page = await self.start.page() if self.start.answers(self.request) else None
+        if page is None:
+            await super().get(*args, **kwargs)
+            return
+        zipped = takes_gzip(self.request)
+        self._tag = f'"{page.tag}-gzip"' if zipped else f'"{page.tag}"'
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Cache-Control", self.start.caching)
+        self.set_header("Vary", "Accept-Encoding")
+        self.set_header("Etag", self._tag)
+        if self.check_etag_header():
+            self.set_status(304)
+            return
+        if zipped:
+            self.set_header("Content-Encoding", "gzip")
+        self.write(page.compressed if zipped else page.plain)
+
+    def compute_etag(self) -> str | None:
+        """Return the page's tag; a session's page has one of its bytes."""
+        return self._tag or super().compute_etag()
+
+
+def start_without_session(application: BokehTornado, start: StaticStart, path: str) -> None:
+    """Have an application answer a page's address with its static page where that will do."""
+    for rule in application.wildcard_router.rules:
+        target = rule.target
+        if not (isinstance(target, type) and issubclass(target, DocHandler)):
+            continue
+        if rule.target_kwargs["application_context"].url == path:
+            rule.target = type(target.__name__, (StaticStartHandler, target), {"start": start})
+    application.io_loop.add_callback(start.page)  # before the first visitor asks
+
+
+def library_addresses(application: BokehTornado) -> list[str]:
+    """Return the addresses of Bokeh's and Panel's libraries, as a session's page has them."""
+    with set_curdoc(Document()):
+        resources = Resources.from_bokeh(application.resources())
+        files = bundle_resources(None, resources).js_files
+    addresses = map(str, files)
+    found = {PurePosixPath(urlsplit(each).path).name: each for each in addresses}
+    return [found[name] for name in LIBRARIES]
