@@ -226,7 +226,7 @@ class _Prompt:
     loaded: LoadedModel
     inputs: dict[str, Any]
     tokens: Sequence[Sequence[str]]
-    origins: TokenOrigins | None
+    origins: TokenOrigins | None = None
 
 
 def _check(text: str | Sequence[str], max_tokens: int) -> None:

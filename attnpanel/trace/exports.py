@@ -1,4 +1,4 @@
-"""A trace in the types of other libraries: pandas, xarray, HoloViews."""
+"""A trace in the types of other libraries: pandas, xarray, HoloViews, matplotlib."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from attnpanel import TraceElements
+    from attnpanel import HeadFigure, TraceElements
     from attnpanel.trace.call import AttentionCall
     from attnpanel.trace.trace import Trace
 
@@ -28,6 +28,18 @@ DIMENSIONS: Final = ("batch", "head", "query", "key")
 
 class Exports:
     """Methods of :class:`attnpanel.Trace` that hand it to other libraries."""
+
+    def figure(
+        self, layer: int | str | tuple[str, int] = 0, head: int | None = 0, **options: Any
+    ) -> HeadFigure:
+        """Return a head as a figure for a paper, to save as SVG, PDF or PNG.
+
+        The options are those of :func:`attnpanel.head_figure`, such as ``width="column"`` and
+        ``kind="steps"``. Needs matplotlib, the extra ``figures``, and no browser.
+        """
+        from attnpanel import head_figure
+
+        return head_figure(cast("Trace", self), layer, head, **options)
 
     def to_xarray(
         self, quantity: Quantity = "weights", *, max_bytes: int = MAX_BYTES

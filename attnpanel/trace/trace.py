@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from attnpanel import Explorer, HeadFigure
+    from attnpanel import Explorer
     from attnpanel.trace.coverage import Coverage
     from attnpanel.trace.picture import Picture
     from attnpanel.trace.subset import Layers, Numbers, Subset
@@ -319,18 +319,6 @@ class Trace(Constructors, Exports):
         from attnpanel import Explorer
 
         return Explorer(self, **choices)
-
-    def figure(
-        self, layer: int | str | tuple[str, int] = 0, head: int | None = 0, **options: Any
-    ) -> HeadFigure:
-        """Return a head as a figure for a paper, to save as SVG, PDF or PNG.
-
-        The options are those of :func:`attnpanel.head_figure`, such as ``width="column"`` and
-        ``kind="steps"``. Needs matplotlib, the extra ``figures``, and no browser.
-        """
-        from attnpanel import head_figure
-
-        return head_figure(self, layer, head, **options)
 
     def analyze(self, batch: int = 0, **options: Any) -> pd.DataFrame:
         """Return the metrics of every head, one row each: :func:`attnpanel.analysis.analyze`.
