@@ -201,6 +201,19 @@ class Explorer(Viewer):
     @waiting.setter
     def waiting(self, waiting: bool) -> None:
         self._body.css_classes = ["attn-explorer-body", *["attn-waiting"] * waiting]
+        if self.bridge is not None:
+            self.bridge.on_drawn = None
+
+    def show_when_drawn(self) -> None:
+        """End the waiting as soon as the page has drawn the trace that was set."""
+
+        def show() -> None:
+            self.waiting = False
+
+        if not self.waiting or self.bridge is None:
+            show()
+        else:
+            self.bridge.on_drawn = show
 
     def set_dark(self, dark: bool) -> None:  # noqa: FBT001 - what the button sets
         """Set the dark or light theme, overriding the system's preference."""

@@ -90,6 +90,8 @@ class ExplorerBridge:
     def __init__(self, state: ExplorerState, explorer_id: str) -> None:
         self.state = state
         self._schedule = SessionScheduler()
+        # Called once, when the page has drawn the trace that it was sent last.
+        self.on_drawn: Callable[[], None] | None = None
         # JupyterLab handles each view's messages in a thread of its own, concurrently with cells.
         self._lock = threading.RLock()
         self._following: int | None = None
@@ -180,7 +182,16 @@ class ExplorerBridge:
             if "drop" in message:
                 self._answers.drop(message["drop"])
             if "state" in message:
+                drawn = message["state"]["trace"] == self.component.meta["trace"]
                 self._follow(dict(message["state"]))
+                if drawn:  # a page sends its state at the end of each draw
+                    self.tell_drawn()
+
+    def tell_drawn(self) -> None:
+        """Call `on_drawn`, if it waits."""
+        then, self.on_drawn = self.on_drawn, None
+        if then is not None:
+            then()
 
     def _catch_up(self, connected: dict[str, Any]) -> None:
         """Send a page that has just connected what was set while it opened."""

@@ -25,12 +25,15 @@ function nearest(view, css) {
 }
 
 /**
- * The layer and head in the nearest caption of the row; empty if there is none.
+ * The layer and head in the plot's caption, else in the nearest one of the row; empty if there is none.
  *
  * @param {BokehView} view
  * @returns {string}
  */
-const place = (view) => nearest(view, "attn-caption-row")?.subtitle.split(" · ")[0] ?? "";
+const place = (view) => {
+  const subtitles = [nameOf(view.model), "row"].map((name) => nearest(view, `attn-caption-${name}`)?.subtitle ?? "");
+  return (subtitles.find((text) => /\blayer \d/.test(text)) ?? "").split(" · ").find((/** @type {string} */ part) => part.startsWith("layer ")) ?? "";
+};
 
 /**
  * A part of a file name: letters, digits and hyphens only.

@@ -18,6 +18,8 @@ const [NARROW, LETTER, BESIDE] = [274, 7, 8];
 const GAP = 0.03;
 const [LETTERS, LETTERS_BESIDE_NUMBER, NUMBER] = [10, 6, 5];
 const MASKED = "✕ ";
+const [HEADS_AT, TOP] = [-1.1, -1.7];
+const SWATCH = "■";
 const [QUERY, KEY] = [0, 1];
 
 /**
@@ -105,8 +107,8 @@ export function linesDrawing(trace, state, cache) {
   const offset = offsetOf(call);
   const rows = rowsIn(call);
   const room = roomFor(names, keyNames);
-  const height = Math.trunc(clip(TOKEN * rows, SHORTEST, TALLEST));
-  const gap = rows <= MAX_LABELLED ? 0 : (LABEL * rows) / height;
+  const height = TOKEN + Math.trunc(clip(TOKEN * rows, SHORTEST, TALLEST));
+  const gap = rows <= MAX_LABELLED ? 0 : (LABEL * (rows - 0.5 - TOP)) / height;
   const [colours, numbers] = [headColours(trace, state), headNumbers(call)];
   /** @param {number} side @param {string[]} tokens */
   const labels = (side, tokens) =>
@@ -135,9 +137,15 @@ export function linesDrawing(trace, state, cache) {
       },
       "attn:lines:queries": labels(QUERY, names),
       "attn:lines:keys": labels(KEY, keyNames),
+      "attn:lines:heads": {
+        x: Float64Array.from(heads, (_, rank) => -room + ((1 + 2 * room) * (rank + 0.5)) / heads.length),
+        y: new Float64Array(heads.length).fill(HEADS_AT),
+        text: heads.map((head) => `${SWATCH}${numbers[head]}`),
+        color: colours.slice(0, heads.length),
+      },
     },
     x: [-room, 1 + room],
-    y: [rows - 0.5, -0.5],
+    y: [rows - 0.5, TOP],
     colours: null,
     xLabels: null,
     yLabels: null,

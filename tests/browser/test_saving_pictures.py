@@ -73,10 +73,11 @@ def save(page, view, kind, folder):
 def test_an_svg_is_named_after_what_it_shows_and_can_be_parsed(opened, tmp_path, view):
     path = save(opened, view, "SVG", tmp_path)
 
-    assert path.name == f"attnpanel-{view}-layer-0-head-2.svg"
+    place = "layer 0" if view == "lines" else "layer 0, head 2"  # lines are of several heads
+    assert path.name == f"attnpanel-{view}-{place.replace(', ', '-').replace(' ', '-')}.svg"
     root = ET.parse(path).getroot()
     assert root.tag == f"{SVG}svg"
-    assert root.find(f"{SVG}title").text == f"{view}, layer 0, head 2"
+    assert root.find(f"{SVG}title").text == f"{view}, {place}"
     assert len(list(root.iter())) > 10
 
 

@@ -58,6 +58,9 @@ def test_lines_are_pythons(page, name):
             assert abs(ours.get(place, theirs.get(place)) - faintest) <= limit
         for place in ours.keys() & theirs.keys():
             assert abs(ours[place] - theirs[place]) <= limit
+        for column in ("x", "text", "color"):
+            heads = (drawn["attn:lines:heads"] for drawn in (made["sources"], expected.sources))
+            np.testing.assert_array_equal(*(one[column] for one in heads))
         for part in ("x", "y", "outline", "height"):
             np.testing.assert_array_equal(made[part], getattr(expected, part))
         if len(made["sources"][SIDES[1]]["y"]) < state.call.key_len:

@@ -34,6 +34,9 @@ SHORTEST, TALLEST = 120, 640
 NARROW, LETTER, BESIDE = 274, 7, 8
 GAP, LETTERS, LETTERS_BESIDE_NUMBER, NUMBER = 0.03, 10, 6, 5
 MASKED = "✕ "
+# The heads' numbers in their colours stand in a row above the tokens.
+HEADS_AT, TOP = -1.1, -1.7
+SWATCH = "■"
 QUERY, KEY = 0, 1
 
 Focus = tuple[int, int]
@@ -127,7 +130,8 @@ def _drawing_of(
     weights, visible = numbers
     palette, call, heads = theme(state.dark), state.call, shown_heads(state)
     tokens, offset = (state.query_tokens, state.key_tokens), _offset(state)
-    height = int(np.clip(TOKEN * _rows(state), SHORTEST, TALLEST))
+    height = TOKEN + int(np.clip(TOKEN * _rows(state), SHORTEST, TALLEST))
+    room = _room(state)
     head, row, key = at.T
     query = queries[row]
     weight = weights[head, row, key]
@@ -139,7 +143,7 @@ def _drawing_of(
         part = weights[:, 0, :] if other == KEY else weights[:, :, focus[1]]
         strengths[other] = np.nan_to_num(part).max(axis=0)
     looks = _looks(np.asarray(visible.any(axis=0)), focus, call.query_len)
-    gap = 0.0 if _rows(state) <= MAX_LABELLED else LABEL * _rows(state) / height
+    gap = 0.0 if _rows(state) <= MAX_LABELLED else LABEL * (_rows(state) - 0.5 - TOP) / height
     sides = [
         _labels(
             tokens[side],
@@ -169,9 +173,15 @@ def _drawing_of(
             },
             "attn:lines:queries": sides[QUERY],
             "attn:lines:keys": sides[KEY],
+            "attn:lines:heads": {
+                "x": _spread(len(heads), -room, 1 + room),
+                "y": np.full(len(heads), HEADS_AT),
+                "text": [f"{SWATCH}{head_numbers[head]}" for head in heads],
+                "color": colours,
+            },
         },
-        x=(-_room(state), 1 + _room(state)),
-        y=(_rows(state) - 0.5, -0.5),
+        x=(-room, 1 + room),
+        y=(_rows(state) - 0.5, TOP),
         outline=_outline(state),
         height=height,
         theme=palette,
@@ -209,6 +219,11 @@ def _offset(state: ExplorerState) -> int:
 
 def _rows(state: ExplorerState) -> int:
     return max(state.call.query_len + _offset(state), state.call.key_len)
+
+
+def _spread(count: int, low: float, high: float) -> NDArray[np.float64]:
+    """Return the middles of equal parts of a span."""
+    return low + (high - low) * (np.arange(count) + 0.5) / count
 
 
 def _colour_of(heads: Sequence[int], rank: int, count: int) -> int:

@@ -161,6 +161,7 @@ def _lines_element(drawing: Drawing) -> Any:
         segments_element(drawing, "attn:lines")
         * labels_element(drawing, "attn:lines:queries", text_align="right", **style)
         * labels_element(drawing, "attn:lines:keys", text_align="left", **style)
+        * labels_element(drawing, "attn:lines:heads", text_font_style="bold", **style)
     )
 
 

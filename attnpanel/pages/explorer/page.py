@@ -177,7 +177,7 @@ class Page:
             self._say("error", f"This trace can't be shown: {error}")
             return False
         self._shown = self._tabs.value
-        self.explorer.waiting = False
+        self.explorer.show_when_drawn()
         self._offer_importance(trace)
         link, self._link = self._link, {}
         self._problems += apply_address(state, link)

@@ -74,6 +74,15 @@ def test_a_line_goes_from_its_query_to_its_key_in_the_colour_of_its_head():
     np.testing.assert_allclose(lines["width"], 0.5 + 3.5 * lines["weight"])
 
 
+def test_each_shown_head_is_named_in_its_colour():
+    heads = lines_drawing(state_of(call(query_len=5), line_heads=(0, 2))).sources[
+        "attn:lines:heads"
+    ]
+
+    assert list(heads["text"]) == ["■0", "■2"]
+    assert list(heads["color"]) == [HEAD_COLOURS[0], HEAD_COLOURS[2]]
+
+
 def test_chosen_heads_alone_are_drawn():
     state = state_of(call(query_len=5), line_heads=(0, 2, 11))
 
@@ -169,7 +178,11 @@ def test_of_a_long_text_the_lines_of_one_token_are_drawn_and_labels_do_not_overl
 
     assert {query for _, query, _ in drawn(state)} == {7}
     drawing = lines_drawing(state)
-    apart = np.diff(drawing.sources["attn:lines:keys"]["y"]) * drawing.height / (MAX_TOKENS + 3)
+    apart = (
+        np.diff(drawing.sources["attn:lines:keys"]["y"])
+        * drawing.height
+        / (drawing.y[0] - drawing.y[1])
+    )
     assert len(apart) > 9
     assert apart.min() >= 13
 

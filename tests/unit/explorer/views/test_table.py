@@ -27,7 +27,7 @@ SOURCES = {
         "attn:mixed:name",
     },
     "grid": {"attn:grid"},
-    "lines": {"attn:lines", "attn:lines:queries", "attn:lines:keys"},
+    "lines": {"attn:lines", "attn:lines:queries", "attn:lines:keys", "attn:lines:heads"},
 }
 TRACES = varied_traces()
 IMAGE = {"image", "x", "y", "dw", "dh"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from attnpanel.models.toy import toy_trace
@@ -24,6 +26,16 @@ def runs(monkeypatch):
     return runs
 
 
+def draw(page):
+    """Have the page send what it sends when it has drawn the latest trace."""
+    bridge = page.explorer.bridge
+    assert page.explorer.waiting == (bridge.on_drawn is not None)
+    old = {**bridge.component.state, "trace": -1}
+    bridge._on_message(SimpleNamespace(data={"state": old}))
+    assert page.explorer.waiting == (bridge.on_drawn is not None)  # another trace's
+    bridge._on_message(SimpleNamespace(data={"state": dict(bridge.component.state)}))
+
+
 def test_a_link_to_a_prompt_shows_no_toy_until_it_has_run(runs):
     page = Page(ServerSettings(), {"source": "prompt", "prompt": "It fits.", "token": "2"})
 
@@ -33,6 +45,7 @@ def test_a_link_to_a_prompt_shows_no_toy_until_it_has_run(runs):
 
     page._prompt._run.loading = False
     page._show(toy_trace(T=5), {})
+    draw(page)
     assert not page.explorer.waiting
     assert page.explorer.state.query_index == 2
     assert page._make_report() is not None
@@ -56,6 +69,7 @@ def test_another_prompt_leaves_the_one_before_in_view(runs):
     page = Page(ServerSettings(), {"source": "prompt"})
     page._prompt._run.loading = False
     page._show(toy_trace(T=5), {})
+    draw(page)
 
     page._prompt.open()
 
@@ -65,4 +79,5 @@ def test_another_prompt_leaves_the_one_before_in_view(runs):
     page._tabs.value = "Prompt"
     assert page.explorer.waiting  # the toy is no answer to the prompt
     page._tabs.value = "Toy"
+    draw(page)
     assert not page.explorer.waiting
