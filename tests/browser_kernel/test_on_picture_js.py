@@ -140,6 +140,4 @@ def test_the_sentence_has_the_share_and_the_largest_patches(shown):
     sentence = shown()["sentence"]
     share, largest = 100 * weights.sum(), weights[first]
     assert sentence.startswith(f"The patch in row 0, column 1 gives the picture {share:.3g} %")
-    assert (
-        f"most of it to row {first // 3}, column {first % 3} ({largest:.3g});" in sentence
-    )
+    assert f"most of it to row {first // 3}, column {first % 3} ({largest:.3g});" in sentence
