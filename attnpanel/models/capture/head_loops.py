@@ -92,6 +92,8 @@ class HeadLoops:
                 latest.axis, latest.places = axis, places
                 latest.indices.append(index)
                 return
+        if loops:
+            loops[-1].places = ()  # only the latest call's can be continued
         loops.append(_Loop("heads", places, [index]))
 
     def merge(self, calls: Sequence[AttentionCall], budget: Budget) -> list[AttentionCall]:

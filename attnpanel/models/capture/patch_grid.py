@@ -8,6 +8,7 @@ in a language model, the run of its image token in the ids that it reads.
 from __future__ import annotations
 
 import re
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from attnpanel.trace.picture import MAX_BEFORE, Grid, Picture, picture_of, with_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from types import FrameType
 
     from torch import Tensor, nn
 
@@ -28,6 +30,8 @@ BEFORE = (
     ("distillation", re.compile(r"dist(?:illation)?_token$")),
     ("register", re.compile(r"reg(?:ister)?_?tokens?$")),
 )
+# How models name what tells them the frames, rows and columns of each image's patches.
+GIVEN = ("grid_thw", "image_grid_thw")
 CHANNELS = 4  # of pixels, at most
 MAX_MERGE = 8  # patches a side that models join to one token
 
@@ -50,12 +54,17 @@ class PatchGrid:
         ids = (getattr(config, name, None) for name in IMAGE_IDS)
         self._image_id = next((number for number in ids if type(number) is int), None)
         self._sizes: dict[tuple[int, int], None] = {}
+        # Of images whose patches came one by one, in an order of the model's own.
+        self._given: dict[tuple[int, int], None] = {}
         self._pixels: Tensor | None = None
         self._runs: dict[int, tuple[int, int]] = {}  # length of the ids -> start and length
 
     def note_convolution(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note a convolution (B, C, H, W) that makes patches of pixels."""
+        """Note a convolution (B, C, H, W) that makes patches of pixels; or (N, C, frames, …)."""
         pixels, weight = args[0], args[1]
+        if weight.dim() == 5:
+            self._given |= dict.fromkeys(filter(None, [_given_size()]))
+            return
         stride, padding = _pair(args, kwargs, 3, "stride", 1), _pair(args, kwargs, 4, "padding", 0)
         if weight.dim() != 4 or weight.shape[1] > CHANNELS or pixels.dim() != 4 or min(stride) < 2:
             return
@@ -109,7 +118,7 @@ class PatchGrid:
         lengths = {n for call in trace.calls for n in (call.query_len, call.key_len)}
         known: set[int] = set()
         for length, (start, run) in self._runs.items():
-            size = _merged(sizes, run)
+            size = _merged([*sizes, *self._given], run)
             if size is not None and any(n >= length for n in lengths):
                 known.add(length)
                 yield Grid(*size, length, start, grows=True)
@@ -142,6 +151,23 @@ def _names_of(names: tuple[str, ...], count: int) -> tuple[str, ...]:
     if len(names) == count:
         return names
     return ("CLS",) if count == 1 else tuple(f"token {i}" for i in range(count))
+
+
+def _given_size() -> tuple[int, int] | None:
+    """Return rows and columns of the first image, which a running function was given by name.
+
+    Qwen-VL and its like read patches that a processor has cut, and are told how many each image
+    has: frames, rows and columns.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - as running_modules()
+    while frame is not None:
+        for name in GIVEN:
+            given: Any = frame.f_locals.get(name)
+            if getattr(given, "ndim", 0) == 2 and given.shape[1] == 3:
+                frames, rows, columns = (int(number) for number in given[0])
+                return (rows, columns) if frames == 1 else None
+        frame = frame.f_back
+    return None
 
 
 def _tokens(parameter: Any) -> int:

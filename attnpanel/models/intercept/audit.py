@@ -145,7 +145,9 @@ class LayerAudit:
         """Add layers of which nothing is known, neither of what is in them nor around them."""
         root = self._layers.names[id(self._layers.model)]
         for layer in layers:
-            others = (*known, *found)
+            others = {*known, *found}
+            if root in self._unseen:  # whatever the model itself starts, its layers are named, too
+                others.discard(root)
             if root not in others and not any(
                 is_within(layer, other) or is_within(other, layer) for other in others
             ):

@@ -95,6 +95,30 @@ def test_the_image_tokens_of_a_language_model_are_found():
     np.testing.assert_array_equal(trace.picture.images[0], image)
 
 
+def test_image_tokens_of_patches_that_were_joined_are_found():
+    text = TEXT | {"num_key_value_heads": 2, "hidden_size": 24}
+    text["rope_parameters"] = {
+        "rope_type": "default", "mrope_section": [2, 2, 2], "rope_theta": 1e4
+    }  # fmt: skip
+    vision = {"depth": 1, "embed_dim": 16, "num_heads": 2, "hidden_size": 24, "patch_size": 4}
+    special = {"vision_start_token_id": 41, "vision_end_token_id": 42, "video_token_id": 43}
+    config = transformers.Qwen2VLConfig(
+        text_config=text, vision_config=vision, image_token_id=IMAGE_ID, **special
+    )
+    model = transformers.Qwen2VLForConditionalGeneration(config).eval()
+    ids = torch.tensor([[1, 41, *[IMAGE_ID] * 6, 42, 2, 3]])
+    with torch.inference_mode(), capture(model) as trace:
+        model(
+            input_ids=ids,
+            mm_token_type_ids=(ids == IMAGE_ID).long(),
+            pixel_values=torch.randn(24, 96),
+            image_grid_thw=torch.tensor([[1, 4, 6]]),
+        )
+
+    # The tower's own patches come in blocks of 2 × 2: it has no grid.
+    assert trace.picture.grids == (Grid(2, 3, 11, 2, grows=True),)
+
+
 class Cells(nn.Module):
     """Attention over the cells of a board, after one token of whose turn it is."""
 
