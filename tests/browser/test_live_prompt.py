@@ -130,6 +130,13 @@ def test_a_text_that_cannot_be_run_is_refused_and_nothing_changes(page, folder):
         settle(page)
         assert_shown(page, TYPED, folder)
         assert fragment(page)["prompt"] == TYPED
+    # Nor by a link, after which the URL says again what is shown.
+    go(page, f"prompt={quote('cat ' * LIMIT)}&token=3")
+    expect(status(page)).to_contain_text(f"The model reads at most {LIMIT} tokens")
+    page.wait_for_function(
+        "(text) => decodeURIComponent(location.hash.replaceAll('+', ' ')).includes(text)", arg=TYPED
+    )
+    assert_shown(page, TYPED, folder)
 
 
 def test_an_unknown_token_is_explained(page, folder):

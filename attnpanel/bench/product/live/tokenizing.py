@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.bench.browser import MeasurementError
+from attnpanel.bench.measure.environment import ROOT
 from attnpanel.kernels.javascript.node_process import find_node
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WORDPIECE = Path(__file__).parents[3] / "js/live_model/wordpiece.js"
+WORDPIECE = ROOT / "js/live_model/wordpiece.js"
 # Reads settings and texts as a line of JSON each, and writes the ids of each text.
 SCRIPT = """
 import { createInterface } from "node:readline";
