@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install js serve test bench bench-ui bench-report report notebooks docs pictures check format clean
-.PHONY: test-quick test-lowest test-latest coverage
+.PHONY: test-quick test-lowest test-latest coverage fuzz
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -123,6 +123,9 @@ test-latest: ## Run unit tests on the latest versions that pyproject.toml allows
 
 coverage: install ## Report which lines and branches the quick tests run; pages go to dist/coverage (ARGS=)
 	@$(BIN)/$(PYTEST) $(QUICK) --cov --cov-report=term --cov-report=html:dist/coverage $(ARGS)
+
+fuzz: install ## Fuzz the parsers of traces, notes, addresses and results, 15 s each (ARGS=)
+	@$(BIN)/python -m tests.fuzz.run $(ARGS)
 
 bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
 	@$(BIN)/python -m bench run $(ARGS)
