@@ -37,7 +37,6 @@ from bench.product.ui import FULL, QUICK
 from bench.product.ui import measure as measure_ui
 from bench.run.commands import (
     RESULTS,
-    Interrupted,
     compare_arguments,
     compare_command,
     list_arguments,
@@ -49,6 +48,7 @@ from bench.run.commands import (
 )
 from bench.run.serialization import UiRun, read, write
 from bench.run.submission import submit_arguments, submit_command
+from bench.run.terminal import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

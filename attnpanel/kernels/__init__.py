@@ -8,6 +8,7 @@ from attnpanel.kernels.javascript.node_kernel import JAVASCRIPT_NODE
 from attnpanel.kernels.javascript.wasm_kernel import JAVASCRIPT_WASM
 from attnpanel.kernels.jax_.dot_product import JAX_NN
 from attnpanel.kernels.jax_.formula import JAX_FORMULA
+from attnpanel.kernels.numpy_.int8_scores import INT8_SCORES
 from attnpanel.kernels.numpy_.naive import NAIVE
 from attnpanel.kernels.numpy_.online import ONLINE
 from attnpanel.kernels.numpy_.row_blocked import ROW_BLOCKED
@@ -27,6 +28,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     NAIVE,
     ROW_BLOCKED,
     ONLINE,
+    INT8_SCORES,
     EAGER,
     COMPILED_EAGER,
     MULTIHEAD,

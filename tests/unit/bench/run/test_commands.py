@@ -12,9 +12,10 @@ import pytest
 
 from attnpanel.kernels import IMPLEMENTATIONS
 from bench.__main__ import main
-from bench.run.commands import failures, format_remaining
+from bench.run.commands import failures
 from bench.run.records import BenchRun, Timing
 from bench.run.serialization import read, write
+from bench.run.terminal import format_remaining
 
 pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
 KERNELS = "tests.unit.bench.run.fake_kernels:"

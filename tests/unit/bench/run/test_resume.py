@@ -14,7 +14,8 @@ import pytest
 
 import bench.run.recording
 from bench.run.execute import run
-from bench.run.records import OLD_SCHEMAS, RUN_SCHEMA, BenchRun
+from bench.run.old_schemas import OLD_SCHEMAS
+from bench.run.records import RUN_SCHEMA, BenchRun
 from bench.run.serialization import ResultFileError, read, write
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, plan, timing, worker_processes
 
