@@ -46,6 +46,7 @@ from bench.run.commands import (
     show_arguments,
     show_command,
 )
+from bench.run.repeatability import aa_arguments, aa_command
 from bench.run.serialization import UiRun, read, write
 from bench.run.submission import submit_arguments, submit_command
 from bench.run.terminal import Interrupted
@@ -221,6 +222,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("list", "the implementations and the presets", list_arguments, list_command),
     Command("show", "a run as tables", show_arguments, show_command),
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
+    Command("aa", "pairs of runs of the same code: are they SAME?", aa_arguments, aa_command),
     Command("submit", "runs into docs/results, and their page", submit_arguments, submit_command),
     Command(
         "certify",
