@@ -290,7 +290,7 @@ def _subtitle(name: str, runs: Sequence[BenchRun]) -> str:
 def _caption(run: BenchRun, family: Family) -> str:
     """Return which implementations are missing from the charts, and why."""
     absent = missing(run, family)
-    return f"Not timed: {'; '.join(absent)}." if absent else ""
+    return f"Not in these plots: {'; '.join(absent)}." if absent else ""
 
 
 def _facts_card(run: BenchRun) -> Any:

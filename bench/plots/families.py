@@ -141,16 +141,17 @@ def timed(timing: Timing) -> bool:
 
 def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
     """Return, as sentences, why implementations are missing from the family's plots."""
-    names = {case.name for case in family.cases}
+    lengths = {case.name: case.request.query_len for case in family.cases}
     shown = {curve.implementation for curve in curves(run, family)}
     reasons: dict[str, str] = {}
     graded = run.graded
     for timing in run.timings:
-        here = timing.case in names and timing.threads == family.threads
+        here = timing.case in lengths and timing.threads == family.threads
         if here and timing.implementation not in shown:
             why = timing.reasons[0] if timing.reasons else timing.status
             if (timing.implementation, timing.case) in graded and timed(timing):
-                why = f"graded, not ranked ({seconds(median(timing.own_s))})"
+                taken = seconds(median(timing.own_s))
+                why = f"graded, not ranked ({taken} at T {lengths[timing.case]})"
             # Reasons of `unsupported()` begin with the implementation's name, exceptions do not.
             named = why.startswith(timing.implementation)
             words = why if named else f"{bounded(timing.implementation, 40)}: {why}"

@@ -65,7 +65,11 @@ def certificates(run: BenchRun) -> str:
         mine = [agreement for agreement in run.agreements if agreement.implementation == name]
         verdicts = [agreement.verdict for agreement in mine]
         counts = [str(verdicts.count(verdict)) for verdict in VERDICTS]
-        ratios = [agreement.max_ratio for agreement in mine if agreement.max_ratio is not None]
+        ratios = [
+            agreement.max_ratio
+            for agreement in mine
+            if agreement.max_ratio is not None and agreement.verdict != "graded"
+        ]
         wrong = next(
             (agreement for agreement in mine if agreement.verdict in {"fail", "error"}), None
         )
