@@ -21,6 +21,7 @@ from attnpanel.kernels.torch_.multihead import MULTIHEAD
 from attnpanel.kernels.torch_.ring import RING
 from attnpanel.kernels.torch_.sdpa import SDPA, SDPA_CUDNN, SDPA_EFFICIENT, SDPA_FLASH, SDPA_MATH
 from attnpanel.kernels.triton_.flash import TRITON_FLASH
+from attnpanel.kernels.wgpu_online import WGPU_ONLINE
 
 if TYPE_CHECKING:
     from attnpanel.kernels.implementation import Implementation
@@ -49,6 +50,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     JAX_FORMULA,
     JAX_PALLAS,
     TRITON_FLASH,
+    WGPU_ONLINE,
 )
 
 
