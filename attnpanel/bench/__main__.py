@@ -48,7 +48,6 @@ from attnpanel.bench.product.tables import ui_table
 from attnpanel.bench.product.ui import FULL, QUICK
 from attnpanel.bench.product.ui import measure as measure_ui
 from attnpanel.bench.run.commands import (
-    Interrupted,
     compare_arguments,
     compare_command,
     list_arguments,
@@ -58,8 +57,10 @@ from attnpanel.bench.run.commands import (
     show_arguments,
     show_command,
 )
+from attnpanel.bench.run.repeatability import aa_arguments, aa_command
 from attnpanel.bench.run.serialization import UiRun, read, write
 from attnpanel.bench.run.submission import submit_arguments, submit_command
+from attnpanel.bench.run.terminal import Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -240,6 +241,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("list", "the implementations and the presets", list_arguments, list_command),
     Command("show", "a run as tables", show_arguments, show_command),
     Command("compare", "two runs: FASTER, SLOWER, SAME", compare_arguments, compare_command),
+    Command("aa", "pairs of runs of the same code: are they SAME?", aa_arguments, aa_command),
     Command("submit", "runs into docs/results, and their page", submit_arguments, submit_command),
     Command(
         "certify",

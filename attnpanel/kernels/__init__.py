@@ -8,6 +8,8 @@ from attnpanel.kernels.javascript.node_kernel import JAVASCRIPT_NODE
 from attnpanel.kernels.javascript.wasm_kernel import JAVASCRIPT_WASM
 from attnpanel.kernels.jax_.dot_product import JAX_NN
 from attnpanel.kernels.jax_.formula import JAX_FORMULA
+from attnpanel.kernels.jax_.pallas import JAX_PALLAS
+from attnpanel.kernels.numpy_.int8_scores import INT8_SCORES
 from attnpanel.kernels.numpy_.naive import NAIVE
 from attnpanel.kernels.numpy_.online import ONLINE
 from attnpanel.kernels.numpy_.row_blocked import ROW_BLOCKED
@@ -18,6 +20,8 @@ from attnpanel.kernels.torch_.flex import FLEX, FLEX_COMPILED
 from attnpanel.kernels.torch_.multihead import MULTIHEAD
 from attnpanel.kernels.torch_.ring import RING
 from attnpanel.kernels.torch_.sdpa import SDPA, SDPA_CUDNN, SDPA_EFFICIENT, SDPA_FLASH, SDPA_MATH
+from attnpanel.kernels.triton_.flash import TRITON_FLASH
+from attnpanel.kernels.wgpu_online import WGPU_ONLINE
 
 if TYPE_CHECKING:
     from attnpanel.kernels.implementation import Implementation
@@ -27,6 +31,7 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     NAIVE,
     ROW_BLOCKED,
     ONLINE,
+    INT8_SCORES,
     EAGER,
     COMPILED_EAGER,
     MULTIHEAD,
@@ -43,6 +48,9 @@ IMPLEMENTATIONS: tuple[Implementation, ...] = (
     ONNX_ATTENTION,
     JAX_NN,
     JAX_FORMULA,
+    JAX_PALLAS,
+    TRITON_FLASH,
+    WGPU_ONLINE,
 )
 
 

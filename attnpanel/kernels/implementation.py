@@ -58,6 +58,25 @@ class RawGradients:
 
 
 @dataclass(frozen=True, eq=False)
+class GradientCall:
+    """One prepared call of a forward and a backward pass; called, it makes both.
+
+    Attributes
+    ----------
+    forward : callable
+        Computes the attention, and returns a RawResult and a function that computes its gradients,
+        RawGradients, from what was kept, as often as it is called.
+    """
+
+    forward: Callable[[], tuple[RawResult, Callable[[], RawGradients]]]
+
+    def __call__(self) -> RawGradients:
+        """Compute the attention and its gradients."""
+        _, backward = self.forward()
+        return backward()
+
+
+@dataclass(frozen=True, eq=False)
 class Backward:
     """How an implementation computes gradients.
 
@@ -70,15 +89,15 @@ class Backward:
         besides those of the forward pass; empty if they can. Never raises.
     prepare : callable
         Takes Inputs, a Request, the output's gradient, a NumPy array of shape (B, H, T, Dv) rounded
-        to the request's dtype, and ``threads=``. Returns a function that computes the attention
-        and its gradients, RawGradients, from the same inputs at each call.
+        to the request's dtype, and ``threads=``. Returns a GradientCall, which computes the
+        attention and its gradients from the same inputs at each call.
     deterministic_on : tuple of str
         Types of device on which two calls give the same bits.
     """
 
     source: str
     unsupported: Callable[[Request], list[str]]
-    prepare: Callable[..., Callable[[], RawGradients]]
+    prepare: Callable[..., GradientCall]
     deterministic_on: tuple[str, ...] = ()
 
 
@@ -91,7 +110,8 @@ class Implementation:
     name : str
         ``framework-variant``, unique: ``"torch-sdpa-flash"``.
     framework : str
-        ``"numpy"``, ``"torch"``, ``"javascript"``, ``"onnxruntime"``, ``"jax"``.
+        ``"numpy"``, ``"torch"``, ``"javascript"``, ``"onnxruntime"``, ``"jax"``,
+        ``"triton"``.
     source : str
         Citation of the formula, or the API that is called.
     devices : tuple of str
@@ -135,6 +155,12 @@ class Implementation:
         result without it.
     gradients : Backward, optional
         How gradients of query, key, value and bias are computed; None if they aren't.
+    interpreted_on : tuple of str
+        Types of device on which an interpreter computes its numbers, which are certified; its time
+        there says nothing, so it gets none.
+    graded : str
+        What it computes instead of attention to rounding, such as quantised scores, in words. It
+        is then graded, not passed, and timed apart; empty if it is held to rounding.
     """
 
     name: str
@@ -157,3 +183,5 @@ class Implementation:
     strided: bool = False
     context: Callable[[], AbstractContextManager[object]] = nullcontext
     gradients: Backward | None = None
+    interpreted_on: tuple[str, ...] = ()
+    graded: str = ""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 2**31 - 1  # far above any size; products of sizes stay within float64
 DType = Literal["float64", "float32", "float16", "bfloat16"]
+# What of a call is computed: the attention, its gradients from what was kept, or both in turn.
+Direction = Literal["forward", "backward", "both"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Request:
         Divides scores and bias inside the softmax; positive.
     mask_options : tuple of (str, int or tuple of int)
         Further parameters of the mask, by name.
+    direction : {"forward", "backward", "both"}
+        What is computed: the attention, its gradients after it, or both.
     """
 
     batch: int
@@ -71,6 +75,7 @@ class Request:
     scale: float | None = None
     temperature: float = 1.0
     mask_options: tuple[tuple[str, MaskValue], ...] = ()
+    direction: Direction = "forward"
 
     def __post_init__(self) -> None:
         sizes = {field.name: getattr(self, field.name) for field in fields(self)[:7]}
@@ -82,6 +87,10 @@ class Request:
             )
         if self.dtype not in get_args(DType):
             raise ValueError(f"dtype must be one of {get_args(DType)}; got {self.dtype!r}")
+        if self.direction not in get_args(Direction):
+            raise ValueError(
+                f"direction must be one of {get_args(Direction)}; got {self.direction!r}"
+            )
         if not (self.temperature > 0 and np.isfinite(self.temperature)):
             raise ValueError(f"temperature must be positive and finite; got {self.temperature}")
         self._check_mask()

@@ -6,7 +6,7 @@ import sys
 
 import atheris
 
-PARSERS = ["attnpanel.trace", "attnpanel.explorer", "attnpanel.attention", "bench.run"]
+PARSERS = ["attnpanel.trace", "attnpanel.explorer", "attnpanel.attention", "attnpanel.bench.run"]
 with atheris.instrument_imports(include=PARSERS):
     from tests.fuzz.targets import TARGETS
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
+from attnpanel.bench.product.load.results import LoadRun
+from attnpanel.bench.product.load.table import load_table
+from attnpanel.bench.run.serialization import ResultFileError, read
 from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.state import ExplorerState
 from attnpanel.explorer.transport import choices_of
@@ -18,9 +21,6 @@ from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.trace import Trace
 from attnpanel.trace.computable import check_computable
 from attnpanel.trace.notes import notes_document, read_notes
-from bench.product.load.results import LoadRun
-from bench.product.load.table import load_table
-from bench.run.serialization import ResultFileError, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

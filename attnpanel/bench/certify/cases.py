@@ -10,12 +10,14 @@ import numpy as np
 from attnpanel.attention.mask_table import find_mask, mask_kinds
 from attnpanel.bench.certify.covering import covering_array
 from attnpanel.bench.certify.rounding import round_to
-from attnpanel.kernels.request import DType, Inputs, Request
+from attnpanel.kernels.request import Direction, DType, Inputs, Request
 
 if TYPE_CHECKING:
     from attnpanel.attention.mask_table import MaskName, MaskValue
     from attnpanel.attention.masks import Align
 
+# How the name of a case says what is computed besides the forward pass.
+DIRECTIONS: Final[dict[Direction, str]] = {"backward": "backward", "both": "forward+backward"}
 InputKind = Literal["randn", "peaked", "outlier", "large", "huge"]
 
 
@@ -57,6 +59,7 @@ class Case:
             "" if request.scale is None else f"scale {request.scale:g}",
             "" if request.temperature == 1 else f"temperature {request.temperature:g}",
             request.device if request.device != "cpu" else "",
+            "" if request.direction == "forward" else DIRECTIONS[request.direction],
             f"seed {self.seed}" if self.seed else "",
         ]
         return " ".join(part for part in parts if part)

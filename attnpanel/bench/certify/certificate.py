@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from attnpanel.bench.certify import checks_invariants as invariants
 from attnpanel.bench.certify import checks_numeric as numeric
@@ -13,6 +13,7 @@ from attnpanel.bench.certify.checks_hidden import hidden_contents
 from attnpanel.bench.certify.checks_metadata import metadata_checks
 from attnpanel.bench.certify.checks_sample import every_row
 from attnpanel.bench.certify.context import CertificateContext, returned_arrays
+from attnpanel.bench.certify.grade import graded
 from attnpanel.bench.certify.judged_rows import (
     fresh_copy,
     inputs_of,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from attnpanel.bench.certify.cases import Case
     from attnpanel.bench.run.records import Verdict
     from attnpanel.kernels.implementation import Implementation
+    from attnpanel.kernels.request import Request
 
 
 def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> Agreement:
@@ -69,6 +71,9 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
     - **strided inputs, changed inputs, repeated calls**: inputs that are not contiguous, if the
       implementation claims them; other values at the same addresses; calls 2, 3, 7 and 50 of one
       preparation.
+    An implementation that declares itself `graded` gets cosine, relative L1 and RMSE instead of the
+    comparisons (:mod:`bench.certify.grade`); its verdict is ``"graded"``, never ``"pass"``.
+
     - **determinism**: equal inputs give bit-identical results, from the same and from a newly
       prepared call, and the inputs are not modified.
 
@@ -102,8 +107,9 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
     >>> certify(find_implementation("numpy-naive"), CERTIFICATE_CASES[0]).verdict
     'pass'
     """
-    blank = Agreement(implementation.name, case.name, "pass", "computed", (), ())
     request = case.request
+    basis = basis_of(implementation, request)
+    blank = Agreement(implementation.name, case.name, "pass", basis, (), ())
     try:
         reasons = implementation.unsupported(request)
         if no_device(request.device) in reasons:
@@ -135,9 +141,20 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
     for name, make in CHECKS:
         if view.rows is not None and name not in SAMPLED_CHECKS:
             continue
+        if implementation.graded and name not in GRADED_CHECKS:
+            continue
         checks += _run_check(name, make, context)
     errors = numeric.errors(context)
-    return _conclude(blank if errors is None else replace(blank, **errors), checks)
+    agreement = blank if errors is None else replace(blank, **errors)
+    concluded = _conclude(agreement, checks)
+    return graded(context, concluded) if implementation.graded else concluded
+
+
+def basis_of(
+    implementation: Implementation, request: Request
+) -> Literal["computed", "interpreted"]:
+    """Return how an implementation comes by its numbers on the request's device."""
+    return "interpreted" if request.device in implementation.interpreted_on else "computed"
 
 
 # Made in this order after shape, dtype and device; a check that returns None does not apply.
@@ -162,6 +179,9 @@ CHECKS: Final[tuple[tuple[str, Callable[[CertificateContext], Check | None]], ..
 SAMPLED_CHECKS: Final = frozenset(
     {"output", "every row", "logsumexp", "masked keys", "empty rows", "determinism"}
 )
+
+# Those of an implementation that is graded: none compares numbers with the reference.
+GRADED_CHECKS: Final = frozenset({"masked keys", "empty rows", "hidden contents", "determinism"})
 
 
 def _run_check(

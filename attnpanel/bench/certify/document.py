@@ -195,7 +195,7 @@ def make_certificate(
         verdict=verdict,
         summary=_summary(verdict, cases),
         scope=_scope(requests),
-        not_covered=(*_declined(description, cases), *NEVER_COVERED),
+        not_covered=(*_declined(description, cases), *_interpreted(judged), *NEVER_COVERED),
         reference=REFERENCE,
         reference_error_units=reference_error_units(),
         seed=seed,
@@ -276,6 +276,11 @@ def _summary(verdict: str, cases: Sequence[CaseResult]) -> str:
         return f"Is wrong in {counts['fail']} of {judged} cases."
     if counts["error"]:
         return f"Raised or ended in {counts['error']} of {judged} cases."
+    if counts["graded"]:
+        return (
+            f"Nothing was certified: it is graded, in {counts['graded']} cases, since it does not "
+            "claim to compute attention to rounding."
+        )
     return "Nothing was certified: it takes none of the cases."
 
 
@@ -323,6 +328,12 @@ def _declined(description: Description, cases: Sequence[CaseResult]) -> list[str
     if description.subject.source_sha256 is None:
         found.append("Its source could not be read, so the hash of it is missing.")
     return found
+
+
+def _interpreted(judged: Sequence[tuple[Case, Agreement]]) -> list[str]:
+    count = sum(agreement.basis == "interpreted" for _, agreement in judged)
+    words = "Compiled code: an interpreter of its kernel computed the results"
+    return [f"{words} ({count} cases)."] if count else []
 
 
 def _margins(cases: Sequence[CaseResult]) -> tuple[Margin, ...]:

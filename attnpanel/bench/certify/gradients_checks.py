@@ -18,22 +18,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from attnpanel.bench.certify.gradients_context import GradientContext, Gradients
+    from attnpanel.bench.certify.gradients_context import Expected, GradientContext, Gradients
     from attnpanel.bench.run.records import Check
     from attnpanel.kernels.request import Inputs
 
 
 def values(context: GradientContext) -> list[Check]:
     """Check each gradient against the reference: largest error, rms and gain."""
-    checks = []
-    for name, actual in context.actual.items():
-        failures = [context.expected.excess(name, actual)]
-        found = context.expected.statistics(name, actual)
-        for what, limit in (("rms", RMS_LIMIT), ("gain", GAIN_LIMIT)):
-            if found[what] > limit:
-                failures.append(f"{what} up to {limit:g} passes; got {found[what]:.3g}")
-        checks.append(make_check(f"d {name}", "; ".join(filter(None, failures))))
-    return checks
+    return [
+        make_check(f"d {name}", value_failures(context.expected, name, actual))
+        for name, actual in context.actual.items()
+    ]
+
+
+def value_failures(expected: Expected, name: str, actual: NDArray[np.float64]) -> str:
+    """Return what is wrong with the values of one gradient; empty if nothing is."""
+    failures = [expected.excess(name, actual)]
+    found = expected.statistics(name, actual)
+    for what, limit in (("rms", RMS_LIMIT), ("gain", GAIN_LIMIT)):
+        if found[what] > limit:
+            failures.append(f"{what} up to {limit:g} passes; got {found[what]:.3g}")
+    return "; ".join(filter(None, failures))
 
 
 def hidden_keys(context: GradientContext) -> list[Check]:

@@ -40,6 +40,7 @@ MAX_LINES = 14
 LEGEND = (
     ("2.1", "passed: its largest error, in units of what rounding explains (up to 8)"),
     ("✕", "failed: more than rounding explains, or a rule broken"),
+    ("≈", "graded: near attention, and does not claim more"),
     ("–", "can't run it"),
     ("◇", "shape, dtype and device only, without the device"),
     ("!", "an error"),
@@ -127,12 +128,13 @@ def _agreement_card(run: BenchRun, *, dark: bool) -> Any:
 def certificate_cells(matrix: Matrix) -> list[dict[str, Any]]:
     """Return the text lines of each certificate, of bounded number and length."""
     return [
-        {"row": row, "column": column, "lines": _lines(agreement)}
+        {"row": row, "column": column, "lines": certificate_lines(agreement)}
         for (row, column), agreement in matrix.cells.items()
     ]
 
 
-def _lines(agreement: Agreement) -> list[list[str]]:
+def certificate_lines(agreement: Agreement) -> list[list[str]]:
+    """Return the lines of one certificate, each with the verdict that styles it."""
     numbers = [
         f"largest error {ratio(agreement.max_ratio)} units"
         + (f" at {agreement.worst}" if agreement.worst else ""),
@@ -154,11 +156,14 @@ def _lines(agreement: Agreement) -> list[list[str]]:
         "pass": "Passed",
         "fail": "Failed",
         "unsupported": "Not supported",
+        "graded": "Graded, not a pass",
         "error": "Error",
     }
     verdict = kinds[agreement.verdict]
     if agreement.basis == "fake":
         verdict += " (shape, dtype and device propagated without the device)"
+    if agreement.basis == "interpreted":
+        verdict += " (computed by the kernel's interpreter, not compiled)"
     head = f"{verdict}: {statistics}" if statistics else verdict
     reasons = [[agreement.verdict, reason] for reason in agreement.reasons]
     checks = [
@@ -178,7 +183,7 @@ def _initial_cell(matrix: Matrix) -> list[int]:
 
     def weight(place: tuple[int, int]) -> tuple[int, float]:
         agreement = matrix.cells[place]
-        order = {"fail": 3, "error": 2, "pass": 1, "unsupported": 0}
+        order = {"fail": 3, "error": 2, "pass": 1, "graded": 0, "unsupported": 0}
         return order[agreement.verdict], agreement.max_ratio or 0.0
 
     row, column = max(matrix.cells, key=weight)
@@ -190,6 +195,7 @@ def _verdicts(run: BenchRun) -> str:
         "pass": "passed",
         "fail": "failed",
         "unsupported": "not supported",
+        "graded": "graded",
         "error": "with an error",
     }
     found = [
@@ -284,7 +290,7 @@ def _subtitle(name: str, runs: Sequence[BenchRun]) -> str:
 def _caption(run: BenchRun, family: Family) -> str:
     """Return which implementations are missing from the charts, and why."""
     absent = missing(run, family)
-    return f"Not timed: {'; '.join(absent)}." if absent else ""
+    return f"Not in these plots: {'; '.join(absent)}." if absent else ""
 
 
 def _facts_card(run: BenchRun) -> Any:

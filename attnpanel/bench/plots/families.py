@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from attnpanel.bench.plots.format import bounded
+from attnpanel.bench.certify.cases import DIRECTIONS
+from attnpanel.bench.plots.format import bounded, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,12 +69,12 @@ class Curve:
 
 def families(run: BenchRun) -> tuple[Family, ...]:
     """Return the families that were timed, the one with most timings first."""
-    cases = {case.name: case for case in run.cases}
+    cases, graded = {case.name: case for case in run.cases}, run.graded
     found: dict[tuple[Case, bool, int], dict[str, Case]] = {}
     weight: dict[tuple[Case, bool, int], int] = {}
     for timing in run.timings:
         case = cases.get(timing.case)
-        if case is None or not timed(timing):
+        if case is None or not timed(timing) or (timing.implementation, case.name) in graded:
             continue
         request = case.request
         sizes = (request.query_len, request.key_len, request.heads)
@@ -100,10 +101,16 @@ def families(run: BenchRun) -> tuple[Family, ...]:
 
 
 def curves(run: BenchRun, family: Family) -> tuple[Curve, ...]:
-    """Return the curve of each implementation on the family, in the order of the run."""
+    """Return the curve of each implementation on the family, in the order of the run.
+
+    What is graded has none, since it computes something else.
+    """
     by_name = {case.name: case for case in family.cases}
     found: dict[str, dict[str, Timing]] = {}
+    graded = run.graded
     for timing in run.timings:
+        if (timing.implementation, timing.case) in graded:
+            continue
         if timed(timing) and timing.case in by_name and timing.threads == family.threads:
             found.setdefault(timing.implementation, {})[timing.case] = timing
     return tuple(
@@ -134,13 +141,17 @@ def timed(timing: Timing) -> bool:
 
 def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
     """Return, as sentences, why implementations are missing from the family's plots."""
-    names = {case.name for case in family.cases}
+    lengths = {case.name: case.request.query_len for case in family.cases}
     shown = {curve.implementation for curve in curves(run, family)}
     reasons: dict[str, str] = {}
+    graded = run.graded
     for timing in run.timings:
-        here = timing.case in names and timing.threads == family.threads
+        here = timing.case in lengths and timing.threads == family.threads
         if here and timing.implementation not in shown:
             why = timing.reasons[0] if timing.reasons else timing.status
+            if (timing.implementation, timing.case) in graded and timed(timing):
+                taken = seconds(median(timing.own_s))
+                why = f"graded, not ranked ({taken} at T {lengths[timing.case]})"
             # Reasons of `unsupported()` begin with the implementation's name, exceptions do not.
             named = why.startswith(timing.implementation)
             words = why if named else f"{bounded(timing.implementation, 40)}: {why}"
@@ -171,6 +182,7 @@ def _family_name(case: Case, *, square: bool, threads: int) -> str:
         f"Dv{request.value_dim}" if request.value_dim != request.head_dim else "",
         "" if square else f"S{request.key_len}",
         request.dtype,
+        "" if request.direction == "forward" else DIRECTIONS[request.direction],
         case.kind if case.kind != "randn" else "",
         "bias" if request.bias else "",
         f"τ {request.temperature:g}" if request.temperature != 1 else "",

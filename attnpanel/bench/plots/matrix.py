@@ -11,7 +11,9 @@ from bokeh.core.properties import field
 from bokeh.models import BoxAnnotation, CustomJS, CustomJSTickFormatter, FixedTicker, Text
 
 from attnpanel.attention.mask_table import find_mask
+from attnpanel.bench.certify.cases import DIRECTIONS
 from attnpanel.bench.certify.error_units import PASSING_UNITS
+from attnpanel.bench.certify.grade import describe_grade
 from attnpanel.bench.plots.chart import CLIP_FIRST_COLUMN
 from attnpanel.bench.plots.format import bounded, ratio
 from attnpanel.ui.theme import DARK, LIGHT, ramp
@@ -132,6 +134,8 @@ def cell_text(agreement: Agreement, *, narrow: bool) -> str:
         return "◇"
     if agreement.verdict == "unsupported":
         return "–"
+    if agreement.verdict == "graded":
+        return "≈"
     if agreement.verdict == "error":
         return "!" if narrow else "err"
     if agreement.verdict == "fail":
@@ -250,8 +254,8 @@ def _colours(agreement: Agreement, theme: Theme) -> tuple[str, str]:
         return FAILED, "#ffffff"
     if agreement.verdict == "error":
         return theme.ink, theme.card
-    if agreement.verdict == "unsupported":
-        return theme.masked, theme.muted
+    if agreement.verdict in ("unsupported", "graded"):
+        return theme.masked, theme.muted if agreement.verdict == "unsupported" else theme.ink
     if agreement.max_ratio is None:
         return theme.soft, theme.ink
     # Only the lighter third of the ramp, so that text on it stays readable.
@@ -262,6 +266,8 @@ def _colours(agreement: Agreement, theme: Theme) -> tuple[str, str]:
 def _hover_text(agreement: Agreement) -> str:
     if agreement.verdict == "pass" and agreement.max_ratio is not None:
         return f"passed: at most {ratio(agreement.max_ratio)} of {PASSING_UNITS:g} units"
+    if agreement.verdict == "graded":
+        return bounded(f"graded: {describe_grade(agreement)}", 200)
     why = agreement.reasons[0] if agreement.reasons else ""
     kind = "shape, dtype and device only" if agreement.basis == "fake" else agreement.verdict
     return bounded(f"{kind}: {why}" if why else kind, 200)
@@ -283,6 +289,7 @@ def _labels(cases: Sequence[Case]) -> tuple[str, ...]:
             f"τ {request.temperature:g}" if request.temperature != 1 else "",
             f"scale {request.scale:g}" if request.scale is not None else "",
             request.device if request.device != "cpu" else "",
+            "" if request.direction == "forward" else DIRECTIONS[request.direction],
             shape if shape != usual else "",
         ]
         labels.append(bounded(" ".join(part for part in parts if part) or "plain", 34))

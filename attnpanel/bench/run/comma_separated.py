@@ -17,16 +17,17 @@ from attnpanel.kernels.request import Request
 
 if TYPE_CHECKING:
     from attnpanel.bench.certify.cases import Case
-    from attnpanel.bench.run.records import BenchRun, Timing
+    from attnpanel.bench.run.records import Agreement, BenchRun, Timing
 
 REQUEST: Final = tuple(field.name for field in fields(Request) if field.name != "mask_options")
 TIMES: Final = (
     *("status", "median_s", "low_s", "high_s", "samples", "gflop_per_s", "gb_per_s"),
     *("of_limit", "peak_bytes", "compile_s"),
 )
+GRADES: Final = ("cosine", "relative_l1", "rmse")
 HEAD: Final = (
     *("implementation", "case", *REQUEST, "mask_options", "kind", "seed", "verdict", "units"),
-    *(*TIMES, "why"),
+    *(*TIMES, "basis", *GRADES, "why"),
 )
 # A cell that begins so is a formula to a spreadsheet.
 FORMULA: Final = ("=", "+", "-", "@")
@@ -58,6 +59,8 @@ def run_csv(run: BenchRun) -> str:
                 *(case.kind, case.seed),
                 *(("", "") if agreement is None else (agreement.verdict, agreement.max_ratio)),
                 *_times(run, case, timing),
+                "" if agreement is None else agreement.basis,
+                *_grades(agreement),
                 "; ".join(why),
             ]
             writer.writerow(map(_cell, cells))
@@ -78,6 +81,12 @@ def _times(run: BenchRun, case: Case, timing: Timing | None) -> list[Any]:
         "" if limits is None else share_of_limit(case.request, limits, timing),
         *(timing.peak_bytes, timing.compile_s),
     ]
+
+
+def _grades(agreement: Agreement | None) -> list[Any]:
+    """Return the cells of `GRADES`; empty where nothing is graded."""
+    grade = None if agreement is None else agreement.grade
+    return ["" if grade is None else getattr(grade, name) for name in GRADES]
 
 
 def _cell(value: Any) -> Any:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import signal
-import sys
 import threading
-import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
@@ -27,17 +23,21 @@ from attnpanel.bench.run.records import BenchRun
 from attnpanel.bench.run.serialization import read
 from attnpanel.bench.run.statuses import STATUSES
 from attnpanel.bench.run.tables import README_LENGTH, readme_table, run_table
+from attnpanel.bench.run.terminal import (
+    Interrupted,
+    log,
+    print_safe,
+    progress_bar,
+    stopped_by_signals,
+)
 from attnpanel.kernels import IMPLEMENTATIONS
 from attnpanel.kernels.request import DType
 from attnpanel.kernels.torch_.inputs import DEVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from attnpanel.bench.run.progress import Progress
 
-# Interval of progress lines if stderr is not a terminal.
-LOG_INTERVAL_S = 30.0
 # What `--fail-on` takes; "error" is also a row that crashed, was killed, hung or ran out of memory.
 FAILURES: Final = ("fail", "error", "refused", "unsupported")
 # Flags of the timed cases' sizes, which have the names of the fields of `Timed`.
@@ -49,10 +49,6 @@ SIZES: Final = (
     ("--value-dim", "DV", "channels of value (default D)"),
     ("--key-len", "S", "keys (default T)"),
 )
-
-
-class Interrupted(Exception):  # noqa: N818 - requested, not an error
-    """The run was stopped by a signal; its results so far are saved."""
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,7 +85,9 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit with 1 where a row is one of: fail, error, refused, unsupported (fail,error)",
     )
     parser.add_argument(
-        "--gradients", action="store_true", help="certify gradients, too, where they are declared"
+        "--gradients",
+        action="store_true",
+        help="certify gradients, too, where they are declared, and time forward, backward and both",
     )
     parser.add_argument(
         "--time-limit",
@@ -141,9 +139,9 @@ def run_command(options: argparse.Namespace) -> None:
     )
     output = options.output or RESULTS / f"run-{plan.preset}-{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
     if not options.implementations and left_out(preset):
-        _log(f"left out, because they compile: {', '.join(left_out(preset))}")
+        log(f"left out, because they compile: {', '.join(left_out(preset))}")
     cancelled = threading.Event()
-    with _stopped_by_signals(cancelled), _progress_bar() as on_progress:
+    with stopped_by_signals(cancelled), progress_bar() as on_progress:
         callbacks: dict[str, Any] = {"progress": on_progress, "cancelled": cancelled}
         if options.scheduler is None:
             found = run(plan, output=output, resume=options.resume, **callbacks)
@@ -158,8 +156,8 @@ def run_command(options: argparse.Namespace) -> None:
             f"stopped; the results so far are in {output}: continue with the same command "
             f"and --resume -o {output}"
         )
-    _print_safe(run_table(found))
-    _log(f"wrote {output}")
+    print_safe(run_table(found))
+    log(f"wrote {output}")
     problems = failures(found, named=options.implementations, verdicts=options.fail_on)
     if problems:
         raise ValueError("; ".join(problems))
@@ -184,7 +182,7 @@ def failures(
         missing = [words for words in itertools.chain(*reasons) if NOT_IMPORTED in words]
         if missing:
             found.append(missing[0].removeprefix("error: ImportError: "))
-    if not any(one.verdict == "pass" for one in run.agreements):
+    if not any(one.verdict in ("pass", "graded") for one in run.agreements):
         found.append("nothing was certified")
     statuses = {"fail": "not certified"}
     for verdict in verdicts:
@@ -221,7 +219,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 def list_command(_: argparse.Namespace) -> None:
     """Print the implementations and the presets."""
     head = ["implementation", "returns", "empty rows", "16 bits: rounds", "leaks of hidden keys"]
-    head += ["causal", "devices", "dtypes", "source"]
+    head += ["graded", "causal", "devices", "dtypes", "source"]
     rows = [
         [
             implementation.name,
@@ -229,6 +227,7 @@ def list_command(_: argparse.Namespace) -> None:
             implementation.empty_rows,
             describe_rounding(implementation),
             describe_leaks(implementation),
+            "yes" if implementation.graded else "",
             implementation.causal_align or "by mask",
             ", ".join(implementation.devices),
             ", ".join(implementation.dtypes),
@@ -265,9 +264,9 @@ def show_command(options: argparse.Namespace) -> None:
     """Print a run."""
     found = read(options.file, BenchRun)
     if options.csv:
-        _print_safe(run_csv(found))
+        print_safe(run_csv(found))
     else:
-        _print_safe(readme_table(found, options.T) if options.markdown else run_table(found))
+        print_safe(readme_table(found, options.T) if options.markdown else run_table(found))
 
 
 def compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -289,7 +288,7 @@ def compare_arguments(parser: argparse.ArgumentParser) -> None:
 def compare_command(options: argparse.Namespace) -> None:
     """Print how run B differs from run A."""
     before, after = (read(path, BenchRun) for path in (options.before, options.after))
-    _print_safe(compare_table(before, after))
+    print_safe(compare_table(before, after))
     if not (options.fail_if_slower or options.fail_if_worse):
         return
     changes = compare(before, after)[0]
@@ -303,65 +302,3 @@ def compare_command(options: argparse.Namespace) -> None:
     found = [f"{count} rows {words}" for words, count in counts.items() if count]
     if found:
         raise ValueError(", ".join(found))
-
-
-@contextmanager
-def _stopped_by_signals(cancelled: threading.Event) -> Iterator[None]:
-    """Stop the run cleanly on the first Ctrl-C or SIGTERM, at once on a second Ctrl-C."""
-
-    def stop(number: int, _frame: object) -> None:
-        if cancelled.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        cancelled.set()
-        _log("stopping; once more to stop at once")
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _ProgressReporter:
-    """Shows progress: a bar on a terminal, otherwise a line every `LOG_INTERVAL_S`."""
-
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-        self._logged_at = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        left = format_remaining(progress.remaining_s)
-        if not self._bar.disable:
-            self._bar.total, self._bar.n = progress.total, progress.done
-            self._bar.set_postfix_str(f"{left}  {progress.what[:60]}")
-        elif time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
-            self._logged_at = time.monotonic()
-            _log(f"{progress.done} of {progress.total}, {left}: {progress.what}")
-
-
-def format_remaining(remaining_s: float | None) -> str:
-    """Format the remaining time of a run, rounded to seconds or minutes."""
-    if remaining_s is None:
-        return "time left not known yet"
-    if remaining_s < 90:
-        return f"about {remaining_s:.0f} s left"
-    return f"about {remaining_s / 60:.0f} min left"
-
-
-@contextmanager
-def _progress_bar() -> Iterator[_ProgressReporter]:
-    from tqdm import tqdm
-
-    form = "{percentage:3.0f}% {bar:20} {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
-    with tqdm(total=1, bar_format=form, disable=None, leave=False) as bar:
-        yield _ProgressReporter(bar)
-
-
-def _print_safe(text: str) -> None:
-    """Print text from a file without control characters, which a terminal would interpret."""
-    print("".join(letter for letter in text if letter.isprintable() or letter == "\n"))
-
-
-def _log(message: str) -> None:
-    print(f"bench: {message}", file=sys.stderr)

@@ -165,13 +165,18 @@ class Regression:
 def regressions(before: BenchRun, after: BenchRun) -> list[Regression]:
     """Return the certificates that were lost, rows without a time, and memory that grew."""
     found = []
-    passed = {(one.implementation, one.case) for one in before.agreements if one.verdict == "pass"}
+    passed = {
+        (one.implementation, one.case): one.verdict
+        for one in before.agreements
+        if one.verdict in ("pass", "graded")
+    }
     lost = {}
     for one in after.agreements:
         row = one.implementation, one.case
-        if row in passed and one.verdict != "pass":
+        # One that is graded and then passes got better.
+        if row in passed and one.verdict not in (passed[row], "pass"):
             lost[row] = f"certificate {one.verdict}: {'; '.join(one.reasons)}"
-            found.append(Regression(*row, "certificate", f"pass before; {lost[row]}"))
+            found.append(Regression(*row, "certificate", f"{passed[row]} before; {lost[row]}"))
     known = {_row(timing): timing for timing in before.timings}
     for now in after.timings:
         was = known.get(_row(now))

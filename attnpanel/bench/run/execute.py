@@ -363,7 +363,7 @@ class _Runner:
     def _refusal(self, name: str, case: Case) -> Timing | None:
         """Return the untimed row if its certificate forbids timing, else None."""
         agreement = self._record.agreements[name, case.name]
-        if agreement.verdict == "pass" and agreement.basis == "computed":
+        if agreement.timeable:
             return None
         status, reasons = why_untimed(agreement, case.request.device)
         return self._untimed(name, case, status, reasons)

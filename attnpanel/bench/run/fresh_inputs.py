@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from attnpanel.bench.certify.cases import make_inputs
+from attnpanel.bench.certify.gradients_context import draw_output_gradient
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,7 @@ class InputSource:
     def __init__(self, case: Case) -> None:
         self._request = case.request
         self._base = make_inputs(case)
+        self._given: NDArray[np.floating] | None = None
         self._rng = np.random.default_rng()
 
     def draw(self) -> Variation:
@@ -60,6 +62,12 @@ class InputSource:
                 np.array([-1, 1], np.float32), (request.kv_heads, 1, request.value_dim)
             ),
         )
+
+    def output_gradient(self, variation: Variation) -> NDArray[np.floating]:
+        """Return a newly allocated gradient of the output; its rows move with the queries."""
+        if self._given is None:
+            self._given = draw_output_gradient(self._request)
+        return np.roll(self._given, variation.query_shift, axis=2)
 
     def inputs(self, variation: Variation) -> Inputs:
         """Return newly allocated inputs; equal for equal variations."""

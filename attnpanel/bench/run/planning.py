@@ -50,7 +50,8 @@ class Plan:
     cuda_graphs : bool
         Whether calls on a CUDA device are captured once and replayed.
     gradients : bool
-        Whether gradients are certified, too, in the dtypes of the plan.
+        Whether gradients are certified, too, in the dtypes of the plan. They are timed where
+        `timed` has their directions.
     processes : int
         Processes that share the rounds of a row, one after the other: two processes of one program
         may differ by more than their rounds do. What compiles has one.

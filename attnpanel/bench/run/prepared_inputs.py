@@ -22,6 +22,8 @@ from attnpanel.kernels.arrays import to_float64
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
+
     from attnpanel.kernels.request import Inputs
 
 # A call holds few objects; more are a framework's own.
@@ -32,7 +34,9 @@ MAX_ROUNDING: Final = 2**-8
 OPAQUE: Final = (type, types.ModuleType, types.FrameType, types.CodeType, str, bytes, int, float)
 
 
-def held_inputs(call: Callable[[], Any], inputs: Inputs) -> list[Any]:
+def held_inputs(
+    call: Callable[[], Any], inputs: Inputs, output_gradient: NDArray[np.floating] | None = None
+) -> list[Any]:
     """Return the arrays, each once, in which a call holds its inputs.
 
     Empty if none can be reached from the call, or told from its bias.
@@ -43,9 +47,13 @@ def held_inputs(call: Callable[[], Any], inputs: Inputs) -> list[Any]:
         Prepared with these inputs.
     inputs : Inputs
         Equal to those that it was prepared with, in other memory.
+    output_gradient : array, optional
+        Of a call that computes gradients; as an input.
     """
     parts = [inputs.query, inputs.key, inputs.value]
     known = [_profile(list(some)) for n in (1, 2, 3) for some in combinations(parts, n)]
+    if output_gradient is not None:
+        known.append(_profile([output_gradient]))
     sizes = {size for size, _ in known}
     if inputs.bias is not None and inputs.bias.size in sizes:
         return []
@@ -55,6 +63,18 @@ def held_inputs(call: Callable[[], Any], inputs: Inputs) -> list[Any]:
         if size not in sizes or address in held or not _is_writable(whole):
             continue
         if _is_one_of(known, whole):
+            held[address] = whole
+    return list(held.values())
+
+
+def held_copies(calls: list[Callable[..., Any]], values: NDArray[np.floating]) -> list[Any]:
+    """Return the arrays, each once, that calls hold and that have exactly these values."""
+    held: dict[int, Any] = {}
+    for array in _arrays_within(calls):
+        whole, address, size = _memory_of(array)
+        if size != values.size or address in held or not _is_writable(whole):
+            continue
+        if np.array_equal(to_float64(whole).ravel(), values.astype(np.float64).ravel()):
             held[address] = whole
     return list(held.values())
 
@@ -89,7 +109,7 @@ def _is_one_of(known: list[tuple[int, float]], array: Any) -> bool:
     return any(size == one and abs(peak / other - 1) < MAX_ROUNDING for one, other in known)
 
 
-def _arrays_within(call: Callable[[], Any]) -> Iterator[Any]:
+def _arrays_within(call: Any) -> Iterator[Any]:
     """Yield the floating-point arrays that can be reached from a call, not through modules."""
     namespaces = {id(vars(module)) for module in list(sys.modules.values())}
     seen, queue = {id(call)}, deque([call])

@@ -6,7 +6,7 @@ import json
 import tomllib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from attnpanel.attention.mask_table import MaskName, find_mask
 from attnpanel.attention.masks import Align  # noqa: TC001 - get_type_hints looks it up
@@ -15,11 +15,11 @@ from attnpanel.bench.run.planning import Plan
 from attnpanel.bench.run.serialization import build
 from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
 from attnpanel.kernels.reasons import device_is_here
-from attnpanel.kernels.request import DType, Request
+from attnpanel.kernels.request import Direction, DType, Request
 from attnpanel.kernels.torch_.inputs import DEVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 FOLDER: Final = Path(__file__).with_name("presets")
 # Upper limit of a preset's size, checked before parsing.
@@ -213,7 +213,13 @@ def make_plan(
     }
     changes |= {name: size for name, size in (sizes or {}).items() if size is not None}
     groups = preset.timed or ((Timed(),) if changes else ())
-    timed = {case.name: case for group in groups for case in replace(group, **changes).cases(where)}
+    directions = get_args(Direction) if gradients and not certify_only else ("forward",)
+    timed = {
+        case.name: case
+        for group in groups
+        for forward in replace(group, **changes).cases(where)
+        for case in in_directions(forward, directions)
+    }
     certified = {
         case.name: case
         for case in (_on(case, where) for case in select_cases(preset.certificates))
@@ -235,6 +241,11 @@ def make_plan(
         gradients=gradients,
         run_limit_s=run_limit_s,
     )
+
+
+def in_directions(case: Case, directions: Iterable[Direction]) -> list[Case]:
+    """Return the case of each of these directions."""
+    return [replace(case, request=replace(case.request, direction=one)) for one in directions]
 
 
 def resolve_device(device: str) -> str:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from attnpanel.bench.certify.cases import Case  # noqa: TC001 - get_type_hints looks them up
 from attnpanel.bench.measure.environment import Environment  # noqa: TC001
 
-RUN_SCHEMA: Final = "attnpanel.bench-run/6"
-# Version 5 lacks `gradients`, version 4 also `page_faults`, `processes`, `prepare_s`, `judged` of
-# a timing, and `steps` of limits, version 3 also a request's `mask_options`, version 2 also
-# `copy_yardstick_s`, version 1 also `waited_s` and `yardstick_s`. They are read with these empty.
-OLD_SCHEMAS: Final = tuple(f"attnpanel.bench-run/{number}" for number in range(1, 6))
-Verdict = Literal["pass", "fail", "unsupported", "error"]
+RUN_SCHEMA: Final = "attnpanel.bench-run/7"
+Verdict = Literal["pass", "fail", "unsupported", "error", "graded"]
 Status = Literal[
     "timed",
     "not certified",
@@ -49,6 +45,27 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Grade:
+    """How near an output is to attention that it does not compute to rounding.
+
+    Of all elements in rows that see a key, against the float64 reference.
+
+    Attributes
+    ----------
+    cosine : float
+        Of the angle between output and reference as vectors; 1 where they are parallel.
+    relative_l1 : float
+        Sum of absolute errors over the sum of the reference's magnitudes.
+    rmse : float
+        Root of the mean squared error, in units of the output.
+    """
+
+    cosine: float
+    relative_l1: float
+    rmse: float
+
+
+@dataclass(frozen=True)
 class Agreement:
     """The certificate of one implementation on one case.
 
@@ -59,9 +76,11 @@ class Agreement:
     implementation : str
     case : str
         The case's :attr:`Case.name`.
-    verdict : {"pass", "fail", "unsupported", "error"}
-    basis : {"computed", "fake"}
+    verdict : {"pass", "fail", "unsupported", "error", "graded"}
+        ``"graded"``: it does not claim to compute attention to rounding, and nothing else is wrong.
+    basis : {"computed", "fake", "interpreted"}
         ``"fake"``: only shape, dtype and device were checked, without the device (FakeTensorMode).
+        ``"interpreted"``: a kernel's interpreter computed it, so it gets no time.
     reasons : tuple of str
         Why the verdict is not ``"pass"``; for a fake certificate also what was not checked.
     checks : tuple of Check
@@ -75,12 +94,14 @@ class Agreement:
         In units of the output; the last is dimensionless.
     nonfinite_mismatches : int or None
         Number of elements that are finite in only one of output and reference.
+    grade : Grade or None
+        Of an implementation that is graded.
     """
 
     implementation: str
     case: str
     verdict: Verdict
-    basis: Literal["computed", "fake"]
+    basis: Literal["computed", "fake", "interpreted"]
     reasons: tuple[str, ...]
     checks: tuple[Check, ...]
     max_ratio: float | None = None
@@ -90,6 +111,12 @@ class Agreement:
     max_abs_error: float | None = None
     relative_frobenius: float | None = None
     nonfinite_mismatches: int | None = None
+    grade: Grade | None = None
+
+    @property
+    def timeable(self) -> bool:
+        """Whether what computed the output may be timed, ranked or, if graded, apart."""
+        return self.verdict in ("pass", "graded") and self.basis == "computed"
 
 
 @dataclass(frozen=True)
@@ -292,7 +319,7 @@ class BenchRun:
         Empty unless they were asked for.
     """
 
-    schema: Literal["attnpanel.bench-run/6"]
+    schema: Literal["attnpanel.bench-run/7"]
     preset: str
     environment: Environment
     cases: tuple[Case, ...]
@@ -304,22 +331,19 @@ class BenchRun:
     finished: bool
     gradients: tuple[GradientAgreement, ...] = ()
 
+    @property
+    def graded(self) -> frozenset[tuple[str, str]]:
+        """Implementation and case of the rows that are graded: their times are not ranked."""
+        return frozenset(
+            (one.implementation, one.case) for one in self.agreements if one.verdict == "graded"
+        )
+
     @classmethod
     def upgrade(cls, content: Any) -> Any:
-        """Convert the content of an older file; :mod:`attnpanel.bench.run.serialization` asks."""
-        if not (isinstance(content, dict) and content.get("schema") in OLD_SCHEMAS):
-            return content
-        timings = content.get("timings")
-        if isinstance(timings, list):
-            timings = [_with_defaults(timing, Timing) for timing in timings]
-        limits = content.get("limits")
-        if isinstance(limits, list):
-            limits = [_with_defaults(one, Limits) for one in limits]
-        cases = content.get("cases")
-        if isinstance(cases, list):
-            cases = [_with_options(case) for case in cases]
-        changed = {"cases": cases, "timings": timings, "limits": limits}
-        return {"gradients": [], **content, **changed, "schema": RUN_SCHEMA}
+        """Convert the content of an older file to this schema (:mod:`bench.run.old_schemas`)."""
+        from attnpanel.bench.run.old_schemas import upgraded
+
+        return upgraded(content)
 
     def __post_init__(self) -> None:
         cases = [case.name for case in self.cases]
@@ -340,7 +364,7 @@ class BenchRun:
         uncertified = {
             (agreement.implementation, agreement.case)
             for agreement in self.agreements
-            if agreement.verdict != "pass" or agreement.basis == "fake"
+            if not agreement.timeable
         }
         for timing in self.timings:
             if timing.wall_s and (timing.implementation, timing.case) in uncertified:
@@ -353,31 +377,3 @@ class BenchRun:
                     "rows must be of the run's own implementations and cases; "
                     f"got {name[:60]!r} on {case[:60]!r}"
                 )
-
-
-# Fields that older schemas lack.
-ADDED: Final = {
-    *("waited_s", "yardstick_s", "copy_yardstick_s"),
-    *("page_faults", "processes", "prepare_s", "judged"),
-    *("gemm_yardstick_s", "steps"),
-}
-
-
-def _with_defaults(content: Any, kind: type) -> Any:
-    """Add the fields of `ADDED` that the content of an older file lacks."""
-    if not isinstance(content, dict):
-        return content
-    added = {
-        field.name: list(field.default) if isinstance(field.default, tuple) else field.default
-        for field in fields(kind)
-        if field.name in ADDED
-    }
-    return {**added, **content}
-
-
-def _with_options(case: Any) -> Any:
-    """Add an empty `mask_options` to a case of an older file."""
-    request = case.get("request") if isinstance(case, dict) else None
-    if not isinstance(request, dict):
-        return case
-    return {**case, "request": {"mask_options": [], **request}}

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 STATUSES: Final[tuple[Status, ...]] = (
     *("crashed", "killed", "out of memory", "timed out", "error"),
 )
+INTERPRETED: Final = "its kernel's interpreter computed it here, whose time says nothing"
 
 
 def why_untimed(agreement: Agreement, device: str) -> tuple[Status, tuple[str, ...]]:
     """Return the status and the reasons of a row that is not timed, by its certificate."""
+    if agreement.basis == "interpreted" and agreement.verdict in ("pass", "graded"):
+        return "unsupported", (INTERPRETED,)
     if agreement.verdict == "pass":
         return "unsupported", (no_device(device),)
     status: Status = "not certified" if agreement.verdict == "fail" else "unsupported"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from attnpanel.bench.certify.cases import Case
-    from attnpanel.bench.run.records import BenchRun, Limits, Timing
+    from attnpanel.bench.run.records import BenchRun, Limits, Timing, Verdict
 
 # The implementation that the short table compares the others with, if it was timed.
 BASELINE = "torch-sdpa-flash"
@@ -25,6 +25,8 @@ LOW_CPU_SHARE = 0.9
 # Page faults take up to 1 µs each.
 MANY_FAULTS = 200
 LONG_PREPARE_S = 2e-3
+# In the order of the columns.
+VERDICTS: Final[tuple[Verdict, ...]] = ("pass", "fail", "error", "unsupported", "graded")
 # The fields of a request without a mask.
 UNMASKED: Final[dict[str, Any]] = {
     "mask": "none",
@@ -37,6 +39,8 @@ UNMASKED: Final[dict[str, Any]] = {
 def run_table(run: BenchRun) -> str:
     """Return the full report of a run."""
     parts = ["Agreement with the float64 reference", certificates(run)]
+    if found := grades(run):
+        parts += ["Graded: near attention, never a pass; the worst over its cases", found]
     if run.gradients:
         parts += ["Gradients", gradient_certificates(run)]
     for case in _timed_cases(run):
@@ -60,21 +64,48 @@ def certificates(run: BenchRun) -> str:
     for name in run.implementations:
         mine = [agreement for agreement in run.agreements if agreement.implementation == name]
         verdicts = [agreement.verdict for agreement in mine]
-        counts = [
-            str(verdicts.count("pass")),
-            str(verdicts.count("fail")),
-            str(verdicts.count("error")),
-            str(verdicts.count("unsupported")),
+        counts = [str(verdicts.count(verdict)) for verdict in VERDICTS]
+        ratios = [
+            agreement.max_ratio
+            for agreement in mine
+            if agreement.max_ratio is not None and agreement.verdict != "graded"
         ]
-        ratios = [agreement.max_ratio for agreement in mine if agreement.max_ratio is not None]
         wrong = next(
             (agreement for agreement in mine if agreement.verdict in {"fail", "error"}), None
         )
         why = "" if wrong is None else f"{wrong.case}: {'; '.join(wrong.reasons)}"
         worst = f"{max(ratios):.2f}" if ratios else ""
+        if not why and any(one.basis == "interpreted" for one in mine):
+            why = "computed by its kernel's interpreter"
         rows.append([escape_cell(name), *counts, worst, escape_cell(why)])
-    head = ["implementation", "pass", "fail", "error", "unsupported", "worst, in units", "first"]
-    return markdown(head, rows)
+    return markdown(["implementation", *VERDICTS, "worst, in units", "first"], rows)
+
+
+def grades(run: BenchRun) -> str:
+    """Return, by graded implementation, how far from attention it is at most; empty without one."""
+    rows = []
+    for name in run.implementations:
+        mine = [
+            (one, one.grade)
+            for one in run.agreements
+            if one.implementation == name and one.grade is not None
+        ]
+        if not mine:
+            continue
+        units = [one.max_ratio for one, _ in mine if one.max_ratio is not None]
+        rows.append(
+            [
+                escape_cell(name),
+                str(len(mine)),
+                f"{min(grade.cosine for _, grade in mine):.6f}",
+                f"{max(grade.relative_l1 for _, grade in mine):.2g}",
+                f"{max(grade.rmse for _, grade in mine):.2g}",
+                f"{max(units):.3g}" if units else "",
+                escape_cell(mine[0][0].reasons[0]),
+            ]
+        )
+    head = ["implementation", "cases", "least cosine", "relative L1", "RMSE", "units", "what it is"]
+    return markdown(head, rows) if rows else ""
 
 
 def gradient_certificates(run: BenchRun) -> str:
@@ -95,10 +126,27 @@ def gradient_certificates(run: BenchRun) -> str:
 
 
 def timing_table(run: BenchRun, case: Case) -> str:
-    """Return the times on a case, fastest first, then the implementations not timed."""
-    limits = limits_of(run, case)
+    """Return the times on a case, fastest first, then what is graded or not timed."""
     mine = [timing for timing in run.timings if timing.case == case.name]
     timed = sorted((timing for timing in mine if timing.wall_s), key=median_s)
+    apart = [timing for timing in timed if (timing.implementation, case.name) in run.graded]
+    others = [
+        f"- {escape_cell(timing.implementation)}: "
+        f"{escape_cell('; '.join((timing.status, *timing.reasons)))}"
+        for timing in mine
+        if not timing.wall_s
+    ]
+    parts = [
+        _times(run, case, [timing for timing in timed if timing not in apart]),
+        "Graded, so not ranked:" if apart else "",
+        _times(run, case, apart, ranked=False),
+        "\n".join(others),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _times(run: BenchRun, case: Case, timed: Sequence[Timing], *, ranked: bool = True) -> str:
+    limits = limits_of(run, case)
     rows = []
     for timing in timed:
         taken = median_s(timing)
@@ -109,7 +157,7 @@ def timing_table(run: BenchRun, case: Case) -> str:
                 escape_cell(timing.implementation),
                 f"{taken * 1e3:.3f}",
                 f"{quartiles[0]:.3f}–{quartiles[1]:.3f}",
-                f"{relative_time(timing, timed[0]):.2f}",
+                f"{relative_time(timing, timed[0]):.2f}" if ranked else "",
                 f"{rate / 1e9:.1f}",
                 f"{minimal_bytes(case.request) / taken / 1e9:.2f}",
                 "" if limits is None else f"{share_of_limit(case.request, limits, timing):.0%}",
@@ -120,14 +168,7 @@ def timing_table(run: BenchRun, case: Case) -> str:
             ]
         )
     head = ["implementation", "median ms", "quartiles", "× fastest", "GFLOP/s", "GB/s"]
-    table = markdown([*head, "of limit", "extra MB", "compile s", "n", ""], rows) if rows else ""
-    others = [
-        f"- {escape_cell(timing.implementation)}: "
-        f"{escape_cell('; '.join((timing.status, *timing.reasons)))}"
-        for timing in mine
-        if not timing.wall_s
-    ]
-    return "\n\n".join(part for part in (table, "\n".join(others)) if part)
+    return markdown([*head, "of limit", "extra MB", "compile s", "n", ""], rows) if rows else ""
 
 
 def growth_table(run: BenchRun) -> str:
@@ -158,6 +199,8 @@ def growth_table(run: BenchRun) -> str:
 def readme_table(run: BenchRun, length: int = README_LENGTH) -> str:
     """Return the short table: times at one length, for each mask, relative to `BASELINE`.
 
+    Without what is graded.
+
     Raises
     ------
     ValueError
@@ -175,6 +218,8 @@ def readme_table(run: BenchRun, length: int = README_LENGTH) -> str:
     rows = []
     for name in run.implementations:
         mine = [agreement for agreement in run.agreements if agreement.implementation == name]
+        if any(agreement.verdict == "graded" for agreement in mine):
+            continue
         tried = [agreement for agreement in mine if agreement.verdict != "unsupported"]
         ratios = [agreement.max_ratio for agreement in tried if agreement.max_ratio is not None]
         passed = sum(agreement.verdict == "pass" for agreement in tried)

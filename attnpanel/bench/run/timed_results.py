@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from attnpanel.kernels.implementation import RawResult
 from attnpanel.kernels.request import Inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from attnpanel.bench.certify.cases import Case
@@ -64,24 +66,39 @@ class FrozenRows:
     results: dict[str, NDArray[np.float64]]
 
 
-class ResultObserver:
+class FrozenResult(Protocol):
+    """What is judged of one result: which call it was of, and what is wrong with it as a whole."""
+
+    @property
+    def call(self) -> int:
+        """Index of the call within its sample."""
+
+    @property
+    def failure(self) -> str:
+        """What is wrong with the result as a whole; empty if nothing is."""
+
+
+Frozen = TypeVar("Frozen", bound=FrozenResult)
+
+
+class ResultObserver(Generic[Frozen]):
     """Waits for each result of a sample and keeps rows of a random one and of the last.
 
     Which result is kept is drawn after its call has returned, so the call can't know.
 
     Parameters
     ----------
-    implementation : Implementation
-    request : Request
+    freeze : function of a result, the index of its call and a generator
+        Copies what is judged of a result, drawn by the generator.
     """
 
-    def __init__(self, implementation: Implementation, request: Request) -> None:
-        self._implementation, self._request = implementation, request
+    def __init__(self, freeze: Callable[[Any, int, np.random.Generator], Frozen]) -> None:
+        self._freeze = freeze
         self._random = SystemRandom()
         self._count = 0
         self._kept: dict[int, Any] = {}
         self._last: Any = None
-        self.frozen: list[FrozenRows] = []
+        self.frozen: list[Frozen] = []
 
     def __call__(self, result: Any) -> None:
         """Wait until the arrays of a result are computed."""
@@ -96,10 +113,10 @@ class ResultObserver:
         self._count += 1
 
     def freeze(self) -> None:
-        """Copy the rows to be judged."""
+        """Copy what is to be judged."""
         rng = np.random.default_rng()
         for call, result in {**self._kept, self._count - 1: self._last}.items():
-            self.frozen.append(freeze_rows(self._implementation, self._request, result, call, rng))
+            self.frozen.append(self._freeze(result, call, rng))
         self._kept, self._last = {}, None
 
 
@@ -147,6 +164,8 @@ def judge_rows(
     """
     if frozen.failure:
         return frozen.failure
+    if implementation.graded:
+        return _unlike_own_result(implementation, case, inputs, frozen)
     request = case.request
     for position, (batch, head) in enumerate(frozen.places):
         part, part_inputs = _rows_of(request, inputs, batch, head, frozen.rows)
@@ -169,6 +188,19 @@ def judge_rows(
                     f"{found.name}: {found.detail} (batch {batch}, head {head}, "
                     f"queries {', '.join(map(str, frozen.rows))})"
                 )
+    return ""
+
+
+def _unlike_own_result(
+    implementation: Implementation, case: Case, inputs: Inputs, frozen: FrozenRows
+) -> str:
+    """Return how rows differ from those of a call that is not timed; for what is graded."""
+    again = implementation.prepare(inputs, case.request)()
+    batches, heads = (np.array(index)[:, None] for index in zip(*frozen.places, strict=True))
+    for name, array in returned_arrays(again).items():
+        expected = to_float64(array)[batches, heads, frozen.rows[None]]
+        if not np.array_equal(frozen.results[name], expected, equal_nan=True):
+            return f"{name} must be that of a call that is not timed, bit by bit"
     return ""
 
 
@@ -208,7 +240,12 @@ def _not_computed(result: Any) -> str:
     """Return why a result need not exist yet; empty if it is made of arrays in memory."""
     if type(result) is not RawResult:
         return f"a call must return a RawResult; got {type(result).__name__}"
-    for name, array in returned_arrays(result).items():
+    return not_in_memory(returned_arrays(result))
+
+
+def not_in_memory(arrays: dict[str, Any]) -> str:
+    """Return which of some arrays, by name, is not one of a framework itself; else empty."""
+    for name, array in arrays.items():
         kind = type(array)
         defined = getattr(sys.modules.get(kind.__module__), kind.__name__, None)
         package = kind.__module__.partition(".")[0]

@@ -9,13 +9,13 @@ from time import process_time
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attnpanel.bench.measure.clocks import background_seconds
-from attnpanel.bench.measure.cuda_graphs import capture_cuda_graph
 from attnpanel.bench.measure.flop_count import ITEM_BYTES
 from attnpanel.bench.measure.memory import peak_bytes_of
 from attnpanel.bench.measure.timing import warm_up
 from attnpanel.bench.run.fresh_inputs import InputSource, input_bytes
-from attnpanel.bench.run.prepared_inputs import held_inputs, scale, scaled
-from attnpanel.bench.run.timed_results import RefusedError, ResultObserver, judge_rows
+from attnpanel.bench.run.prepared_inputs import scale
+from attnpanel.bench.run.timed_passes import timed_pass
+from attnpanel.bench.run.timed_results import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from attnpanel.bench.measure.clocks import Clock, Sample
     from attnpanel.bench.measure.reference_workload import ReferenceWorkload
     from attnpanel.bench.run.fresh_inputs import Variation
+    from attnpanel.bench.run.timed_results import ResultObserver
     from attnpanel.kernels.implementation import Implementation
-    from attnpanel.kernels.request import Inputs
 
 LONG_CALL_S: Final = 0.25
 # Linux updates the count of resident pages with a lag of a few hundred kB.
@@ -128,9 +128,18 @@ class WarmCase:
 
     def __post_init__(self) -> None:
         self._source = InputSource(self.case)
+        self._pass = timed_pass(
+            self.implementation,
+            self.case,
+            self._source,
+            threads=self.threads,
+            cuda_graphs=self.cuda_graphs,
+        )
         request = self.case.request
-        outputs = request.batch * request.heads * request.query_len * request.value_dim
-        self._output_bytes = outputs * ITEM_BYTES[request.dtype]
+        queries = request.batch * request.heads * request.query_len
+        # Of the output, or of dQ, which is the least of what a backward pass returns.
+        width = request.value_dim if request.direction == "forward" else request.head_dim
+        self._output_bytes = queries * width * ITEM_BYTES[request.dtype]
 
     def warm(self, limit_s: float, *, check: bool = True) -> Prepared:
         """Call until the time is stable; choose the calls of a sample.
@@ -181,7 +190,7 @@ class WarmCase:
             works outside the clock or replaced it.
         """
         samples: list[Sample] = []
-        frozen: list[tuple[ResultObserver, list[Variation]]] = []
+        frozen: list[tuple[ResultObserver[Any], list[Variation]]] = []
         paces = []
         for _ in range(count):
             refill = self._fresh()[0] if self._call_s < LONG_CALL_S else None
@@ -189,7 +198,7 @@ class WarmCase:
             idle = background_seconds()
             paces.append(workload.seconds() if workload else None)
             self._background_s += background_seconds() - idle
-            observer = ResultObserver(self.implementation, self.case.request)
+            observer = self._pass.observer()
             with self.implementation.context():
                 if refill is not None:
                     refill()
@@ -235,7 +244,7 @@ class WarmCase:
             If the result is wrong.
         """
         call, variation = self._fresh()
-        observer = ResultObserver(self.implementation, self.case.request)
+        observer = self._pass.observer()
         peak = peak_bytes_of(lambda: observer(call()), self.case.request.device)
         observer.freeze()
         self._judge(observer, [variation])
@@ -243,20 +252,21 @@ class WarmCase:
         return None if reused else peak
 
     def _fresh(self) -> tuple[Callable[[], Any], Variation]:
-        """Prepare a call with inputs of its own."""
+        """Prepare a call with inputs of its own, ready to be timed."""
+        call, variation = self._prepared()
+        return self._pass.ready(call), variation
+
+    def _prepared(self) -> tuple[Callable[[], Any], Variation]:
         variation = self._source.draw()
-        inputs = self._source.inputs(variation)
+        inputs = self._pass.inputs(variation)
         before = process_time()
-        call = self.implementation.prepare(inputs, self.case.request, threads=self.threads)
+        call = self._pass.prepare(*inputs)
         self._preparing_s.append(process_time() - before)
-        if self.cuda_graphs and self.case.request.device == "cuda":
-            call = capture_cuda_graph(call)
         return call, variation
 
-    def _judge(self, observer: ResultObserver, variations: list[Variation]) -> int:
+    def _judge(self, observer: ResultObserver[Any], variations: list[Variation]) -> int:
         for frozen in observer.frozen:
-            inputs = self._source.inputs(variations[frozen.call])
-            wrong = judge_rows(self.implementation, self.case, inputs, frozen)
+            wrong = self._pass.judge(frozen, variations[frozen.call])
             if wrong:
                 raise RefusedError(f"the result of a timed call must pass the certificate: {wrong}")
         return len(observer.frozen)
@@ -267,19 +277,18 @@ class WarmCase:
         Its inputs are changed in place before its first call and again before its second; a third
         call has nothing new to compute and must take as long.
         """
-        call, variation = self._fresh()
-        inputs = self._source.inputs(variation)
-        held = held_inputs(call, inputs)
-        scale(held, 2)
-        first = self._judge_call(call, scaled(inputs, 2) if held else inputs)
+        call, variation = self._prepared()
+        held, factor = self._pass.held(call, variation), self._pass.first_factor
+        scale(held, factor)
+        first = self._judge_call(call, variation, factor if held else 1.0)
         if held and not first:
-            scale(held, 0.5)
-            second = self._judge_call(call, inputs)
+            scale(held, 1 / factor)
+            second = self._judge_call(call, variation)
             if second:
                 raise RefusedError(
                     f"a second call must compute from its inputs as they are then: {second}"
                 )
-        elif self._judge_call(call, inputs):
+        elif self._judge_call(call, variation):
             raise RefusedError(
                 "a call must compute from the inputs that it holds when it is called; after these "
                 "were changed in place its result was right neither for them nor for those before "
@@ -287,6 +296,7 @@ class WarmCase:
             )
         else:
             self._check_preparation()
+        self._pass.check_backward()
         self._check_repeated_calls()
 
     def _check_repeated_calls(self) -> None:
@@ -305,7 +315,7 @@ class WarmCase:
         )
 
     def _check_preparation(self) -> None:
-        call, _ = self._fresh()
+        call, _ = self._prepared()
         preparing, taken = min(self._preparing_s), self.clock.sample([call]).cpu_s
         if preparing > PREPARING_SHARE * taken + PREPARING_S:
             raise RefusedError(
@@ -314,14 +324,16 @@ class WarmCase:
                 f"{taken * 1e3:.3g} ms"
             )
 
-    def _judge_call(self, call: Callable[[], Any], inputs: Inputs) -> str:
-        observer = ResultObserver(self.implementation, self.case.request)
+    def _judge_call(
+        self, call: Callable[[], Any], variation: Variation, factor: float = 1.0
+    ) -> str:
+        observer = self._pass.observer()
         observer(call())
         observer.freeze()
         (frozen,) = observer.frozen
         if frozen.failure:
             raise RefusedError(frozen.failure)
-        return judge_rows(self.implementation, self.case, inputs, frozen)
+        return self._pass.judge(frozen, variation, factor)
 
     def _check_background(self) -> None:
         """Check that no other thread or process works while the clock stands."""

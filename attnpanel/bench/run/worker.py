@@ -21,10 +21,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.bench.certify.certificate import certify
 from attnpanel.bench.certify.description import describe
+from attnpanel.bench.certify.direction import certify_direction
 from attnpanel.bench.certify.gradients_certificate import certify_gradients
-from attnpanel.bench.certify.meta_device import certify_fake
 from attnpanel.bench.certify.plain_function import as_implementation
 from attnpanel.bench.certify.serving import measure_invariance
 from attnpanel.bench.certify.subject import load_subject
@@ -67,12 +66,9 @@ class Worker:
         self._integrity = Integrity()
 
     def certify(self, case: Case) -> Agreement:
-        """Certify the implementation on the case; without its device, only shape and dtype."""
+        """Certify what the case computes; see :func:`bench.certify.direction.certify_direction`."""
         found = self._implementation(case.request.device)
-        if device_is_here(case.request.device):
-            judged = certify(found, case, threads=self._threads)
-        else:
-            judged = certify_fake(found, case)
+        judged = certify_direction(found, case, threads=self._threads)
         self._check_integrity()
         return replace(judged, implementation=self._name, case=case.name)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnpanel.kernels.implementation import Backward, RawGradients
+from attnpanel.kernels.implementation import Backward, GradientCall, RawGradients
 from attnpanel.kernels.torch_.inputs import (
     small_call,
     torch_failures,
@@ -71,7 +71,7 @@ def _prepare_gradients(
     output_gradient: NDArray[np.floating],
     *,
     threads: int = 1,
-) -> Callable[[], RawGradients]:
+) -> GradientCall:
     import torch
 
     tensors = torch_inputs(inputs, request)
@@ -84,12 +84,17 @@ def _prepare_gradients(
     call = prepare(replace(inputs, **leaves), request, threads=threads)
     given = torch.tensor(output_gradient, dtype=tensors.query.dtype, device=tensors.query.device)
 
-    def run() -> RawGradients:
-        # Kept: what was derived from the bias at preparation is in every call's graph.
-        found = torch.autograd.grad(call().output, list(leaves.values()), given, retain_graph=True)
-        return RawGradients(**dict(zip(leaves, found, strict=True)))
+    def forward() -> tuple[RawResult, Callable[[], RawGradients]]:
+        raw = call()
 
-    return run
+        def backward() -> RawGradients:
+            # Kept: what was derived from the bias at preparation is in every call's graph.
+            found = torch.autograd.grad(raw.output, list(leaves.values()), given, retain_graph=True)
+            return RawGradients(**dict(zip(leaves, found, strict=True)))
+
+        return raw, backward
+
+    return GradientCall(forward)
 
 
 def _refusal(prepare: Prepare, request: Request) -> str | None:

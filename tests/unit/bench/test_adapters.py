@@ -1,22 +1,28 @@
 """Adapters of libraries that are not installed here, against functions of their signatures.
 
-The signatures are those of flash-attn 2's, xformers' and FlashInfer's documentation; what answers
+The signatures are those of the libraries' documentation; what answers
 is PyTorch, in the layout that the library documents. That the libraries are right this cannot tell.
 """
 
 import sys
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from attnpanel.bench import certify
-from attnpanel.bench.adapters import flash_attn2, flashinfer_prefill, xformers_attention
+from attnpanel.bench.adapters import (
+    flash_attn2,
+    flashinfer_prefill,
+    hub_flash_attn2,
+    xformers_attention,
+)
 from attnpanel.bench.certify.cases import GROUPED, SAME_DIMS, SQUARE, Case
 from attnpanel.bench.certify.plain_function import implementation_of
 
+ADAPTERS = [flash_attn2, xformers_attention, flashinfer_prefill, hub_flash_attn2]
 CASES = (
     SQUARE,
     replace(SQUARE, mask="causal"),
@@ -99,6 +105,21 @@ def single_prefill_with_kv_cache(
     return output.transpose(0, 1)
 
 
+def get_kernel(
+    repo_id,
+    *,
+    revision=None,
+    version=None,
+    backend=None,
+    user_agent=None,
+    trust_remote_code=False,
+    check_arch=True,
+):
+    """The functions of flash-attn, as the hub has them."""
+    assert (repo_id, version) == ("kernels-community/flash-attn2", 2)
+    return SimpleNamespace(flash_attn_func=flash_attn_func)
+
+
 @pytest.fixture
 def libraries(monkeypatch):
     for name, members in {
@@ -106,13 +127,14 @@ def libraries(monkeypatch):
         "xformers": (),
         "xformers.ops": (LowerTriangularMask, memory_efficient_attention),
         "flashinfer": (single_prefill_with_kv_cache,),
+        "kernels": (get_kernel,),
     }.items():
         module = ModuleType(name)
         vars(module).update({member.__name__: member for member in members})
         monkeypatch.setitem(sys.modules, name, module)
 
 
-@pytest.mark.parametrize("adapter", [flash_attn2, xformers_attention, flashinfer_prefill])
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_call_is_that_of_the_librarys_signature(adapter, libraries):
     implementation = implementation_of(adapter.attention, "adapter")
 
@@ -125,15 +147,17 @@ def test_masks_are_given_to_the_library_that_takes_them(libraries):
 
     taken = implementation_of(flashinfer_prefill.attention, "adapter")
     assert certify(taken, Case(masked)).verdict == "pass"
-    for adapter in (flash_attn2, xformers_attention):
+    for adapter in (flash_attn2, xformers_attention, hub_flash_attn2):
         reasons = implementation_of(adapter.attention, "adapter").unsupported(masked)
         assert reasons == ["a mask is declined: it takes no keyword mask"]
 
 
-@pytest.mark.parametrize("adapter", [flash_attn2, xformers_attention, flashinfer_prefill])
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_library_that_is_not_installed_is_named(adapter):
     query = torch.zeros(1, 1, 2, 2)
 
-    with pytest.raises(ImportError, match=r"No module named '(flash_attn|xformers|flashinfer)'"):
+    with pytest.raises(
+        ImportError, match=r"No module named '(flash_attn|xformers|flashinfer|kernels)'"
+    ):
         adapter.attention(query, query, query, scale=1.0)
     assert "Never run by us" in adapter.__doc__

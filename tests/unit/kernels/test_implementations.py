@@ -27,6 +27,7 @@ SHARED = {
     "torch_.inputs",
     "torch_.online_softmax",
     "torch_.ring_schedule",
+    "triton_.kernels",
 }
 EVERY = pytest.mark.parametrize("kernel", IMPLEMENTATIONS, ids=lambda kernel: kernel.name)
 

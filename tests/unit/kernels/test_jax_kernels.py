@@ -6,8 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.certify.certificate import certify
 from attnpanel.kernels.jax_.dot_product import JAX_NN, THREADS_VARIABLE
 from attnpanel.kernels.jax_.formula import JAX_FORMULA
+from attnpanel.kernels.jax_.pallas import JAX_PALLAS
 from attnpanel.kernels.request import Request
 from tests.unit.kernels.formula import assert_formula, draw
 
@@ -52,6 +55,27 @@ def test_jax_nn_gives_the_formulas_numbers(request_):
     assert_formula(JAX_NN, draw(request_), request_)
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        # More than a block of 64 queries and keys.
+        Request(1, 2, 1, 70, 129, 11, 13, mask="causal"),
+        replace(SMALL, bias=True, dtype="bfloat16", temperature=0.01, scale=-0.7, **BLIND),
+    ],
+    ids=str,
+)
+def test_pallas_gives_the_formulas_numbers(request_):
+    assert JAX_PALLAS.unsupported(request_) == []
+    assert_formula(JAX_PALLAS, draw(request_), request_)
+
+
+def test_attention_in_pallas_is_certified_as_interpreted():
+    case = Case(Request(1, 2, 1, 3, 5, 11, 13, "float16", mask="key_padding", pad_lens=(4,)))
+    found = certify(JAX_PALLAS, case)
+
+    assert (found.verdict, found.basis, found.reasons) == ("pass", "interpreted", ())
+
+
 def test_a_mask_other_than_the_one_the_request_names_is_the_one_that_counts():
     request = replace(NARROW, mask="causal")
     mask = np.ones((5, 7), dtype=bool)
@@ -65,6 +89,8 @@ def test_what_jax_nn_cannot_run_it_says_in_words():
     assert reason == "jax-nn takes values as wide as keys; got value_dim 13 and head_dim 11"
     (reason,) = JAX_NN.unsupported(replace(NARROW, device="cuda"))
     assert reason == "jax-nn runs on cpu; got device cuda"
+    (reason,) = JAX_PALLAS.unsupported(replace(SMALL, key_len=2**17))
+    assert "too slow for more than 1048576 scores; got 7864320" in reason
     reasons = JAX_NN.unsupported(replace(NARROW, dtype="float64"))
     assert reasons[-1] == "jax-nn: its softmax is in float32 whatever the inputs are"
 

@@ -10,11 +10,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from attnpanel.attention.masks import make_mask
 from attnpanel.kernels import blocking as query_blocks
 from attnpanel.kernels.numpy_ import row_blocked as numpy_row_blocked
+from attnpanel.kernels.numpy_.int8_scores import INT8_SCORES
 from attnpanel.kernels.numpy_.naive import NAIVE
 from attnpanel.kernels.numpy_.online import ONLINE
 from attnpanel.kernels.numpy_.row_blocked import ROW_BLOCKED
 from attnpanel.kernels.numpy_.threads import share_out
 from attnpanel.kernels.request import Inputs, Request
+from tests.unit.kernels import formula
 
 EVERY = pytest.mark.parametrize("kernel", [NAIVE, ROW_BLOCKED, ONLINE], ids=lambda k: k.name)
 
@@ -202,3 +204,25 @@ def test_memory_above_inputs_and_results_grows_with_the_block_and_not_with_t_squ
     assert peaks[NAIVE] > 2 * scores
     assert peaks[ROW_BLOCKED] < scores * numpy_row_blocked.BLOCK_LEN / 1024 + 200_000
     assert peaks[ONLINE] < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mask": "causal", "bias": True, "temperature": 3.0},
+        {"mask": "padding", "pad_lens": (3, 0)},
+        {"dtype": "float16", "scale": -1e-4},
+    ],
+    ids=str,
+)
+def test_eight_bits_are_exact_where_inputs_are_such_integers(options):
+    # Products of up to 1e5 over 1e3 are scores of some tens.
+    request = Request(2, 6, 2, 5, 7, 11, 13, **{"scale": 1e-3, **options})
+    rng = np.random.default_rng(0)
+    inputs = formula.draw(request)
+    for array in (inputs.query, inputs.key):
+        array[...] = rng.integers(-127, 128, array.shape)
+        array[..., 0] = 127  # so the step of each row is 1
+
+    formula.assert_formula(INT8_SCORES, inputs, request)

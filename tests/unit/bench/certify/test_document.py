@@ -159,6 +159,21 @@ def test_implementation_has_a_certificate_too():
     assert found.command.startswith("attnpanel bench certify numpy-online --dtype float32 --seed")
 
 
+def test_what_is_graded_is_not_certified_and_says_so():
+    found = certify(find_implementation("numpy-int8-scores"))
+
+    assert found.verdict == "error"
+    assert found.summary.startswith("Nothing was certified: it is graded, in 4 cases")
+
+
+def test_what_an_interpreter_computed_does_not_cover_compiled_code():
+    interpreted = replace(find_implementation("numpy-online"), interpreted_on=("cpu",))
+    found = certify(interpreted)
+
+    assert found.verdict == "pass"
+    assert any(words.startswith("Compiled code: an interpreter") for words in found.not_covered)
+
+
 def test_laws_of_serving_are_measured_in_the_dtypes_that_passed(passing, monkeypatch):
     assert {found.dtype for found in passing.invariances} == {"float32"}
     asked = []

@@ -263,5 +263,5 @@ def slow_clock(read=time.perf_counter):
 
 REPLACES_TIME = replaces("time", "perf_counter", slow_clock)
 REPLACES_CLOCK = replaces("attnpanel.bench.measure.clocks", "perf_counter", slow_clock)
-REPLACES_JUDGE = replaces("attnpanel.bench.run.warm_case", "judge_rows", lambda *_: "")
+REPLACES_JUDGE = replaces("attnpanel.bench.run.timed_passes", "judge_rows", lambda *_: "")
 KEEPS, LAZY = CHEATS["keeps-its-result"], CHEATS["lazy"]

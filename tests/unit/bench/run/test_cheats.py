@@ -85,7 +85,7 @@ def test_in_a_run_a_cheat_has_no_time():
     for name, place in (
         ("REPLACES_TIME", "time.perf_counter"),
         ("REPLACES_CLOCK", "attnpanel.bench.measure.clocks.perf_counter"),
-        ("REPLACES_JUDGE", "attnpanel.bench.run.warm_case.judge_rows"),
+        ("REPLACES_JUDGE", "attnpanel.bench.run.timed_passes.judge_rows"),
     ):
         assert f"{place} was replaced" in reasons[KERNELS + name]
 

@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 
 from attnpanel.bench.__main__ import main
-from attnpanel.bench.run.commands import failures, format_remaining
+from attnpanel.bench.run.commands import failures
 from attnpanel.bench.run.records import BenchRun, Timing
 from attnpanel.bench.run.serialization import read, write
+from attnpanel.bench.run.terminal import format_remaining
 from attnpanel.kernels import IMPLEMENTATIONS
 
 pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own

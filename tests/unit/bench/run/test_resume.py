@@ -14,7 +14,8 @@ import pytest
 
 import attnpanel.bench.run.recording
 from attnpanel.bench.run.execute import run
-from attnpanel.bench.run.records import OLD_SCHEMAS, RUN_SCHEMA, BenchRun
+from attnpanel.bench.run.old_schemas import OLD_SCHEMAS
+from attnpanel.bench.run.records import RUN_SCHEMA, BenchRun
 from attnpanel.bench.run.serialization import ResultFileError, read, write
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, plan, timing, worker_processes
 
