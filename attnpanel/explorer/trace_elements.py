@@ -107,7 +107,7 @@ class TraceElements:
         Returns
         -------
         holoviews.Bars
-            Over ``key``, its position and token.
+            Over ``key_token``, position and token in a word.
 
         Raises
         ------
@@ -121,13 +121,10 @@ class TraceElements:
         queries, keys = self._trace.tokens_of(call, batch=batch)
         # Positions make equal tokens different bars.
         names = [f"{i} {_short(token)}" for i, token in enumerate(keys)]
-        bars = hv.Bars(
-            (names, weights),
-            "key",
-            "weight",
-            label=f"{_label(call, head)}: {_short(queries[query])}",
-        )
-        return bars.opts(ylim=(0, 1), xrotation=45, tools=["hover"], backend="bokeh")
+        # Not the dimension of a heatmap's axis, which HoloViews would share between the two.
+        label = f"{_label(call, head)}: {_short(queries[query])}"
+        bars = hv.Bars((names, weights), "key_token", "weight", label=label)
+        return bars.opts(ylim=(0, 1), xlabel="key", xrotation=45, tools=["hover"], backend="bokeh")
 
 
 def _label(call: AttentionCall, head: int) -> str:

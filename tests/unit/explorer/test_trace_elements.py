@@ -50,7 +50,7 @@ def test_a_row_has_a_bar_a_key_even_for_equal_tokens(trace):
     trace.set_tokens([["a", "b", "c"]], [["v", "v", "v", "v", "v"]])
     bars = trace.hv.row(query=1)
 
-    assert list(bars.dimension_values("key")) == ["0 v", "1 v", "2 v", "3 v", "4 v"]
+    assert list(bars.dimension_values("key_token")) == ["0 v", "1 v", "2 v", "3 v", "4 v"]
     np.testing.assert_allclose(bars.dimension_values("weight"), [0.5, 0.5, 0, 0, 0])
 
 
