@@ -104,6 +104,7 @@ export function handleMessage(explorer, message) {
   else if ("key_step" in message) stepKey(explorer, message.key_step, call);
   else if ("token" in message) move("query_index", message.token);
   else if ("key" in message) explorer.set({ pair: [state.query_index, message.key] });
+  else if ("pair" in message) point(explorer, message.pair, call);
   else if ("point" in message) pointAt(explorer, message.point, call);
   else if (message.lines) chooseLines(explorer, message.lines);
   else if (message.tap) tap(explorer, message.tap, move, call);
