@@ -1,4 +1,5 @@
 import { fromAddress } from "./address.js";
+import { gridOf, tokenAt } from "./on_picture.js";
 import { SWITCHES, bounds } from "./rules.js";
 import { choices } from "./widgets.js";
 import { viewNamed } from "../views/table.js";
@@ -65,6 +66,7 @@ export function handleMessage(explorer, message) {
   else if ("key_step" in message) stepKey(explorer, message.key_step, call);
   else if ("token" in message) move("query_index", message.token);
   else if ("key" in message) explorer.set({ pair: [state.query_index, message.key] });
+  else if ("patch" in message) choosePatch(explorer, message.patch, call);
   else if ("pair" in message) point(explorer, message.pair, call);
   else if (message.tap) tap(explorer, message.tap, move, call);
   else if ("details" in message) {
@@ -105,6 +107,22 @@ export function stepKey(explorer, by, { S }) {
   if (explorer.shownPair === null) return;
   const [query, key] = explorer.shownPair;
   explorer.set({ pair: [query, Math.min(Math.max(key + by, 0), S - 1)] });
+}
+
+/**
+ * Selects the token of a patch of the picture: the query, or the key where the queries are none.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {number} cell of the whole picture, in reading order
+ * @param {Call} call
+ */
+export function choosePatch(explorer, cell, call) {
+  const { trace, state } = explorer;
+  const [queries, keys] = [gridOf(trace, call.T, call.layer), gridOf(trace, call.S, call.layer)];
+  if (queries) {
+    const { batch, token } = tokenAt(queries, state.batch, cell);
+    if (batch < call.B) explorer.set({ batch, query_index: token, pair: null });
+  } else if (keys) explorer.set({ pair: [state.query_index, tokenAt(keys, state.batch, cell).token] });
 }
 
 /**
