@@ -24,7 +24,7 @@ def picture_for_page(picture: Picture | None) -> dict[str, Any] | None:
         return None
     return {
         "images": [data_url(image) for image in picture.images],
-        "grids": [asdict(grid) | {"names": list(grid.names)} for grid in picture.grids],
+        "grids": [asdict(grid) for grid in picture.grids],
     }
 
 

@@ -40,6 +40,14 @@ class Grid:
         What the tokens before them are called, such as ``("CLS", "register 1")``; may be shorter.
     grows : bool
         Whether the sequence may be longer, as a text that a model goes on writing.
+    layers : tuple of str
+        The layers whose calls have this grid; empty: those of every layer without one of its own.
+    windows : (int, int)
+        Windows from top to bottom and from left to right. Each is a sequence: the sequences of a
+        batch are the windows of the first image, row by row, then those of the second.
+    shift : (int, int)
+        By how many rows and columns the windows are moved down and right; those at the end go on
+        at the beginning.
 
     Raises
     ------
@@ -53,6 +61,9 @@ class Grid:
     start: int = 0
     names: tuple[str, ...] = ()
     grows: bool = False
+    layers: tuple[str, ...] = ()
+    windows: tuple[int, int] = (1, 1)
+    shift: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "length", "start"):
@@ -66,7 +77,15 @@ class Grid:
                 f"a grid of {self.rows} × {self.columns} tokens from position {self.start} must "
                 f"fit its sequence; got {self.length} tokens"
             )
-        for text in self.names:
+        for name in ("windows", "shift"):
+            for number in getattr(self, name):
+                check_count(name, number)
+        if not 1 <= self.size * self.windows[0] * self.windows[1] <= MAX_CELLS:
+            raise ValueError(
+                f"windows must be at least one, and have at most {MAX_CELLS} cells; got "
+                f"{self.windows[0]} × {self.windows[1]}"
+            )
+        for text in (*self.names, *self.layers):
             check_text("names", text)
         if len(self.names) > self.start:
             raise ValueError(
@@ -78,8 +97,10 @@ class Grid:
         """How many tokens lie on the picture."""
         return self.rows * self.columns
 
-    def fits(self, length: int) -> bool:
-        """Whether a sequence of this length holds the grid."""
+    def fits(self, length: int, layer: str = "") -> bool:
+        """Whether a layer's sequence of this length holds the grid."""
+        if self.layers and layer not in self.layers:
+            return False
         return length == self.length or (self.grows and length >= self.length)
 
 
@@ -93,7 +114,7 @@ class Picture:
         Red, green and blue; empty where there is a grid alone, as of a board. At most 320 pixels
         a side: see :func:`picture_of`.
     grids : tuple of Grid
-        For each length of a sequence, at most one.
+        For each length of a sequence, at most one without layers.
 
     Raises
     ------
@@ -121,15 +142,15 @@ class Picture:
                     f"an image must be a uint8 array (height, width, 3) of at most {MAX_SIDE} "
                     f"pixels a side; got {image.dtype} of shape {image.shape}"
                 )
-        lengths = [grid.length for grid in self.grids]
+        lengths = [grid.length for grid in self.grids if not grid.layers]
         if len(set(lengths)) < len(lengths):
             raise ValueError(f"a length of sequences must have one grid; got {sorted(lengths)}")
 
-    def grid_of(self, length: int) -> Grid | None:
-        """Return the grid of a sequence of this many tokens; None if it has none."""
-        exact = (grid for grid in self.grids if grid.length == length)
-        growing = (grid for grid in self.grids if grid.fits(length))
-        return next(exact, next(growing, None))
+    def grid_of(self, length: int, layer: str = "") -> Grid | None:
+        """Return the grid of a layer's sequences of this many tokens; None if they have none."""
+        fitting = [grid for grid in self.grids if grid.fits(length, layer)]
+        fitting.sort(key=lambda grid: (not grid.layers, grid.length != length))
+        return fitting[0] if fitting else None
 
 
 def picture_of(image: Any, grids: Sequence[Grid]) -> Picture:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIELDS = ("grids", "images")
-GRID_FIELDS = ("rows", "columns", "length", "start", "names", "grows")
+GRID_FIELDS = ("rows", "columns", "length", "start", "names", "grows", "layers", "windows", "shift")
+LISTS = ("names", "layers", "windows", "shift")
 MAX_NAMES = 64
-MAX_NAME_CHARS = 200
+MAX_LAYERS = 1 << 10
+MAX_NAME_CHARS = 4096
 
 
 def pack_picture(
@@ -34,7 +36,8 @@ def pack_picture(
     kept = picture.images if images else ()
     tensors = {f"picture.{i}": np.ascontiguousarray(image) for i, image in enumerate(kept)}
     grids = [
-        {name: getattr(grid, name) for name in GRID_FIELDS} | {"names": list(grid.names)}
+        {name: getattr(grid, name) for name in GRID_FIELDS}
+        | {name: list(getattr(grid, name)) for name in LISTS}
         for grid in picture.grids
     ]
     return tensors, {"grids": grids, "images": list(tensors)}
@@ -71,19 +74,24 @@ def parse_picture(
             raise ValueError(f"picture.images must name tensors of the file; got {short(name)}")
     if not isinstance(rows, list) or not 1 <= len(rows) <= MAX_GRIDS:
         raise ValueError(f"picture.grids must be a list of 1 to {MAX_GRIDS}; got {short(rows)}")
-    grids = []
-    for i, row in enumerate(rows):
-        where = f"picture.grids[{i}]"
-        _check_fields(where, row, GRID_FIELDS)
-        texts = row["names"]
-        if not isinstance(texts, list) or len(texts) > MAX_NAMES:
-            raise ValueError(f"{where}.names must be a list of at most {MAX_NAMES}")
-        if any(not isinstance(text, str) or len(text) > MAX_NAME_CHARS for text in texts):
-            raise ValueError(f"{where}.names must be texts of at most {MAX_NAME_CHARS} characters")
-        if type(row["grows"]) is not bool:
-            raise ValueError(f"{where}.grows must be true or false; got {short(row['grows'])}")
-        grids.append(Grid(**row | {"names": tuple(texts)}))
+    grids = [_parse_grid(f"picture.grids[{i}]", row) for i, row in enumerate(rows)]
     return Picture(tuple(arrays[name] for name in names), tuple(grids)), tuple(names)
+
+
+def _parse_grid(where: str, row: Any) -> Grid:
+    _check_fields(where, row, GRID_FIELDS)
+    for name, most in (("names", MAX_NAMES), ("layers", MAX_LAYERS)):
+        texts = row[name]
+        if not isinstance(texts, list) or len(texts) > most:
+            raise ValueError(f"{where}.{name} must be a list of at most {most}")
+        if any(not isinstance(text, str) or len(text) > MAX_NAME_CHARS for text in texts):
+            raise ValueError(f"{where}.{name} must be texts of at most {MAX_NAME_CHARS} characters")
+    for name in ("windows", "shift"):
+        if not isinstance(row[name], list) or len(row[name]) != 2:
+            raise ValueError(f"{where}.{name} must be two counts; got {short(row[name])}")
+    if type(row["grows"]) is not bool:
+        raise ValueError(f"{where}.grows must be true or false; got {short(row['grows'])}")
+    return Grid(**row | {name: tuple(row[name]) for name in LISTS})
 
 
 def _check_fields(name: str, record: object, fields: tuple[str, ...]) -> None:

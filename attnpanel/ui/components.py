@@ -215,8 +215,9 @@ class PairDetails(MessagingComponent):
 class OnPicture(MessagingComponent):
     """Weights as heat over the picture whose patches the tokens are.
 
-    Sends ``{"token": i}``, ``{"key": j}`` or ``{"tap": ["grid", head, layer]}`` for what is chosen,
-    and ``{"picture": "looks" or "seen"}`` for which weights to show.
+    Sends ``{"patch": cell}``, ``{"token": i}``, ``{"key": j}`` or
+    ``{"tap": ["grid", head, layer]}`` for what is chosen, and ``{"picture": "looks" or "seen"}``
+    for which weights to show.
     """
 
     content = param.Dict(default={}, doc="Made by js/explorer/on_picture.js.")

@@ -18,6 +18,8 @@ const DIRECTIONS = { looks: "Where it looks", seen: "What looks at it" };
 // What of a picture the heat covers where a weight is 0, of what it covers where it is largest.
 const FAINT = 0.62;
 const OPAQUE = 255;
+// The same of what no window of the chosen patch has.
+const ELSEWHERE = 0.35;
 // Rows of the table of numbers; a larger grid lists its largest patches.
 const MOST_CELLS = 400;
 const MOST_LISTED = 50;
@@ -42,7 +44,7 @@ function channelsOf(palette) {
  * Paints weights, a pixel a patch.
  *
  * @param {HTMLCanvasElement} canvas
- * @param {ArrayLike<number>} heat
+ * @param {ArrayLike<number>} heat NaN in other windows
  * @param {Pick<PictureContent, "rows" | "columns" | "high" | "palette">} scale
  * @param {number} strength 0 to 1
  * @param {boolean} solid whether nothing lies below
@@ -54,9 +56,10 @@ export function paint(canvas, heat, { rows, columns, high, palette }, strength, 
   const colours = channelsOf(palette);
   const { data } = pixels;
   for (let cell = 0; cell < heat.length; cell++) {
-    const part = Math.min(Math.max(heat[cell] / high, 0), 1);
+    const elsewhere = Number.isNaN(heat[cell]); // in another window
+    const part = elsewhere ? 0 : Math.min(Math.max(heat[cell] / high, 0), 1);
     const colour = colours[Math.round(part * (palette.length - 1))];
-    const alpha = solid ? 1 : strength * (FAINT + (1 - FAINT) * part);
+    const alpha = (elsewhere ? ELSEWHERE : 1) * (solid ? 1 : strength * (FAINT + (1 - FAINT) * part));
     for (let channel = 0; channel < 3; channel++) data[cell * 4 + channel] = colour[channel];
     data[cell * 4 + 3] = Math.round(alpha * OPAQUE);
   }
@@ -162,10 +165,9 @@ class PictureCard {
   /** @param {?number} cell */
   choose(cell) {
     if (cell === null) return;
-    const { start = 0, sends = "token" } = this.model.content;
     this.kept = cell;
-    dispatch(this.model, { [sends]: start + cell });
-    if (sends === "key") this.point(cell);
+    dispatch(this.model, { patch: cell });
+    if (this.model.content.sends === "key") this.point(cell);
   }
 
   /** @param {?number} cell */
@@ -265,7 +267,7 @@ class PictureCard {
   /** Says what the picture shows, or the number of the patch under the pointer. */
   say() {
     const { heat = [], columns = 1, rows = 1, sentence = "", chosen = "", sends } = this.model.content;
-    const text = this.pointed === null ? sentence : `${firstUpper(rowAndColumn(this.pointed, { columns }))}: weight ${general(heat[this.pointed], 3)}. ${sentence}`;
+    const text = this.pointed === null ? sentence : `${firstUpper(rowAndColumn(this.pointed, { columns }))}: ${weightText(heat[this.pointed])}. ${sentence}`;
     if (this.status.textContent !== text) this.status.textContent = text;
     const keys = `Arrow keys choose a patch${sends === "key" ? " as the key" : ""}.`;
     this.stage.setAttribute("aria-label", `Picture of ${rows} × ${columns} patches; chosen: ${shorten(chosen, 18)}. ${keys}`);
@@ -308,7 +310,7 @@ class PictureCard {
     for (const [at, { heat, number, head: index }] of heads.entries()) {
       const button = /** @type {HTMLButtonElement} */ (this.heads.children[at]);
       const [canvas, label] = /** @type {[HTMLCanvasElement, HTMLElement]} */ (/** @type {unknown} */ (button.children));
-      const peak = heat.reduce((one, other) => Math.max(one, other), 0);
+      const peak = heat.reduce((one, other) => Math.max(one, other || 0), 0);
       paint(canvas, heat, { rows, columns, palette, high: peak || 1 }, 1, true);
       canvas.style.aspectRatio = `${columns} / ${rows}`;
       label.textContent = `head ${number}`;
@@ -334,10 +336,10 @@ class PictureCard {
     if (heat.length <= MOST_CELLS) {
       table.append(line(["", ...Array.from({ length: columns }, (_, column) => String(column))], "col"));
       for (let row = 0; row < rows; row++) {
-        table.append(line([String(row), ...Array.from({ length: columns }, (_, column) => general(heat[row * columns + column], 3))], "row"));
+        table.append(line([String(row), ...Array.from({ length: columns }, (_, column) => cellText(heat[row * columns + column]))], "row"));
       }
     } else {
-      const largest = [...heat.keys()].sort((one, other) => heat[other] - heat[one]).slice(0, MOST_LISTED);
+      const largest = [...heat.keys()].filter((cell) => heat[cell] >= 0).sort((one, other) => heat[other] - heat[one]).slice(0, MOST_LISTED);
       table.append(line(["patch", "weight"], "col"), ...largest.map((cell) => line([rowAndColumn(cell, { columns }), general(heat[cell], 3)], "row")));
     }
     const box = element("div", "attn-table-box");
@@ -347,6 +349,16 @@ class PictureCard {
     box.append(table);
     inside.append(box);
   }
+}
+
+/** @param {number} weight */
+function weightText(weight) {
+  return Number.isNaN(weight) ? "in another window" : `weight ${general(weight, 3)}`;
+}
+
+/** @param {number} weight */
+function cellText(weight) {
+  return Number.isNaN(weight) ? "–" : general(weight, 3);
 }
 
 /** @param {string} text */

@@ -1,4 +1,5 @@
 import { fromAddress } from "./address.js";
+import { gridOf, tokenOfCell } from "./on_picture.js";
 import { SWITCHES, bounds } from "./rules.js";
 import { keepShown, openPrompt, showTyped, showTypedNumbers } from "./typed_trace.js";
 import { choices } from "./widgets.js";
@@ -104,6 +105,7 @@ export function handleMessage(explorer, message) {
   else if ("key_step" in message) stepKey(explorer, message.key_step, call);
   else if ("token" in message) move("query_index", message.token);
   else if ("key" in message) explorer.set({ pair: [state.query_index, message.key] });
+  else if ("patch" in message) choosePatch(explorer, message.patch, call);
   else if ("pair" in message) point(explorer, message.pair, call);
   else if ("point" in message) pointAt(explorer, message.point, call);
   else if (message.lines) chooseLines(explorer, message.lines);
@@ -195,6 +197,22 @@ function tapLine(explorer, x, y) {
   const [side, index] = token;
   if (side === 1) explorer.set({ line_token: token });
   else explorer.set({ query_index: index, line_token: null, lines_of_token: !(state.lines_of_token && index === state.query_index) });
+}
+
+/**
+ * Selects the token of a patch of the picture: the query, or the key where the queries are none.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {number} cell of the whole picture, in reading order
+ * @param {Call} call
+ */
+export function choosePatch(explorer, cell, call) {
+  const { trace, state } = explorer;
+  const [queries, keys] = [gridOf(trace, call.T, call.layer), gridOf(trace, call.S, call.layer)];
+  if (queries) {
+    const { batch, token } = tokenOfCell(queries, state.batch, cell);
+    if (batch < call.B) explorer.set({ batch, query_index: token, pair: null });
+  } else if (keys) explorer.set({ pair: [state.query_index, tokenOfCell(keys, state.batch, cell).token] });
 }
 
 /**

@@ -24,23 +24,70 @@ const SHADES = 256;
  * @typedef {{token: number, name: string, weight: ?number, shade: string}} OtherToken its shade, "" for none
  * @typedef {{number: number, head: number, heat: Float64Array}} HeadThumbnail
  * @typedef {{list: HeadThumbnail[], head: ?number, layer: number, rows: number, columns: number, palette: string[]}} HeadThumbnails
- * @typedef {{image: string, rows: number, columns: number, start: number, sends: "token" | "key", direction: Direction,
+ * @typedef {{image: string, rows: number, columns: number, sends: "token" | "key", direction: Direction,
  *   directions: Direction[], heat: Float64Array, high: number, palette: string[], selected: ?number, chosen: string,
  *   otherSends: "token" | "key", others: OtherToken[], otherChosen: ?number, left: number,
  *   legend: ?Legend, subtitle: string, sentence: string, missing: string}} PictureContent
  */
 
 /**
- * The grid of a sequence of so many tokens; null if its tokens are no patches.
+ * The grid of a layer's sequences of so many tokens; null if its tokens are no patches.
  *
  * @param {Trace} trace
  * @param {number} length
+ * @param {string} layer
  * @returns {?PictureGrid}
  */
-export function gridOf({ picture }, length) {
-  const grids = picture?.grids ?? [];
-  const grows = (/** @type {PictureGrid} */ grid) => grid.grows && length >= grid.length;
-  return grids.find((grid) => grid.length === length) ?? grids.find(grows) ?? null;
+export function gridOf({ picture }, length, layer) {
+  const grids = (picture?.grids ?? []).filter(({ layers }) => layers.length === 0 || layers.includes(layer));
+  const exact = grids.filter((grid) => grid.length === length);
+  return exact.find(({ layers }) => layers.length > 0) ?? exact[0] ?? grids.find((grid) => grid.grows && length >= grid.length) ?? null;
+}
+
+/**
+ * Rows and columns of the whole picture: of all windows, where there are some.
+ *
+ * @param {PictureGrid} grid
+ * @returns {[number, number]}
+ */
+export function sizeOf({ rows, columns, windows }) {
+  return [rows * windows[0], columns * windows[1]];
+}
+
+/**
+ * Where each patch of a sequence lies on the whole picture, in reading order.
+ *
+ * @param {PictureGrid} grid
+ * @param {number} batch of the sequence: the windows of an image are sequences
+ * @returns {Int32Array}
+ */
+export function cellsOf(grid, batch) {
+  const { rows, columns, windows, shift } = grid;
+  const [height, width] = sizeOf(grid);
+  const window = batch % (windows[0] * windows[1]);
+  const [top, left] = [Math.floor(window / windows[1]) * rows, (window % windows[1]) * columns];
+  return Int32Array.from({ length: rows * columns }, (_, at) => {
+    const row = (top + Math.floor(at / columns) + shift[0]) % height;
+    return row * width + ((left + (at % columns) + shift[1]) % width);
+  });
+}
+
+/**
+ * The token of a patch of the whole picture, and the sequence that it is in.
+ *
+ * @param {PictureGrid} grid
+ * @param {number} batch a sequence of the same image
+ * @param {number} cell
+ * @returns {{batch: number, token: number}}
+ */
+export function tokenOfCell(grid, batch, cell) {
+  const { rows, columns, windows, shift, start } = grid;
+  const [height, width] = sizeOf(grid);
+  const row = (Math.floor(cell / width) - shift[0] + height) % height;
+  const column = ((cell % width) - shift[1] + width) % width;
+  const count = windows[0] * windows[1];
+  const window = Math.floor(row / rows) * windows[1] + Math.floor(column / columns);
+  return { batch: batch - (batch % count) + window, token: start + (row % rows) * columns + (column % columns) };
 }
 
 /**
@@ -56,7 +103,7 @@ export function onPicture(trace, state, selection, wanted = "looks") {
   if (!trace.picture) return null;
   const call = trace.calls[state.layer];
   const self = call.kind === "self" && call.T === call.S;
-  const [queries, keys] = [gridOf(trace, call.T), gridOf(trace, call.S)];
+  const [queries, keys] = [gridOf(trace, call.T, call.layer), gridOf(trace, call.S, call.layer)];
   /** @type {Direction[]} */
   const directions = [];
   if (keys) directions.push("looks");
@@ -66,8 +113,8 @@ export function onPicture(trace, state, selection, wanted = "looks") {
   const grid = /** @type {PictureGrid} */ (direction === "looks" ? keys : queries);
   const focus = direction === "seen" && !self ? shownPair(trace, state, selection)[1] : state.query_index;
   const weights = direction === "looks" ? rowOf(selection, focus).weights : columnOf(/** @type {HeadSelection} */ (selection), focus);
-  const heat = onGrid(weights, grid);
-  const peak = heat.reduce((one, other) => Math.max(one, other), 0);
+  const heat = onGrid(weights, grid, state.batch);
+  const peak = heat.reduce((one, other) => Math.max(one, other || 0), 0);
   const { power } = scaleOf(trace, state);
   const high = weightsEnd(peak, false);
   const colours = { low: 0, high, palette: heatPalette(power), power };
@@ -76,13 +123,14 @@ export function onPicture(trace, state, selection, wanted = "looks") {
   // The tokens to choose from beside the picture: those that are no patches, or of the other side all.
   const beside = self ? names.same.map((name, token) => ({ name, token })).filter(({ token }) => !inside(grid, token)) : names.chosen.map((name, token) => ({ name, token }));
   const others = beside.slice(0, MOST_TOKENS).map(({ name, token }) => ({ token, name, weight: self ? weights[token] || 0 : null, shade: self ? shadeOf(weights[token] || 0, high, shades) : "" }));
-  const cell = self && inside(grid, focus) ? focus - grid.start : null;
+  const cell = self && inside(grid, focus) ? cellsOf(grid, state.batch)[focus - grid.start] : null;
+  const [rows, columns] = sizeOf(grid);
+  const image = Math.floor(state.batch / (grid.windows[0] * grid.windows[1]));
   const images = trace.picture.images;
   return {
-    image: images[Math.min(state.batch, images.length - 1)] ?? "",
-    rows: grid.rows,
-    columns: grid.columns,
-    start: grid.start,
+    image: images[Math.min(image, images.length - 1)] ?? "",
+    rows,
+    columns,
     direction,
     directions,
     sends: self || direction === "seen" ? "token" : "key",
@@ -97,14 +145,14 @@ export function onPicture(trace, state, selection, wanted = "looks") {
     left: beside.length - others.length,
     legend: legendOf({ colours, masked: null }),
     subtitle: place(call, state),
-    sentence: sentenceOf(heat, grid, nameOf(names.chosen[focus], cell, grid), direction),
+    sentence: sentenceOf(heat, { columns }, nameOf(names.chosen[focus], cell, { columns }), direction),
     missing: "",
   };
 }
 
 /** @param {Trace} trace @param {Call} call */
 function missing(trace, call) {
-  const others = trace.calls.filter(({ T, S }) => gridOf(trace, T) ?? gridOf(trace, S));
+  const others = trace.calls.filter(({ T, S, layer }) => gridOf(trace, T, layer) ?? gridOf(trace, S, layer));
   const some = others.slice(0, 3).map(({ layer }) => layer);
   const where = others.length ? ` Those of ${others.length} other layers are: ${some.join(", ")}${others.length > some.length ? ", …" : ""}` : "";
   return `The tokens of this layer (${call.T} queries, ${call.S} keys) are no patches of the picture.${where}`;
@@ -144,14 +192,18 @@ function inside({ start, rows, columns }, token) {
 }
 
 /**
- * Weights by patch, in reading order; 0 where there is none.
+ * Weights by patch of the whole picture, in reading order; 0 where there is none, NaN in other windows.
  *
  * @param {ArrayLike<number>} weights by token
  * @param {PictureGrid} grid
+ * @param {number} batch
  * @returns {Float64Array}
  */
-export function onGrid(weights, { start, rows, columns }) {
-  return Float64Array.from({ length: rows * columns }, (_, cell) => weights[start + cell] || 0);
+export function onGrid(weights, grid, batch) {
+  const [rows, columns] = sizeOf(grid);
+  const heat = new Float64Array(rows * columns).fill(NaN);
+  for (const [at, cell] of cellsOf(grid, batch).entries()) heat[cell] = weights[grid.start + at] || 0;
+  return heat;
 }
 
 /** @param {HeadSelection} selection @param {number} key */
@@ -171,7 +223,7 @@ function namesOf(trace, call, state, direction, grid) {
   return { same: [], chosen: direction === "looks" ? queries : keys };
 }
 
-/** @param {string} name @param {?number} cell @param {PictureGrid} grid */
+/** @param {string} name @param {?number} cell @param {{columns: number}} grid */
 function nameOf(name, cell, grid) {
   return cell === null ? `“${shorten(name, 18)}”` : `The patch in ${rowAndColumn(cell, grid)}`;
 }
@@ -185,19 +237,19 @@ export function rowAndColumn(cell, { columns }) {
  * The picture in words: how much of the weights is on it, and where most.
  *
  * @param {Float64Array} heat
- * @param {PictureGrid} grid
+ * @param {{columns: number}} grid
  * @param {string} chosen
  * @param {Direction} direction
  */
 function sentenceOf(heat, grid, chosen, direction) {
   const largest = [...heat.keys()]
+    .filter((cell) => heat[cell] > 0)
     .sort((one, other) => heat[other] - heat[one])
     .slice(0, MOST_NAMED)
-    .filter((cell) => heat[cell] > 0)
     .map((cell) => `${rowAndColumn(cell, grid)} (${general(heat[cell], 3)})`);
   if (largest.length === 0) return direction === "looks" ? `${chosen} looks at no patch.` : `No patch looks at ${lower(chosen)}.`;
   if (direction === "seen") return `Of all patches, these look most at ${lower(chosen)}: ${largest.join("; ")}.`;
-  const share = heat.reduce((sum, weight) => sum + weight, 0);
+  const share = heat.reduce((sum, weight) => sum + (weight || 0), 0);
   return `${chosen} gives the picture ${general(100 * share, 3)} % of its weight, most of it to ${largest.join("; ")}.`;
 }
 
@@ -217,19 +269,19 @@ function lower(name) {
  */
 export function headsOnPicture(trace, state, cache, direction) {
   const call = trace.calls[state.layer];
-  const grid = gridOf(trace, call.S);
+  const grid = gridOf(trace, call.S, call.layer);
   const shown = grid !== null && direction === "looks" && !call.partial && call.H > 1;
   const numbers = headNumbers(call);
   return {
     list: Array.from({ length: shown ? Math.min(call.H, MOST_HEADS) : 0 }, (_, head) => ({
       head,
       number: numbers[head],
-      heat: onGrid(headRow(trace, state, head, cache), /** @type {PictureGrid} */ (grid)),
+      heat: onGrid(headRow(trace, state, head, cache), /** @type {PictureGrid} */ (grid), state.batch),
     })),
     head: state.aggregate ? null : state.head,
     layer: state.layer,
-    rows: grid?.rows ?? 0,
-    columns: grid?.columns ?? 0,
+    rows: grid === null ? 0 : sizeOf(grid)[0],
+    columns: grid === null ? 0 : sizeOf(grid)[1],
     palette: heatPalette(scaleOf(trace, state).power),
   };
 }

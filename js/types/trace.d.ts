@@ -186,6 +186,11 @@ interface PictureGrid {
   start: number;
   names: string[];
   grows: boolean;
+  /** the layers that have it; none: all without one of their own */
+  layers: string[];
+  /** windows down and across, each a sequence of the batch, and how far they are moved down and right */
+  windows: [number, number];
+  shift: [number, number];
 }
 
 interface Trace extends Omit<TraceMeta, "calls"> {

@@ -10,6 +10,7 @@ import numpy as np
 from attnpanel.models.prompts import trace_prompt
 from attnpanel.models.toy import toy_trace
 from attnpanel.trace import Trace
+from attnpanel.trace.picture import Grid, Picture
 from tests.hand_made import call, recorded, trace_of
 
 WORDS = ("The", "cat", "sat", "on", "the", "mat", ".")
@@ -71,6 +72,13 @@ def picture_trace() -> Trace:
     return trace
 
 
+def windows_trace() -> Trace:
+    """Two windows of 2 × 3 patches beside each other, each a sequence."""
+    trace = trace_of(call(0, batch=2, heads=2, query_len=6))
+    trace.picture = Picture((), (Grid(2, 3, 6, windows=(1, 2)),))
+    return trace
+
+
 # Each is made once, when a test first asks for it; "minilm" needs its model.
 TRACES: dict[str, Callable[[], Trace]] = {
     "toy": toy_trace,
@@ -78,6 +86,7 @@ TRACES: dict[str, Callable[[], Trace]] = {
     "odd": odd_trace,
     "cross": cross_trace,
     "picture": picture_trace,
+    "windows": windows_trace,
     "recorded": lambda: trace_of(recorded(0, heads=2, query_len=7), query_tokens=[WORDS]),
     "one token": lambda: toy_trace(T=1, d_model=2, heads=1),
     "minilm": lambda: trace_prompt(SENTENCE),

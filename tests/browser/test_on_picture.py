@@ -118,3 +118,17 @@ def test_a_text_looks_at_the_picture_and_a_layer_without_patches_says_so(report)
 
 def test_a_trace_without_a_picture_has_no_card(on_screen):
     expect(card(on_screen("cross").page)).to_be_hidden()
+
+
+def test_a_patch_of_another_window_goes_to_its_sequence(on_screen):
+    page, (call,) = on_screen("windows").page, stored(on_screen("windows").trace).calls
+    go(page, "layer=0&head=0&mean=0&batch=0&token=0&temperature=1&mask=model&scale=linear")
+    box = stage(page).bounding_box()
+    # The picture has 2 × 6 patches, in two windows of 2 × 3: the last is in the second.
+    stage(page).click(position={"x": box["width"] - 5, "y": box["height"] - 5})
+    settle(page)
+
+    assert (fragment(page)["batch"], fragment(page)["token"]) == ("1", "5")
+    expect(card(page).locator(".attn-picture-status")).to_contain_text(
+        f"({call.weights(0, 1)[5].max():.3g})"
+    )

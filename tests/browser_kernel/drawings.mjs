@@ -1,7 +1,7 @@
 // Opens a plain trace as trace_data.js does, and asks about it. Run by driver.mjs; see explorers.py.
 
 import { fromAddress, toAddress } from "../../js/explorer/address.js";
-import { headsOnPicture, onPicture } from "../../js/explorer/on_picture.js";
+import { cellsOf, headsOnPicture, onPicture, tokenOfCell } from "../../js/explorer/on_picture.js";
 import { pairDetails } from "../../js/explorer/pair_details.js";
 import { numbersLine, provenance, sliderLabels } from "../../js/explorer/labels.js";
 import { bounds, chooseLayer, fitLayer, fitTrace, masksOf, startState, unavailable } from "../../js/explorer/rules.js";
@@ -94,6 +94,14 @@ export function live(name, state) {
 export function onPictureOf(state, direction) {
   const content = onPicture(traceOnPage, state, selected(state), direction);
   return { ...content, heads: headsOnPicture(traceOnPage, state, cacheOfPage, direction).list };
+}
+
+/** Where the patches of a sequence lie, and which token of which sequence each patch of the whole is. */
+export function placesOf(grid, batch) {
+  const cells = cellsOf(grid, batch);
+  const [rows, columns] = [grid.rows * grid.windows[0], grid.columns * grid.windows[1]];
+  const tokens = Array.from({ length: rows * columns }, (_, cell) => tokenOfCell(grid, batch, cell));
+  return { cells: [...cells], tokens: tokens.map(({ batch: sequence, token }) => [sequence, token]) };
 }
 
 export function selected(state) {

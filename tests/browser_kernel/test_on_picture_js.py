@@ -44,18 +44,32 @@ CALLS = (
     call(4, query_len=7, bias=hiding_bias(1, 3, 7, 7, empty=4), sinks=np.array([0, 1, 2], "f4")),
     recorded(5),
     call(6, query_len=TEXT),
+    call(7, batch=12, query_len=6),
 )
+# Two images of 4 × 9 patches in 2 × 3 windows of 2 × 3, moved by one row and two columns.
+MOVED = Grid(2, 3, 6, layers=("layer.7",), windows=(2, 3), shift=(1, 2))
+
+
+def moved_windows():
+    """Return each window's patches as numbers of the whole picture, as torch would roll them."""
+    rolled = np.roll(np.arange(36).reshape(4, 9), (-1, -2), (0, 1))
+    return rolled.reshape(2, 2, 3, 3).transpose(0, 2, 1, 3).reshape(6, 6)
 
 
 @pytest.fixture(scope="module")
-def shown():
+def page():
     trace = Trace(CALLS, source="capture", query_tokens=[list("abcdefghijklm")])
-    trace.picture = Picture((), (TOWER, STORY))
+    trace.picture = Picture((), (TOWER, STORY, MOVED))
     grids = [asdict(grid) for grid in trace.picture.grids]
     data = data_of(trace) | {"picture": {"images": ["data:image/png;base64,"], "grids": grids}}
     with node_running(HERE / "drawings.mjs") as page:
         page("show", data, {})
-        yield lambda direction="looks", **changes: page("onPictureOf", STATE | changes, direction)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def shown(page):
+    return lambda direction="looks", **changes: page("onPictureOf", STATE | changes, direction)
 
 
 def weights_of(layer, head, **options):
@@ -130,7 +144,7 @@ def test_a_layer_without_patches_says_which_layers_have_them(shown):
     content = shown(layer=6)
     assert set(content) == {"missing", "heads"}
     assert content["missing"].startswith(
-        "The tokens of this layer (5 queries, 5 keys) are no patches of the picture. Those of 6 "
+        "The tokens of this layer (5 queries, 5 keys) are no patches of the picture. Those of 7 "
     )
 
 
@@ -141,3 +155,25 @@ def test_the_sentence_has_the_share_and_the_largest_patches(shown):
     share, largest = 100 * weights.sum(), weights[first]
     assert sentence.startswith(f"The patch in row 0, column 1 gives the picture {share:.3g} %")
     assert f"most of it to row {first // 3}, column {first % 3} ({largest:.3g});" in sentence
+
+
+@pytest.mark.parametrize("batch", [0, 4, 11])
+def test_a_window_lies_where_it_was_cut_and_every_patch_leads_to_its_window(page, batch):
+    windows = moved_windows()
+    places = page("placesOf", asdict(MOVED), batch)
+
+    np.testing.assert_array_equal(places["cells"], windows[batch % 6])
+    for cell, (sequence, token) in enumerate(places["tokens"]):
+        assert sequence // 6 == batch // 6
+        assert windows[sequence % 6, token] == cell
+
+
+def test_the_heat_of_a_window_is_its_own_and_unknown_elsewhere(shown):
+    content = shown(layer=7, batch=10, query_index=5)
+
+    expected = np.full(36, np.nan)
+    expected[moved_windows()[4]] = CALLS[7].weights(1, 10)[5]
+    heat = np.array([np.nan if one is None else one for one in content["heat"]], float)
+    np.testing.assert_allclose(heat, expected, atol=1e-6)
+    assert (content["rows"], content["columns"]) == (4, 9)
+    assert content["selected"] == moved_windows()[4, 5]

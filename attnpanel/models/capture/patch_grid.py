@@ -12,6 +12,7 @@ import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.models.capture.window_grids import window_grids
 from attnpanel.trace.picture import MAX_BEFORE, Grid, Picture, picture_of, with_picture
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class PatchGrid:
         # Of images whose patches came one by one, in an order of the model's own.
         self._given: dict[tuple[int, int], None] = {}
         self._pixels: Tensor | None = None
+        self._batch = 0
         self._runs: dict[int, tuple[int, int]] = {}  # length of the ids -> start and length
 
     def note_convolution(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -74,6 +76,7 @@ class PatchGrid:
         )
         if rows > 0 and columns > 0:
             self._sizes[rows, columns] = None
+            self._batch = len(pixels)
             if self._image is True and self._pixels is None:
                 self._pixels = pixels.detach()
 
@@ -124,6 +127,7 @@ class PatchGrid:
                 yield Grid(*size, length, start, grows=True)
         if self._grid is not None and (known or not self._sizes):
             return
+        yield from window_grids(self._model, trace.calls, list(self._sizes), self._batch)
         names = self._names()
         for rows, columns in sizes:
             counts = sorted(length - rows * columns for length in lengths - known)
@@ -194,7 +198,7 @@ def _pair(
 
 def _name_patches(trace: Trace, picture: Picture) -> None:
     """Name the tokens of a sequence that is a picture, if it is the only one: row and column."""
-    if len(picture.grids) != 1 or picture.grids[0].grows:
+    if len(picture.grids) != 1 or picture.grids[0].grows or picture.grids[0].layers:
         return
     (grid,) = picture.grids
     patches = [f"{row}·{column}" for row in range(grid.rows) for column in range(grid.columns)]

@@ -96,6 +96,17 @@ def test_a_file_and_a_part_of_a_trace_keep_the_picture(tmp_path):
         np.testing.assert_array_equal(image, original)
 
 
+def test_a_layer_with_windows_has_a_grid_of_its_own(tmp_path):
+    trace = seven()
+    whole, windows = Grid(1, 7, 7), Grid(1, 7, 7, layers=("layer.0",), windows=(2, 1), shift=(0, 3))
+    trace.picture = Picture((), (whole, windows))
+    trace.save(tmp_path / "a.safetensors")
+    picture = Trace.load(tmp_path / "a.safetensors").picture
+
+    assert picture.grids == (whole, windows)
+    assert [picture.grid_of(7, layer) for layer in ("layer.0", "layer.1")] == [windows, whole]
+
+
 def test_a_file_without_texts_has_no_images_either(tmp_path):
     trace = seven()
     trace.set_picture(RED, (ROWS, COLUMNS))
@@ -142,9 +153,16 @@ def in_grid(**fields):
         (in_grid(rows=1 << 30, columns=1 << 30), "a grid must have 1 to 16384 cells"),
         (in_grid(rows=0), "a grid must have 1 to 16384 cells"),
         (in_grid(names=["a", "b"]), "names are those of the 1 tokens"),
-        (in_grid(names=["a" * 201]), "texts of at most 200 characters"),
+        (in_grid(names=["a" * 4097]), "texts of at most 4096 characters"),
         (in_grid(names="CLS"), "names must be a list"),
         (in_grid(grows=1), "grows must be true or false"),
+        (in_grid(layers=["a"] * 1025), "layers must be a list of at most 1024"),
+        (in_grid(layers=[1]), "layers must be texts"),
+        (in_grid(windows=[2]), "windows must be two counts"),
+        (in_grid(windows=[2, -1]), "windows must be"),
+        (in_grid(windows=[0, 1]), "windows must be at least one"),
+        (in_grid(windows=[1 << 12, 1 << 12]), "windows must be at least one, and have at most"),
+        (in_grid(shift=[0.5, 1]), "shift must be"),
         (in_grid(style="x"), "must have the fields rows"),
         (
             lambda _, tensors: tensors.update({"picture.0": np.zeros((1, 321, 3), np.uint8)}),

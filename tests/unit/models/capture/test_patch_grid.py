@@ -119,6 +119,29 @@ def test_image_tokens_of_patches_that_were_joined_are_found():
     assert trace.picture.grids == (Grid(2, 3, 11, 2, grows=True),)
 
 
+def test_the_windows_of_swin_are_found_in_every_stage_with_their_shift():
+    model = made(
+        "Swin",
+        image_size=32,
+        patch_size=2,
+        embed_dim=4,
+        depths=[2, 2],
+        num_heads=[1, 2],
+        window_size=4,
+    )
+    with torch.inference_mode(), capture(model) as trace:
+        model(torch.randn(3, 3, 32, 32))
+
+    found = [trace.picture.grid_of(16, layer) for layer in trace.layers]
+    assert [(grid.windows, grid.shift) for grid in found] == [
+        ((4, 4), (0, 0)),
+        ((4, 4), (2, 2)),
+        ((2, 2), (0, 0)),
+        ((2, 2), (2, 2)),
+    ]
+    assert {(grid.rows, grid.columns, grid.start) for grid in found} == {(4, 4, 0)}
+
+
 class Cells(nn.Module):
     """Attention over the cells of a board, after one token of whose turn it is."""
 
