@@ -30,7 +30,8 @@ class PromptBox {
     this.model = model;
     const heading = element("h2", "attn-caption", "Type your own text ");
     heading.append(element("small", "", `at most ${model.limit} tokens · ${model.name_of_model} runs in this page: no server, no network`));
-    Object.assign(this.field, { rows: 2, value: model.prompt, maxLength: MOST_LETTERS, spellcheck: false, ariaLabel: "Your own text" });
+    Object.assign(this.field, { rows: 2, value: model.prompt, maxLength: MOST_LETTERS, spellcheck: false });
+    this.field.setAttribute("aria-label", "Your own text");
     this.button.type = "submit";
     const line = element("div", "attn-prompt-line");
     line.append(this.field, this.button);

@@ -95,7 +95,8 @@ def test_attention_is_what_pytorch_computes(live, rounded, kernel):
 def test_the_numbers_of_heads_are_those_of_the_analysis(live, rounded):
     loaded, description, path = rounded
     live("openModel", description, path, "javascript")
-    ids = loaded.tokenizer(TEXT)["input_ids"]
+    # Repeats of a token with none, one and more between them.
+    ids = loaded.tokenizer("cat cat a cat dog, on a dog mat cat")["input_ids"]
     made = live("numbers", ids)
     for call, heads in zip(trace_ids(loaded, ids).calls, made, strict=True):
         expected = numbers_of_heads(call, loaded.tokenizer.convert_ids_to_tokens(ids))
