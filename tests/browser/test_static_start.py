@@ -187,3 +187,13 @@ def test_a_server_that_does_not_answer_is_told_and_asked_again(start, page, prob
     attached(page)
     expect(page.locator(".attn-upload")).to_be_visible()
     assert (position(page, "Head"), position(page, "Token i")) == (2, 6)
+
+
+@pytest.mark.slow
+def test_it_looks_as_a_session_does(start, page, open_page):
+    pictures = []
+    for at, address in ((page, f"{start}?head=2"), (open_page(), f"{start}?head=2&live")):
+        open_explorer(at, address)
+        pictures.append(at.screenshot(full_page=True, animations="disabled"))
+
+    assert pictures[0] == pictures[1]
