@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from bokeh.settings import settings as bokeh_settings
 
-from attnpanel.pages.explorer.static_page import draws_alone, static_page
+from attnpanel.pages.explorer.static_page import Toy, static_page, toy_of
 from attnpanel.pages.registry import PAGES, SitePage
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
@@ -225,10 +225,11 @@ def _static_start(application: Any, settings: ServerSettings, *, private: bool) 
     """Have the first page be drawn without a session where its address allows it."""
     start = StaticStart(
         "/",
-        partial(draws_alone, settings),
-        lambda: static_page(
-            settings, f"{PAGES[0].title} · attnpanel", library_addresses(application)
+        partial(toy_of, settings),
+        lambda toy: static_page(
+            settings, f"{PAGES[0].title} · attnpanel", library_addresses(application), toy
         ),
+        Toy(),
         private=private,
     )
     start_without_session(application, start, "/")

@@ -8,6 +8,7 @@ import { dismiss, takePlace } from "./handover.js";
 
 // The address's parameter that asks for a session; the page's own address never has it.
 const LIVE = "live";
+const HIDDEN = "visibility: hidden; opacity: 0; pointer-events: none;";
 const SAY_AFTER_MS = 250;
 const LOOK_MS = 30;
 const DRAWN_WITHIN_MS = 60_000;
@@ -111,8 +112,8 @@ export class Attachment {
       if (token === null) return;
       place = element("div", "attnpanel-live");
       place.id = `attnpanel-live-${performance.now()}`;
-      // Drawn at its size, but neither seen nor heard.
-      place.style.cssText = "position: absolute; top: 0; left: 0; width: 100%; visibility: hidden; z-index: -1;";
+      // Drawn at its size, but neither seen nor heard, even where a part of it is declared visible.
+      place.style.cssText = `position: absolute; top: 0; left: 0; width: 100%; z-index: -1; ${HIDDEN}`;
       document.body.append(place);
       const known = new Set(Bokeh.documents);
       await Bokeh.embed.embed_items({}, [{ token, elementid: place.id }]);

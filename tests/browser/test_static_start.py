@@ -63,6 +63,7 @@ def test_a_choice_that_does_not_apply_is_told_and_the_rest_is_shown(start, page)
     assert position(page, "Token i") == 3
 
 
+@pytest.mark.slow
 def test_what_needs_python_gets_a_session_with_all_that_was_on_screen(start, page):
     open_explorer(page, f"{start}?head=1&token=4")
     page.get_by_role("button", name="More", exact=True).click()
@@ -96,6 +97,7 @@ def test_what_needs_python_gets_a_session_with_all_that_was_on_screen(start, pag
     assert position(page, "Token i") == 5
 
 
+@pytest.mark.slow
 def test_a_number_of_the_toy_is_taken_along(start, page):
     open_explorer(page, start)
 
@@ -108,6 +110,17 @@ def test_a_number_of_the_toy_is_taken_along(start, page):
     assert matrix(page, "weights").shape == (7, 7)
 
 
+def test_a_link_to_another_small_toy_needs_no_session_either(start, page):
+    open_explorer(page, f"{start}?T=6&seed=7&head=1")
+
+    call = toy_trace(T=6, seed=7).calls[0]
+    truth = attend(call.query, call.key, call.value).weights[0, 1]
+    np.testing.assert_allclose(matrix(page, "weights"), truth, atol=1e-6)
+    assert (link(page)["T"], link(page)["seed"]) == ("6", "7")
+    assert page.evaluate(ALONE)
+
+
+@pytest.mark.slow
 def test_a_report_is_downloaded_by_the_press_that_asked_for_it(start, page, tmp_path):
     open_explorer(page, f"{start}?head=2")
 
@@ -118,6 +131,7 @@ def test_a_report_is_downloaded_by_the_press_that_asked_for_it(start, page, tmp_
     assert "attnpanel-document" in download.value.path().read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_notes_go_along_where_the_browser_keeps_none(start, page):
     page.add_init_script(
         "for (const name of ['localStorage', 'sessionStorage']) "
@@ -156,6 +170,7 @@ def test_a_full_server_is_told_and_the_page_goes_on(start, page, problems):
     assert page.evaluate(ALONE)
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_told_and_asked_again(start, page, problems):
     problems.allow("ERR_INTERNET_DISCONNECTED")
     open_explorer(page, f"{start}?token=6")
@@ -172,3 +187,13 @@ def test_a_server_that_does_not_answer_is_told_and_asked_again(start, page, prob
     attached(page)
     expect(page.locator(".attn-upload")).to_be_visible()
     assert (position(page, "Head"), position(page, "Token i")) == (2, 6)
+
+
+@pytest.mark.slow
+def test_it_looks_as_a_session_does(start, page, open_page):
+    pictures = []
+    for at, address in ((page, f"{start}?head=2"), (open_page(), f"{start}?head=2&live")):
+        open_explorer(at, address)
+        pictures.append(at.screenshot(full_page=True, animations="disabled"))
+
+    assert pictures[0] == pictures[1]

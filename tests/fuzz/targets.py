@@ -16,7 +16,7 @@ from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.state import ExplorerState
 from attnpanel.explorer.transport import choices_of
 from attnpanel.models.toy import toy_trace
-from attnpanel.pages.explorer.static_page import draws_alone
+from attnpanel.pages.explorer.static_page import toy_of
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.trace import Trace
 from attnpanel.trace.computable import check_computable
@@ -75,7 +75,7 @@ def address(data: bytes) -> None:
     query = data.decode("utf-8", errors="replace")
     arguments = parse_qs(query, keep_blank_values=True, errors="replace")
     encoded = {name: [text.encode() for text in texts] for name, texts in arguments.items()}
-    draws_alone(ServerSettings(), encoded)
+    toy_of(ServerSettings(), encoded)
     state = ExplorerState(toy())
     told = apply_address(state, {name: texts[0] for name, texts in arguments.items()})
     if not all(isinstance(sentence, str) and sentence for sentence in told):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bokeh.document import Document
 from panel.io.state import set_curdoc
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The parameter of an address that asks for a session at once; the page's own never has it.
 LIVE: Final = "live"
+MAX_DIGITS: Final = 10
 # As in Bokeh's template of a served page.
 SERVED_CSS: Final = """
 html, body { display: flow-root; box-sizing: border-box; height: 100%; margin: 0; padding: 0; }
@@ -52,8 +53,21 @@ PAGE: Final = """<!DOCTYPE html>
 """
 
 
-def static_page(settings: ServerSettings, title: str, scripts: Iterable[str]) -> str:
-    """Return the page that a session without parameters would show, with its numbers in it.
+class Toy(NamedTuple):
+    """The numbers of a toy, by their names in an address."""
+
+    T: int = 8
+    d_model: int = 8
+    heads: int = 4
+    seed: int = 42
+
+
+# Of larger ones the page would be large, and seconds pass until it is made.
+LARGEST: Final = Toy(T=64, d_model=64, heads=64, seed=2**31 - 1)
+
+
+def static_page(settings: ServerSettings, title: str, scripts: Iterable[str], toy: Toy) -> str:
+    """Return the page that a session would show of a toy, with its numbers in it.
 
     It takes the choices from its address by itself, and asks for a session when its reader first
     needs Python; see js/served/attach.js.
@@ -65,10 +79,12 @@ def static_page(settings: ServerSettings, title: str, scripts: Iterable[str]) ->
         The page's title, which holds no markup.
     scripts : iterable of str
         Addresses of Bokeh's and Panel's libraries, in their order.
+    toy : Toy
     """
     document = Document()
+    link = {"source": "toy"} | {name: str(number) for name, number in toy._asdict().items()}
     with set_curdoc(document):
-        page = Page(settings, {"source": "toy"}, drawn_alone=True)
+        page = Page(settings, link, drawn_alone=True)
         parts = document_parts(document, with_status(page.view, has_session=False))
     return PAGE.format(
         title=title,
@@ -82,8 +98,8 @@ def static_page(settings: ServerSettings, title: str, scripts: Iterable[str]) ->
     )
 
 
-def draws_alone(settings: ServerSettings, arguments: Mapping[str, Sequence[bytes]]) -> bool:
-    """Whether an address shows the toy of the static page, in whatever state.
+def toy_of(settings: ServerSettings, arguments: Mapping[str, Sequence[bytes]]) -> Toy | None:
+    """Return the toy that an address shows in some state; None if it needs a session.
 
     Parameters
     ----------
@@ -92,12 +108,17 @@ def draws_alone(settings: ServerSettings, arguments: Mapping[str, Sequence[bytes
         The address's query parameters; untrusted input.
     """
     if LIVE in arguments or any(len(values) > 1 for values in arguments.values()):
-        return False
+        return None
     texts = {name: values[0] for name, values in arguments.items()}
     if texts.get("source", b"file" if settings.traces else b"toy") != b"toy":
-        return False
-    return all(texts.get(name, number) == number for name, number in TOY.items())
-
-
-# The toy's numbers as an address has them.
-TOY: Final = {"T": b"8", "d_model": b"8", "heads": b"4", "seed": b"42"}
+        return None
+    numbers = {}
+    for name, default in Toy()._asdict().items():
+        text = texts.get(name, b"%d" % default)
+        if not text.isdigit() or len(text) > MAX_DIGITS or text != b"%d" % int(text):
+            return None
+        numbers[name] = int(text)
+    toy = Toy(**numbers)
+    whole = min(toy[:3]) >= 1 and toy.d_model % toy.heads == 0
+    fits = all(number <= most for number, most in zip(toy, LARGEST, strict=True))
+    return toy if whole and fits else None

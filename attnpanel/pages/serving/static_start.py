@@ -1,4 +1,4 @@
-"""A page that is drawn without a session: one HTML document, made once and kept compressed."""
+"""Pages that are drawn without a session: HTML documents, made once and kept compressed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from tornado.web import authenticated
 from attnpanel.pages.serving.compression import takes_gzip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     from bokeh.server.tornado import BokehTornado
     from tornado.httputil import HTTPServerRequest
 
-    Applies = Callable[[Mapping[str, Sequence[bytes]]], bool]
+    KeyOf = Callable[[Mapping[str, Sequence[bytes]]], Hashable | None]
 
 LOG = logging.getLogger("attnpanel")
 # panel.min.js fails to load without Bokeh's widgets and tables.
+MOST_PAGES: Final = 16
 LIBRARIES: Final = ("bokeh.min.js", "bokeh-widgets.min.js", "bokeh-tables.min.js", "panel.min.js")
 
 
@@ -48,43 +49,72 @@ class CachedPage:
 
 
 class StaticStart:
-    """The page of one address, for requests that need no session.
+    """The pages of one address, for requests that need no session.
+
+    A page is made when it is first asked for, one at a time; who asks for another meanwhile gets a
+    session. The first page is always kept, of the others those asked for last.
 
     Parameters
     ----------
     path : str
-        The page's address.
-    applies : callable
-        Takes an address's query parameters; whether the page shows what they ask for.
+        The address.
+    key_of : callable
+        Takes an address's query parameters; returns which page they ask for, None for none.
     make : callable
-        Returns the HTML; called once, in a thread.
+        Takes such a key and returns the HTML; called once, in a thread.
+    first : hashable
+        The key of the page that is made before anybody asks.
     private : bool
-        Whether only the visitor's own browser may keep the page.
+        Whether only the visitor's own browser may keep a page.
     """
 
     def __init__(
-        self, path: str, applies: Applies, make: Callable[[], str], *, private: bool
+        self,
+        path: str,
+        key_of: KeyOf,
+        make: Callable[[Any], str],
+        first: Hashable,
+        *,
+        private: bool,
     ) -> None:
-        self._path, self._applies, self._make = path, applies, make
+        self._path, self._key_of, self._make, self._first = path, key_of, make, first
         self.caching = "private, no-cache" if private else "no-cache"
-        self._made: asyncio.Future[CachedPage | None] | None = None
+        self._pages: dict[Hashable, asyncio.Future[CachedPage | None]] = {}
+
+    def key(self, request: HTTPServerRequest) -> Hashable | None:
+        """Return which page a request asks for; None if it needs a session."""
+        own = request.path.rstrip("/") == self._path.rstrip("/")
+        return self._key_of(request.query_arguments) if own and request.method == "GET" else None
 
     def answers(self, request: HTTPServerRequest) -> bool:
-        """Whether a request gets the page instead of a session."""
-        own = request.path.rstrip("/") == self._path.rstrip("/")
-        return own and request.method == "GET" and self._applies(request.query_arguments)
+        """Whether a request gets a page that is made, or being made."""
+        page = self._pages.get(self.key(request))
+        return page is not None and not (page.done() and page.result() is None)
 
-    async def page(self) -> CachedPage | None:
-        """Return the page, when it is made; None if that failed, and sessions are all there is."""
-        if self._made is None:
-            self._made = asyncio.ensure_future(asyncio.to_thread(self._attempt))
-        return await asyncio.shield(self._made)
+    async def prepare(self) -> None:
+        """Make the first page."""
+        await self.page(self._first)
 
-    def _attempt(self) -> CachedPage | None:
+    async def page(self, key: Hashable | None) -> CachedPage | None:
+        """Return a page, when it is made; None if a session is to answer."""
+        if key is None:
+            return None
+        page = self._pages.pop(key, None)
+        if page is None:
+            others = [name for name in self._pages if name != self._first]
+            if key != self._first and not all(self._pages[name].done() for name in others):
+                return None
+            if len(others) >= MOST_PAGES:
+                del self._pages[others[0]]
+            page = asyncio.ensure_future(asyncio.to_thread(self._attempt, key))
+        self._pages[key] = page  # at the end: asked for last
+        return await asyncio.shield(page)
+
+    def _attempt(self, key: Hashable) -> CachedPage | None:
         try:
-            return CachedPage.of(self._make())
+            return CachedPage.of(self._make(key))
         except Exception:
-            LOG.exception("the page that needs no session can't be made: each visit gets a session")
+            LOG.exception("a page that needs no session can't be made: each visit gets a session")
             return None
 
 
@@ -97,7 +127,7 @@ class StaticStartHandler(DocHandler):
     @authenticated
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Answer with the page or, where the browser has it, with 304."""
-        page = await self.start.page() if self.start.answers(self.request) else None
+        page = await self.start.page(self.start.key(self.request))
         if page is None:
             await super().get(*args, **kwargs)
             return
@@ -127,7 +157,7 @@ def start_without_session(application: BokehTornado, start: StaticStart, path: s
             continue
         if rule.target_kwargs["application_context"].url == path:
             rule.target = type(target.__name__, (StaticStartHandler, target), {"start": start})
-    application.io_loop.add_callback(start.page)  # before the first visitor asks
+    application.io_loop.add_callback(start.prepare)  # before the first visitor asks
 
 
 def library_addresses(application: BokehTornado) -> list[str]:

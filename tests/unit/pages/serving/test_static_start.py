@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.client
+import threading
 from urllib.parse import parse_qs, urlencode
 
 import pytest
 
 from attnpanel.models.toy import toy_trace
-from attnpanel.pages.explorer.static_page import TOY, draws_alone, static_page
+from attnpanel.pages.explorer.static_page import Toy, static_page, toy_of
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
 from attnpanel.pages.serving.page_scripts import IMPORT, without_unused
+from attnpanel.pages.serving.static_start import MOST_PAGES, StaticStart
 from tests.page_socket import PageSocket
 from tests.unit.pages.serving.conftest import panel_settings_kept, running
 
@@ -106,43 +109,77 @@ def test_only_who_has_signed_in_gets_it(drawn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("query", "alone"),
+    ("query", "toy"),
     [
-        ("", True),
-        ("source=toy&T=8&d_model=8&heads=4&seed=42&head=2&theme=dark&lesson=3", True),
-        ("head=<b>&temperature=nan&unknown=1", True),
-        ("live", False),
-        ("live=1&head=2", False),
-        ("source=prompt", False),
-        ("source=file&trace=a", False),
-        ("source=Toy", False),
-        ("T=9", False),
-        ("T=08", False),
-        ("seed=", False),
-        ("head=1&head=2", False),
+        ("", Toy()),
+        ("source=toy&T=8&d_model=8&heads=4&seed=42&head=2&theme=dark&lesson=3", Toy()),
+        ("head=<b>&temperature=nan&unknown=1", Toy()),
+        ("T=12&heads=2&seed=0", Toy(T=12, heads=2, seed=0)),
+        ("live", None),
+        ("live=1&head=2", None),
+        ("source=prompt", None),
+        ("source=file&trace=a", None),
+        ("source=Toy", None),
+        ("T=65", None),
+        ("T=0", None),
+        ("T=08", None),
+        ("T=-8", None),
+        ("heads=3", None),
+        ("seed=", None),
+        ("seed=4294967296", None),
+        ("head=1&head=2", None),
     ],
 )
-def test_an_address_of_the_toy_needs_no_session(query, alone):
+def test_an_address_of_a_small_toy_needs_no_session(query, toy):
     arguments = {
         name: [value.encode() for value in values]
         for name, values in parse_qs(query, keep_blank_values=True).items()
     }
-    assert draws_alone(ServerSettings(), arguments) is alone
+    assert toy_of(ServerSettings(), arguments) == toy
 
 
 def test_a_server_of_traces_opens_on_the_first_of_them():
     settings = ServerSettings(traces={"a": toy_trace()})
-    assert not draws_alone(settings, {})
-    assert draws_alone(settings, {"source": [b"toy"]})
+    assert toy_of(settings, {}) is None
+    assert toy_of(settings, {"source": [b"toy"]}) == Toy()
+
+
+def test_other_pages_are_made_one_at_a_time_and_the_oldest_is_dropped():
+    made, hold = [], threading.Event()
+
+    def make(key):
+        made.append(key)
+        if key == "held":
+            hold.wait(60)
+        return f"page {key}"
+
+    async def use():
+        start = StaticStart("/", lambda _arguments: None, make, "first", private=False)
+        await start.prepare()
+        held = asyncio.ensure_future(start.page("held"))
+        await asyncio.sleep(0)
+        assert await start.page("other") is None  # a session answers
+        assert (await start.page("first")).plain == b"page first"
+        hold.set()
+        assert (await held).plain == b"page held"
+        for number in range(MOST_PAGES):
+            await start.page(number)
+        for kept in ("first", 0, "held"):
+            await start.page(kept)
+
+    asyncio.run(use())
+    assert made == ["first", "held", *range(MOST_PAGES), "held"]
 
 
 @pytest.mark.slow
 def test_the_page_has_the_toys_numbers_and_asks_for_nothing_from_elsewhere():
-    page = static_page(ServerSettings(), "Explorer · attnpanel", ["static/js/bokeh.min.js?v=1"])
+    toy = Toy(T=5, seed=7)
+    library = "static/js/bokeh.min.js?v=1"
+    page = static_page(ServerSettings(), "Explorer · attnpanel", [library], toy)
 
     assert '<script defer src="static/js/bokeh.min.js?v=1"></script>' in page
-    for name, number in TOY.items():
-        assert f'"{name}", "{number.decode()}"' in page
+    for name, number in toy._asdict().items():
+        assert f'"{name}", "{number}"' in page
     assert "cdn." not in page
 
 
