@@ -15,6 +15,8 @@ from attnpanel.kernels.triton_ import flash
 from attnpanel.kernels.triton_.flash import TRITON_FLASH
 from tests.unit.kernels.formula import assert_formula, draw
 
+pytest.importorskip("torch")
+
 SMALL = Request(2, 6, 2, 5, 7, 11, 13)
 # More than a block of 64 queries and keys, and one key more.
 BLOCKS = Request(1, 2, 1, 70, 129, 16, 32)
