@@ -75,7 +75,7 @@ class PictureCard {
   marks = element("div", "attn-picture-marks");
   stage = element("div", "attn-picture-stage");
   status = element("p", "attn-caption muted attn-picture-status");
-  legend = element("div", "attn-legend");
+  legend = element("div");
   buttons = element("div", "attn-picture-directions");
   others = element("div", "attn-chips");
   beside = element("div", "attn-picture-beside");
@@ -225,6 +225,7 @@ class PictureCard {
     this.stage.style.setProperty("--attn-picture-cell", `${100 / columns}% ${100 / rows}%`);
     paint(this.heat, heat, content, this.strength, image === "");
     if (!legend) return;
+    this.legend.className = "attn-legend"; // once there is one
     const gradient = element("i");
     gradient.style.background = legend.gradient;
     const numbers = element("span", "attn-legend-ticks");
