@@ -1,5 +1,4 @@
-import { general, shorten } from "../core/format.js";
-import { rowAndColumn } from "../explorer/on_picture.js";
+import { general, rowAndColumn, shorten } from "../core/format.js";
 import { readableOn } from "../views/colours.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";

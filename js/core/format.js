@@ -143,3 +143,13 @@ export function labelsOf(tokens) {
   if (!LABELS_OF.has(tokens)) LABELS_OF.set(tokens, tokens.map((token) => shorten(token)));
   return LABELS_OF.get(tokens);
 }
+
+/**
+ * Where a patch of a picture lies, in words.
+ *
+ * @param {number} cell in reading order
+ * @param {{columns: number}} grid
+ */
+export function rowAndColumn(cell, { columns }) {
+  return `row ${Math.floor(cell / columns)}, column ${cell % columns}`;
+}

@@ -1,5 +1,5 @@
 import { scores, softmaxRows } from "../core/attention.js";
-import { general, shorten } from "../core/format.js";
+import { general, rowAndColumn, shorten } from "../core/format.js";
 import { sequential, scaleOf, weightsEnd } from "../views/colours.js";
 import { legendOf } from "../views/legend.js";
 import { headNumbers, place } from "./labels.js";
@@ -226,11 +226,6 @@ function namesOf(trace, call, state, direction, grid) {
 /** @param {string} name @param {?number} cell @param {{columns: number}} grid */
 function nameOf(name, cell, grid) {
   return cell === null ? `“${shorten(name, 18)}”` : `The patch in ${rowAndColumn(cell, grid)}`;
-}
-
-/** @param {number} cell @param {{columns: number}} grid */
-export function rowAndColumn(cell, { columns }) {
-  return `row ${Math.floor(cell / columns)}, column ${cell % columns}`;
 }
 
 /**

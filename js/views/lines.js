@@ -18,7 +18,7 @@ const [NARROW, LETTER, BESIDE] = [274, 7, 8];
 const GAP = 0.03;
 const [LETTERS, LETTERS_BESIDE_NUMBER, NUMBER] = [10, 6, 5];
 const MASKED = "✕ ";
-const [HEADS_AT, TOP] = [-1.1, -1.7];
+const [HEADS_ABOVE, TOP_ABOVE] = [0.6, 1.2];
 const SWATCH = "■";
 const [QUERY, KEY] = [0, 1];
 
@@ -108,7 +108,9 @@ export function linesDrawing(trace, state, cache) {
   const rows = rowsIn(call);
   const room = roomFor(names, keyNames);
   const height = TOKEN + Math.trunc(clip(TOKEN * rows, SHORTEST, TALLEST));
-  const gap = rows <= MAX_LABELLED ? 0 : (LABEL * (rows - 0.5 - TOP)) / height;
+  const perToken = Math.max(1, (TOKEN * rows) / TALLEST);
+  const [headsAt, top] = [HEADS_ABOVE, TOP_ABOVE].map((above) => -0.5 - above * perToken);
+  const gap = rows <= MAX_LABELLED ? 0 : (LABEL * (rows - 0.5 - top)) / height;
   const [colours, numbers] = [headColours(trace, state), headNumbers(call)];
   /** @param {number} side @param {string[]} tokens */
   const labels = (side, tokens) =>
@@ -139,13 +141,13 @@ export function linesDrawing(trace, state, cache) {
       "attn:lines:keys": labels(KEY, keyNames),
       "attn:lines:heads": {
         x: Float64Array.from(heads, (_, rank) => -room + ((1 + 2 * room) * (rank + 0.5)) / heads.length),
-        y: new Float64Array(heads.length).fill(HEADS_AT),
+        y: new Float64Array(heads.length).fill(headsAt),
         text: heads.map((head) => `${SWATCH}${numbers[head]}`),
         color: colours.slice(0, heads.length),
       },
     },
     x: [-room, 1 + room],
-    y: [rows - 0.5, TOP],
+    y: [rows - 0.5, top],
     colours: null,
     xLabels: null,
     yLabels: null,

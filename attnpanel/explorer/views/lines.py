@@ -34,8 +34,8 @@ SHORTEST, TALLEST = 120, 640
 NARROW, LETTER, BESIDE = 274, 7, 8
 GAP, LETTERS, LETTERS_BESIDE_NUMBER, NUMBER = 0.03, 10, 6, 5
 MASKED = "✕ "
-# The heads' numbers in their colours stand in a row above the tokens.
-HEADS_AT, TOP = -1.1, -1.7
+# The heads' numbers in their colours stand above the tokens, this share of TOKEN above the first.
+HEADS_ABOVE, TOP_ABOVE = 0.6, 1.2
 SWATCH = "■"
 QUERY, KEY = 0, 1
 
@@ -130,7 +130,11 @@ def _drawing_of(
     weights, visible = numbers
     palette, call, heads = theme(state.dark), state.call, shown_heads(state)
     tokens, offset = (state.query_tokens, state.key_tokens), _offset(state)
-    height = TOKEN + int(np.clip(TOKEN * _rows(state), SHORTEST, TALLEST))
+    rows = _rows(state)
+    height = TOKEN + int(np.clip(TOKEN * rows, SHORTEST, TALLEST))
+    # Where tokens are close, TOKEN is the height of several.
+    per_token = max(1.0, TOKEN * rows / TALLEST)
+    heads_at, top = (-0.5 - above * per_token for above in (HEADS_ABOVE, TOP_ABOVE))
     room = _room(state)
     head, row, key = at.T
     query = queries[row]
@@ -143,7 +147,7 @@ def _drawing_of(
         part = weights[:, 0, :] if other == KEY else weights[:, :, focus[1]]
         strengths[other] = np.nan_to_num(part).max(axis=0)
     looks = _looks(np.asarray(visible.any(axis=0)), focus, call.query_len)
-    gap = 0.0 if _rows(state) <= MAX_LABELLED else LABEL * (_rows(state) - 0.5 - TOP) / height
+    gap = 0.0 if rows <= MAX_LABELLED else LABEL * (rows - 0.5 - top) / height
     sides = [
         _labels(
             tokens[side],
@@ -175,13 +179,13 @@ def _drawing_of(
             "attn:lines:keys": sides[KEY],
             "attn:lines:heads": {
                 "x": _spread(len(heads), -room, 1 + room),
-                "y": np.full(len(heads), HEADS_AT),
+                "y": np.full(len(heads), heads_at),
                 "text": [f"{SWATCH}{head_numbers[head]}" for head in heads],
                 "color": colours,
             },
         },
         x=(-room, 1 + room),
-        y=(_rows(state) - 0.5, TOP),
+        y=(rows - 0.5, top),
         outline=_outline(state),
         height=height,
         theme=palette,

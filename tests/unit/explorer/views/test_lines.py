@@ -191,3 +191,14 @@ def test_rows_without_a_number_have_no_line():
     state = state_of(call(query_len=5), mask="padding", pad_len=0, empty_rows="nan")
 
     assert drawn(state) == {}
+
+
+@pytest.mark.parametrize("length", [3, 20, 40, 65, 500])
+def test_the_heads_stand_above_the_tokens_however_many_there_are(length):
+    drawing = lines_drawing(state_of(call(query_len=length)))
+
+    bottom, top = drawing.y
+    pixels = drawing.height / (bottom - top)
+    (heads_at,) = set(drawing.sources["attn:lines:heads"]["y"])
+    assert (0 - heads_at) * pixels > 12  # a label's height
+    assert (heads_at - top) * pixels > 6
