@@ -119,7 +119,7 @@ class PictureCard {
     const columns = element("div", "attn-picture-columns");
     columns.append(left, right);
     this.body.append(bar, columns, this.status, this.numbers);
-    this.root.append(heading, this.none, this.body);
+    this.root.append(heading, this.none);
     this.listen();
   }
 
@@ -179,11 +179,13 @@ class PictureCard {
 
   show() {
     const { missing, rows } = this.model.content;
-    this.body.hidden = Boolean(missing) || !rows;
+    const empty = Boolean(missing) || !rows;
+    if (empty) this.body.remove();
+    else this.root.append(this.body);
     this.none.hidden = !missing;
     this.none.textContent = missing ?? "";
     this.subtitle.textContent = this.model.content.subtitle ?? "";
-    if (this.body.hidden) return;
+    if (empty) return;
     this.pointed = null;
     this.chooseDirection();
     this.draw();
@@ -221,7 +223,7 @@ class PictureCard {
     }
     this.shape();
     this.stage.classList.toggle("attn-picture-bare", image === "");
-    this.stage.style.setProperty("--attn-picture-cell", `${100 / columns}% ${100 / rows}%`);
+    this.stage.style.setProperty("--picture-cell", `${100 / columns}% ${100 / rows}%`);
     paint(this.heat, heat, content, this.strength, image === "");
     if (!legend) return;
     this.legend.className = "attn-legend"; // once there is one

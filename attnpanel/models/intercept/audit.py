@@ -12,8 +12,8 @@ from attnpanel.models.intercept.attention_modules import (
     looks_like_attention,
     parameters_of_attention,
 )
+from attnpanel.models.intercept.script_graphs import SCRIPTED, graph_has_attention
 from attnpanel.models.intercept.tracked_scores import IN_PIECES
-from attnpanel.models.intercept.unseen_code import SCRIPTED, graph_has_attention
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

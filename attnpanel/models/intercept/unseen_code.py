@@ -6,25 +6,20 @@ What runs there cannot be recorded. The layer that runs it is noted, so that cov
 from __future__ import annotations
 
 import functools
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import running_modules
+from attnpanel.models.intercept.script_graphs import graph_has_attention, graph_has_softmax
 from attnpanel.models.intercept.session import Patch, is_active, note_unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SCRIPTED = "it is a torch.jit script, whose functions cannot be seen"
 CALLS_SCRIPT = "it calls a function compiled by torch.jit, whose operations cannot be seen"
 MODE_OFF = "it runs code under torch._C.DisableTorchFunction, where nothing can be seen"
 OTHER_THREAD = "it computes in other threads, where nothing can be seen"
-
-_SOFTMAX = re.compile(r"aten::(?:_?(?:log_)?softmax|exp)\b")
-_PRODUCT = re.compile(r"aten::(?:matmul|bmm|baddbmm|einsum|mm)\b")
-_FUSED = re.compile(r"aten::_?(?:scaled_dot_product|multi_head|native_multi_head)\w*")
 
 
 @functools.cache
@@ -39,18 +34,6 @@ def unseen_code_patches() -> tuple[Patch, ...]:
         Patch(threading.Thread, "start", _noting(OTHER_THREAD)),
         Patch(ThreadPoolExecutor, "submit", _noting(OTHER_THREAD)),
     )
-
-
-def graph_has_attention(graph: Any) -> bool:
-    """Whether a graph of torch.jit has a softmax and a product, or a fused attention."""
-    text = str(graph)
-    written_out = _SOFTMAX.search(text) is not None and _PRODUCT.search(text) is not None
-    return written_out or _FUSED.search(text) is not None
-
-
-def graph_has_softmax(graph: Any) -> bool:
-    """Whether a graph of torch.jit has a softmax, whose scores may be a product made outside."""
-    return _SOFTMAX.search(str(graph)) is not None
 
 
 def _wrap_mode_off(original: Callable[[], Any]) -> Callable[[], Any]:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import panel as pn
 import pytest
+from bokeh.core.has_props import _default_resolver
 from bokeh.core.properties import String
 from bokeh.models import Slider
 from panel.custom import JSComponent, ReactComponent
@@ -23,6 +24,11 @@ class Scripted(Slider):
 
 class Foreign(Slider):
     """A model that neither Bokeh nor Panel defines."""
+
+
+# Bokeh asks the modules of all registered models for their file, which a namespace package lacks.
+for model in (Scripted, Foreign):
+    _default_resolver.remove(model)
 
 
 class Reacts(ReactComponent):

@@ -18,7 +18,6 @@ from attnpanel.bench.product.live.sentences import SENTENCES, text_of
 from attnpanel.bench.product.live.tokenizing import differing, every_character, random_texts
 from attnpanel.models.loading import load_model
 from attnpanel.models.prompts import trace_prompt
-from attnpanel.pages.explorer.report import save_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +104,8 @@ def measure(preset: Preset) -> LiveRun:
         raise MeasurementError(INSTALL_HINT)
     characters = every_character()[: preset.characters]
     texts = random_texts(preset.texts)
+    from attnpanel.pages.explorer.report import save_report
+
     otherwise = differing(load_model().tokenizer, [*texts, *characters])
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         trace = trace_prompt(PROMPT)
