@@ -22,7 +22,7 @@ from attnpanel.bench.browser import ARGUMENTS, INSTALL_HINT, find_browser
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # How long a test waits for anything, however busy the machine: what hangs fails later, and no test
 # needs a limit of its own. At seven processes a core a prompt's first picture took two minutes.
-PATIENCE_S = 60
+PATIENCE_S = 300
 PATIENCE_MS = 1000 * PATIENCE_S
 expect.set_options(timeout=PATIENCE_MS)
 
