@@ -17,13 +17,13 @@ def one_index(name: str, index: Any, size: int) -> int:
     ValueError
         If it is no integer from ``-size`` to ``size - 1``.
     """
+    # A bool tensor has an __index__, as Python's bool does, and as NumPy's had.
+    boolean = isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool")
     try:
-        number = operator.index(index)
+        number = size if boolean else operator.index(index)
     except TypeError:
         number = size
-    # A bool tensor has an __index__, as Python's bool does.
-    boolean = isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool")
-    if boolean or not -size <= number < size:
+    if not -size <= number < size:
         raise ValueError(f"{name} must be in 0..{size - 1}; got {index!r}")
     return number % size
 
