@@ -62,6 +62,8 @@ $(SERVING): .venv/.pip pyproject.toml
 $(INSTALLED): $(SERVING)
 	@echo "Installing into .venv what tests, the bench and the documents need"
 	@$(PIP_INSTALL) --group dev
+# Tests and measurements start Python hundreds of times, also where it may not write bytecode itself.
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@touch $@
 
 # Node.js comes with the environment; eslint, tsc and esbuild from js/package-lock.json.
