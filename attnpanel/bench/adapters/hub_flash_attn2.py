@@ -1,8 +1,8 @@
 """flash-attn 2 from Hugging Face's kernel hub as a plain function. **Never run by us**.
 
 It needs a CUDA device, and `get_kernel` downloads and runs code of the hub's organisation
-kernels-community: ``python -m bench certify bench.adapters.hub_flash_attn2:attention --device
-cuda`` certifies what it gets.
+kernels-community. Certified by
+``attnpanel bench certify attnpanel.bench.adapters.hub_flash_attn2:attention --device cuda``.
 """
 
 from __future__ import annotations
