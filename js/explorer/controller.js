@@ -2,7 +2,8 @@ import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/s
 import { openTrace } from "../core/trace_data.js";
 import { handleMessage, openAlone, openHash } from "./actions.js";
 import { Background } from "./background.js";
-import { updateNotePlace, writeAddress, writeCaptions, writeLegends, writeLines } from "./captions.js";
+import { updateNotePlace, writeAddress, writeCaptions } from "./captions.js";
+import { drawViews } from "./draw_views.js";
 import { Lesson } from "./lesson.js";
 import { onPicture } from "./on_picture.js";
 import { pairDetails } from "./pair_details.js";
@@ -14,8 +15,7 @@ import { fitLayer } from "./rules.js";
 import { select } from "./selection.js";
 import { sentence, shownPair } from "./sentence.js";
 import { findWidgets, updateWidgets } from "./widgets.js";
-import { applyDrawings, findPlots, modelsByClass } from "../views/plots.js";
-import { DRAWINGS, isChanged, viewsDrawn } from "../views/table.js";
+import { findPlots, modelsByClass } from "../views/plots.js";
 
 // The browser driver: widgets change the state, and the state changes the data sources, all in the page. Layers are
 // embedded in the page or requested from Python, which computes for layers that are too large. If Python listens, it
@@ -105,6 +105,8 @@ export class BrowserExplorer {
   original = null;
   /** @type {Record<string, unknown[]>} what the views that come with the numbers show, by name */
   shown = {};
+  /** @type {Set<string>} views that show an earlier state until the reader pauses */
+  waiting = new Set();
   /** @type {Timer} */
   waits;
   /** @type {Timer} */
@@ -267,27 +269,7 @@ export class BrowserExplorer {
     this.showPicture(selection, changed);
     if (!(changed.size === 1 && changed.has("pair"))) {
       updateWidgets(this, selection);
-      const due = viewsDrawn(trace, "at once").filter((name) => isChanged(trace, name, "depends", changed));
-      /** @param {string} name @returns {Drawing} */
-      const drawing = (name) =>
-        made[name]
-          ? { ...made[name], outline: DRAWINGS[name].outline?.(trace, state) ?? null } // the token may have changed since
-          : DRAWINGS[name].draw(trace, state, this.cache);
-      const moved = Object.keys(this.plots).filter(
-        (name) => !due.includes(name) && isChanged(trace, name, "moves", changed),
-      );
-      const drawn = due.map((name) => /** @type {[string, Drawing]} */ ([name, drawing(name)]));
-      // Another trace's layers and heads can be chosen before their tiles are made.
-      for (const name of changed.has("trace") ? viewsDrawn(trace, "with the tiles") : []) {
-        drawn.push([name, DRAWINGS[name].draw(trace, state, this.cache, { partial: true })]);
-      }
-      writeLegends(this, drawn);
-      await applyDrawings(
-        drawn.map(([name, made]) => [this.plots[name], made]),
-        moved.map((name) => [this.plots[name], DRAWINGS[name].outline?.(trace, state) ?? []]),
-        theme,
-      );
-      writeLines(this, drawn);
+      await drawViews(this, made, changed, theme);
       writeCaptions(this, selection);
     }
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });

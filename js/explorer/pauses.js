@@ -1,4 +1,5 @@
-import { writeLegends, writeAddress } from "./captions.js";
+import { writeAddress } from "./captions.js";
+import { show } from "./draw_views.js";
 import { numbersLine, describeNumbers } from "./labels.js";
 import { MAX_WORK } from "./prepare.js";
 import { headsOnPicture } from "./on_picture.js";
@@ -7,7 +8,6 @@ import { bounds, fitLayer } from "./rules.js";
 import { select, selectionWork } from "./selection.js";
 import { DECADE_STEP, temperatureAt } from "./widgets.js";
 import { keepTiles, overviewJob, overviewWork, tilesOf } from "../views/overview.js";
-import { applyDrawings } from "../views/plots.js";
 import { DRAWINGS, isChanged, measuredOf, viewNamed, viewsDrawn } from "../views/table.js";
 
 // Work for when the reader pauses: all heads, numbers, and one more step of a slider computed ahead.
@@ -67,8 +67,7 @@ export async function tiles(explorer, theme) {
   const now = { ...state, ...shownHead(explorer) };
   /** @type {[string, Drawing][]} */
   const drawn = viewsDrawn(trace, "with the tiles").map((name) => [name, DRAWINGS[name].draw(trace, now, cache)]);
-  writeLegends(explorer, drawn);
-  await applyDrawings(drawn.map(([name, drawing]) => [explorer.plots[name], drawing]), [], theme);
+  await show(explorer, drawn, [], theme);
   explorer.stale = false;
   restIfDone(explorer);
 }
@@ -133,25 +132,22 @@ export async function readNumbers(explorer) {
 }
 
 /**
- * Draws the views that depend on the numbers, if their inputs have changed.
+ * Draws the views that waited, and those that depend on the numbers if their inputs have changed.
  *
  * @param {import("./controller.js").BrowserExplorer} explorer
  * @param {{selection: object | string, measured: Record<string, Measured>}} numbers
  */
 async function drawMeasured(explorer, { selection, measured }) {
-  const { trace, state, cache, shown } = explorer;
-  /** @type {[string, Drawing][]} */
-  const drawn = [];
+  const { trace, state, cache, shown, waiting } = explorer;
+  const drawn = [...waiting].map((name) => /** @type {[string, Drawing]} */ ([name, DRAWINGS[name].draw(trace, state, cache)]));
+  waiting.clear();
   for (const name of viewsDrawn(trace, "with the numbers")) {
     const now = [selection, ...viewNamed(trace, name).depends.map((choice) => state[choice])];
     if (shown[name]?.every((input, at) => input === now[at])) continue;
     shown[name] = now;
     drawn.push([name, DRAWINGS[name].draw(trace, state, cache, measured[name])]);
   }
-  if (drawn.length === 0) return;
-  writeLegends(explorer, drawn);
-  const pairs = drawn.map(([name, drawing]) => /** @type {[Plot, Drawing]} */ ([explorer.plots[name], drawing]));
-  await applyDrawings(pairs, [], trace.themes[state.dark ? "dark" : "light"]);
+  if (drawn.length) await show(explorer, drawn, [], trace.themes[state.dark ? "dark" : "light"]);
 }
 
 /**

@@ -365,6 +365,8 @@ interface ViewFunctions {
   draw(trace: Trace, state: State, cache: SelectionCache, measured?: any): Drawing;
   caption?(trace: Trace, state: State): { text?: string; subtitle?: string };
   outline?(trace: Trace, state: State): (number | null)[];
+  /** whether a view drawn at once stays as it is until the reader pauses, because drawing it takes long */
+  waits?(trace: Trace, state: State, changed: Set<string>): boolean;
   /** what the colour bar says beside its numbers */
   legend?(trace: Trace, state: State): LegendWords;
   measure?(trace: Trace, state: State, selection: HeadSelection): Measured;

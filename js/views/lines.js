@@ -21,6 +21,9 @@ const MASKED = "✕ ";
 const [HEADS_ABOVE, TOP_ABOVE] = [0.6, 1.2];
 const SWATCH = "■";
 const [QUERY, KEY] = [0, 1];
+const OWN_CHOICES = ["trace", "dark", "line_heads", "lines_of_token", "line_token"];
+// Possible lines up to which each step of a slider draws them.
+const MAX_AT_ONCE = 1000;
 
 /**
  * The heads whose lines are drawn: the chosen ones of the layer, else its first ones.
@@ -151,12 +154,40 @@ export function linesDrawing(trace, state, cache) {
     colours: null,
     xLabels: null,
     yLabels: null,
-    outline: [-room, 0, state.query_index + offset - 0.5, state.query_index + offset + 0.5],
+    outline: queryOutline(trace, state),
     height,
     masked: null,
     about: about(call, focus, found, lines),
     spoken: inWords(trace, state, parts, start, focus?.[0] === QUERY ? focus[1] : state.query_index),
   };
+}
+
+/**
+ * The box around the selected query's label: [left, right, first, last].
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @returns {number[]}
+ */
+export function queryOutline(trace, state) {
+  const call = trace.calls[state.layer];
+  const { queries, keys } = trace.tokensOf(call, state.batch);
+  const row = state.query_index + offsetOf(call);
+  return [-roomFor(queries, keys), 0, row - 0.5, row + 0.5];
+}
+
+/**
+ * Whether a change may wait: lines follow the choices of lines at once, and a slider if they are few.
+ *
+ * @param {Trace} trace
+ * @param {State} state
+ * @param {Set<string>} changed
+ */
+export function linesWait(trace, state, changed) {
+  if (OWN_CHOICES.some((choice) => changed.has(choice))) return false;
+  const call = trace.calls[state.layer];
+  const rows = lineFocus(trace, state)?.[0] === QUERY ? 1 : call.T;
+  return shownHeads(trace, state).length * rows * call.S > MAX_AT_ONCE;
 }
 
 /**

@@ -4,7 +4,7 @@ import { entropyCaption, entropyDrawing, measureEntropy, tokenOutline } from "./
 import { outputDrawing, rowOutline, scoresDrawing, weightsDrawing } from "./heatmaps.js";
 import { scaleOf } from "./colours.js";
 import { legendOf } from "./legend.js";
-import { linesCaption, linesDrawing } from "./lines.js";
+import { linesCaption, linesDrawing, linesWait, queryOutline } from "./lines.js";
 import { gridDrawing, tileOutline } from "./overview.js";
 import { rowDrawing } from "./row.js";
 import { swatchesDrawing } from "./swatches.js";
@@ -17,7 +17,7 @@ const ofSelection = (draw) => (/** @type {Trace} */ trace, /** @type {State} */ 
 
 /**
  * The functions of each view by name: `draw` returns its drawing; `caption` a title that replaces the row's, or a
- * subtitle; `outline` the outline. A view that is drawn with the numbers has `measure`, which computes arrays by name
+ * subtitle; `outline` the outline; `waits` whether it may stay as it is until the reader pauses. A view that is drawn with the numbers has `measure`, which computes arrays by name
  * from a selection, here or in the Worker, and passes them to `draw`.
  *
  * @type {Record<string, ViewFunctions>}
@@ -29,7 +29,7 @@ export const DRAWINGS = {
   row: { draw: ofSelection(rowDrawing), caption: rowCaption },
   entropy: { draw: entropyDrawing, caption: entropyCaption, outline: tokenOutline, measure: measureEntropy },
   grid: { draw: gridDrawing, caption: tilesCaption, outline: tileOutline, legend: () => ({ words: "largest weight of each block" }) },
-  lines: { draw: linesDrawing, caption: linesCaption },
+  lines: { draw: linesDrawing, caption: linesCaption, outline: queryOutline, waits: linesWait },
   swatches: { draw: ofSelection(swatchesDrawing), caption: swatchesCaption },
 };
 

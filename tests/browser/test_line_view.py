@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from attnpanel import attend
 from tests.browser.acting import hover, press, tap
-from tests.browser.reading import settle, source
+from tests.browser.reading import outlined, settle, source
 from tests.browser.report_page import fragment, go
 
 pytest_plugins = ["tests.browser.reports"]
@@ -20,6 +20,13 @@ def lines(page) -> dict[tuple[int, int, int], float]:
     drawn = source(page, "attn:lines")
     queries, keys = ([int(text.split(" ")[0]) for text in drawn[side]] for side in ("query", "key"))
     return dict(zip(zip(drawn["head"], queries, keys, strict=True), drawn["weight"], strict=True))
+
+
+def assert_lines_are(page, expected: np.ndarray) -> None:
+    drawn = lines(page)
+    assert drawn.keys() == {tuple(map(int, at)) for at in np.argwhere(expected >= 0.01)}
+    for at, weight in drawn.items():
+        assert weight == pytest.approx(expected[at], abs=1e-5)
 
 
 def heads_of(page) -> set[int]:
@@ -41,10 +48,20 @@ def test_the_lines_are_numpys(toy_report):
     query, key = (x.astype(np.float16).astype(np.float32) for x in (call.query, call.key))
     seen = np.tri(8, dtype=bool)
     expected = attend(query, key, None, mask=seen, scale=call.scale, temperature=0.5).weights[0]
-    drawn = lines(page)
-    assert drawn.keys() == {tuple(map(int, at)) for at in np.argwhere(expected >= 0.01)}
-    for at, weight in drawn.items():
-        assert weight == pytest.approx(expected[at], abs=1e-5)
+    assert_lines_are(page, expected)
+
+
+def test_many_lines_follow_the_sliders_when_the_reader_pauses(kinds_report):
+    page, call = kinds_report.page, kinds_report.trace.calls[4]
+    go(page, "layer=4&token=0&temperature=1&only=0")
+    go(page, "layer=4&token=3&temperature=0.5&only=0")
+
+    query, key = (x.astype(np.float16).astype(np.float32) for x in (call.query, call.key))
+    seen = np.tri(23, 30, 7, dtype=bool)
+    assert_lines_are(
+        page, attend(query, key, None, mask=seen, scale=call.scale, temperature=0.5).weights[0]
+    )
+    assert outlined(page, "lines") == (2.5, 3.5)
 
 
 def test_heads_are_chosen_by_their_buttons_and_kept_in_the_address(toy_report):

@@ -186,7 +186,7 @@ def _drawing_of(
         },
         x=(-room, 1 + room),
         y=(rows - 0.5, top),
-        outline=_outline(state),
+        outline=query_outline(state),
         height=height,
         theme=palette,
     )
@@ -202,7 +202,7 @@ def _looks(
     return np.asarray(looks), np.asarray(seen.any(axis=0))
 
 
-def _outline(state: ExplorerState) -> Outline:
+def query_outline(state: ExplorerState) -> Outline:
     """Return the box around the selected query's label."""
     row = state.query_index + _offset(state)
     return (-_room(state), 0.0, row - 0.5, row + 0.5)

@@ -27,7 +27,7 @@ from attnpanel.explorer.views.heatmaps import (
     scores_drawing,
     weights_drawing,
 )
-from attnpanel.explorer.views.lines import empty_lines_drawing, lines_drawing
+from attnpanel.explorer.views.lines import empty_lines_drawing, lines_drawing, query_outline
 from attnpanel.explorer.views.row import row_drawing
 from attnpanel.explorer.views.swatches import swatches_drawing
 
@@ -76,8 +76,8 @@ class View:
     moves : tuple of str
         The choices that change the outline alone.
     drawn : {"at once", "with the numbers", "with the tiles"}
-        Whether the page draws it with each step of a slider, or when the reader pauses: once the
-        head's numbers are known, or the tiles of all heads.
+        Whether the page draws it with each step of a slider (unless the page's view `waits`), or
+        when the reader pauses: once the head's numbers are known, or the tiles of all heads.
     measure : callable or None
         For a view drawn with the numbers: computes its float arrays by name for a layer too large
         for the page, as the page's own `measure` does.
@@ -266,6 +266,8 @@ VIEWS: tuple[View, ...] = (
         "side",
         x="side",
         y="token",
+        outline=query_outline,
+        moves=("query_index",),
         empty=empty_lines_drawing,
         tooltip=(
             ("head", "@head"),
