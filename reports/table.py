@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from reports import (
     benchmark,
+    indirect_object,
     live_prompt,
     on_picture,
     real_prompt,
     toy_lesson,
     training_run,
+    translation,
     two_prompts,
 )
 
@@ -87,6 +89,19 @@ REPORTS: tuple[Report, ...] = (
         "Learning to look back",
         "Three tiny transformers learn induction, one of them without attention: their curves, and the "
         "attention of one at every step.",
-        training_run.build,
+        training_run.REPORT.build,
+    ),
+    Report(
+        "indirect_object",
+        "Who is given the book",
+        "A tiny transformer learns which of two names comes next: a head that reads the repeated "
+        "name, and heads that bring the other one.",
+        indirect_object.REPORT.build,
+    ),
+    Report(
+        "translation",
+        "Word by word",
+        "A tiny transformer learns to translate, and an alignment forms in its attention.",
+        translation.REPORT.build,
     ),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from attnpanel.training import sentence_tasks as sentences
 from attnpanel.training.sample_text import SAMPLE_TEXT
 from attnpanel.training.training_text import HELD_OUT, WINDOW, check_training_text
 
@@ -262,6 +263,25 @@ TASKS: Final[tuple[Task, ...]] = (
         length=4,
         draw=_modular_sum,
         answers=_summands,
+    ),
+    _task(
+        "indirect_object",
+        "Indirect object",
+        "Two names, one of which comes again: the last word is the other one. A head reads the "
+        "name that comes again, heads of the next layer bring the other one.",
+        sentences.IOI_WORDS,
+        length=sentences.IOI_LENGTH,
+        draw=lambda rng, batch: Examples(*sentences.draw_indirect_objects(rng, batch)),
+    ),
+    _task(
+        "translation",
+        "Translation",
+        "Say it in English, though one word may become two: a head goes along the source and stays "
+        "where a word needs two.",
+        sentences.TRANSLATION_WORDS,
+        length=sentences.TRANSLATION_LENGTH,
+        draw=lambda rng, batch: Examples(*sentences.draw_translations(rng, batch)),
+        answers=sentences.aligned_sources,
     ),
     _text_task(SAMPLE_TEXT),
 )

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from playwright.sync_api import expect
 
-from attnpanel.training.settings import TrainingSettings
-from reports import training_run
+from reports import indirect_object, training_run, translation
 from reports.table import REPORTS
+from reports.trained import TrainingReport
 
 SAYS = "([name, text]) => new URLSearchParams(location.hash.slice(1)).get(name) === text"
 NEEDS_MODEL = {"live_prompt", "real_prompt", "two_prompts"}
 # What stands on a report when it has drawn itself, where it is not an explorer's.
+TRAINED = {
+    "training_run": training_run.REPORT,
+    "indirect_object": indirect_object.REPORT,
+    "translation": translation.REPORT,
+}
 DRAWN = {
     "two_prompts": "Heads by difference",
     "benchmark": "Where it was measured",
-    "training_run": "step 10 of 10",
-}
-# Trained for so long only that there is something to draw.
-SHORT = tuple(
-    (name, TrainingSettings(steps=10, d_model=8, heads=2, attends=name != "no attention"))
-    for name, _ in training_run.RUNS
-)
+} | dict.fromkeys(TRAINED, "step 10 of 10")
+
+
+def shortened(report: TrainingReport) -> TrainingReport:
+    """Train for so long only that there is something to draw."""
+    runs = [
+        (name, replace(settings, steps=10, d_model=8, heads=2)) for name, settings in report.runs
+    ]
+    return replace(report, runs=tuple(runs))
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Build a ready-made report once."""
     folder, paths = tmp_path_factory.mktemp("reports"), {}
-    patch = pytest.MonkeyPatch()
-    patch.setattr(training_run, "RUNS", SHORT)
 
     def build(name):
         if name not in paths:
             report = next(one for one in REPORTS if one.name == name)
-            paths[name] = report.build(folder / f"{name}.html", report.title)
+            of = shortened(TRAINED[name]).build if name in TRAINED else report.build
+            paths[name] = of(folder / f"{name}.html", report.title)
         return paths[name].as_uri()
 
-    yield build
-    patch.undo()
+    return build
 
 
 @pytest.mark.parametrize(
@@ -55,7 +62,7 @@ def test_it_opens_offline_and_silent(open_page, built, name):
     title = next(report.title for report in REPORTS if report.name == name)
     expect(page).to_have_title(title)
     expect(page.get_by_text(DRAWN.get(name, "· entropy")).first).to_be_visible()
-    if name not in ("benchmark", "training_run"):
+    if name not in ("benchmark", *TRAINED):
         expect(page.locator(".attn-notes h2").first).to_be_visible()
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from attnpanel.training.sentence_tasks import NAMES, TRANSLATIONS
 from attnpanel.training.tasks import TASKS, make_task
 from attnpanel.training.training_text import read_text
 
@@ -42,6 +43,44 @@ def test_a_modular_sum_is_right():
     np.testing.assert_array_equal(examples.scored, [[False, False, False, True]] * 5)
 
 
+def test_an_indirect_object_is_the_name_that_is_there_once():
+    task, examples = drawn("indirect_object", batch=60)
+    orders, places = set(), set()
+    for tokens in examples.tokens:
+        *words, answer = task.labels(tokens)
+        names = [word for word in words if word in NAMES]
+        first, second, subject = names
+        assert {first, second} == {subject, answer}
+        assert words[words.index("gave") - 1] == subject
+        orders.add(first == subject)
+        places.add(words.index(subject))
+    np.testing.assert_array_equal(examples.scored.sum(axis=1), 1)
+    assert examples.scored[:, -1].all()
+    # Neither the names' order nor a position must give away the answer.
+    assert orders == {True, False}
+    assert len(places) > 3
+
+
+def test_a_translation_is_that_of_each_word_in_order():
+    task, examples = drawn("translation", batch=40)
+    lengths = set()
+    for tokens, scored in zip(examples.tokens, examples.scored, strict=True):
+        words = task.labels(tokens)
+        source, bar, rest = words[:6], words[6], words[7:]
+        expected = [word for name in source for word in TRANSLATIONS[name]]
+        assert bar == "|"
+        assert len(set(source)) == 6
+        assert rest == expected + ["."] * (9 - len(expected))
+        np.testing.assert_array_equal(np.flatnonzero(scored), np.arange(6, 6 + len(expected)))
+        lengths.add(len(expected))
+        # The source words that the words of the translation are aligned to, in order.
+        aligned = task.answers(tokens, scored)[scored].argmax(axis=1)
+        assert [source[key] for key in aligned] == [
+            name for name in source for _ in TRANSLATIONS[name]
+        ]
+    assert lengths == {6, 7, 8, 9}
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_a_task_draws_what_it_describes_and_is_reproducible(task):
     first, again = task.draw(RNG(7), 5), task.draw(RNG(7), 5)
@@ -63,7 +102,7 @@ def test_the_answer_is_where_a_query_may_look(task):
         answers = task.answers(tokens, scored)
         np.testing.assert_array_equal(answers.any(axis=1), scored)
         assert not np.triu(answers, 1).any()
-        if task.name != "modular_sum":
+        if task.name not in ("modular_sum", "translation"):  # whose answers are other tokens
             queries, keys = np.nonzero(answers)
             np.testing.assert_array_equal(tokens[keys], tokens[queries + 1])
 
