@@ -40,7 +40,8 @@ def role_weights(store: RunStore, number: int) -> NDArray[np.float64]:
         trace = trace_tokens(model, task, tokens[None, :-1])
         rows = [[call.weights(head)[-1] for head in range(call.heads)] for call in trace.calls]
         found.append(np.array(rows)[..., [*mentions, again]])
-    return np.mean(found, axis=0, dtype=np.float64)
+    means: NDArray[np.float64] = np.mean(found, axis=0, dtype=np.float64)
+    return means
 
 
 def describe_heads(store: RunStore, number: int) -> str:
