@@ -27,6 +27,7 @@ from attnpanel.pages.serving.static_start import (
     library_addresses,
     start_without_session,
 )
+from attnpanel.pages.serving.turns import take_turns
 from attnpanel.pages.serving.websocket import guard_websockets
 from attnpanel.trace import Trace
 from attnpanel.ui.bokeh_defaults import remember_defaults
@@ -206,6 +207,7 @@ def make_server(
     application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
     addresses = [*own, *(f"/{name}" for name in apps)]
     leave_out_unused(application, list(own))
+    take_turns(application)
     limits = (settings.max_sessions, settings.max_idle_s)
     if static_start:
         start = _static_start(application, settings, private=bool(auth))

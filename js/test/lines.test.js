@@ -21,7 +21,7 @@ test("few lines are drawn with each step of a slider, many when the reader pause
 });
 
 test("lines follow a choice of lines at once, however many they are", () => {
-  for (const own of ["line_heads", "lines_of_token", "line_token", "dark", "trace"]) {
+  for (const own of ["line_heads", "lines_of_token", "line_token", "dark"]) {
     assert.equal(waits(500, ["temperature", own]), false);
   }
 });

@@ -21,7 +21,7 @@ const MASKED = "✕ ";
 const [HEADS_ABOVE, TOP_ABOVE] = [0.6, 1.2];
 const SWATCH = "■";
 const [QUERY, KEY] = [0, 1];
-const OWN_CHOICES = ["trace", "dark", "line_heads", "lines_of_token", "line_token"];
+const OWN_CHOICES = ["dark", "line_heads", "lines_of_token", "line_token"];
 // Possible lines up to which each step of a slider draws them.
 const MAX_AT_ONCE = 1000;
 

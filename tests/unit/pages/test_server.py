@@ -18,6 +18,7 @@ def application():
     """An application as Bokeh makes one, without pages."""
     made = Application()
     made.io_loop = SimpleNamespace(add_callback=lambda _callback: None)
+    made.applications = {}
     return made
 
 
