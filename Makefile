@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install js serve test bench bench-ui bench-report report notebooks docs pictures check format clean
-.PHONY: test-quick test-lowest test-latest coverage fuzz
+.PHONY: test-quick test-lowest test-latest coverage fuzz soak
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -128,6 +128,9 @@ coverage: install ## Report which lines and branches the quick tests run; pages 
 
 fuzz: install ## Fuzz the parsers of traces, notes, addresses and results, 15 s each (ARGS=)
 	@$(BIN)/python -m tests.fuzz.run $(ARGS)
+
+soak: install ## Serve readers and faults for half an hour: answers right, nothing grows (ARGS=)
+	@$(BIN)/python -m tests.soak.run $(ARGS)
 
 bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
 	@$(BIN)/python -m bench run $(ARGS)

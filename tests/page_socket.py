@@ -163,6 +163,18 @@ class PageSocket:
                         return decoded(event["new"], change["buffers"])
             self.changes = [self._receive()]
 
+    def received(self, name: str) -> Any:
+        """Wait until a component is sent a message with this entry; return the message."""
+        while True:
+            for change in self.changes:
+                for event in change["content"].get("events", []):
+                    sent = decoded(event, change["buffers"]).get("msg_data") or {}
+                    message = sent.get("values", {}).get("data")
+                    if isinstance(message, dict) and name in message:
+                        self.changes = []
+                        return message
+            self.changes = [self._receive()]
+
     def value(self, model: str, attr: str) -> Any:
         """Return a property as it was when the page was pulled."""
         return decoded(self.models[model]["attributes"][attr], {})

@@ -1,4 +1,5 @@
 import { shorten } from "../core/format.js";
+import { apart } from "../core/ticks.js";
 
 // Composes a figure of its own from plots: title, axis names, colour bars and caption, as the text of an SVG.
 
@@ -126,29 +127,6 @@ function legend({ gradient, ticks, words, masked }, { left, top, width }, colour
     ...swatch,
     ...said,
   ];
-}
-
-/**
- * The numbers of a bar: all, every second or the ends, the first of these that do not meet.
- *
- * @param {[number, string][]} ticks
- * @param {number} width of the bar
- * @param {(text: string) => number} measure
- * @returns {[number, string][]}
- */
-export function apart(ticks, width, measure) {
-  // Where a number begins and ends; the first and the last stand inside the bar.
-  const spans = ticks.map(([part, text]) => {
-    const wide = measure(text);
-    const start = part * width - wide * (part === 0 || part === 1 ? part : 0.5);
-    return { start, end: start + wide };
-  });
-  const clear = (/** @type {number} */ step) => {
-    const kept = spans.filter((_, at) => at % step === 0);
-    return kept.every(({ start }, at) => at === 0 || start - kept[at - 1].end >= 3);
-  };
-  const step = [1, 2].find(clear) ?? ticks.length - 1;
-  return ticks.filter((_, at) => at % step === 0);
 }
 
 /**

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { apart, figureSvg, wrapped } from "../components/figure_svg.js";
+import { figureSvg, wrapped } from "../components/figure_svg.js";
+import { apart } from "../core/ticks.js";
 
 /** Every letter is 5 wide. @param {string} text */
 const measure = (text) => 5 * text.length;
@@ -65,6 +66,9 @@ test("numbers of a bar do not meet", () => {
   assert.deepEqual(places(300), [0, 0.25, 0.5, 0.75, 1]);
   assert.deepEqual(places(100), [0, 0.5, 1]);
   assert.deepEqual(places(44), [0, 1]);
+  // Numbers half of which stands beyond the bar are farther apart.
+  const beyond = (/** @type {number} */ width) => apart(ticks, width, measure, 0.5).length;
+  assert.deepEqual([300, 44, 30].map(beyond), [5, 3, 2]);
 });
 
 test("lines are no wider than their room, and begin with no dot", () => {

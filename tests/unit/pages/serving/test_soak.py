@@ -18,12 +18,12 @@ import pytest
 
 from attnpanel.explorer.explorer import Explorer
 from attnpanel.models.toy import toy_trace
-from attnpanel.pages.explorer.page import SOURCES, page
+from attnpanel.pages.explorer.page import page
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.ui.refusals import REFUSALS
 from attnpanel.ui.worker_pool import WORKERS
 from tests.hand_made import call, trace_of
-from tests.page_socket import PageSocket
+from tests.soak.reader import Reader
 from tests.unit.pages.serving.conftest import running
 from tests.unit.pages.serving.test_sessions import drop_closed
 
@@ -34,79 +34,6 @@ OFFERED = {
     "plain": trace_of(call(0), call(1, heads=2, query_len=7)),
     "grouped": trace_of(call(2, heads=6, kv_heads=2, query_len=11, scale=0.7)),
 }
-
-
-def expected_row(one, head, query, mask, temperature):
-    """One row of weights by the formula, in float64."""
-    shared = head // (one.heads // one.kv_heads)
-    scores = one.scale * one.key[0, shared].astype("f8") @ one.query[0, head, query].astype("f8")
-    if mask == "causal":
-        scores[query + 1 :] = -np.inf
-    powers = np.exp((scores - scores.max()) / temperature)
-    return powers / powers.sum()
-
-
-class Reader:
-    """A reader of one session; checks each answer."""
-
-    def __init__(self, port, name, rng):
-        self._socket = PageSocket(port, f"/?source=file&trace={name}")
-        self._driver, data = self._socket.component("BrowserDriver")
-        self._serial = self._socket.value(data, "meta")["trace"]
-        self._trace, self._rng, self._number = OFFERED[name], rng, 0
-        self.answers = 0
-
-    def ask(self):
-        """Ask for a row of the trace on screen and compare it."""
-        layer = int(self._rng.integers(len(self._trace.calls)))
-        one = self._trace.calls[layer]
-        head, query = (int(self._rng.integers(most)) for most in (one.heads, one.query_len))
-        mask = str(self._rng.choice(["none", "causal"]))
-        temperature = float(self._rng.choice([0.1, 1.0, 3.0]))
-        self._number += 1
-        state = {"layer": layer, "head": head, "query_index": query, "mask": mask}
-        question = {
-            "kind": "row",
-            "id": self._number,
-            "layers": [layer],
-            "trace": self._serial,
-            "state": state | {"temperature": temperature},
-        }
-        self._socket.send(self._driver, {"ask": question})
-        answer = self._socket.awaited("answer")
-        assert answer["id"] == self._number
-        np.testing.assert_allclose(
-            np.frombuffer(answer["weights"], np.float32),
-            expected_row(one, head, query, mask, temperature),
-            rtol=1e-5,  # float32 scores of up to 10, at temperatures from 0.1
-            atol=1e-6,
-        )
-        self.answers += 1
-
-    def choose(self, source, trace):
-        """Choose a source, which opens a trace; None is a source that fails."""
-        tabs = self._socket.find(labels=list(SOURCES))
-        self._socket.change(tabs, "active", SOURCES.index(source))
-        if trace is not None:
-            self._serial = self._socket.awaited("meta")["trace"]
-            self._trace = trace()
-
-    def upload(self, content):
-        """Send a file in one part and wait for what is said of it."""
-        upload, _ = self._socket.component("Upload")
-        self._socket.send(
-            upload, {"name": "f", "size": len(content), "offset": 0, "chunk": content}
-        )
-
-    def forge(self):
-        """Send what no page sends."""
-        self._socket.change(self._socket.find(labels=list(SOURCES)), "active", 99)
-
-    def leave(self, *, cut):
-        """Close the page; or lose the connection in the middle of a message."""
-        if cut:
-            self._socket.raw('{"msgid": "1", "msgtype": "PATCH-DOC"}')
-        self._socket.close()
 
 
 @pytest.fixture
@@ -179,7 +106,8 @@ def test_sessions_with_faults_get_right_answers_and_leave_nothing(prompts, overf
     with running(settings=settings, make=lambda _seen: page(settings)) as server:
         before, answers = None, 0
         for number in range(SESSIONS):
-            reader = Reader(server.port, list(OFFERED)[number % 2], rng)
+            name = list(OFFERED)[number % 2]
+            reader = Reader(server.port, f"/?source=file&trace={name}", OFFERED[name], rng)
             answers += session(server, reader, prompts, overflowing, cut=number % 2 == 0)
             if before is None:
                 before = held()  # the first session fills the caches
