@@ -204,8 +204,8 @@ class Round:
             time.sleep(LOOK_S)
 
 
-def soak(minutes: float) -> Soak:
-    """Run rounds for so many minutes, at least three."""
+def soak(minutes: float, rounds: int) -> Soak:
+    """Run so many rounds, and more until so many minutes have passed."""
     done = Soak(environment=asdict(describe("no browser")))
     with tempfile.TemporaryDirectory() as folder:
         traces = {
@@ -220,7 +220,7 @@ def soak(minutes: float) -> Soak:
         server = Server(Path(folder), paths)
         try:
             with watched(server, done):
-                _rounds(server, done, traces, bad.read_bytes(), minutes)
+                _rounds(server, done, traces, bad.read_bytes(), minutes, rounds)
         finally:
             server.process.send_signal(signal.SIGTERM)
             status = server.process.wait(timeout=60)
@@ -233,10 +233,15 @@ def soak(minutes: float) -> Soak:
 
 
 def _rounds(
-    server: Server, done: Soak, traces: dict[str, Trace], bad: bytes, minutes: float
+    server: Server,
+    done: Soak,
+    traces: dict[str, Trace],
+    bad: bytes,
+    minutes: float,
+    rounds: int,
 ) -> None:
     one = Round(server, done, traces, bad)
-    while done.rounds < 3 or time.monotonic() - server.started < 60 * minutes:
+    while done.rounds < rounds or time.monotonic() - server.started < 60 * minutes:
         if done.rounds % 2 == 0:
             one.train()
         first = done.rounds * SESSIONS
@@ -287,10 +292,11 @@ def main() -> int:
     """Run the soak; return how many problems there were."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.run", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--rounds", type=int, default=10, help="at least; no fewer than 3")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.json")
     parser.add_argument("--picture", type=Path, metavar="FILE.svg")
     options = parser.parse_args()
-    done = soak(options.minutes)
+    done = soak(options.minutes, max(options.rounds, 3))
     if options.output:
         options.output.write_text(json.dumps(asdict(done), indent=1) + "\n")
     if options.picture:
