@@ -18,6 +18,7 @@ MODULES = (
     ("attnpanel", "What one imports: `import attnpanel as ap`. It loads NumPy only."),
     ("attnpanel.analysis", "Numbers about heads, each with its formula and source."),
     ("attnpanel.comparison", "Two traces side by side, in numbers."),
+    ("attnpanel.pages", "The served pages. [In your own Panel app](panel-apps.md)."),
     ("attnpanel.bench", "Is an implementation of attention right? [The guide](bench.md)."),
 )
 MAX_WIDTH = 80
