@@ -59,6 +59,22 @@ def rollout(trace: Trace, batch: int = 0, layers: Sequence[int] | None = None) -
     return product
 
 
+def rollout_row(
+    trace: Trace, query: int, batch: int = 0, layers: Sequence[int] | None = None
+) -> NDArray[np.float64]:
+    """Return row `query` of :func:`rollout`, without multiplying matrices.
+
+    Returns
+    -------
+    float64 array of shape (T,)
+    """
+    fitting = self_attention_layers(trace, layers)
+    row: NDArray[np.float64] = np.eye(trace.calls[fitting[-1]].query_len)[query]
+    for index in reversed(fitting):
+        row = row @ attention_with_residual(trace.calls[index], batch)
+    return row
+
+
 def flow(
     trace: Trace,
     queries: Sequence[int] | None = None,

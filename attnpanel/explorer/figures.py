@@ -19,7 +19,7 @@ from bokeh.models import (
 )
 from bokeh.util.serialization import make_id
 
-from attnpanel.explorer.transport import fits
+from attnpanel.explorer.page_limits import fits
 from attnpanel.explorer.views import VIEWS, View
 from attnpanel.explorer.views.elements import furnish
 from attnpanel.explorer.views.live import one_cell

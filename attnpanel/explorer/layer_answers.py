@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnpanel.analysis.head_metrics import mean_of_rows, values_of_rows
+from attnpanel.analysis.layer_flow import rollout_row
 from attnpanel.attention.mask_table import mask_parameters
+from attnpanel.explorer.page_limits import fits
 from attnpanel.explorer.state import ExplorerState
 from attnpanel.explorer.views import VIEWS
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from attnpanel.ui.session_callbacks import SessionScheduler
 
 # In order of priority: what is on screen comes first.
-KINDS = ("matrices", "row", "colours", "pointed", "numbers", "tiles")
+KINDS = ("matrices", "row", "colours", "pointed", "numbers", "rollout", "tiles")
 # Choices that affect no answer.
 NOT_ASKED = ("trace", "name", "pair", "dark", "line_heads", "lines_of_token", "line_token")
 MAX_ERROR_CHARS = 500
@@ -186,6 +188,14 @@ class LayerAnswers:
             "distance": distance if call.kind == "self" else None,
             "measured": measured,
         }
+
+    def _rollout(self, question: Question) -> dict[str, Any]:
+        """Return what of each token has reached the selected one through the layers."""
+        state = self._state
+        if not fits(state.call):
+            raise ValueError(f"a rollout must be of a layer that fits the page; got {state.layer}")
+        row = rollout_row(state.trace, state.query_index, state.batch, question.layers)
+        return {"row": _bytes(row, np.float64)}
 
     def _tiles(self, question: Question) -> dict[str, Any] | None:
         """Return a small image of each head of the layers; None if another question interrupts."""

@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.explorer.layer_answers import LayerAnswers, numbers, with_positions
+from attnpanel.explorer.page_limits import fits, held_bytes
 from attnpanel.explorer.wire_format import (
     SEEDS,
     describe,
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from attnpanel.explorer.state import ExplorerState
     from attnpanel.trace import AttentionCall, Trace
 
-# Above either limit, cells of a matrix or bytes of a layer, Python computes instead of the page.
-MAX_CELLS = 2**24
-MAX_BYTES = 64_000_000
 # A notebook cell contains a trace's arrays unchanged up to the first limit and as float16 up to the
 # second; above it the page requests layers, as a served page does.
 MAX_EXACT_BYTES = 2_000_000
@@ -50,16 +48,6 @@ MAX_BASES = 16
 # Choices that follow the pointer: the next one is on its way.
 POINTED = {"pair", "viewport", "line_token"}
 _SERIAL = count(1)
-
-
-def fits(call: AttentionCall) -> bool:
-    """Whether a layer is small enough for the page to compute from."""
-    return call.query_len * call.key_len <= MAX_CELLS and _held_bytes(call) <= MAX_BYTES
-
-
-def _held_bytes(call: AttentionCall) -> int:
-    arrays = (call.query, call.key, call.value, call.recorded_weights)
-    return sum(array.nbytes for array in arrays if array is not None)
 
 
 def settings(state: ExplorerState) -> dict[str, Any]:
@@ -209,7 +197,7 @@ class ExplorerBridge:
             if not self._schedule.served:
                 # A notebook's channel loses binary buffers that accompany a message.
                 self._respond(request["trace"], layer, pack_layer_as_text(call))
-            elif _held_bytes(call) <= MAX_PACKED_IN_LOOP:
+            elif held_bytes(call) <= MAX_PACKED_IN_LOOP:
                 self._respond(request["trace"], layer, pack_layer(call))
             else:
                 PACKERS.submit(

@@ -2,6 +2,7 @@ import { general, rowAndColumn, shorten } from "../core/format.js";
 import { readableOn } from "../views/colours.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
+import { ColourBar } from "./legend.js";
 
 // The card "On the picture": heat over the picture, a patch or a token to choose by pointer or keys, a small picture a
 // head, and the numbers as a table. Every text goes through textContent.
@@ -13,7 +14,11 @@ import { element } from "./dom.js";
  */
 
 /** @type {Record<Direction, string>} */
-const DIRECTIONS = { looks: "Where it looks", seen: "What looks at it" };
+const DIRECTIONS = {
+  looks: "Where it looks",
+  seen: "What looks at it",
+  through: "Through all layers",
+};
 // What of a picture the heat covers where a weight is 0, of what it covers where it is largest.
 const FAINT = 0.62;
 const OPAQUE = 255;
@@ -74,7 +79,7 @@ class PictureCard {
   marks = element("div", "attn-picture-marks");
   stage = element("div", "attn-picture-stage");
   status = element("p", "attn-caption muted attn-picture-status");
-  legend = element("div");
+  legend = new ColourBar();
   buttons = element("div", "attn-picture-directions");
   others = element("div", "attn-chips");
   beside = element("div", "attn-picture-beside");
@@ -110,7 +115,7 @@ class PictureCard {
     this.stage.append(this.image, this.heat, this.marks);
     this.status.setAttribute("role", "status");
     const left = element("div", "attn-picture-left");
-    left.append(this.stage, this.legend);
+    left.append(this.stage, this.legend.line);
     this.numbers.append(element("summary", "", "The picture as numbers"), element("div", "attn-details-inside"));
     const label = element("h3", "attn-label", "Other tokens");
     this.beside.append(label, this.others);
@@ -225,19 +230,7 @@ class PictureCard {
     this.stage.classList.toggle("attn-picture-bare", image === "");
     this.stage.style.setProperty("--picture-cell", `${100 / columns}% ${100 / rows}%`);
     paint(this.heat, heat, content, this.strength, image === "");
-    if (!legend) return;
-    this.legend.className = "attn-legend"; // once there is one
-    const gradient = element("i");
-    gradient.style.background = legend.gradient;
-    const numbers = element("span", "attn-legend-ticks");
-    for (const [part, text] of legend.ticks) {
-      const number = element("span", "", text);
-      number.style.left = `${part * 100}%`;
-      numbers.append(number);
-    }
-    const scale = element("span", "attn-legend-scale");
-    scale.append(gradient, numbers);
-    this.legend.replaceChildren(scale, element("span", "attn-legend-words", "weight of a patch"));
+    if (legend) this.legend.show({ ...legend, words: content.unit });
   }
 
   /** Gives the stage the picture's shape, or that of the grid. */
@@ -371,6 +364,7 @@ function firstUpper(text) {
 /** @param {Props<Dispatching<PictureParameters>>} props */
 export function render({ model }) {
   const card = new PictureCard(model);
+  model.on("remove", () => card.legend.resized.disconnect());
   card.show();
   card.listHeads();
   return card.root;

@@ -11,6 +11,7 @@ import { drawOverview, numbersLater } from "./pauses.js";
 import { busy, prepare } from "./prepare.js";
 import { receiveLayer, receiveProjections, sendNow, sendState, sendStateLater } from "./python.js";
 import { PythonQuestions } from "./questions.js";
+import { knownRollout } from "./rollout.js";
 import { fitLayer } from "./rules.js";
 import { select } from "./selection.js";
 import { sentence, shownPair } from "./sentence.js";
@@ -96,6 +97,8 @@ export class BrowserExplorer {
   details = false;
   /** @type {import("./on_picture.js").Direction} which weights the picture shows */
   direction = "looks";
+  /** @type {?{key: string, row: Float64Array}} what of each token has reached the chosen one, and of which choices */
+  rollout = null;
   lesson = new Lesson(this);
   /** @type {?string} the text that the reader typed, if its attention is shown */
   typed = null;
@@ -290,8 +293,8 @@ export class BrowserExplorer {
    */
   showPicture(selection, changed) {
     // A pair chooses a key of another sequence, which a column is of.
-    if (changed.size === 1 && changed.has("pair") && this.direction === "looks") return;
-    const content = onPicture(this.trace, this.state, selection, this.direction);
+    if (changed.size === 1 && changed.has("pair") && this.direction !== "seen") return;
+    const content = onPicture(this.trace, this.state, selection, this.direction, knownRollout(this));
     if (content !== null) this.write("attn-on-picture", { content });
     showComponents(this.models.get("attn-on-picture"), content !== null);
   }

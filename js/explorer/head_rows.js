@@ -20,12 +20,12 @@ export function headRows(trace, state, cache, head, start, stop) {
   const key = [state.layer, state.batch, trace.calls[state.layer].live ? ruleOf(trace, state) : "", start, stop].join(" ");
   if (known.headRows?.key !== key) known.headRows = { key, heads: new Map() };
   const { heads } = known.headRows;
-  if (!heads.has(head)) heads.set(head, computed(trace, state, cache, head, start, stop));
+  if (!heads.has(head)) heads.set(head, computedRows(trace, state, cache, head, start, stop));
   return heads.get(head);
 }
 
 /** @param {Trace} trace @param {State} state @param {SelectionCache} cache @param {number} head @param {number} start @param {number} stop */
-function computed(trace, state, cache, head, start, stop) {
+export function computedRows(trace, state, cache, head, start, stop) {
   const call = trace.calls[state.layer];
   const { S, D, scale, softCap } = call;
   const { batch, temperature, empty_rows: emptyRows } = state;

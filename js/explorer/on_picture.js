@@ -4,6 +4,7 @@ import { sequential, scaleOf, weightsEnd } from "../views/colours.js";
 import { legendOf } from "../views/legend.js";
 import { headNumbers, place } from "./labels.js";
 import { rowOf } from "./partial.js";
+import { rolloutLayers } from "./rollout.js";
 import { chosenMask, opened, sinkOf } from "./selection.js";
 import { shownPair } from "./sentence.js";
 
@@ -20,14 +21,15 @@ const HEAT = ["#000004", "#420a68", "#932667", "#dd513a", "#fca50a", "#fcffa4"];
 const SHADES = 256;
 
 /**
- * @typedef {"looks" | "seen"} Direction from the chosen token to the picture, or from the picture to it
+ * @typedef {"looks" | "seen" | "through"} Direction from the chosen token to the picture, from the picture to it, or
+ *   from the token through all layers
  * @typedef {{token: number, name: string, weight: ?number, shade: string}} OtherToken its shade, "" for none
  * @typedef {{number: number, head: number, heat: Float64Array}} HeadThumbnail
  * @typedef {{list: HeadThumbnail[], head: ?number, layer: number, rows: number, columns: number, palette: string[]}} HeadThumbnails
  * @typedef {{image: string, rows: number, columns: number, sends: "token" | "key", direction: Direction,
  *   directions: Direction[], heat: Float64Array, high: number, palette: string[], selected: ?number, chosen: string,
  *   otherSends: "token" | "key", others: OtherToken[], otherChosen: ?number, left: number,
- *   legend: ?Legend, subtitle: string, sentence: string, missing: string}} PictureContent
+ *   legend: ?Legend, unit: string, subtitle: string, sentence: string, missing: string}} PictureContent
  */
 
 /**
@@ -97,9 +99,10 @@ export function tokenOfCell(grid, batch, cell) {
  * @param {State} state
  * @param {AnySelection} selection
  * @param {Direction} [wanted]
+ * @param {?Float64Array} [rollout] what of each token has reached the chosen one; null if it is not computed yet
  * @returns {?Partial<PictureContent>}
  */
-export function onPicture(trace, state, selection, wanted = "looks") {
+export function onPicture(trace, state, selection, wanted = "looks", rollout = null) {
   if (!trace.picture) return null;
   const call = trace.calls[state.layer];
   const self = call.kind === "self" && call.T === call.S;
@@ -108,11 +111,12 @@ export function onPicture(trace, state, selection, wanted = "looks") {
   const directions = [];
   if (keys) directions.push("looks");
   if (queries && !("rows" in selection)) directions.push("seen");
+  if (keys && keys.windows[0] * keys.windows[1] === 1 && rolloutLayers(trace, state)) directions.push("through");
   if (directions.length === 0) return { missing: missing(trace, call) };
   const direction = directions.includes(wanted) ? wanted : directions[0];
-  const grid = /** @type {PictureGrid} */ (direction === "looks" ? keys : queries);
+  const grid = /** @type {PictureGrid} */ (direction === "seen" ? queries : keys);
   const focus = direction === "seen" && !self ? shownPair(trace, state, selection)[1] : state.query_index;
-  const weights = direction === "looks" ? rowOf(selection, focus).weights : columnOf(/** @type {HeadSelection} */ (selection), focus);
+  const weights = weightsOf(selection, focus, direction, rollout ?? new Float64Array(call.S));
   const heat = onGrid(weights, grid, state.batch);
   const peak = heat.reduce((one, other) => Math.max(one, other || 0), 0);
   const { power } = scaleOf(trace, state);
@@ -144,8 +148,12 @@ export function onPicture(trace, state, selection, wanted = "looks") {
     otherChosen: focus,
     left: beside.length - others.length,
     legend: legendOf({ colours, masked: null }),
-    subtitle: place(call, state),
-    sentence: sentenceOf(heat, { columns }, nameOf(names.chosen[focus], cell, { columns }), direction),
+    unit: direction === "through" ? "share of a patch" : "weight of a patch",
+    subtitle: direction === "through" ? `all heads of ${rolloutLayers(trace, state)?.length} layers` : place(call, state),
+    sentence:
+      direction === "through" && rollout === null
+        ? "Following the attention through the layers …"
+        : sentenceOf(heat, { columns }, nameOf(names.chosen[focus], cell, { columns }), direction),
     missing: "",
   };
 }
@@ -206,6 +214,16 @@ export function onGrid(weights, grid, batch) {
   return heat;
 }
 
+/**
+ * The numbers that a direction shows, by token.
+ *
+ * @param {AnySelection} selection @param {number} focus @param {Direction} direction @param {Float64Array} rollout
+ */
+function weightsOf(selection, focus, direction, rollout) {
+  if (direction === "through") return rollout;
+  return direction === "looks" ? rowOf(selection, focus).weights : columnOf(/** @type {HeadSelection} */ (selection), focus);
+}
+
 /** @param {HeadSelection} selection @param {number} key */
 function columnOf({ T, S, weights }, key) {
   return Float64Array.from({ length: T }, (_, query) => weights[query * S + key]);
@@ -220,7 +238,7 @@ function namesOf(trace, call, state, direction, grid) {
   const { queries, keys } = trace.tokensOf(call, state.batch);
   const named = queries.map((text, token) => (token < grid.names.length ? grid.names[token] : text));
   if (call.kind === "self" && call.T === call.S) return { same: named, chosen: named };
-  return { same: [], chosen: direction === "looks" ? queries : keys };
+  return { same: [], chosen: direction === "seen" ? keys : queries };
 }
 
 /** @param {string} name @param {?number} cell @param {{columns: number}} grid */
@@ -242,9 +260,15 @@ function sentenceOf(heat, grid, chosen, direction) {
     .sort((one, other) => heat[other] - heat[one])
     .slice(0, MOST_NAMED)
     .map((cell) => `${rowAndColumn(cell, grid)} (${general(heat[cell], 3)})`);
-  if (largest.length === 0) return direction === "looks" ? `${chosen} looks at no patch.` : `No patch looks at ${lower(chosen)}.`;
+  if (largest.length === 0) return direction === "seen" ? `No patch looks at ${lower(chosen)}.` : `${chosen} looks at no patch.`;
   if (direction === "seen") return `Of all patches, these look most at ${lower(chosen)}: ${largest.join("; ")}.`;
   const share = heat.reduce((sum, weight) => sum + (weight || 0), 0);
+  if (direction === "through") {
+    return (
+      `Of what ${lower(chosen)} has gathered through the layers (rollout of the mean of heads), ${general(100 * share, 3)} % comes from ` +
+      `the picture, most of it from ${largest.join("; ")}. Mask and temperature chosen here do not change it.`
+    );
+  }
   return `${chosen} gives the picture ${general(100 * share, 3)} % of its weight, most of it to ${largest.join("; ")}.`;
 }
 

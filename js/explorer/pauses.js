@@ -4,6 +4,7 @@ import { numbersLine, describeNumbers } from "./labels.js";
 import { MAX_WORK } from "./prepare.js";
 import { headsOnPicture } from "./on_picture.js";
 import { keyOf } from "./questions.js";
+import { rollOut } from "./rollout.js";
 import { bounds, fitLayer } from "./rules.js";
 import { select, selectionWork } from "./selection.js";
 import { DECADE_STEP, temperatureAt } from "./widgets.js";
@@ -123,6 +124,7 @@ export async function readNumbers(explorer) {
     };
   }
   if (trace.picture) explorer.write("attn-on-picture", { heads: headsOnPicture(trace, state, cache, explorer.direction) });
+  if (trace.picture) await rollOut(explorer);
   await drawMeasured(explorer, explorer.numbers);
   explorer.write("attn-caption-numbers", { text: explorer.numbers.text });
   writeAddress(explorer);

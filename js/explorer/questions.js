@@ -6,6 +6,7 @@ const BESIDE_HEATMAPS = [...BESIDE_SELECTION, "dark"];
 const BESIDE_NUMBERS = [...BESIDE_HEATMAPS, "viewport", "weight_scale", "skip_first"];
 const BESIDE_ROW = BESIDE_NUMBERS.filter((name) => name !== "query_index");
 const BESIDE_TILES = [...BESIDE_NUMBERS, "layer", "head", "aggregate"];
+const ROLLED_OUT = ["trace", "layer", "batch", "query_index"];
 const PAINTED = ["trace", "layer", "head", "aggregate", "batch", "color_seed"];
 
 /**
@@ -25,6 +26,7 @@ const DEPENDS = {
   row: otherThan(BESIDE_ROW),
   pointed: otherThan(BESIDE_ROW),
   colours: (name) => PAINTED.includes(name),
+  rollout: (name) => ROLLED_OUT.includes(name),
 };
 
 /** @param {string[]} names */

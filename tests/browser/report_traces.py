@@ -72,6 +72,18 @@ def picture_trace() -> Trace:
     return trace
 
 
+def deep_picture_trace() -> Trace:
+    """CLS and six patches through three layers; the second has a mask of its own."""
+    trace = trace_of(
+        call(0, heads=3, query_len=7),
+        call(1, heads=2, query_len=7, causal="top_left"),
+        call(2, heads=3, query_len=7),
+        query_tokens=[WORDS],
+    )
+    trace.set_picture(np.zeros((20, 30, 3), np.uint8), (2, 3), names=["CLS"])
+    return trace
+
+
 def windows_trace() -> Trace:
     """Two windows of 2 × 3 patches beside each other, each a sequence."""
     trace = trace_of(call(0, batch=2, heads=2, query_len=6))
@@ -86,6 +98,7 @@ TRACES: dict[str, Callable[[], Trace]] = {
     "odd": odd_trace,
     "cross": cross_trace,
     "picture": picture_trace,
+    "deep picture": deep_picture_trace,
     "windows": windows_trace,
     "recorded": lambda: trace_of(recorded(0, heads=2, query_len=7), query_tokens=[WORDS]),
     "one token": lambda: toy_trace(T=1, d_model=2, heads=1),

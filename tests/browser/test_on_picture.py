@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from attnpanel.analysis import rollout
 from tests.browser.acting import leave_focus
-from tests.browser.reading import settle
+from tests.browser.conftest import started
+from tests.browser.reading import open_explorer, settle
 from tests.browser.report_page import fragment, go
-from tests.browser.report_traces import stored
+from tests.browser.report_traces import deep_picture_trace, stored
 
 pytest_plugins = ["tests.browser.reports"]
 
@@ -91,6 +93,40 @@ def test_what_looks_at_a_token_is_its_column(report):
     np.testing.assert_allclose(numbers(page), call.weights(1)[1:, 0].reshape(2, 3), rtol=0.005)
     expect(card(page).locator(".attn-picture-status")).to_contain_text("look most at “CLS”")
     card(page).get_by_role("button", name="Where it looks").click()
+
+
+def assert_rollout(page, trace, layer, token):
+    """The card has what of each patch has reached a token, of the model as it ran."""
+    settle(page)
+    expect(card(page).locator(".attn-picture-status")).to_contain_text("Of what")
+    expected = rollout(trace, layers=range(layer + 1))[token, 1:].reshape(2, 3)
+    np.testing.assert_allclose(numbers(page), expected, rtol=0.005)
+
+
+def test_attention_is_followed_through_the_layers(on_screen):
+    opened = on_screen("deep picture")
+    page, trace = opened.page, stored(opened.trace)
+    go(page, START.replace("layer=0", "layer=2").replace("temperature=1", "temperature=5"))
+    card(page).get_by_role("button", name="Through all layers").click()
+    assert_rollout(page, trace, 2, 0)
+    expect(card(page)).to_contain_text("all heads of 3 layers")
+
+    tap_patch(page, 1, 1)
+    assert_rollout(page, trace, 2, 5)
+    go(page, START.replace("layer=0", "layer=1"))
+    assert_rollout(page, trace, 1, 0)
+    # The first layer is alone: there is nothing to follow.
+    go(page, START)
+    expect(card(page).get_by_role("button", name="Through all layers")).to_have_count(0)
+
+
+def test_a_server_follows_attention_through_layers_that_the_page_lacks(open_page, root, tmp_path):
+    trace, path = deep_picture_trace(), tmp_path / "deep.safetensors"
+    trace.save(path)
+    with started(root, tmp_path / "log", str(path)) as (_server, address):
+        page = open_explorer(open_page(), f"{address}?source=file&layer=2&token=3")
+        card(page).get_by_role("button", name="Through all layers").click()
+        assert_rollout(page, trace, 2, 3)
 
 
 def test_a_thumbnail_chooses_its_head(report):

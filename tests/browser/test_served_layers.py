@@ -44,8 +44,8 @@ pytest_plugins = ["tests.browser.opened"]
 # No layer is small enough for the page.
 SERVE = """
 from attnpanel.__main__ import main
-from attnpanel.explorer import transport
-transport.MAX_CELLS = 0
+from attnpanel.explorer import page_limits
+page_limits.MAX_CELLS = 0
 main()
 """
 # Float32 rounds a score by its largest term, here of 15, and the colours' scale by as much.

@@ -64,6 +64,18 @@ def test_rollout_multiplies_layer_upon_layer():
     np.testing.assert_allclose(rollout(trace).sum(axis=-1), 1, atol=1e-12)
 
 
+def test_a_row_of_rollout_is_that_of_the_product():
+    rng = np.random.default_rng(6)
+    heads = [rng.dirichlet(np.full(4, 0.5), (3, 4)) for _ in range(4)]
+    trace = Trace([call_of(*stack, index=at) for at, stack in enumerate(heads)])
+
+    for layers in (None, [0, 2], [1]):
+        whole = rollout(trace, layers=layers)
+        for query in range(4):
+            row = layer_flow.rollout_row(trace, query, layers=layers)
+            np.testing.assert_allclose(row, whole[query], atol=1e-14)
+
+
 def test_a_row_that_sees_no_key_keeps_its_own_token():
     blind = EYE.copy()
     blind[2] = 0

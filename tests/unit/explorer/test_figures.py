@@ -63,7 +63,7 @@ def test_the_overview_is_as_high_as_its_layers():
 
 def test_nothing_is_computed_of_a_layer_that_is_too_large_for_the_page(monkeypatch):
     state = ExplorerState(toy_trace(T=5))
-    monkeypatch.setattr("attnpanel.explorer.transport.MAX_CELLS", 24)
+    monkeypatch.setattr("attnpanel.explorer.page_limits.MAX_CELLS", 24)
 
     explorer_figures(state, "x")
 

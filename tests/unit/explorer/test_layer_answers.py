@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from attnpanel.analysis import entropy, mean_distance
+from attnpanel.analysis import entropy, mean_distance, rollout
 from attnpanel.explorer import layer_answers
 from attnpanel.explorer.layer_answers import KINDS, LayerAnswers
 from attnpanel.explorer.selection import overview_tile, pool, select, value_colours
@@ -106,6 +106,14 @@ def test_a_scale_per_row_has_the_exact_weights_beside_it():
     relative = weights[1:] / np.nanmax(weights[1:, 1:], axis=1, keepdims=True)
     np.testing.assert_allclose(cells(heatmap)[1:], relative, rtol=1e-6)
     assert (answer["first"], heatmap["high"]) == (1, 1)
+
+
+def test_a_rollout_is_the_row_of_the_layers_that_are_asked_for():
+    trace = trace_of(*(call(at, heads=2, query_len=7) for at in range(3)))
+    answer = asked(trace, "rollout", layers=(0, 2), layer=2, query_index=4, temperature=9.0)
+
+    row = np.frombuffer(answer["row"])
+    np.testing.assert_allclose(row, rollout(trace, layers=[0, 2])[4], atol=1e-12)
 
 
 def test_empty_rows_are_named():

@@ -12,8 +12,9 @@ import pytest
 from bokeh.document import Document
 
 from attnpanel.explorer import transport
+from attnpanel.explorer.page_limits import MAX_BYTES, MAX_CELLS, fits
 from attnpanel.explorer.state import ExplorerState
-from attnpanel.explorer.transport import MAX_BYTES, MAX_CELLS, ExplorerBridge, choices_of, fits
+from attnpanel.explorer.transport import ExplorerBridge, choices_of
 from attnpanel.explorer.wire_format import make_projections, pack_layer
 from attnpanel.models.toy import toy_trace
 from tests.hand_made import call, recorded, trace_of
@@ -279,7 +280,7 @@ def test_a_larger_trace_is_stored_narrower_and_the_largest_not_at_all(
 
 
 def test_a_layer_that_python_computes_for_the_page_stays_out(page, monkeypatch):
-    monkeypatch.setattr(transport, "MAX_CELLS", 1)
+    monkeypatch.setattr("attnpanel.explorer.page_limits.MAX_CELLS", 1)
 
     assert page.opened(served=False).payloads == []
 
