@@ -49,6 +49,7 @@ def numbers(page):
     details = card(page).locator("details")
     if not details.evaluate("(one) => one.open"):
         details.locator("summary").click()
+        expect(details.locator("td").first).to_be_visible()  # filled when it has opened
     texts = details.locator("tbody td, tr td").all_text_contents()
     return np.array([float(text) for text in texts]).reshape(2, 3)
 
