@@ -13,6 +13,7 @@ from reports import (
     toy_lesson,
     training_run,
     two_prompts,
+    variants,
 )
 
 if TYPE_CHECKING:
@@ -88,5 +89,12 @@ REPORTS: tuple[Report, ...] = (
         "Three tiny transformers learn induction, one of them without attention: their curves, and the "
         "attention of one at every step.",
         training_run.build,
+    ),
+    Report(
+        "variants",
+        "Variants of attention and their price",
+        "Multi-head, grouped, latent, windows and more on one example: who sees whom, what it costs "
+        "for a model of any size, and the online softmax step by step.",
+        variants.build,
     ),
 )
