@@ -92,7 +92,7 @@ export function arraysPicture(example, layout, { head, palette, token }) {
       if (block === own && label === "q") picture.append(svg("rect", { x: x - 1, y: y + token * high, width: BLOCK.width + 2, height: high, class: "variants-outline" }));
     }
     const shape = label === "c" ? `${T} × ${columns}` : `${count} × ${T} × ${columns}`;
-    picture.append(svg("text", { x: 17 + whole / 2, y: y + BLOCK.height + 12, "text-anchor": "middle", class: "variants-label" }, `${shape}${css === "variants-cached" ? " · cached" : css === "variants-made" ? " · made from c" : ""}`));
+    picture.append(svg("text", { x: 17 + whole / 2, y: y + BLOCK.height + 12, "text-anchor": "middle", class: "variants-label" }, `${shape}${css === "variants-cached" ? " · cached" : css === "variants-made" ? " · from c" : ""}`));
   }
   return picture;
 }

@@ -142,7 +142,7 @@ function labelsOf(marks, taken, width) {
     const text = names.size > 1 ? `${first} + ${names.size - 1}` : first;
     const long = text.length * LETTER;
     const places = [[1, 15], [-1, 15], [-1, -8], [1, -8], [1, 28], [-1, 28]].map(([side, down]) => ({ x: side > 0 ? left + 8 : left - 8 - long, y: top + down, width: long, side }));
-    const free = places.find((place) => place.x > MARGIN.left && place.x + long < width && !boxes.some((other) => overlap(place, other)));
+    const free = places.find((place) => place.x > MARGIN.left && place.x + long < width && place.y < HEIGHT - MARGIN.bottom - 3 && !boxes.some((other) => overlap(place, other)));
     if (!free) return [];
     boxes.push(free);
     return [{ left: free.side > 0 ? free.x : free.x + long, top: free.y, anchor: free.side > 0 ? "start" : "end", text, chosen }];

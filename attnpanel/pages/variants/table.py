@@ -211,8 +211,8 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "latent",
         "Latent (MLA)",
-        "One latent vector a token is cached; keys and values of all heads are made from it. When "
-        "decoding, queries meet the latent vectors themselves.",
+        "One latent vector a token is cached. All keys and values are made from it; when decoding, "
+        "queries meet it directly.",
         "DeepSeek-V2, 2024 (arXiv 2405.04434)",
         {
             "cached": "latent + rope",
@@ -278,8 +278,8 @@ VISIBILITIES: tuple[Visibility, ...] = (
     Visibility(
         "sinks",
         "Sinks",
-        "Causal, with a learned score a head that takes weight and has no value: rows may sum to "
-        "less than 1. It costs one number a head.",
+        "Causal, and a learned score a head takes weight without a value: one number a head. "
+        "Here it is 0.",
         "gpt-oss, 2025 (arXiv 2508.10925)",
         find_mask("causal"),
         {"seen": "length", "pairs": _CAUSAL_PAIRS},
@@ -300,8 +300,8 @@ VISIBILITIES: tuple[Visibility, ...] = (
     Visibility(
         "documents",
         "Documents",
-        "Several documents packed into one sequence: a token sees what came before in its own. The "
-        "cache holds the last one.",
+        "Several in one sequence: a token sees what came before in its own. The cache holds the "
+        "last one.",
         "Llama 3, 2024 (arXiv 2407.21783)",
         find_mask("causal_documents"),
         {
