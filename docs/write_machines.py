@@ -17,7 +17,7 @@ import numpy as np
 from attnpanel.bench.measure.datasheets import DATASHEETS
 from attnpanel.bench.measure.flop_count import flops, minimal_bytes
 from attnpanel.bench.measure.roofline import share_of_limit
-from attnpanel.bench.page.runs import load_run
+from attnpanel.bench.page.runs import runs_in
 
 if TYPE_CHECKING:
     from attnpanel.bench.run.records import BenchRun, Limits
@@ -35,8 +35,7 @@ def main() -> None:
 def machines() -> dict[str, Any]:
     """Return datasheets, measured machines and times as plain data."""
     newest: dict[tuple[str, str, int], tuple[str, BenchRun, Limits]] = {}
-    found = [(path.relative_to(ROOT).as_posix(), run) for path, run in finished_runs()]
-    for name, run in sorted(found, key=lambda item: item[1].environment.date_utc):
+    for name, run in sorted(finished_runs().items(), key=lambda item: item[1].environment.date_utc):
         for limits in run.limits:
             newest[title_of(run, limits), limits.dtype, limits.threads] = (name, run, limits)
     rows = [
@@ -46,11 +45,14 @@ def machines() -> dict[str, Any]:
     return {"datasheets": [datasheet_row(sheet) for sheet in DATASHEETS], "measured": rows}
 
 
-def finished_runs() -> list[tuple[Path, BenchRun]]:
-    """Return the finished runs of the bench among the committed results."""
-    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("run-*.json"))]
-    runs = [(path, load_run(path)) for path in paths]
-    return [(path, run) for path, run in runs if run.finished]
+def finished_runs() -> dict[str, BenchRun]:
+    """Return the finished runs of the bench among the committed results, by their path."""
+    return {
+        f"{folder}/{name}": run
+        for folder in FOLDERS
+        for name, run in runs_in(ROOT / folder)[0].items()
+        if run.finished
+    }
 
 
 def title_of(run: BenchRun, limits: Limits) -> str:

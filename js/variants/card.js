@@ -1,7 +1,7 @@
 import { general } from "../core/format.js";
 import { announce } from "../components/announce.js";
 import { element } from "../components/dom.js";
-import { arraysInWords, arraysPicture, queryAt, rowInWords, weightsPicture } from "./pictures.js";
+import { arraysInWords, arraysPicture, chosenRow, queryAt, readBlocks, restOf, rowInWords, weightsPicture } from "./pictures.js";
 import { duration, intensity, withPrefix } from "./price.js";
 
 // A card: one layout of heads or one rule of visibility, beside what the reader has chosen of the other.
@@ -16,6 +16,9 @@ import { duration, intensity, withPrefix } from "./price.js";
  */
 
 export class VariantCard {
+  /** @type {Map<HTMLElement, unknown[]>} what the pictures that stand were drawn from */
+  drawn = new Map();
+
   /**
    * @param {Described} row
    * @param {Example} example
@@ -28,7 +31,6 @@ export class VariantCard {
     const title = element("h3", "", row.label);
     this.badge = element("span", "variants-badge", "as built");
     this.button = element("button", "attn-plain-button", "Choose");
-    this.button.setAttribute("aria-label", `Choose ${row.label}`);
     this.button.addEventListener("click", acts.choose);
     const head = element("header");
     head.append(title, this.badge, this.button);
@@ -46,7 +48,7 @@ export class VariantCard {
     this.accuracy = element("p", "variants-note");
     this.measured = element("div", "variants-note");
     this.numbers = element("details", "variants-note");
-    this.numbers.append(element("summary", "", "Weights as a table"), element("div", "variants-scroll"));
+    this.numbers.append(element("summary", "", "Weights as a table"), scrolling(`${row.label}: weights`));
     this.numbers.addEventListener("toggle", () => this.list());
     this.root.append(head, about, pictures, this.words, this.cache, this.prices, this.accuracy, this.measured, this.numbers);
     this.listen(acts);
@@ -84,9 +86,13 @@ export class VariantCard {
     this.root.classList.toggle("variants-chosen", chosen);
     this.button.ariaPressed = String(chosen);
     this.button.textContent = chosen ? "Chosen" : "Choose";
+    this.button.ariaLabel = `${this.button.textContent} ${this.row.label}`;
     this.badge.hidden = !built;
-    this.weights.replaceChildren(weightsPicture(variant[state.head], this.example, { token: state.token, sink, palette: palette.weights }));
-    this.arrays.replaceChildren(arraysPicture(this.example, layout, { head: state.head, token: state.token, palette: palette.numbers }));
+    const shown = { token: state.token, sink, palette: palette.weights };
+    this.drawWhole(this.weights, [variant[state.head], palette], () => weightsPicture(variant[state.head], this.example, shown));
+    this.weights.firstElementChild?.append(chosenRow(variant[state.head], this.example, shown));
+    this.drawWhole(this.arrays, [layout, palette], () => arraysPicture(this.example, layout, palette.numbers));
+    this.arrays.firstElementChild?.append(readBlocks(this.example, layout, state.head, state.token));
     this.words.textContent = `${rowInWords(variant[state.head], this.example, state.token)}.`;
     this.weights.setAttribute("aria-label", `${this.row.label}: weights of head ${state.head}. ${this.words.textContent} ${arraysInWords(this.example, layout)} Up and down choose the token, left and right the head.`);
     const part = base.cache / prices.cache;
@@ -99,6 +105,20 @@ export class VariantCard {
     this.accuracy.textContent = difference.output === 0 ? "On the toy: the same as multi-head, causal." : `On the toy, against multi-head, causal: a weight differs by up to ${general(difference.weight, 2)}, the output by ${general(100 * difference.output, 2)} %.`;
     this.measured.replaceChildren(...this.measurements(content.times));
     this.list();
+  }
+
+  /**
+   * Draws a picture, or takes the marks off the one that stands, if it is of the same.
+   *
+   * @param {HTMLElement} place
+   * @param {unknown[]} of what it is drawn from
+   * @param {() => SVGElement} draw
+   */
+  drawWhole(place, of, draw) {
+    const known = this.drawn.get(place);
+    if (known && known.every((one, at) => one === of[at])) place.querySelector("svg > g")?.remove();
+    else place.replaceChildren(draw());
+    this.drawn.set(place, of);
   }
 
   /** @param {Times} times */
@@ -122,11 +142,20 @@ export class VariantCard {
     table.append(line([`head ${state.head}`, ...tokens, ...(sink ? ["sink"] : [])], true));
     for (const [i, token] of tokens.entries()) {
       const row = [...weights.subarray(i * T, (i + 1) * T)];
-      const rest = sink ? [general(1 - row.reduce((sum, weight) => sum + weight, 0), 3)] : [];
+      const rest = sink ? [general(restOf(weights, i, T), 3)] : [];
       table.append(line([token, ...row.map((weight, j) => (visible[i * T + j] ? general(weight, 3) : "–")), ...rest]));
     }
     /** @type {HTMLElement} */ (this.numbers.lastElementChild).replaceChildren(table);
   }
+}
+
+/** @param {string} name a region that scrolls sideways */
+export function scrolling(name) {
+  const region = element("div", "variants-scroll");
+  region.tabIndex = 0;
+  region.setAttribute("role", "region");
+  region.setAttribute("aria-label", name);
+  return region;
 }
 
 /**

@@ -1,12 +1,12 @@
 import { element, ensureViewport } from "../components/dom.js";
 import { Bar } from "./bar.js";
-import { VariantCard } from "./card.js";
+import { VariantCard, scrolling } from "./card.js";
 import { differenceOf, headOf, variantOf } from "./example.js";
 import { machinesAt, pricesOf, timesOf } from "./price.js";
 import { formulas, priceTable } from "./price_table.js";
 import { roofline, symbol } from "./roofline.js";
 import { MOST_MACHINES, fromLink, toLink } from "./state.js";
-import { Stepper, scrolling } from "./stepper.js";
+import { Stepper } from "./stepper.js";
 import { svg } from "./svg.js";
 
 // The page of variants: holds the choices, and draws everything from them, served or in a file.
@@ -24,6 +24,10 @@ class VariantsPage {
   shown = [];
   /** @type {Map<string, VariantCard>} */
   cards = new Map();
+  /** @type {Map<string, import("./example.js").HeadAttention[]>} */
+  attentions = new Map();
+  /** the choices that the prices stand for */
+  pricedFor = "";
   besides = { layout: element("small"), visibility: element("small") };
   subtitle = element("p", "variants-note");
   chips = element("div", "variants-chips");
@@ -56,8 +60,17 @@ class VariantsPage {
       this.drawRoofline();
     }).observe(this.plot);
     const redraw = () => this.show();
+    // A link of this page, opened in its tab.
+    const reread = () => {
+      this.state = fromLink(this.address(), table, machines, example).state;
+      this.show();
+    };
     document.addEventListener("attn:theme", redraw);
-    model.on("remove", () => document.removeEventListener("attn:theme", redraw));
+    window.addEventListener("hashchange", reread);
+    model.on("remove", () => {
+      document.removeEventListener("attn:theme", redraw);
+      window.removeEventListener("hashchange", reread);
+    });
     this.show();
   }
 
@@ -131,7 +144,7 @@ class VariantsPage {
     const { state } = this;
     const { table, example, machines } = this.data;
     this.machines = machinesAt(machines, state.sizes.bytes);
-    const base = variantOf(example, table, "multi", "causal");
+    const base = this.attention("multi", "causal");
     const basePrices = this.priced("multi", "causal", state.sizes, state.projections);
     const built = table.models.find(({ name }) => name === state.model);
     this.shown = [
@@ -140,7 +153,7 @@ class VariantsPage {
     ];
     this.bar.show();
     for (const { kind, layout, visibility, prices, times, chosen } of this.shown) {
-      const variant = variantOf(example, table, layout, visibility);
+      const variant = this.attention(layout, visibility);
       this.cards.get(`${kind} ${kind === "layout" ? layout : visibility}`)?.show({
         variant,
         difference: differenceOf(variant, base),
@@ -156,15 +169,28 @@ class VariantsPage {
       });
     }
     const [layout, visibility] = [labelOf(table.layouts, state.layout), labelOf(table.visibilities, state.visibility)];
-    this.besides.layout.textContent = `each with ${visibility.toLowerCase()} visibility, the one chosen below`;
-    this.besides.visibility.textContent = `each with ${layout.toLowerCase()} keys and values, the ones chosen above`;
-    this.listMachines();
-    this.drawRoofline();
-    this.listPrices();
-    const own = variantOf(example, table, state.layout, state.visibility)[state.head];
+    this.besides.layout.textContent = `each with ${inText(visibility)} visibility, the one chosen below`;
+    this.besides.visibility.textContent = `each with ${inText(layout)} keys and values, the ones chosen above`;
+    // What a choice of token or head leaves as it is.
+    const priced = JSON.stringify([state.model, state.sizes, state.layout, state.visibility, state.projections, state.machines]);
+    if (priced !== this.pricedFor) {
+      this.pricedFor = priced;
+      this.listMachines();
+      this.drawRoofline();
+      this.listPrices();
+    }
+    const own = this.attention(state.layout, state.visibility)[state.head];
     const { value } = headOf(example, example.layouts[state.layout], state.head);
     const sink = table.visibilities.find(({ name }) => name === state.visibility)?.sink ?? null;
-    this.stepper.show(own, value, state, { label: `${layout}, ${visibility.toLowerCase()}`, sink });
+    this.stepper.show(own, value, state, { label: `${layout}, ${inText(visibility)}`, sink });
+  }
+
+  /** Every head of a variant of the example. @param {string} layout @param {string} visibility */
+  attention(layout, visibility) {
+    const key = `${layout} ${visibility}`;
+    const known = this.attentions.get(key) ?? variantOf(this.data.example, this.data.table, layout, visibility);
+    this.attentions.set(key, known);
+    return known;
   }
 
   /** @param {"layout" | "visibility"} kind @param {LayoutRow} row @param {string} layout @param {string} visibility @returns {Shown} */
@@ -221,7 +247,7 @@ class VariantsPage {
 
   /** Each variant once: the chosen one is a card of either group. */
   get once() {
-    const named = this.shown.map((variant) => ({ ...variant, label: variant.chosen ? `${labelOf(this.data.table.layouts, variant.layout)}, ${labelOf(this.data.table.visibilities, variant.visibility).toLowerCase()}` : variant.label }));
+    const named = this.shown.map((variant) => ({ ...variant, label: variant.chosen ? `${labelOf(this.data.table.layouts, variant.layout)}, ${inText(labelOf(this.data.table.visibilities, variant.visibility))}` : variant.label }));
     return named.filter(({ kind, chosen }) => !(chosen && kind === "visibility"));
   }
 
@@ -239,6 +265,11 @@ class VariantsPage {
 /** @param {LayoutRow[]} rows @param {string} name */
 function labelOf(rows, name) {
   return /** @type {LayoutRow} */ (rows.find((row) => row.name === name)).label;
+}
+
+/** A label inside a sentence. @param {string} label */
+function inText(label) {
+  return label[0].toLowerCase() + label.slice(1);
 }
 
 /** What the marks and lines of the roofline mean. */

@@ -8,38 +8,61 @@ const [LEFT, TOP] = [20, 16];
 const GAP = 5;
 
 /**
- * The weights of one head, T*T; hidden cells are hatched, the chosen row has its numbers in per cent.
+ * The weights of one head, T*T; hidden cells are hatched.
+ *
+ * @param {import("./example.js").HeadAttention} attention
+ * @param {Example} example
+ * @param {{sink: boolean, palette: string[]}} options
+ */
+export function weightsPicture({ weights, visible }, { T, tokens }, { sink, palette }) {
+  const width = LEFT + T * CELL + (sink ? GAP + CELL : 0) + 2;
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${TOP + T * CELL + 2}`, width, height: TOP + T * CELL + 2, "aria-hidden": "true" });
+  for (let i = 0; i < T; i++) {
+    const y = TOP + i * CELL;
+    picture.append(svg("text", { x: LEFT - 5, y: y + 12, "text-anchor": "end", class: "variants-label" }, tokens[i]));
+    picture.append(svg("text", { x: LEFT + i * CELL + CELL / 2, y: TOP - 5, "text-anchor": "middle", class: "variants-label" }, tokens[i]));
+    for (let j = 0; j < T; j++) {
+      const x = LEFT + j * CELL;
+      if (visible[i * T + j]) picture.append(cell(x, y, fillOf(weights[i * T + j], palette)));
+      else picture.append(svg("rect", { x, y, width: CELL - 1, height: CELL - 1, class: "variants-hidden" }), svg("path", { d: `M${x} ${y + CELL - 1} L${x + CELL - 1} ${y}`, class: "variants-hatch" }));
+    }
+    if (sink) picture.append(cell(LEFT + T * CELL + GAP, y, fillOf(restOf(weights, i, T), palette)));
+  }
+  if (sink) picture.append(svg("text", { x: LEFT + T * CELL + GAP + CELL / 2, y: TOP - 5, "text-anchor": "middle", class: "variants-label" }, "sink"));
+  return picture;
+}
+
+/**
+ * Marks the chosen row of such a picture, its numbers in per cent.
  *
  * @param {import("./example.js").HeadAttention} attention
  * @param {Example} example
  * @param {{token: number, sink: boolean, palette: string[]}} options
  */
-export function weightsPicture({ weights, visible }, { T, tokens }, { token, sink, palette }) {
-  const width = LEFT + T * CELL + (sink ? GAP + CELL : 0) + 2;
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${TOP + T * CELL + 2}`, width, height: TOP + T * CELL + 2, "aria-hidden": "true" });
-  /** @param {number} x @param {number} y @param {number} weight @param {boolean} chosen */
-  const cell = (x, y, weight, chosen) => {
-    const fill = shade(palette, Math.sqrt(weight));
-    const box = svg("rect", { x, y, width: CELL - 1, height: CELL - 1, fill, stroke: "var(--attn-line)", "stroke-width": 0.6 });
-    if (!chosen) return [box];
-    return [box, svg("text", { x: x + CELL / 2 - 0.5, y: y + 12, "text-anchor": "middle", "font-size": 8.5, fill: readableOn(fill) }, String(Math.round(100 * weight)))];
-  };
-  for (let i = 0; i < T; i++) {
-    const y = TOP + i * CELL;
-    let rest = 1;
-    picture.append(svg("text", { x: LEFT - 5, y: y + 12, "text-anchor": "end", class: "variants-label" }, tokens[i]));
-    picture.append(svg("text", { x: LEFT + i * CELL + CELL / 2, y: TOP - 5, "text-anchor": "middle", class: "variants-label" }, tokens[i]));
-    for (let j = 0; j < T; j++) {
-      const x = LEFT + j * CELL;
-      rest -= weights[i * T + j];
-      if (visible[i * T + j]) picture.append(...cell(x, y, weights[i * T + j], i === token));
-      else picture.append(svg("rect", { x, y, width: CELL - 1, height: CELL - 1, class: "variants-hidden" }), svg("path", { d: `M${x} ${y + CELL - 1} L${x + CELL - 1} ${y}`, class: "variants-hatch" }));
-    }
-    if (sink) picture.append(...cell(LEFT + T * CELL + GAP, y, rest, i === token));
-  }
-  if (sink) picture.append(svg("text", { x: LEFT + T * CELL + GAP + CELL / 2, y: TOP - 5, "text-anchor": "middle", class: "variants-label" }, "sink"));
-  picture.append(svg("rect", { x: LEFT - 1, y: TOP + token * CELL - 1, width: width - LEFT, height: CELL + 1, class: "variants-outline" }));
-  return picture;
+export function chosenRow({ weights, visible }, { T }, { token, sink, palette }) {
+  const y = TOP + token * CELL;
+  const marks = svg("g");
+  /** @param {number} x @param {number} weight */
+  const write = (x, weight) => marks.append(svg("text", { x: x + CELL / 2 - 0.5, y: y + 12, "text-anchor": "middle", "font-size": 8.5, fill: readableOn(fillOf(weight, palette)) }, String(Math.round(100 * weight))));
+  for (let j = 0; j < T; j++) if (visible[token * T + j]) write(LEFT + j * CELL, weights[token * T + j]);
+  if (sink) write(LEFT + T * CELL + GAP, restOf(weights, token, T));
+  marks.append(svg("rect", { x: LEFT - 1, y: y - 1, width: T * CELL + (sink ? GAP + CELL : 0) + 1, height: CELL + 1, class: "variants-outline" }));
+  return marks;
+}
+
+/** @param {number} x @param {number} y @param {string} fill */
+function cell(x, y, fill) {
+  return svg("rect", { x, y, width: CELL - 1, height: CELL - 1, fill, stroke: "var(--attn-line)", "stroke-width": 0.6 });
+}
+
+/** @param {number} weight @param {string[]} palette */
+function fillOf(weight, palette) {
+  return shade(palette, Math.sqrt(weight));
+}
+
+/** What a sink takes of a row. @param {Float64Array} weights @param {number} query @param {number} T */
+export function restOf(weights, query, T) {
+  return weights.subarray(query * T, (query + 1) * T).reduce((rest, weight) => rest - weight, 1);
 }
 
 /** The query under a point of the picture of weights. @param {number} y in pixels from its top @param {number} T */
@@ -49,52 +72,84 @@ export function queryAt(y, T) {
 }
 
 const BLOCK = { width: 22, height: 34, gap: 4 };
+const PITCH = BLOCK.height + 20;
+
+/**
+ * The rows of the picture of arrays: each array's label, numbers, blocks, and how it is outlined.
+ *
+ * @param {Example} example
+ * @param {string} layout
+ */
+function rowsOf({ D, heads, latent, layouts }, layout) {
+  const { kvHeads, query, key, value } = layouts[layout];
+  const made = layout === "latent";
+  return [
+    { label: "q", numbers: query, count: heads, columns: D, css: "" },
+    ...(made ? [{ label: "c", numbers: latent.numbers, count: 1, columns: latent.width, css: "variants-cached" }] : []),
+    ...[key, value].map((numbers, at) => ({ label: "kv"[at], numbers, count: kvHeads, columns: D, css: made ? "variants-made" : "variants-cached" })),
+  ];
+}
+
+/** @param {number} heads */
+function widthOf(heads) {
+  return heads * BLOCK.width + (heads - 1) * BLOCK.gap;
+}
+
+/** Where a block begins. @param {number} row @param {number} block @param {number} count @param {number} heads */
+function corner(row, block, count, heads) {
+  const span = widthOf(heads) / count;
+  return { x: 17 + block * span + (span - BLOCK.width) / 2, y: row * PITCH + 1 };
+}
 
 /**
  * Queries, keys and values, a block a head with its numbers; what the cache keeps is outlined.
  *
  * @param {Example} example
  * @param {string} layout
- * @param {{head: number, palette: string[], token: number}} options
+ * @param {string[]} palette
  */
-export function arraysPicture(example, layout, { head, palette, token }) {
-  const { T, D, heads, latent } = example;
-  const { kvHeads, query, key, value } = example.layouts[layout];
-  const most = Math.max(...[query, key, value, latent.numbers].flat().map(Math.abs));
-  const whole = heads * BLOCK.width + (heads - 1) * BLOCK.gap;
-  const isLatent = layout === "latent";
-  const rows = [
-    { label: "q", numbers: query, count: heads, columns: D, css: "", own: head },
-    ...(isLatent ? [{ label: "c", numbers: latent.numbers, count: 1, columns: latent.width, css: "variants-cached", own: 0 }] : []),
-    ...[key, value].map((numbers, at) => ({
-      label: "kv"[at],
-      numbers,
-      count: kvHeads,
-      columns: D,
-      css: isLatent ? "variants-made" : "variants-cached",
-      own: Math.floor((head * kvHeads) / heads),
-    })),
-  ];
-  const pitch = BLOCK.height + 20;
-  const picture = svg("svg", { viewBox: `0 0 ${whole + 20} ${rows.length * pitch}`, width: whole + 20, height: rows.length * pitch, "aria-hidden": "true" });
-  for (const [at, { label, numbers, count, columns, css, own }] of rows.entries()) {
-    const y = at * pitch + 1;
+export function arraysPicture(example, layout, palette) {
+  const { T, heads } = example;
+  const rows = rowsOf(example, layout);
+  const most = Math.max(...rows.flatMap(({ numbers }) => numbers).map(Math.abs));
+  const [width, height] = [widthOf(heads) + 20, rows.length * PITCH];
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
+  for (const [row, { label, numbers, count, columns, css }] of rows.entries()) {
+    const y = row * PITCH + 1;
     picture.append(svg("text", { x: 12, y: y + BLOCK.height / 2 + 4, "text-anchor": "end", class: "variants-array" }, label));
+    const [wide, high] = [BLOCK.width / columns, BLOCK.height / T];
     for (let block = 0; block < count; block++) {
-      const span = whole / count;
-      const x = 17 + block * span + (span - BLOCK.width) / 2;
-      const [wide, high] = [BLOCK.width / columns, BLOCK.height / T];
-      for (let cell = 0; cell < T * columns; cell++) {
-        const fill = shade(palette, 0.5 + numbers[block * T * columns + cell] / most / 2);
-        picture.append(svg("rect", { x: x + (cell % columns) * wide, y: y + Math.floor(cell / columns) * high, width: wide, height: high, fill }));
+      const { x } = corner(row, block, count, heads);
+      for (let at = 0; at < T * columns; at++) {
+        const fill = shade(palette, 0.5 + numbers[block * T * columns + at] / most / 2);
+        picture.append(svg("rect", { x: x + (at % columns) * wide, y: y + Math.floor(at / columns) * high, width: wide, height: high, fill }));
       }
-      picture.append(svg("rect", { x: x - 1, y: y - 1 + 1, width: BLOCK.width + 2, height: BLOCK.height, class: `variants-block ${css} ${block === own ? "variants-own" : ""}` }));
-      if (block === own && label === "q") picture.append(svg("rect", { x: x - 1, y: y + token * high, width: BLOCK.width + 2, height: high, class: "variants-outline" }));
+      picture.append(svg("rect", { x: x - 1, y, width: BLOCK.width + 2, height: BLOCK.height, class: `variants-block ${css}` }));
     }
     const shape = label === "c" ? `${T} × ${columns}` : `${count} × ${T} × ${columns}`;
-    picture.append(svg("text", { x: 17 + whole / 2, y: y + BLOCK.height + 12, "text-anchor": "middle", class: "variants-label" }, `${shape}${css === "variants-cached" ? " · cached" : css === "variants-made" ? " · from c" : ""}`));
+    const kept = { "": "", "variants-cached": " · cached", "variants-made": " · from c" }[css];
+    picture.append(svg("text", { x: 17 + widthOf(heads) / 2, y: y + BLOCK.height + 12, "text-anchor": "middle", class: "variants-label" }, `${shape}${kept}`));
   }
   return picture;
+}
+
+/**
+ * Marks what a head reads in such a picture, and its chosen query.
+ *
+ * @param {Example} example
+ * @param {string} layout
+ * @param {number} head
+ * @param {number} token
+ */
+export function readBlocks(example, layout, head, token) {
+  const { T, heads } = example;
+  const marks = svg("g");
+  for (const [row, { count }] of rowsOf(example, layout).entries()) {
+    const { x, y } = corner(row, Math.floor((head * count) / heads), count, heads);
+    marks.append(svg("rect", { x: x - 1, y, width: BLOCK.width + 2, height: BLOCK.height, class: "variants-block variants-own" }));
+    if (row === 0) marks.append(svg("rect", { x: x - 1, y: y + (token * BLOCK.height) / T, width: BLOCK.width + 2, height: BLOCK.height / T, class: "variants-outline" }));
+  }
+  return marks;
 }
 
 /**

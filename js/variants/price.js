@@ -179,7 +179,7 @@ export function withPrefix(value, unit) {
  * @param {number} seconds
  */
 export function duration(seconds) {
-  if (seconds >= 1) return withPrefix(seconds, "s").replace(/ ([kMGTPEZY])s$/, " $1s");
+  if (seconds >= 1) return `${Number(seconds.toPrecision(3)).toLocaleString("en")} s`;
   const [scale, unit] = seconds >= 1e-3 ? [1e3, "ms"] : seconds >= 1e-6 ? [1e6, "µs"] : [1e9, "ns"];
   return `${Number((seconds * scale).toPrecision(3))} ${unit}`;
 }

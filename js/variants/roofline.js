@@ -8,7 +8,7 @@ import { svg } from "./svg.js";
 /** @typedef {{x: number, y: number, label: string, phase: "prefill" | "decode" | "measured", chosen: boolean, tip: string}} Mark */
 
 const HEIGHT = 380;
-const MARGIN = { left: 66, right: 16, top: 14, bottom: 44 };
+const MARGIN = { left: 66, right: 26, top: 14, bottom: 44 };
 const [LETTER, LINE] = [6, 12];
 const TOGETHER = 11;
 const NARROW = 560;

@@ -1,7 +1,7 @@
 import { general } from "../core/format.js";
 import { element } from "../components/dom.js";
 import { labelled } from "./bar.js";
-import { line } from "./card.js";
+import { line, scrolling } from "./card.js";
 import { onlineSoftmax } from "./online_softmax.js";
 import { svg } from "./svg.js";
 
@@ -200,15 +200,6 @@ function choice(values, chosen, labels = values) {
   field.append(...values.map((value, at) => Object.assign(element("option", "", labels[at]), { value })));
   field.addEventListener("change", () => chosen(field.value));
   return field;
-}
-
-/** @param {string} name a region that scrolls sideways */
-export function scrolling(name) {
-  const region = element("div", "variants-scroll");
-  region.tabIndex = 0;
-  region.setAttribute("role", "region");
-  region.setAttribute("aria-label", name);
-  return region;
 }
 
 /** @param {number} value */

@@ -46,8 +46,12 @@ def field(page, label):
     return kinds[0].or_(kinds[1]).or_(kinds[2])
 
 
+def chooser(page, title):
+    return page.get_by_role("button", name=re.compile(rf"^Cho(ose|sen) {re.escape(title)}$"))
+
+
 def choose(page, title):
-    page.get_by_role("button", name=f"Choose {title}", exact=True).click()
+    chooser(page, title).click()
 
 
 def numbers(region):
@@ -96,9 +100,7 @@ def test_prices_follow_the_model_and_the_sizes(page, address):
     latent = card(page, "Latent (MLA)")
     expect(latent).to_contain_text("70.3 kB KV cache a token")
     expect(latent.get_by_text("as built")).to_be_visible()
-    expect(page.get_by_role("button", name="Choose Latent (MLA)")).to_have_attribute(
-        "aria-pressed", "true"
-    )
+    expect(chooser(page, "Latent (MLA)")).to_have_attribute("aria-pressed", "true")
 
     field(page, "Length").fill("1,000")
     field(page, "Length").press("Enter")
@@ -229,6 +231,14 @@ def test_a_link_restores_its_choices_and_says_what_it_could_not(page, address):
     )
 
 
+def test_a_file_follows_its_address(page, report):
+    go(page, report, "model=gpt-2")
+    page.evaluate("location.hash = 'model=gemma-2b&head=3'")
+
+    expect(field(page, "Model")).to_have_value("gemma-2b")
+    expect(field(page, "Head of the cards")).to_have_value("3")
+
+
 def test_a_theme_recolours_the_cards_and_keeps_the_choices(page, address):
     go(page, address, "head=1&theme=light")
     first = card(page, "Causal").locator("svg rect").first
@@ -253,7 +263,7 @@ def test_a_report_of_the_page_opens_with_its_choices(page, served, open_page, tm
     offline = open_page(offline=True)
     go(offline, path.as_uri())
     expect(field(offline, "Model")).to_have_value("gpt-2")
-    expect(offline.get_by_role("button", name="Choose Documents")).to_have_text("Chosen")
+    expect(chooser(offline, "Documents")).to_have_text("Chosen")
 
 
 @pytest.mark.parametrize("width", [390, 800, 1280])
