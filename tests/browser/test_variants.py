@@ -11,9 +11,10 @@ from playwright.sync_api import expect
 from attnpanel import attend
 from attnpanel.attention.masks import make_mask
 from attnpanel.pages.variants.example import example_layouts
+from attnpanel.pages.variants.models import MODELS
 from attnpanel.pages.variants.price import price
 from attnpanel.pages.variants.report import save_variants
-from attnpanel.pages.variants.table import LAYOUTS, MODELS, VISIBILITIES
+from attnpanel.pages.variants.table import LAYOUTS, VISIBILITIES
 
 TOKEN = 5
 CHOICES = "() => location.protocol === 'file:' ? location.hash.slice(1) : location.search.slice(1)"

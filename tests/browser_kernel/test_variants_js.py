@@ -10,8 +10,9 @@ import pytest
 from attnpanel import attend
 from attnpanel.pages.variants.component import content_for_page
 from attnpanel.pages.variants.example import example_layouts
+from attnpanel.pages.variants.models import MODELS
 from attnpanel.pages.variants.price import price
-from attnpanel.pages.variants.table import LAYOUTS, MODELS, VISIBILITIES
+from attnpanel.pages.variants.table import LAYOUTS, VISIBILITIES
 from tests.browser_kernel.conftest import node_running
 from tests.unit.pages.variants.test_price import SEES, random_sizes
 

@@ -12,7 +12,7 @@ import param
 
 from attnpanel.pages.lab.components import LabTheme
 from attnpanel.pages.variants.example import example_for_page
-from attnpanel.pages.variants.table import table_for_page
+from attnpanel.pages.variants.for_page import table_for_page
 from attnpanel.ui import ThemeButton
 from attnpanel.ui.components import Styled, bundle
 from attnpanel.ui.layout import box

@@ -35,7 +35,8 @@ def price(
     --------
     Llama 3 8B caches 128 KiB a token:
 
-    >>> from attnpanel.pages.variants.table import LAYOUTS, MODELS, VISIBILITIES
+    >>> from attnpanel.pages.variants.models import MODELS
+    >>> from attnpanel.pages.variants.table import LAYOUTS, VISIBILITIES
     >>> price(LAYOUTS[1], VISIBILITIES[0], MODELS[0].sizes)["cache_per_token"]
     131072
     """

@@ -7,17 +7,16 @@ import random
 import numpy as np
 import pytest
 
-from attnpanel.attention.mask_rules import evaluate, parse
+from attnpanel.attention.mask_rules import evaluate, names_in, parse
 from attnpanel.bench.measure.flop_count import flops, minimal_bytes
 from attnpanel.kernels.request import Request
+from attnpanel.pages.variants.models import MODELS
 from attnpanel.pages.variants.price import price
 from attnpanel.pages.variants.table import (
     LAYOUTS,
-    MODELS,
     QUANTITIES,
     SIZES,
     VISIBILITIES,
-    names_read,
 )
 
 LAYOUT = {row.name: row for row in LAYOUTS}
@@ -52,10 +51,10 @@ def test_every_formula_reads_sizes_counts_and_earlier_prices_only():
     sizes = {size.name for size in SIZES}
     for row in (*LAYOUTS, *VISIBILITIES):
         for text in row.counts.values():
-            assert names_read(text) <= sizes
+            assert set(names_in(parse(text))) <= sizes
     known = sizes | {"projections", *LAYOUTS[0].counts, *VISIBILITIES[0].counts}
     for quantity in QUANTITIES:
-        assert names_read(quantity.formula) <= known
+        assert set(names_in(parse(quantity.formula))) <= known
         known.add(quantity.name)
 
 
