@@ -3,6 +3,7 @@ import { Bar } from "./bar.js";
 import { VariantCard, scrolling } from "./card.js";
 import { differenceOf, headOf, variantOf } from "./example.js";
 import { machinesAt, pricesOf, timesOf } from "./price.js";
+import { colourBars } from "./pictures.js";
 import { formulas, priceTable } from "./price_table.js";
 import { roofline, symbol } from "./roofline.js";
 import { MOST_MACHINES, fromLink, toLink } from "./state.js";
@@ -29,6 +30,7 @@ class VariantsPage {
   /** the choices that the prices stand for */
   pricedFor = "";
   besides = { layout: element("small"), visibility: element("small") };
+  colours = element("p", "variants-legend");
   subtitle = element("p", "variants-note");
   chips = element("div", "variants-chips");
   plot = element("div", "variants-plot");
@@ -87,6 +89,7 @@ class VariantsPage {
     const section = element("section", "variants-group");
     const heading = element("div", "variants-heading");
     heading.append(element("h2", "", title), this.besides[kind]);
+    if (kind === "layout") heading.append(this.colours);
     const cards = element("div", "variants-cards");
     for (const row of rows) {
       const card = new VariantCard(row, this.data.example, {
@@ -152,6 +155,7 @@ class VariantsPage {
       ...table.visibilities.map((row) => this.variant("visibility", row, state.layout, row.name)),
     ];
     this.bar.show();
+    this.colours.replaceChildren(...colourBars(example, this.palette));
     for (const { kind, layout, visibility, prices, times, chosen } of this.shown) {
       const variant = this.attention(layout, visibility);
       this.cards.get(`${kind} ${kind === "layout" ? layout : visibility}`)?.show({

@@ -1,3 +1,5 @@
+import { element } from "../components/dom.js";
+import { general } from "../core/format.js";
 import { readableOn } from "../views/colours.js";
 import { shade, svg } from "./svg.js";
 
@@ -90,6 +92,31 @@ function rowsOf({ D, heads, latent, layouts }, layout) {
   ];
 }
 
+/** The largest number of all arrays, which their colours reach to in every layout. @param {Example} example */
+export function largestOf({ latent, layouts }) {
+  const all = Object.values(layouts).flatMap(({ query, key, value }) => [query, key, value]);
+  return Math.max(...[latent.numbers, ...all].flat().map(Math.abs));
+}
+
+/**
+ * Colour bars of weights and of the arrays' numbers, with what their ends stand for.
+ *
+ * @param {Example} example
+ * @param {VariantData["palettes"]["light"]} palette
+ */
+export function colourBars(example, palette) {
+  const largest = general(largestOf(example), 2);
+  /** @param {string} low @param {(part: number) => string} colour @param {string} high @param {string} name */
+  const bar = (low, colour, high, name) => {
+    const entry = element("span", "", `${name} ${low}`);
+    const gradient = element("i", "variants-bar-of-colours");
+    gradient.style.background = `linear-gradient(to right, ${Array.from({ length: 9 }, (_, at) => colour(at / 8)).join(", ")})`;
+    entry.append(gradient, high);
+    return entry;
+  };
+  return [bar("0", (part) => fillOf(part, palette.weights), "1", "weights"), bar(`−${largest}`, (part) => shade(palette.numbers, part), largest, "q, k, v, c")];
+}
+
 /** @param {number} heads */
 function widthOf(heads) {
   return heads * BLOCK.width + (heads - 1) * BLOCK.gap;
@@ -111,7 +138,7 @@ function corner(row, block, count, heads) {
 export function arraysPicture(example, layout, palette) {
   const { T, heads } = example;
   const rows = rowsOf(example, layout);
-  const most = Math.max(...rows.flatMap(({ numbers }) => numbers).map(Math.abs));
+  const most = largestOf(example);
   const [width, height] = [widthOf(heads) + 20, rows.length * PITCH];
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
   for (const [row, { label, numbers, count, columns, css }] of rows.entries()) {
