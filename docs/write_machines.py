@@ -42,6 +42,7 @@ def machines() -> dict[str, Any]:
         measured_row(title, name, run, limits)
         for (title, *_), (name, run, limits) in newest.items()
     ]
+    rows.sort(key=lambda row: row["date"], reverse=True)  # the page opens with the first
     return {"datasheets": [datasheet_row(sheet) for sheet in DATASHEETS], "measured": rows}
 
 

@@ -249,16 +249,32 @@ def test_a_hostile_link_opens_the_page_as_it_is(page, link):
 
 
 def test_measured_times_stand_beside_what_they_measured(page):
-    machines = page("machinesAt", MACHINES, 2)
-    listed = {}
-    for layout, visibility in VARIANTS:
-        for found in page("timesOf", machines, layout.name, visibility.name):
-            time, listed_as = found["time"], listed.setdefault((layout.name, visibility.name), [])
-            listed_as.append((time["mask"], time["S"], found["remark"]))
-    # All committed times are of heads with keys of their own.
-    assert listed == {
-        ("multi", "causal"): [("causal", 1024, "")],
-        ("multi", "window"): [("window", 1024, "window of 256 on both sides")],
+    def time(mask, query_len, key_len, kv_heads, window=None):
+        sizes = {"T": query_len, "S": key_len, "H": 8, "Hkv": kv_heads}
+        return MACHINES["measured"][0]["times"][0] | sizes | {"mask": mask, "window": window}
+
+    times = [
+        time("causal", 256, 256, 8),
+        time("causal", 1024, 1024, 8),
+        time("none", 1, 8192, 2),
+        time("none", 1024, 1024, 8),  # not causal: none of the variants
+        time("window", 512, 512, 1, window=64),
+        time("key_padding", 1024, 1024, 8),
+    ]
+    machine = MACHINES["measured"][0] | {"times": times}
+    machines = page("machinesAt", {"datasheets": [], "measured": [machine]}, 2)
+    listed = {
+        (layout.name, visibility.name): [
+            (found["phase"], found["time"]["S"], found["remark"])
+            for found in page("timesOf", machines, layout.name, visibility.name)
+        ]
+        for layout, visibility in VARIANTS
+    }
+
+    assert {variant: found for variant, found in listed.items() if found} == {
+        ("multi", "causal"): [("prefill", 1024, "")],
+        ("grouped", "causal"): [("decode", 8192, "")],
+        ("single", "window"): [("prefill", 512, "window of 64 on both sides")],
     }
 
 
