@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from attnpanel import attend
+from attnpanel.pages.variants import for_page
 from attnpanel.pages.variants.component import content_for_page
 from attnpanel.pages.variants.example import example_layouts
 from attnpanel.pages.variants.models import MODELS
@@ -54,6 +56,30 @@ def test_prices_are_pythons(page, seed):
             for phase in ("prefill", "decode"):
                 ratio = expected[f"{phase}_flops"] / expected[f"{phase}_bytes"]
                 assert made[f"{phase}_intensity"] == ratio
+
+
+def test_a_row_adds_a_variant(page, monkeypatch):
+    keys_only = replace(
+        LAYOUTS[0],
+        name="keys_only",
+        counts=LAYOUTS[0].counts | {"cached": "heads * head_dim"},
+    )
+    block = replace(
+        VISIBILITIES[0],
+        name="block",
+        counts={"seen": "length // window", "pairs": "length * length // window"},
+    )
+    monkeypatch.setattr(for_page, "LAYOUTS", (*LAYOUTS, keys_only))
+    monkeypatch.setattr(for_page, "VISIBILITIES", (*VISIBILITIES, block))
+    sizes, table = random_sizes(1), for_page.table_for_page()
+
+    made = page("prices", table, "keys_only", "block", sizes, 0)
+
+    expected = price(keys_only, block, sizes)
+    assert {name: made[name] for name in expected} == expected
+    assert expected["cache_per_token"] * 2 == price(*VARIANTS[0], sizes)["cache_per_token"]
+    opened = page("fromLink", "layout=keys_only&mask=block", table, MACHINES, EXAMPLE)
+    assert (opened["state"]["layout"], opened["state"]["visibility"]) == ("keys_only", "block")
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
