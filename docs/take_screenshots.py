@@ -86,6 +86,12 @@ def show_picture(page: Page) -> None:
     page.locator(".attn-picture").evaluate("(card) => card.scrollIntoView({block: 'center'})")
 
 
+def show_roofline(page: Page) -> None:
+    """Bring the roofline into view, with all machines beside it."""
+    page.locator(".variants-chips").evaluate("(one) => one.scrollIntoView({block: 'start'})")
+    page.mouse.wheel(0, -150)
+
+
 def where_a_head_forms(page: Page) -> None:
     """Go to the step at which a head forms."""
     page.locator(".lab-tile").first.wait_for()
@@ -102,6 +108,10 @@ SCREENSHOTS = (
     Screenshot("report", "report.html", TROPHY, height=1270),
     Screenshot("picture", "picture.html", "On the picture", act=show_picture, height=720),
     Screenshot("heads", "?source=prompt&layer=3&head=1", TROPHY, act=read_heads),
+    Screenshot("variants", "variants", "Online softmax, block by block"),
+    Screenshot(
+        "roofline", "variants", "Online softmax, block by block", act=show_roofline, height=860
+    ),
     Screenshot("exercise", "exercises?exercise=half", "Half for itself"),
     Screenshot(
         "lab", "lab?run=1", "Attention while it learns", act=where_a_head_forms, height=1200

@@ -49,6 +49,7 @@ const BUNDLES = [
       tokens: "components/tokens.js",
       training_replay: "lab/training_replay.js",
       upload: "components/upload.js",
+      variants: "variants/controller.js",
       visitor: "lab/visitor.js",
     },
   },

@@ -15,6 +15,7 @@ from reports import (
     training_run,
     translation,
     two_prompts,
+    variants,
 )
 
 if TYPE_CHECKING:
@@ -103,5 +104,12 @@ REPORTS: tuple[Report, ...] = (
         "Word by word",
         "A tiny transformer learns to translate, and an alignment forms in its attention.",
         translation.REPORT.build,
+    ),
+    Report(
+        "variants",
+        "Variants of attention and their price",
+        "Multi-head, grouped, latent, windows and more on one example: who sees whom, what it costs "
+        "for a model of any size, and the online softmax step by step.",
+        variants.build,
     ),
 )

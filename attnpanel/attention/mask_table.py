@@ -192,6 +192,18 @@ class MaskKind:
         """`only` as nested lists."""
         return None if self.only is None else parse(self.only)
 
+    def for_page(self) -> dict[str, Any]:
+        """Return the row as plain data, for a page that makes masks itself."""
+        return {
+            "kind": self.kind,
+            "label": self.label,
+            "needs": list(self.needs),
+            "aligned": self.aligned,
+            "first": self.first_tree,
+            "stop": self.stop_tree,
+            "only": self.only_tree,
+        }
+
     @cached_property
     def _read(self) -> frozenset[str]:
         only = () if self.only_tree is None else names_in(self.only_tree)
@@ -321,18 +333,7 @@ def mask_parameters() -> dict[str, MaskParameter]:
 def masks_for_page() -> dict[str, Any]:
     """Return the kinds and their parameters as plain data, for a page that makes masks itself."""
     return {
-        "kinds": [
-            {
-                "kind": row.kind,
-                "label": row.label,
-                "needs": list(row.needs),
-                "aligned": row.aligned,
-                "first": row.first_tree,
-                "stop": row.stop_tree,
-                "only": row.only_tree,
-            }
-            for row in MASKS
-        ],
+        "kinds": [row.for_page() for row in MASKS],
         "parameters": [
             {
                 "name": one.name,

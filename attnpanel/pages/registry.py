@@ -9,6 +9,7 @@ from attnpanel.pages.compare.page import compare_page
 from attnpanel.pages.exercises.page import exercises_page
 from attnpanel.pages.explorer.page import page
 from attnpanel.pages.lab.session import lab_page
+from attnpanel.pages.variants.page import variants_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,4 +41,5 @@ PAGES: tuple[SitePage, ...] = (
     SitePage("compare", "Compare", compare_page),
     SitePage("lab", "Lab", lab_page),
     SitePage("exercises", "Exercises", exercises_page),
+    SitePage("variants", "Variants", variants_page),
 )

@@ -28,8 +28,11 @@ export function render({ model }) {
     const address = new URL(location.href);
     address.searchParams.set("theme", dark ? "dark" : "light");
     // Not every browser allows a query in a file's URL; the fragment always works.
-    if (location.protocol === "file:") history.replaceState(null, "", `#theme=${dark ? "dark" : "light"}`);
-    else history.replaceState(null, "", address);
+    if (location.protocol === "file:") {
+      const choices = new URLSearchParams(location.hash.slice(1));
+      choices.set("theme", dark ? "dark" : "light");
+      history.replaceState(null, "", `#${choices}`);
+    } else history.replaceState(null, "", address);
     draw();
   };
 

@@ -44,6 +44,7 @@ PLACES = {
     "compare": ".attn-ranking li button",
     "lab": ".lab-start",
     "exercises": ".attn-sentence .result",
+    "variants": ".variants-player",
     "bench": ".bench-certificate li",
 }
 
@@ -116,10 +117,10 @@ def test_a_page_has_nothing_serious_and_names_its_fields(visited, site, axe, nam
     assert_accessible(visited, axe)
 
 
-@pytest.mark.parametrize("name", ["report", "answer", "comparison"])
+@pytest.mark.parametrize("name", ["report", "answer", "comparison", "variants"])
 def test_a_file_has_nothing_serious_and_names_its_fields(visited, files, axe, name):
     visited.goto(files[name].as_uri())
-    visited.locator(".attn-sentence .result").first.wait_for()
+    visited.locator(PLACES.get(name, PLACES[""])).first.wait_for()
 
     assert_accessible(visited, axe)
 

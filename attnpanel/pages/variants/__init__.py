@@ -1,0 +1,1 @@
+"""The page of variants of attention and their price, and its report."""

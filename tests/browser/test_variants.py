@@ -1,0 +1,279 @@
+"""The page of variants, served and as a file: its numbers, fields, keys, links and report."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from attnpanel import attend
+from attnpanel.attention.masks import make_mask
+from attnpanel.pages.variants.example import example_layouts
+from attnpanel.pages.variants.models import MODELS
+from attnpanel.pages.variants.price import price
+from attnpanel.pages.variants.report import save_variants
+from attnpanel.pages.variants.table import LAYOUTS, VISIBILITIES
+
+TOKEN = 5
+CHOICES = "() => location.protocol === 'file:' ? location.hash.slice(1) : location.search.slice(1)"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    return save_variants(tmp_path_factory.mktemp("variants") / "variants.html").as_uri()
+
+
+@pytest.fixture(params=["served", "file"])
+def address(request, served, report):
+    """Both places: the page draws the same in each."""
+    return f"{served}variants" if request.param == "served" else report
+
+
+def go(page, address, choices=""):
+    mark = "#" if address.startswith("file:") else "?"
+    page.goto(f"{address}{mark}{choices}" if choices else address)
+    page.locator(".variants-player").wait_for()
+
+
+def card(page, title):
+    return page.locator(".variants-card", has=page.get_by_role("heading", name=title, exact=True))
+
+
+def field(page, label):
+    named = re.compile(rf"^{re.escape(label)}( \(the model's own\))?$")
+    kinds = [page.get_by_role(role, name=named) for role in ("combobox", "textbox", "checkbox")]
+    return kinds[0].or_(kinds[1]).or_(kinds[2])
+
+
+def chooser(page, title):
+    return page.get_by_role("button", name=re.compile(rf"^Cho(ose|sen) {re.escape(title)}$"))
+
+
+def choose(page, title):
+    chooser(page, title).click()
+
+
+def numbers(region):
+    """Return the numbers of a table, nan where there is none; without its headings."""
+    rows = region.locator("tr").all()
+    cells = [[*row.locator("td").all_text_contents()] for row in rows]
+    return np.array([[float(cell) if cell != "–" else np.nan for cell in row] for row in cells[1:]])
+
+
+def test_a_cards_weights_are_numpys(page, address):
+    go(page, address, "head=2&layout=grouped")
+    window = card(page, "Sliding window")
+    window.locator("summary").click()
+
+    arrays = example_layouts()["grouped"]
+    query, key, value = (arrays[name][None] for name in ("query", "key", "value"))
+    mask = np.tril(make_mask("window", 8, window=3))
+    expected = attend(query, key, value, mask=mask).weights[0, 2]
+    shown = numbers(window.locator("details table"))
+    np.testing.assert_array_equal(np.isnan(shown), ~mask)
+    np.testing.assert_allclose(np.nan_to_num(shown), expected, rtol=0.005)
+    row = expected[TOKEN]
+    expect(window.locator(".variants-words")).to_contain_text(
+        f"t5 sees t3–t5; most: t{row.argmax()} {100 * row.max():.1f} %"
+    )
+
+
+def test_a_sink_takes_what_its_row_lacks(page, address):
+    go(page, address, "layout=multi&head=1")
+    sinks = card(page, "Sinks")
+    sinks.locator("summary").click()
+
+    shown = numbers(sinks.locator("details table"))
+
+    query, key, value = (
+        example_layouts()["multi"][name][None] for name in ("query", "key", "value")
+    )
+    mask = np.tril(np.ones((8, 8), bool))
+    weights = attend(query, key, value, mask=mask, sinks=np.zeros(4)).weights[0, 1]
+    np.testing.assert_allclose(shown[:, -1], 1 - weights.sum(axis=-1), rtol=0.005, atol=1e-12)
+
+
+def test_prices_follow_the_model_and_the_sizes(page, address):
+    go(page, address)
+    field(page, "Model").select_option("DeepSeek-V3")
+    latent = card(page, "Latent (MLA)")
+    expect(latent).to_contain_text("70.3 kB KV cache a token")
+    expect(latent.get_by_text("as built")).to_be_visible()
+    expect(chooser(page, "Latent (MLA)")).to_have_attribute("aria-pressed", "true")
+
+    field(page, "Length").fill("1,000")
+    field(page, "Length").press("Enter")
+    field(page, "Bytes per element").select_option("1")
+    field(page, "with projections").check()
+
+    model = next(model for model in MODELS if model.name == "deepseek-v3")
+    sizes = model.sizes | {"length": 1000, "bytes": 1}
+    expected = price(LAYOUTS[3], VISIBILITIES[0], sizes, projections=True)
+    flops = expected["decode_flops"]
+    expect(latent).to_contain_text("35.1 kB KV cache a token · 35.1 MB in all")
+    expect(latent.locator(".variants-numbers").first).to_contain_text(f"decode{flops / 1e9:.1f} G")
+    link = page.evaluate(CHOICES)
+    assert set(link.split("&")) == {
+        "model=deepseek-v3", "length=1000", "bytes=1", "projections=1",
+    }  # fmt: skip
+
+
+def test_a_size_out_of_bounds_is_refused_aloud_and_does_not_stay(page, address):
+    go(page, address)
+    page.get_by_role("button", name="All sizes").click()
+    before = card(page, "Multi-head").inner_text()
+
+    for label, text, rule in (
+        ("Length", "1e12", "Length must be an integer from 1 to 16,777,216; got “1e12”."),
+        ("Layers", "<b>7</b>", "Layers must be an integer from 1 to 1,000; got “<b>7</b>”."),
+        ("KV heads, grouped", "5", "KV heads must divide the 32 query heads; got 5."),
+    ):
+        kept = field(page, label).input_value()
+        field(page, label).fill(text)
+        field(page, label).press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text(rule)
+        expect(field(page, label)).to_have_value(kept)
+    assert card(page, "Multi-head").inner_text() == before
+
+
+def test_choosing_a_card_changes_what_the_others_are_priced_with(page, address):
+    go(page, address)
+    choose(page, "Sliding window")
+    choose(page, "Multi-head")
+
+    sizes = MODELS[0].sizes
+    windowed = price(LAYOUTS[0], VISIBILITIES[1], sizes)
+    text = f"{windowed['cache'] / 1e6:.0f} MB in all"
+    expect(card(page, "Multi-head")).to_contain_text(text)
+    expect(card(page, "Sliding window")).to_contain_text(text)
+    expect(card(page, "Sliding window")).to_contain_text("window of 256 on both sides")
+    expect(page.get_by_role("region", name="Prices of all variants")).to_contain_text(
+        "Multi-head, sliding window"
+    )
+    assert set(page.evaluate(CHOICES).split("&")) == {"layout=multi", "mask=window"}
+
+
+def test_arrow_keys_choose_token_and_head(page, address):
+    go(page, address)
+    weights = card(page, "Multi-head").get_by_role("group", name=re.compile("weights of head"))
+    weights.focus()
+    for key in ("ArrowUp", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+
+    expect(card(page, "Documents").locator(".variants-words")).to_contain_text("t4 sees t4")
+    expect(field(page, "Head of the cards")).to_have_value("2")
+    expect(weights).to_have_attribute("aria-label", re.compile("weights of head 2. t4 sees t0–t4"))
+    expect(page.locator(".attn-announcements[data-said^='Head 2: t4 sees']")).to_have_count(1)
+    assert set(page.evaluate(CHOICES).split("&")) == {"head=2", "token=4"}
+
+
+def test_the_stepper_ends_at_the_plain_softmax(page, address):
+    go(page, address, "layout=multi&head=1&rows=3&columns=3")
+    player = page.locator(".variants-player")
+    player.get_by_role("button", name="Next block").focus()
+    states = page.get_by_role("region", name="Every query so far")
+    expect(player).to_contain_text("1 of 6")
+    expect(states.get_by_text("no key yet")).to_have_count(5)
+
+    page.keyboard.press("ArrowRight")
+    expect(player).to_contain_text("2 of 6")
+    page.keyboard.press("End")
+    expect(player).to_contain_text("6 of 6")
+
+    query, key, value = (
+        example_layouts()["multi"][name][None] for name in ("query", "key", "value")
+    )
+    output = attend(query, key, value, mask=np.tril(np.ones((8, 8), bool))).output[0, 1]
+    for index, row in enumerate(states.locator("tr").all()[1:]):
+        cells = row.locator("td").all_text_contents()
+        for cell in cells[2:4]:
+            shown = [float(text.replace("−", "-")) for text in cell.split(", ")]
+            np.testing.assert_allclose(shown, output[index], rtol=1e-3)
+        error, done = cells[4].split(" · ")
+        assert done == "done"
+        assert float(error) < 1e-14
+    expect(player.get_by_role("button", name="Next block")).to_be_disabled()
+    field(page, "Outer loop over").select_option("keys (FlashAttention)")
+    expect(player).to_contain_text("1 of 6")
+
+
+def test_machines_are_chosen_and_marked(page, address):
+    go(page, address)
+    chips = page.get_by_role("group", name=re.compile("^Machines"))
+    expect(chips.get_by_role("button", pressed=True)).to_have_count(2)
+    chips.get_by_role("button", name="H200 SXM · datasheet").click()
+
+    expect(chips.get_by_role("button", name="T4 · datasheet")).to_be_disabled()
+    plot = page.locator(".variants-plot")
+    expect(plot.locator(".variants-roof-label")).to_contain_text(
+        [re.compile("measured"), re.compile("H200 SXM · datasheet"), re.compile("H100 SXM")]
+    )
+    expect(plot.locator(".variants-roof.variants-datasheet")).to_have_count(2)
+    table = page.get_by_role("region", name="Prices of all variants")
+    sizes = MODELS[0].sizes
+    expected = price(LAYOUTS[1], VISIBILITIES[0], sizes)
+    least = max(expected["decode_flops"] / 989e12, expected["decode_bytes"] / 4.8e12)
+    expect(table.locator("tr.variants-chosen")).to_contain_text(f"{least * 1e6:.3g} µs, memory")
+    for chip in chips.get_by_role("button", pressed=True).all()[::-1]:
+        chip.click()
+    expect(plot).to_contain_text("Choose a machine to see its roofline.")
+
+
+def test_a_link_restores_its_choices_and_says_what_it_could_not(page, address):
+    go(page, address, "model=gpt-2&length=99999999&token=2&order=keys&mask=<img src=x>")
+
+    expect(field(page, "Model")).to_have_value("gpt-2")
+    expect(field(page, "Length")).to_have_value("1024")
+    expect(field(page, "Outer loop over")).to_have_value("keys")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Not restored from the link: There is no mask “<img src=x>”. Length must be an integer"
+    )
+
+
+def test_a_file_follows_its_address(page, report):
+    go(page, report, "model=gpt-2")
+    page.evaluate("location.hash = 'model=gemma-2b&head=3'")
+
+    expect(field(page, "Model")).to_have_value("gemma-2b")
+    expect(field(page, "Head of the cards")).to_have_value("3")
+
+
+def test_a_theme_recolours_the_cards_and_keeps_the_choices(page, address):
+    go(page, address, "head=1&theme=light")
+    first = card(page, "Causal").locator("svg rect").first
+    light = first.get_attribute("fill")
+
+    page.get_by_role("button", name="Light or dark").click()
+
+    expect(card(page, "Causal").locator("svg rect").first).not_to_have_attribute("fill", light)
+    choose(page, "Multi-query")
+    assert set(page.evaluate(CHOICES).split("&")) == {"head=1", "theme=dark", "layout=single"}
+
+
+def test_a_report_of_the_page_opens_with_its_choices(page, served, open_page, tmp_path):
+    go(page, f"{served}variants")
+    field(page, "Model").select_option("GPT-2 124M")
+    choose(page, "Documents")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download report").click()
+    path = tmp_path / "variants.html"
+    download.value.save_as(path)
+
+    offline = open_page(offline=True)
+    go(offline, path.as_uri())
+    expect(field(offline, "Model")).to_have_value("gpt-2")
+    expect(chooser(offline, "Documents")).to_have_text("Chosen")
+
+
+@pytest.mark.parametrize("width", [390, 800, 1280])
+def test_nothing_is_wider_than_the_page(open_page, report, width):
+    page = open_page(viewport={"width": width, "height": 720})
+    go(page, report)
+    page.get_by_role("button", name="All sizes").click()
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    plot = page.locator(".variants-plot svg")
+    expect(plot).to_be_visible()
+    assert plot.bounding_box()["width"] <= width
