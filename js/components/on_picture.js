@@ -1,8 +1,8 @@
 import { general, rowAndColumn, shorten } from "../core/format.js";
 import { readableOn } from "../views/colours.js";
+import { ColourBar } from "./colour_bar.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
-import { ColourBar } from "./legend.js";
 
 // The card "On the picture": heat over the picture, a patch or a token to choose by pointer or keys, a small picture a
 // head, and the numbers as a table. Every text goes through textContent.
