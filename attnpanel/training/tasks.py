@@ -72,6 +72,11 @@ class Task:
     draw_held_out: Callable[[np.random.Generator, int], Examples]
     answers: Callable[[NDArray[np.int64], NDArray[np.bool_]], NDArray[np.bool_]] | None
 
+    @property
+    def separated(self) -> bool:
+        """Whether its tokens are words, with spaces between them, not the letters of a text."""
+        return self.name != "text"
+
     def labels(self, tokens: NDArray[np.int64]) -> list[str]:
         """Return the texts of tokens, with white space made visible."""
         visible = {" ": "␣", "\n": "↵", "\t": "⇥"}
@@ -85,7 +90,7 @@ class Task:
         ValueError
             If there are no tokens or too many, or one is not in the vocabulary.
         """
-        pieces = list(text) if self.name == "text" else text.split()
+        pieces = text.split() if self.separated else list(text)
         if not 1 <= len(pieces) <= self.length:
             raise ValueError(
                 f"a text for this model must have 1 to {self.length} tokens; got {len(pieces)}"
@@ -93,7 +98,7 @@ class Task:
         numbers = {token: number for number, token in enumerate(self.vocabulary)}
         unknown = [piece for piece in pieces if piece not in numbers]
         if unknown:
-            separator = "" if self.name == "text" else ", separated by spaces"
+            separator = ", separated by spaces" if self.separated else ""
             raise ValueError(
                 f"a text for this model must be made of {' '.join(self.vocabulary)}{separator}; "
                 f"got {unknown[0][:40]!r}"
