@@ -45,7 +45,6 @@ export class Expectations {
     this.onSelect = onSelect;
     this.tokens.setAttribute("role", "group");
     this.tokens.setAttribute("aria-label", "The tokens, with the loss of each");
-    this.summary.setAttribute("aria-live", "polite");
     this.root.append(this.title, this.summary, this.tokens, this.legend, this.table);
     this.tokens.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -90,7 +89,7 @@ export class Expectations {
     const cell = element("button", "lab-cell");
     const bars = element("i");
     bars.append(element("b"), element("b"));
-    cell.append(element("span"), bars, element("small"));
+    cell.append(element("span"), element("span", "lab-unseen"), bars, element("small"));
     cell.addEventListener("click", () => this.select(position));
     return cell;
   }
@@ -149,7 +148,7 @@ export class Expectations {
     const full = Math.log(labels.length);
     ids.forEach((id, position) => {
       const cell = /** @type {HTMLButtonElement} */ (this.tokens.children[position]);
-      const [token, bars, number] = cell.children;
+      const [token, words, bars, number] = cell.children;
       const [loss, changed] = [before, after].map((expected) => (position > 0 ? expected?.losses[position - 1] : undefined));
       token.textContent = labels[id];
       number.textContent = loss === undefined ? "–" : nats(changed ?? loss);
@@ -158,8 +157,7 @@ export class Expectations {
         bar.hidden = value === undefined;
         bar.style.height = `${Math.min((100 * (value ?? 0)) / full, 100).toFixed(1)}%`;
       });
-      const words = loss === undefined ? "no loss" : `loss ${nats(loss)}${changed === undefined ? "" : `, then ${nats(changed)}`} nats`;
-      cell.setAttribute("aria-label", `${labels[id]}, token ${position}: ${words}`);
+      words.textContent = `, token ${position}: loss in nats ${loss === undefined || changed === undefined ? "" : `${nats(loss)}, then `}`;
       cell.setAttribute("aria-pressed", String(position === selected));
       cell.tabIndex = position === selected ? 0 : -1;
     });

@@ -139,8 +139,8 @@ export class HeadPlots {
       words.textContent = its.join(".") + (weight === undefined ? "" : ` · ${percent(weight)}`) + (out ? " · out" : "");
       button.classList.toggle("lab-out", out);
       button.setAttribute("aria-pressed", String(its[0] === layer && its[1] === head));
-      const answer = weight === undefined ? "" : `: ${percent(weight)} on the answer`;
-      button.setAttribute("aria-label", `Layer ${its[0]}, head ${its[1]}${answer}${out ? ", knocked out" : ""}`);
+      const ending = (weight === undefined ? "" : " on the answer") + (out ? ": knocked out" : "");
+      button.setAttribute("aria-label", `Layer ${its[0]}, head ${its[1]}: ${words.textContent}${ending}`);
     });
     this.title.textContent = `Layer ${layer}, head ${head}`;
     this.paintHead(this.cells, layer, head);

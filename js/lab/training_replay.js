@@ -242,6 +242,7 @@ class TrainingReplay {
     this.slider.setAttribute("aria-valuetext", `step ${this.step}`);
     this.label.textContent = `step ${this.step} of ${model.about.steps}`;
     this.play.textContent = this.playing === null ? "Play" : "Pause";
+    this.plots.root.ariaBusy = String(this.writing.timer !== null || this.playing !== null); // or each step were read out
     const reading = this.drawExpectations();
     this.drawPlots(reading);
     this.strip.draw(this.plots, this.computed ? [] : this.frames, this.at);
@@ -303,7 +304,8 @@ class TrainingReplay {
     this.plots.tiles.hidden = this.plots.right.hidden = !visible;
     if (!visible || (this.computed && reading === null)) return; // what was drawn stays until weights have come
     const shown = this.computed ? this.ids.map((id) => live?.labels[id] ?? "") : tokens;
-    const content = { tokens: shown, layers, heads, answers: this.computed ? [] : answers };
+    const own = !this.box.typed && this.writing.viewed === null;
+    const content = { tokens: shown, layers, heads, answers: own ? answers : [] };
     const key = JSON.stringify([content]);
     if (key !== this.shown) this.plots.show(content);
     this.shown = key;

@@ -175,6 +175,7 @@ export class Writing {
     const text = this.written.map(({ id }) => this.about.vocabulary[id]).join(this.about.separated ? " " : "");
     this.said.textContent = `${why}${count} ${count === 1 ? "token" : "tokens"} written by ${this.made}.`;
     this.text.setAttribute("aria-label", `Written: ${text}`);
+    this.onView();
   }
 
   stop() {
