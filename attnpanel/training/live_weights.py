@@ -166,7 +166,8 @@ def pack_model(
 def _shapes(settings: TrainingSettings, task: Task) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a model's arrays by the names that JavaScript has."""
     width, words = settings.d_model, len(task.vocabulary)
-    square, norm = {"weight": (width, width)}, {"weight": (width,), "bias": (width,)}
+    square: dict[str, tuple[int, ...]] = {"weight": (width, width)}
+    norm: dict[str, tuple[int, ...]] = {"weight": (width,), "bias": (width,)}
     parts: dict[str, dict[str, tuple[int, ...]]] = {}
     for layer in range(settings.layers):
         if settings.attends:

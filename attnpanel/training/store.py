@@ -251,9 +251,12 @@ class RunStore:
                 "SELECT step FROM checkpoints WHERE run = ? ORDER BY step LIMIT ?",
                 (number, MAX_KEYFRAMES),
             ).fetchall()
-            rows = rows or database.execute(
-                "SELECT step FROM models WHERE run = ? AND length(weights) <= ?",
-                (number, MAX_MODEL),
+            rows = (
+                rows
+                or database.execute(
+                    "SELECT step FROM models WHERE run = ? AND length(weights) <= ?",
+                    (number, MAX_MODEL),
+                ).fetchall()
             )
             return [int(step) for (step,) in rows]
 

@@ -175,7 +175,9 @@ def test_a_head_is_knocked_out_and_put_back(open_report, store):
     page.get_by_role("button", name="Knock it out").click()
 
     expect(page.get_by_role("columnheader", name="Without 0.1")).to_be_visible()
-    expect(page.get_by_role("button", name="Layer 0, head 1: 0.1 · out: knocked out")).to_be_visible()
+    expect(
+        page.get_by_role("button", name="Layer 0, head 1: 0.1 · out: knocked out")
+    ).to_be_visible()
     task, model = model_at(store, 1, 20)
     with torch.no_grad():
         model.blocks[0].attention.output.weight[:, 4:] = 0
@@ -222,7 +224,7 @@ def test_at_temperature_0_a_model_writes_what_is_likeliest(open_report, store):
 
 def test_a_seed_writes_the_same_text_again_and_past_the_window(open_report):
     page = open_report(2)
-    page.get_by_role("button", name="Only the start of one").click()
+    page.get_by_role("button", name="Only a beginning").click()
     said = page.locator(".lab-writing-said")
     texts = []
     for seed in (7, 7, 8):
@@ -238,7 +240,7 @@ def test_a_seed_writes_the_same_text_again_and_past_the_window(open_report):
 
 def test_a_task_of_fixed_length_ends_where_the_model_does(open_report):
     page = open_report(1)
-    page.get_by_role("button", name="Only the start of one").click()
+    page.get_by_role("button", name="Only a beginning").click()
     write(page, Tokens=40)
     expect(page.locator(".lab-writing-said")).to_contain_text(
         "The model reads at most 16 tokens, so it ends here. 8 tokens written"

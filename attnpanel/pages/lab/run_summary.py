@@ -132,7 +132,7 @@ def live_info(settings: TrainingSettings, task: Task) -> dict[str, Any]:
     start = int(np.argmax(others.scored[0])) + 1 if task.answers else TEXT_START
     if start < task.length:
         beginning = others.tokens[0, :start]
-        presets.append(_preset("Only the start of one", beginning, others.scored[0, :start]))
+        presets.append(_preset("Only a beginning", beginning, others.scored[0, :start]))
     return {
         "vocabulary": list(task.vocabulary),
         "labels": task.labels(np.arange(len(task.vocabulary))),
