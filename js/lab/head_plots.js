@@ -215,7 +215,8 @@ export class HeadPlots {
     if (row < 0) return "point at a cell to read it.";
     const start = this.offset(...this.chosen) + row * length;
     const weights = Array.from({ length: row + 1 }, (_, key) => this.frame.cells[start + key] / 255);
-    const parts = likeliest(weights, MOST_NAMED).map((key) => `${percent(weights[key])} to ${word(key)}`);
+    const named = likeliest(weights, MOST_NAMED).filter((key, place) => place === 0 || weights[key] >= 0.005);
+    const parts = named.map((key) => `${percent(weights[key])} to ${word(key)}`);
     return `${word(row)} gives ${parts.join(", ")}.`;
   }
 
