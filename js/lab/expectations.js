@@ -11,8 +11,9 @@ const MOST_CANDIDATES = 8;
  * @typedef {{logs: Float64Array, losses: number[]}} Expected
  *
  * `next` is the token that was written after the last one, `after` is what is expected without the heads named in `without`,
- * `scored` the positions whose next token can be known, where the task says so.
- * @typedef {{step: number, labels: string[], ids: number[], scored: ?number[], next: ?number, before: Expected, after: ?Expected, without: string[]}} Content
+ * `scored` the positions whose next token can be known, where the task says so; `step` that of the weights, `shownStep` that of
+ * the attention on screen.
+ * @typedef {{step: number, shownStep: number, labels: string[], ids: number[], scored: ?number[], next: ?number, before: Expected, after: ?Expected, without: string[]}} Content
  */
 
 /** @param {number} number */
@@ -58,6 +59,9 @@ export class Expectations {
     while (this.tokens.children.length > length) this.tokens.lastChild?.remove();
     while (this.tokens.children.length < length) this.tokens.append(this.makeCell(this.tokens.children.length));
     this.title.textContent = `What it expects next, at step ${content.step}`;
+    if (content.step !== content.shownStep) {
+      this.title.append(" ", element("small", "", `the last before step ${content.shownStep} whose weights are kept`));
+    }
     this.drawSummary(content);
     this.draw();
   }

@@ -277,6 +277,7 @@ class TrainingReplay {
       };
       this.expectations.show({
         step: this.keptStep,
+        shownStep: this.step,
         labels,
         ids: this.ids,
         scored: this.box.scoredOf(this.ids),

@@ -3,7 +3,7 @@
 import { Decoder } from "../../js/live_model/decoder.js";
 import { drawToken, likeliest, logProbabilities, losses, randomNumbers, samplingProblem } from "../../js/live_model/next_token.js";
 import { PLAIN_LAYERS } from "../../js/live_model/plain_layers.js";
-import { readSequence } from "../../js/lab/sequence.js";
+import { readSequence, sequenceText } from "../../js/lab/sequence.js";
 
 let model;
 let count;
@@ -37,4 +37,4 @@ export const random = (seed, length) => {
 
 export const draw = (logs, sampling, numbers) => Array.from(numbers, (number) => drawToken(logs, sampling, number));
 
-export { likeliest, readSequence, samplingProblem };
+export { likeliest, readSequence, samplingProblem, sequenceText };

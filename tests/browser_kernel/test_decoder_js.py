@@ -187,6 +187,7 @@ def test_each_example_of_a_task_is_read_from_its_text(live, task):
             task.vocabulary[token] for token in preset["ids"]
         )
         assert live("readSequence", text, about, task.length)["ids"] == preset["ids"]
+        assert live("sequenceText", preset["ids"], about) == text
         assert task.tokens_of(text) == preset["ids"]
 
 
