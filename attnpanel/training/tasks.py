@@ -7,6 +7,7 @@ finds each answer. A head's weight there measures how well it has learned the ta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -166,6 +167,7 @@ def _modular_sum(rng: np.random.Generator, batch: int) -> Examples:
     return Examples(tokens, np.broadcast_to(np.arange(4) == 3, (batch, 4)))
 
 
+@lru_cache(maxsize=2)  # a text of a million letters takes 0.1 s, each time that the page asks
 def _text_task(text: str) -> Task:
     check_training_text(text)
     vocabulary = tuple(sorted(set(text)))

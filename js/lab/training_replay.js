@@ -96,6 +96,7 @@ class TrainingReplay {
       this.draw();
     });
     this.knock.addEventListener("click", () => {
+      this.writing.interrupt();
       const { step } = this;
       const head = this.plots.chosen.join(".");
       if (!this.without.delete(head)) this.without.add(head);
@@ -187,6 +188,7 @@ class TrainingReplay {
   }
 
   restore() {
+    this.writing.interrupt();
     const { step } = this;
     this.without.clear();
     this.moveTo(step);
@@ -205,6 +207,7 @@ class TrainingReplay {
 
   /** @param {number} place */
   choose(place) {
+    this.writing.interrupt();
     this.at = place;
     this.newest = place === this.steps.length - 1;
     this.draw();
@@ -235,14 +238,15 @@ class TrainingReplay {
       this.publishStep(-1, -1);
       return;
     }
-    if (this.newest || this.at < 0) this.at = steps.length - 1;
+    if ((this.newest && !this.writing.running) || this.at < 0) this.at = steps.length - 1;
     this.at = Math.min(this.at, steps.length - 1);
     this.slider.max = String(steps.length - 1);
     this.slider.value = String(this.at);
     this.slider.setAttribute("aria-valuetext", `step ${this.step}`);
     this.label.textContent = `step ${this.step} of ${model.about.steps}`;
     this.play.textContent = this.playing === null ? "Play" : "Pause";
-    this.plots.root.ariaBusy = String(this.writing.timer !== null || this.playing !== null); // or each step were read out
+    const moves = this.writing.running || this.playing !== null;
+    this.plots.root.setAttribute("aria-busy", String(moves)); // or each step were read out
     const reading = this.drawExpectations();
     this.drawPlots(reading);
     this.strip.draw(this.plots, this.computed ? [] : this.frames, this.at);

@@ -55,8 +55,8 @@ export class Writing {
     this.form.noValidate = true; // the rules are ours, with their values
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      if (this.timer === null) this.start();
-      else this.end("Stopped. ");
+      if (this.running) this.interrupt();
+      else this.start();
     });
   }
 
@@ -101,6 +101,15 @@ export class Writing {
   get choices() {
     const [count, temperature, topK, seed] = Object.values(this.fields).map(({ input }) => (input.value.trim() === "" ? NaN : Number(input.value)));
     return { count, temperature, topK, seed };
+  }
+
+  get running() {
+    return this.timer !== null;
+  }
+
+  /** Ends the text: the rest would be another model's. */
+  interrupt() {
+    if (this.running) this.end("Stopped. ");
   }
 
   start() {

@@ -238,6 +238,20 @@ def test_a_seed_writes_the_same_text_again_and_past_the_window(open_report):
     expect(page.locator(".lab-cell")).to_have_count(64)  # the model reads no more
 
 
+def test_another_step_ends_a_text_that_would_go_on_by_another_model(open_report):
+    page = open_report(2)
+    write(page, Tokens=500)
+    expect(page.locator(".lab-written-token").nth(2)).to_be_visible()
+    page.get_by_role("slider", name="Step of training").focus()
+    page.keyboard.press("Home")
+
+    said = page.locator(".lab-writing-said")
+    expect(said).to_contain_text("Stopped.")
+    expect(said).to_contain_text("written by the weights of step 10,")
+    expect(page.get_by_role("button", name="Write on")).to_be_visible()
+    assert len(written(page)) < 500
+
+
 def test_a_task_of_fixed_length_ends_where_the_model_does(open_report):
     page = open_report(1)
     page.get_by_role("button", name="Only a beginning").click()
