@@ -132,7 +132,9 @@ def test_a_typed_sequence_is_read_as_pytorch_reads_it_at_every_step(open_report,
 def test_the_next_tokens_of_a_position_are_a_table_that_keys_reach(open_report, store):
     page = open_report(1)
     type_in(page, TYPED)
-    page.locator(".lab-cell").last.focus()
+    reached = page.locator(".lab-cell[tabindex='0']")  # by Tab: one of them
+    expect(reached).to_have_count(1)
+    reached.focus()
     page.keyboard.press("ArrowLeft")
 
     expect(page.locator(".lab-candidates caption")).to_contain_text("After “c” (4): “a” comes next")
@@ -267,6 +269,7 @@ def test_a_task_of_fixed_length_ends_where_the_model_does(open_report):
 
 def test_the_baseline_reads_without_heads(open_report):
     page = open_report(3)
+    expect(page.locator(".lab-cell")).to_have_count(16)  # the run's example
     type_in(page, TYPED)
     expect(page.locator(".lab-cell")).to_have_count(6)
     expect(page.locator(".lab-tile").first).to_be_hidden()
