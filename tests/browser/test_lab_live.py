@@ -93,6 +93,17 @@ def expected_losses(task, model, text):
     return [-float(logs[at, token]) for at, token in enumerate(ids[1:])]
 
 
+def attention_row(model, ids, *, head, position):
+    """Return the weights of one position in the first layer, computed by PyTorch."""
+    attention = model.blocks[0].attention
+    with torch.no_grad():
+        x = model.tokens(torch.tensor([ids])) + model.positions(torch.arange(len(ids)))
+        x = attention.query_key_value(model.blocks[0].before_attention(x))
+        query, key, _ = x.view(len(ids), 3, attention.heads, -1).permute(1, 2, 0, 3)
+        scores = query[head, position] @ key[head, : position + 1].T / query.shape[-1] ** 0.5
+        return scores.softmax(-1).numpy()
+
+
 def losses_on(page):
     return [float(text) for text in page.locator(".lab-cell small").all_inner_texts()[1:]]
 
@@ -144,7 +155,13 @@ def test_the_next_tokens_of_a_position_are_a_table_that_keys_reach(open_report, 
     first = page.get_by_role("row").nth(1)
     expect(first.get_by_role("rowheader")).to_contain_text(task.vocabulary[int(chances.argmax())])
     expect(first.get_by_role("cell")).to_have_text(f"{100 * float(chances.max()):.1f} %")
-    expect(page.locator(".lab-pair")).to_contain_text("“c” (4) gives")
+    # And the row that is outlined in the head on screen is said in words.
+    page.get_by_role("button", name="Layer 0, head 1").click()
+    row = attention_row(model, task.tokens_of(TYPED), head=1, position=4)
+    most = int(row.argmax())
+    expect(page.locator(".lab-pair")).to_contain_text(
+        f"“c” (4) gives {100 * row[most]:.0f} % to “{TYPED.split()[most]}” ({most})"
+    )
 
 
 @pytest.mark.parametrize(
