@@ -98,6 +98,18 @@ def where_a_head_forms(page: Page) -> None:
     page.locator(".lab-formed button").first.click()
 
 
+def type_into_a_run(page: Page) -> None:
+    """Have a run's model write on after a beginning, with a head knocked out."""
+    page.locator(".lab-cell").first.wait_for()
+    page.get_by_role("button", name="Only a beginning").click()
+    page.locator(".lab-tile").nth(6).click()
+    page.get_by_role("button", name="Knock it out").click()
+    page.get_by_label("Tokens", exact=True).fill("12")
+    page.get_by_role("button", name="Write on").click()
+    page.get_by_text("12 tokens written").wait_for()
+    page.locator(".lab-sequence").evaluate("(box) => box.scrollIntoView()")
+
+
 SCREENSHOTS = (
     Screenshot("explorer", "?source=prompt", TROPHY),
     Screenshot("explorer-narrow", "?source=prompt", TROPHY, width=390, height=None),
@@ -115,6 +127,9 @@ SCREENSHOTS = (
     Screenshot("exercise", "exercises?exercise=half", "Half for itself"),
     Screenshot(
         "lab", "lab?run=1", "Attention while it learns", act=where_a_head_forms, height=1200
+    ),
+    Screenshot(
+        "lab-live", "lab?run=1", "Attention while it learns", act=type_into_a_run, height=1240
     ),
     Screenshot("compare", "compare?ready=he-she", "Where “he/she” looks", height=None),
 )

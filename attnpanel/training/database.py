@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VARIABLE: Final = "ATTNPANEL_RUNS"
 # SQLite's application_id: distinguishes the file from other programs' databases.
 APPLICATION: Final = 0x61747472
-VERSION: Final = 2
+VERSION: Final = 3
 WAIT_S: Final = 20.0  # for another process's transaction
 
 SCHEMA: Final = (
@@ -40,15 +40,22 @@ SCHEMA: Final = (
     )""",
     f"PRAGMA application_id = {APPLICATION}",
 )
-# Added by version 2; applied to files of version 1 when they are opened.
-UPGRADE: Final = (
-    "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
-    """CREATE TABLE models (
-      run INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
-      step INTEGER NOT NULL, weights BLOB NOT NULL
-    )""",
-    f"PRAGMA user_version = {VERSION}",
-)
+# What each later version added; applied to older files when they are opened.
+UPGRADES: Final = {
+    2: (
+        "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        """CREATE TABLE models (
+          run INTEGER PRIMARY KEY REFERENCES runs(id) ON DELETE CASCADE,
+          step INTEGER NOT NULL, weights BLOB NOT NULL
+        )""",
+    ),
+    3: (
+        """CREATE TABLE checkpoints (
+          run INTEGER NOT NULL REFERENCES runs(id) ON DELETE CASCADE, step INTEGER NOT NULL,
+          error REAL NOT NULL, weights BLOB NOT NULL, PRIMARY KEY (run, step)
+        )""",
+    ),
+}
 
 
 def default_path() -> Path:
@@ -77,7 +84,7 @@ class BusyError(OSError):
 
 
 def prepare_database(path: Path, wait_s: float = WAIT_S) -> None:
-    """Create the file with its folder if missing, and upgrade it from version 1.
+    """Create the file with its folder if missing, and upgrade it from an older version.
 
     A new file can be read by its owner alone: it holds what visitors have typed.
 
@@ -96,10 +103,15 @@ def prepare_database(path: Path, wait_s: float = WAIT_S) -> None:
         database.execute("BEGIN IMMEDIATE")
         found = _identify(database)
         empty = not database.execute("SELECT 1 FROM sqlite_master").fetchone()
-        fresh = empty and found[0] == 0
-        if fresh or found == (APPLICATION, 1):
-            for statement in (*SCHEMA * fresh, *UPGRADE):
+        if empty and found[0] == 0:
+            for statement in SCHEMA:
                 database.execute(statement)
+            found = (APPLICATION, 1)
+        if found[0] == APPLICATION and 1 <= found[1] < VERSION:
+            for version in range(found[1] + 1, VERSION + 1):
+                for statement in UPGRADES[version]:
+                    database.execute(statement)
+            database.execute(f"PRAGMA user_version = {VERSION}")
             found = _identify(database)
     if found[0] != APPLICATION:
         raise RunStoreError(f"{path} is a database of another program, not of runs")

@@ -114,8 +114,8 @@ def train(settings: TrainingSettings, task: Task) -> Iterator[Step]:
         fixed_example(settings, task),
     )
     points, keyframes = (
-        _spread_steps(settings.steps, POINTS),
-        _spread_steps(settings.steps, KEYFRAMES),
+        spread_steps(settings.steps, POINTS),
+        spread_steps(settings.steps, KEYFRAMES),
     )
     loss = math.nan
     for number in range(settings.steps + 1):
@@ -169,7 +169,7 @@ def _rng(settings: TrainingSettings, stream: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, stream])
 
 
-def _spread_steps(steps: int, count: int) -> set[int]:
+def spread_steps(steps: int, count: int) -> set[int]:
     """Return about `count` evenly spaced steps, including the first and the last."""
     return {round(steps * part / count) for part in range(count + 1)}
 

@@ -111,6 +111,25 @@ class Keyframe:
     frame: Frame
 
 
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The weights of a run's model at one step.
+
+    Attributes
+    ----------
+    step : int
+    error : float or None
+        Largest change of a next-token probability, 0 to 1, by rounding the weights to 16 bits, on
+        the run's example. None if it was not measured, as by an older version.
+    weights : bytes
+        As `attnpanel.training.live_weights` packs them.
+    """
+
+    step: int
+    error: float | None
+    weights: bytes
+
+
 COLUMNS: Final = "id, name, settings, created, state, wanted, reason, step, seconds, owner, heard"
 
 

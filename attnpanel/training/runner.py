@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -12,8 +13,9 @@ import numpy as np
 
 from attnpanel.training.checkpoint import pack_checkpoint
 from attnpanel.training.frames import pack_frame
+from attnpanel.training.live_weights import pack_model, weight_steps
 from attnpanel.training.loop import answer_weights, fixed_example, train
-from attnpanel.training.records import Point
+from attnpanel.training.records import Checkpoint, Point
 from attnpanel.training.tasks import make_task
 
 if TYPE_CHECKING:
@@ -99,7 +101,13 @@ def _run(
             continue
         seconds += now - began
         requested = store.record(
-            number, "training", step.number, seconds, pending.points, pending.keyframes
+            number,
+            "training",
+            step.number,
+            seconds,
+            pending.points,
+            pending.keyframes,
+            pending.checkpoints,
         )
         if on_progress is not None:
             on_progress(step.number, pending.points[-1] if pending.points else None)
@@ -112,6 +120,8 @@ def _run(
             time.sleep(WRITE_EVERY_S)
             requested = store.record(number, "paused", step.number, seconds)
         if not last and (requested == "stop" or cancelled()):
+            pending.add_checkpoint(step)
+            store.record(number, "training", step.number, seconds, checkpoints=pending.checkpoints)
             _save_model(store, number, settings, task, step)
             store.end(number, "stopped", reason)
             return "stopped"
@@ -140,10 +150,12 @@ def _check_time(seconds: float, limit_s: float, step: int, steps: int) -> None:
 
 
 class _Pending:
-    """Measurements and keyframes that are not written to the store yet."""
+    """Measurements, keyframes and weights that are not written to the store yet."""
 
     def __init__(self, settings: TrainingSettings, task: Task) -> None:
-        example = fixed_example(settings, task)
+        self._settings, self._task = settings, task
+        self._example = example = fixed_example(settings, task)
+        self._weight_steps = weight_steps(settings, task)
         self._answers = (
             None if task.answers is None else task.answers(example.tokens[0], example.scored[0])
         )
@@ -153,6 +165,7 @@ class _Pending:
     def clear(self) -> None:
         self.points: list[Point] = []
         self.keyframes: list[tuple[int, list[list[float]], bytes, bytes]] = []
+        self.checkpoints: list[Checkpoint] = []
 
     def add(self, step: Step) -> None:
         self._losses.append(step.loss)
@@ -162,6 +175,17 @@ class _Pending:
             self._losses = []
         if step.trace is not None:
             self.keyframes.append((step.number, *_keyframe(step.trace, self._answers)))
+        if step.number in self._weight_steps:
+            self.add_checkpoint(step)
+
+    def add_checkpoint(self, step: Step) -> None:
+        """Keep the model's weights at this step, unless one is beyond float16."""
+        if step.model is None:
+            return
+        tokens = self._example.tokens[:, :-1]
+        with suppress(ValueError):
+            error, weights = pack_model(step.model, self._settings, self._task, tokens)
+            self.checkpoints.append(Checkpoint(step.number, error, weights))
 
 
 def _keyframe(

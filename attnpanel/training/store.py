@@ -25,6 +25,7 @@ from attnpanel.training.frames import unpack_frame
 from attnpanel.training.records import (
     COLUMNS,
     MAX_REASON,
+    Checkpoint,
     Keyframe,
     Point,
     Request,
@@ -36,6 +37,7 @@ from attnpanel.training.records import (
     parse_answers,
     parse_run,
 )
+from attnpanel.training.tasks import make_task
 
 if TYPE_CHECKING:
     import os
@@ -52,8 +54,10 @@ MAX_POINTS, MAX_KEYFRAMES = 1000, 200  # of one run, read at a time
 MAX_TRACE: Final = 16_000_000
 # The largest settings give a model of 20 MB, the defaults one of 0.4 MB.
 MAX_MODEL: Final = 32_000_000
-# Bytes of all models: beyond them the oldest models are deleted, and their runs stay.
+# Bytes of all models, and of all checkpoints: beyond them those of the oldest runs are deleted, and
+# the runs stay.
 MAX_MODELS: Final = 512_000_000
+MAX_CHECKPOINTS: Final = 512_000_000
 
 
 class RunStore:
@@ -237,6 +241,51 @@ class RunStore:
             )
         return bytes(row[0])
 
+    def checkpoint_steps(self, number: int) -> list[int]:
+        """Return the steps at which weights of a run are kept, in order.
+
+        A run of an older version has those that it ended with, at most.
+        """
+        with self._open() as database:
+            rows = database.execute(
+                "SELECT step FROM checkpoints WHERE run = ? ORDER BY step LIMIT ?",
+                (number, MAX_KEYFRAMES),
+            ).fetchall()
+            rows = (
+                rows
+                or database.execute(
+                    "SELECT step FROM models WHERE run = ? AND length(weights) <= ?",
+                    (number, MAX_MODEL),
+                ).fetchall()
+            )
+            return [int(step) for (step,) in rows]
+
+    def checkpoint(self, number: int, step: int) -> Checkpoint:
+        """Return the weights of a run's model at a step.
+
+        Raises
+        ------
+        RunStoreError
+            If none are kept, or they are damaged.
+        """
+        from attnpanel.training.live_weights import check_weights, weights_of_file
+
+        settings = self.run(number).settings
+        task = make_task(settings.task, self.text(number))
+        with self._open() as database:
+            row = database.execute(
+                "SELECT error, weights FROM checkpoints WHERE run = ? AND step = ? "
+                "AND length(weights) <= ?",
+                (number, step, MAX_MODEL),
+            ).fetchone()
+        if row is None and step not in self.checkpoint_steps(number):
+            raise RunStoreError(f"no weights of run {number} are kept at step {step}")
+        with damage_reported(number):
+            if row is None:
+                weights = weights_of_file(self.model_bytes(number), settings, task)
+                return Checkpoint(step, None, weights)
+            return Checkpoint(step, float(row[0]), check_weights(bytes(row[1]), settings, task))
+
     def rename(self, number: int, name: str) -> None:
         """Rename a run."""
         with self._open() as database:
@@ -271,6 +320,7 @@ class RunStore:
         seconds: float,
         points: Sequence[Point] = (),
         keyframes: Sequence[tuple[int, list[list[float]], bytes, bytes]] = (),
+        checkpoints: Sequence[Checkpoint] = (),
     ) -> Request:
         """Write a training's progress since its last write, in one transaction.
 
@@ -301,8 +351,25 @@ class RunStore:
                     for step, answers, frame, trace in keyframes
                 ],
             )
+            if checkpoints:
+                self._write_checkpoints(database, number, checkpoints)
         requested: Request = row[0] if row[0] in get_args(Request) else "stop"
         return requested
+
+    def _write_checkpoints(
+        self, database: sqlite3.Connection, number: int, checkpoints: Sequence[Checkpoint]
+    ) -> None:
+        """Write weights, and delete those of the oldest runs beyond `MAX_CHECKPOINTS`."""
+        database.executemany(
+            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
+            [(number, each.step, each.error, each.weights) for each in checkpoints],
+        )
+        database.execute(
+            "DELETE FROM checkpoints WHERE run IN (SELECT run FROM (SELECT run, "
+            "sum(sum(length(weights))) OVER (ORDER BY run DESC) AS room FROM checkpoints "
+            "GROUP BY run) WHERE room > ?)",
+            (MAX_CHECKPOINTS,),
+        )
 
     def save_model(self, number: int, step: int, weights: bytes) -> None:
         """Store the weights of a run; delete the oldest models if all exceed `MAX_MODELS`."""

@@ -7,6 +7,7 @@ finds each answer. A head's weight there measures how well it has learned the ta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -73,6 +74,11 @@ class Task:
     draw_held_out: Callable[[np.random.Generator, int], Examples]
     answers: Callable[[NDArray[np.int64], NDArray[np.bool_]], NDArray[np.bool_]] | None
 
+    @property
+    def separated(self) -> bool:
+        """Whether its tokens are words, with spaces between them, not the letters of a text."""
+        return self.name != "text"
+
     def labels(self, tokens: NDArray[np.int64]) -> list[str]:
         """Return the texts of tokens, with white space made visible."""
         visible = {" ": "␣", "\n": "↵", "\t": "⇥"}
@@ -86,7 +92,7 @@ class Task:
         ValueError
             If there are no tokens or too many, or one is not in the vocabulary.
         """
-        pieces = list(text) if self.name == "text" else text.split()
+        pieces = text.split() if self.separated else list(text)
         if not 1 <= len(pieces) <= self.length:
             raise ValueError(
                 f"a text for this model must have 1 to {self.length} tokens; got {len(pieces)}"
@@ -94,7 +100,7 @@ class Task:
         numbers = {token: number for number, token in enumerate(self.vocabulary)}
         unknown = [piece for piece in pieces if piece not in numbers]
         if unknown:
-            separator = "" if self.name == "text" else ", separated by spaces"
+            separator = ", separated by spaces" if self.separated else ""
             raise ValueError(
                 f"a text for this model must be made of {' '.join(self.vocabulary)}{separator}; "
                 f"got {unknown[0][:40]!r}"
@@ -162,6 +168,7 @@ def _modular_sum(rng: np.random.Generator, batch: int) -> Examples:
     return Examples(tokens, np.broadcast_to(np.arange(4) == 3, (batch, 4)))
 
 
+@lru_cache(maxsize=2)  # a text of a million letters takes 0.1 s, each time that the page asks
 def _text_task(text: str) -> Task:
     check_training_text(text)
     vocabulary = tuple(sorted(set(text)))

@@ -1,10 +1,17 @@
 import { element } from "../components/dom.js";
+import { logProbabilities, losses } from "../live_model/next_token.js";
+import { AnswerStrip } from "./answer_strip.js";
+import { Expectations } from "./expectations.js";
+import { HeadPlots } from "./head_plots.js";
+import { cellsOf, LiveRun } from "./live_run.js";
+import { SequenceBox } from "./sequence_box.js";
+import { Writing } from "./writing.js";
 
-// The attention of one example during training: a step slider, all heads as tiles, one head large, and a strip with
-// a row for each head that shows its weight on the answer at each step, where one sees it form.
+// The attention of a sequence during training: a step slider, all heads, and what the model expects next. The run's example
+// is there at every recorded step, with a strip in which one sees a head form; what a reader types, or knocks out, is computed
+// from the weights of the steps that keep them.
 
-const FORMED = 0.5;
-const SVG = "http://www.w3.org/2000/svg";
+const PLAY_MS = 160;
 
 /** @param {string} text */
 function bytes(text) {
@@ -12,324 +19,338 @@ function bytes(text) {
 }
 
 /**
- * The first kept step from which on a head keeps at least half of its weight on the answer, and that head.
- *
- * @param {Frame[]} frames
- * @returns {?{place: number, layer: number, head: number}}
- */
-export function formed(frames) {
-  const last = frames[frames.length - 1];
-  /** @type {?{place: number, layer: number, head: number}} */
-  let found = null;
-  (last?.answers ?? []).forEach((row, layer) =>
-    row.forEach((_weight, head) => {
-      let first = frames.length;
-      while (first > 0 && frames[first - 1].answers[layer]?.[head] >= FORMED) first -= 1;
-      if (first < frames.length && (found === null || first < found.place)) found = { place: first, layer, head };
-    }),
-  );
-  return found;
-}
-
-/**
- * A kept step: for each layer and head the weight on the answer, and every weight in 8 bits.
- *
- * @typedef {{step: number, answers: number[][], cells: Uint8Array}} Frame
+ * @typedef {import("./head_plots.js").Frame} Frame
+ * @typedef {import("./live_run.js").Reading} Reading
+ * @typedef {import("./sequence.js").Words & {limit: number, presets: import("./sequence_box.js").Preset[], model: DecoderDescription}} Live
  * @typedef {{run?: number, empty?: string, steps?: number, tokens?: string[], layers?: number, heads?: number,
- *   answers?: [number, number][]}} About
+ *   answers?: [number, number][], live?: Live}} About
  * @typedef {{about: About, step: number, palettes: {light: string[], dark: string[]},
- *   recorded: {step: number, answers: number[][], cells: string}[]}} ReplayParameters
+ *   recorded: {step: number, answers: number[][], cells: string}[], kept: {run?: number, steps?: number[], reason?: string},
+ *   weights: {step: number, error: ?number, weights: string}[]}} ReplayParameters
  */
+
+class TrainingReplay {
+  root = element("div", "lab-replay");
+  line = element("div", "lab-step-line");
+  slider = element("input", "lab-step");
+  play = element("button", "attn-plain-button", "Play");
+  label = element("output", "lab-step-words");
+  empty = element("p", "attn-caption muted");
+  about = element("p", "attn-caption muted lab-live-words");
+  knock = element("button", "attn-link-button");
+  left = element("div", "lab-left");
+  /** @type {Frame[]} of the run's example */
+  frames = [];
+  at = -1;
+  newest = true; // whether to follow the newest step
+  /** knocked-out heads, as "layer.head" @type {Set<string>} */
+  without = new Set();
+  /** @type {?ReturnType<typeof setInterval>} */
+  playing = null;
+  /** @type {?LiveRun} */
+  live = null;
+  /** whether what is asked for can't be computed */
+  failed = false;
+  /** what is laid out: the tokens' texts and the answers */
+  shown = "";
+
+  /** @param {ComponentModel<ReplayParameters>} model */
+  constructor(model) {
+    this.model = model;
+    this.plots = new HeadPlots(model.palettes, () => this.draw());
+    this.strip = new AnswerStrip((place, head) => {
+      this.stop();
+      this.plots.picked = head ?? this.plots.picked;
+      this.choose(place);
+    });
+    this.box = new SequenceBox(() => this.change());
+    this.expectations = new Expectations(
+      () => this.restore(),
+      () => this.draw(),
+    );
+    this.writing = new Writing(
+      () => this.box.ids,
+      (ids) => this.read(ids, this.without),
+      () => `the weights of step ${this.keptStep}${this.without.size ? ` without ${[...this.without].join(", ")}` : ""}`,
+      () => this.draw(),
+    );
+    this.slider.type = "range";
+    this.slider.min = "0";
+    this.slider.setAttribute("aria-label", "Step of training");
+    this.line.append(this.play, this.slider, this.label);
+    this.plots.titleLine.append(this.knock);
+    this.left.append(this.expectations.root, this.writing.root, this.about);
+    this.plots.root.append(this.left);
+    this.root.append(this.box.root, this.empty, this.line, this.strip.root, this.plots.root);
+    this.listen();
+  }
+
+  listen() {
+    this.slider.addEventListener("input", () => {
+      this.stop();
+      this.choose(Number(this.slider.value));
+    });
+    this.play.addEventListener("click", () => {
+      if (this.playing !== null) this.stop();
+      else this.start();
+      this.draw();
+    });
+    this.knock.addEventListener("click", () => {
+      this.writing.interrupt();
+      const { step } = this;
+      const head = this.plots.chosen.join(".");
+      if (!this.without.delete(head)) this.without.add(head);
+      this.moveTo(step);
+    });
+  }
+
+  /** Opens the run that `about` describes. */
+  open() {
+    const { about, recorded, weights } = this.model;
+    this.frames = recorded.map(({ step, answers, cells }) => ({ step, answers, cells: bytes(cells) }));
+    this.at = -1;
+    this.newest = true;
+    this.without.clear();
+    this.plots.picked = null;
+    this.plots.best = [0, 0];
+    this.shown = "";
+    this.stop();
+    this.live = null;
+    this.box.root.hidden = about.live === undefined;
+    if (about.live) {
+      const stored = new Map(weights.map((each) => [each.step, each]));
+      const live = new LiveRun(about.live.model, (step) => {
+        const found = stored.get(step);
+        if (found) live.take({ ...found, weights: bytes(found.weights) });
+        else this.model.send_msg({ weights_request: about.run, weights_step: step });
+      });
+      this.live = live;
+      this.writing.open(about.live);
+      this.box.open(about.live); // draws
+    } else this.draw();
+    if (about.run !== undefined && recorded.length === 0) this.model.send_msg({ frames_request: about.run });
+  }
+
+  /** Takes a frame or weights from the server. @param {any} data */
+  take(data) {
+    if (data.run !== this.model.about.run) return;
+    if (data.weights !== undefined) this.live?.take(data);
+    else if (data.problem !== undefined) this.live?.refuse(data.step, data.problem);
+    else {
+      const last = this.frames[this.frames.length - 1];
+      if (last && data.step <= last.step) return;
+      this.frames.push({ step: data.step, answers: data.answers, cells: new Uint8Array(data.cells) });
+      if (data.more) return; // drawn when the last of these has come
+    }
+    this.draw();
+  }
+
+  get keptSteps() {
+    const { run, steps = [] } = this.model.kept;
+    return run === this.model.about.run ? steps : []; // the one property may come before the other
+  }
+
+  /** Whether what is on screen is computed from weights, not recorded. */
+  get computed() {
+    if (this.keptSteps.length === 0) return false;
+    return this.frames.length === 0 || this.box.typed || this.without.size > 0 || this.writing.viewed !== null;
+  }
+
+  /** The steps to choose from. */
+  get steps() {
+    return this.computed ? this.keptSteps : this.frames.map(({ step }) => step);
+  }
+
+  get step() {
+    return this.steps[this.at] ?? -1;
+  }
+
+  /** The step whose weights compute: the newest kept up to the one on screen. */
+  get keptStep() {
+    return [...this.keptSteps].reverse().find((step) => step <= this.step) ?? this.keptSteps[0];
+  }
+
+  /** What the model reads on screen. */
+  get ids() {
+    return this.writing.viewed?.window ?? this.box.ids;
+  }
+
+  /** @param {number[]} ids @param {Set<string>} without */
+  read(ids, without) {
+    return this.live?.read(this.keptStep, ids, without) ?? null;
+  }
+
+  /** Another sequence was typed. */
+  change() {
+    const { step } = this;
+    this.writing.clear();
+    this.moveTo(step);
+  }
+
+  restore() {
+    this.writing.interrupt();
+    const { step } = this;
+    this.without.clear();
+    this.moveTo(step);
+  }
+
+  /** Goes to the step, or the nearest one that there is. @param {number} step */
+  moveTo(step) {
+    const { steps } = this;
+    const distance = (/** @type {number} */ place) => Math.abs(steps[place] - step);
+    let best = 0;
+    steps.forEach((_, place) => distance(place) < distance(best) && (best = place));
+    if (!this.newest || steps.length === 0) this.at = best;
+    else this.at = steps.length - 1;
+    this.draw();
+  }
+
+  /** @param {number} place */
+  choose(place) {
+    this.writing.interrupt();
+    this.at = place;
+    this.newest = place === this.steps.length - 1;
+    this.draw();
+  }
+
+  start() {
+    this.at = this.at >= this.steps.length - 1 ? 0 : this.at;
+    this.newest = false;
+    this.playing = setInterval(() => {
+      if (this.at >= this.steps.length - 1) this.stop();
+      this.choose(Math.min(this.at + 1, this.steps.length - 1));
+    }, PLAY_MS);
+  }
+
+  stop() {
+    clearInterval(this.playing ?? undefined);
+    this.playing = null;
+  }
+
+  draw() {
+    const { steps, model } = this;
+    const none = steps.length === 0;
+    this.explainTyping();
+    for (const part of [this.line, this.strip.root, this.plots.root]) part.hidden = none;
+    this.empty.hidden = this.frames.length > 0;
+    this.empty.textContent = model.about.empty ?? "";
+    if (none) {
+      this.publishStep(-1, -1);
+      return;
+    }
+    if ((this.newest && !this.writing.running) || this.at < 0) this.at = steps.length - 1;
+    this.at = Math.min(this.at, steps.length - 1);
+    this.slider.max = String(steps.length - 1);
+    this.slider.value = String(this.at);
+    this.slider.setAttribute("aria-valuetext", `step ${this.step}`);
+    this.label.textContent = `step ${this.step} of ${model.about.steps}`;
+    this.play.textContent = this.playing === null ? "Play" : "Pause";
+    const moves = this.writing.running || this.playing !== null;
+    this.plots.root.setAttribute("aria-busy", String(moves)); // or each step were read out
+    const reading = this.drawExpectations();
+    this.drawPlots(reading);
+    this.strip.draw(this.plots, this.computed ? [] : this.frames, this.at);
+    this.drawKnock();
+    const recorded = this.frames.some(({ step }) => step === this.step);
+    this.publishStep(this.step, this.computed || !recorded ? -1 : this.step);
+  }
+
+  explainTyping() {
+    const steps = this.keptSteps;
+    const { run, reason = "" } = this.model.kept;
+    this.box.explain(steps.length > 0 ? "" : run === this.model.about.run && reason !== "" ? reason : "Asking for the weights that are kept …");
+    this.left.hidden = steps.length === 0;
+  }
+
+  /** @returns {?Reading} what is on screen; null where it can't be computed, or not yet */
+  drawExpectations() {
+    this.failed = false;
+    if (!this.live || this.keptSteps.length === 0) return null;
+    try {
+      const none = /** @type {Set<string>} */ (new Set());
+      const before = this.read(this.ids, none);
+      const after = this.without.size > 0 ? this.read(this.ids, this.without) : null;
+      if (before === null) {
+        this.expectations.wait(`Getting the weights of step ${this.keptStep} …`);
+        return null;
+      }
+      const { labels } = /** @type {Live} */ (this.model.about.live);
+      const expected = (/** @type {Reading} */ { ids, logits }) => {
+        const logs = logProbabilities(logits, labels.length);
+        return { logs, losses: losses(logs, ids, labels.length) };
+      };
+      this.expectations.show({
+        step: this.keptStep,
+        shownStep: this.step,
+        labels,
+        ids: this.ids,
+        scored: this.box.scoredOf(this.ids),
+        next: this.writing.viewed?.id ?? null,
+        before: expected(before),
+        after: after && expected(after),
+        without: [...this.without],
+      });
+      const error = this.live.errorAt(this.keptStep);
+      const rounding = error === null ? "an amount that was not measured" : `at most ${error.toPrecision(2)}`;
+      this.about.textContent = `Weights rounded to 16 bits: on the run’s example that changes a probability of the next token by ${rounding}.`;
+      return after ?? before;
+    } catch (error) {
+      this.failed = true;
+      this.expectations.explain(`This can’t be computed: ${/** @type {Error} */ (error).message}.`);
+      return null;
+    }
+  }
+
+  /** @param {?Reading} reading */
+  drawPlots(reading) {
+    const { layers = 0, heads = 0, tokens = [], answers = [], live } = this.model.about;
+    const attends = live === undefined || live.model.heads > 0;
+    const visible = attends && !(this.computed && this.failed);
+    this.plots.tiles.hidden = this.plots.right.hidden = !visible;
+    if (!visible || (this.computed && reading === null)) return; // what was drawn stays until weights have come
+    const shown = this.computed ? this.ids.map((id) => live?.labels[id] ?? "") : tokens;
+    const own = !this.box.typed && this.writing.viewed === null;
+    const content = { tokens: shown, layers, heads, answers: own ? answers : [] };
+    const key = JSON.stringify([content]);
+    if (key !== this.shown) this.plots.show(content);
+    this.shown = key;
+    const frame = this.computed && reading ? { step: this.step, answers: [], cells: cellsOf(reading) } : this.frames[this.at];
+    this.plots.draw(frame, this.without, this.expectations.position);
+  }
+
+  drawKnock() {
+    const head = this.plots.chosen.join(".");
+    this.knock.hidden = this.keptSteps.length === 0;
+    this.knock.textContent = this.without.has(head) ? "Put it back" : "Knock it out";
+    this.knock.title = "Replace what this head mixes by 0, and see what changes";
+  }
+
+  /**
+   * The dotted line of the curves, and what the page's server offers as a trace; -1: there is none.
+   *
+   * @param {number} step
+   * @param {number} recorded
+   */
+  publishStep(step, recorded) {
+    for (const one of this.model.document._all_models.values())
+      if (one.name === "lab:step") one.setv({ location: Math.max(step, 0), visible: step >= 0 }, { sync: false });
+    if (this.model.step !== recorded) this.model.step = recorded;
+  }
+}
 
 /** @param {Props<ReplayParameters>} props */
 export function render({ model }) {
-  const root = element("div", "lab-replay");
-  const line = element("div", "lab-step-line");
-  const slider = element("input", "lab-step");
-  const play = element("button", "attn-plain-button", "Play");
-  const label = element("output", "lab-step-words");
-  const stripBox = element("div", "lab-strip");
-  const strip = element("canvas");
-  const mark = element("i");
-  const summary = element("p", "attn-caption lab-formed");
-  const plots = element("div", "lab-plots");
-  const tiles = element("div", "lab-tiles");
-  const large = element("div", "lab-large");
-  const cells = element("canvas");
-  const outlines = document.createElementNS(SVG, "svg");
-  const down = element("div", "lab-down");
-  const across = element("div", "lab-across");
-  const pair = element("p", "attn-sentence lab-pair");
-  const empty = element("p", "attn-caption muted");
-  slider.type = "range";
-  slider.min = "0";
-  slider.setAttribute("aria-label", "Step of training");
-  cells.setAttribute("role", "img");
-  pair.setAttribute("aria-live", "polite");
-  stripBox.append(strip, mark);
-  line.append(play, slider, label);
-  large.append(down, cells, outlines, across);
-  const right = element("div", "lab-right");
-  const title = element("h3", "lab-head-title");
-  right.append(title, large, pair);
-  plots.append(tiles, right);
-  root.append(empty, line, stripBox, summary, plots);
-
-  /** @type {Frame[]} */
-  let frames = [];
-  let at = -1;
-  let newest = true; // whether to follow the newest frame
-  /** @type {?[number, number]} layer and head; null is the head with most weight on the answer */
-  let picked = null;
-  /** @type {?ReturnType<typeof setInterval>} */
-  let playing = null;
-  /** @type {{button: HTMLButtonElement, canvas: HTMLCanvasElement, words: HTMLElement}[]} one for each head */
-  let buttons = [];
-  const context = { tokens: [""], length: 0, layers: 0, heads: 0, wanted: new Set([0]), table: new Uint32Array(256) };
-
-  const shade = () => {
-    const dark = document.documentElement.classList.contains("attn-dark-page");
-    const palette = model.palettes[dark ? "dark" : "light"];
-    const table = new Uint32Array(256);
-    for (let value = 0; value < 256; value += 1) {
-      const hex = palette[Math.round(Math.sqrt(value / 255) * (palette.length - 1))];
-      const [r, g, b] = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
-      table[value] = (255 << 24) | (b << 16) | (g << 8) | r;
-    }
-    return table;
-  };
-  /**
-   * @param {HTMLCanvasElement} canvas
-   * @param {number} width
-   * @param {number} height
-   * @param {(place: number) => number} value
-   */
-  const paint = (canvas, width, height, value) => {
-    if (canvas.width !== width || canvas.height !== height) {
-      canvas.width = width;
-      canvas.height = height;
-    }
-    const image = new ImageData(width, height);
-    const pixels = new Uint32Array(image.data.buffer);
-    for (let place = 0; place < pixels.length; place += 1) pixels[place] = context.table[value(place)];
-    canvas.getContext("2d")?.putImageData(image, 0, 0);
-  };
-  /** @param {number} layer @param {number} head */
-  const offset = (layer, head) => (layer * context.heads + head) * context.length ** 2;
-  const chosen = () => {
-    if (picked) return picked;
-    const rows = frames[frames.length - 1].answers;
-    /** @type {[number, number]} */
-    let best = [0, 0];
-    rows.forEach((row, layer) => row.forEach((weight, head) => weight > rows[best[0]][best[1]] && (best = [layer, head])));
-    return best;
-  };
-  /** @param {number} part */
-  const percent = (part) => `${(100 * part).toFixed(0)} %`;
-  /** @param {number} position */
-  const word = (position) => `“${context.tokens[position]}” (${position})`;
-
-  /** @param {number} [query] @param {number} [key] */
-  const drawPair = (query, key) => {
-    const frame = frames[at];
-    const [layer, head] = chosen();
-    for (const one of outlines.querySelectorAll(".over")) one.remove();
-    if (query === undefined || key === undefined) {
-      const weight = frame.answers[layer]?.[head];
-      pair.textContent =
-        weight === undefined
-          ? `Layer ${layer}, head ${head} after ${frame.step} steps. Point at a cell to read it.`
-          : `After ${frame.step} steps layer ${layer}, head ${head} puts ${percent(weight)} of its weight where the answers stand (outlined).`;
-      return;
-    }
-    const value = frame.cells[offset(layer, head) + query * context.length + key] / 255;
-    const answer = context.wanted.has(query * context.length + key) ? ", where its answer stands" : "";
-    pair.textContent =
-      key > query
-        ? `${word(query)} may not see ${word(key)}, which comes after it.`
-        : `${word(query)} gives ${percent(value)} of its weight to ${word(key)}${answer}.`;
-    outline(key, query, "over");
-  };
-  /** @param {number} x @param {number} y @param {string} css */
-  const outline = (x, y, css) => {
-    const box = document.createElementNS(SVG, "rect");
-    for (const [name, value] of Object.entries({ x, y, width: 1, height: 1, class: css })) box.setAttribute(name, String(value));
-    outlines.append(box);
-  };
-
-  const draw = () => {
-    const none = frames.length === 0;
-    for (const part of [line, stripBox, summary, plots]) part.hidden = none;
-    empty.hidden = !none;
-    empty.textContent = model.about.empty ?? "";
-    if (none) {
-      publishStep(-1);
-      return;
-    }
-    context.table = shade();
-    if (newest || at < 0) at = frames.length - 1;
-    at = Math.min(at, frames.length - 1);
-    const frame = frames[at];
-    slider.max = String(frames.length - 1);
-    slider.value = String(at);
-    slider.setAttribute("aria-valuetext", `step ${frame.step}`);
-    label.textContent = `step ${frame.step} of ${model.about.steps}`;
-    play.textContent = playing === null ? "Play" : "Pause";
-    const [layer, head] = chosen();
-    buttons.forEach(({ button, canvas, words }, place) => {
-      const its = [Math.floor(place / context.heads), place % context.heads];
-      const start = offset(its[0], its[1]);
-      const weight = frame.answers[its[0]]?.[its[1]];
-      paint(canvas, context.length, context.length, (cell) => frame.cells[start + cell]);
-      words.textContent = weight === undefined ? `${its[0]}.${its[1]}` : `${its[0]}.${its[1]} · ${percent(weight)}`;
-      button.setAttribute("aria-pressed", String(its[0] === layer && its[1] === head));
-      button.setAttribute("aria-label", `Layer ${its[0]}, head ${its[1]}` + (weight === undefined ? "" : `: ${percent(weight)} on the answer`));
-    });
-    title.textContent = `Layer ${layer}, head ${head}`;
-    const start = offset(layer, head);
-    paint(cells, context.length, context.length, (cell) => frame.cells[start + cell]);
-    cells.setAttribute("aria-label", `Weights of layer ${layer}, head ${head}: a row is a query, a column a key`);
-    drawStrip();
-    drawPair();
-    publishStep(frame.step);
-  };
-  /**
-   * The dotted line of the curves, and what the page's server offers as a trace; -1: there is no picture.
-   *
-   * @param {number} step
-   */
-  const publishStep = (step) => {
-    for (const one of model.document._all_models.values())
-      if (one.name === "lab:step") one.setv({ location: Math.max(step, 0), visible: step >= 0 }, { sync: false });
-    if (model.step !== step) model.step = step;
-  };
-  const drawStrip = () => {
-    const rows = context.layers * context.heads;
-    const any = frames[0].answers.length > 0;
-    stripBox.hidden = !any;
-    summary.hidden = !any;
-    if (!any) return;
-    const flat = frames.map((frame) => frame.answers.flat());
-    paint(strip, frames.length, rows, (place) => {
-      const weight = flat[place % frames.length][Math.floor(place / frames.length)];
-      return Math.round(255 * Math.min(Math.max(weight, 0), 1));
-    });
-    strip.style.height = `${Math.min(Math.max(rows * 6, 24), 96)}px`;
-    mark.style.left = `${(100 * (at + 0.5)) / frames.length}%`;
-    mark.style.width = `${100 / frames.length}%`;
-    const first = formed(frames);
-    summary.replaceChildren();
-    if (first === null) summary.textContent = "No head puts half of its weight on the answer yet. ";
-    else {
-      const go = element("button", "attn-link-button", `step ${frames[first.place].step}`);
-      go.addEventListener("click", () => {
-        picked = [first.layer, first.head];
-        choose(first.place);
-      });
-      summary.append(`Layer ${first.layer}, head ${first.head} has formed: from `, go, " on it puts at least half of its weight on the answer. ");
-    }
-    summary.append(element("small", "", "Above: that weight, a row for each head, a column for each kept step. Below: layer.head · that weight."));
-  };
-
-  const stop = () => {
-    clearInterval(playing ?? undefined);
-    playing = null;
-  };
-  /** @param {number} place */
-  const choose = (place) => {
-    at = place;
-    newest = place === frames.length - 1;
-    draw();
-  };
-  slider.addEventListener("input", () => {
-    stop();
-    choose(Number(slider.value));
-  });
-  play.addEventListener("click", () => {
-    if (playing !== null) stop();
-    else {
-      at = at >= frames.length - 1 ? 0 : at;
-      newest = false;
-      playing = setInterval(() => {
-        if (at >= frames.length - 1) stop();
-        choose(Math.min(at + 1, frames.length - 1));
-      }, 160);
-    }
-    draw();
-  });
-  /** @param {PointerEvent} event */
-  const onStrip = (event) => {
-    if (event.type === "pointermove" && event.buttons === 0) return;
-    const box = strip.getBoundingClientRect();
-    const place = Math.floor(((event.clientX - box.left) / box.width) * frames.length);
-    stop();
-    choose(Math.min(Math.max(place, 0), frames.length - 1));
-  };
-  strip.addEventListener("pointerdown", onStrip);
-  strip.addEventListener("pointermove", onStrip);
-  cells.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
-    const box = cells.getBoundingClientRect();
-    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
-    /** @param {number} part */
-    const inside = (part) => Math.min(Math.max(Math.floor(part * context.length), 0), context.length - 1);
-    drawPair(inside(y), inside(x));
-  });
-  cells.addEventListener("pointerleave", () => drawPair());
-
-  const labels = () => {
-    const many = context.length > 40;
-    for (const side of [down, across]) {
-      side.replaceChildren(...context.tokens.map((token) => element("span", "", token)));
-      side.classList.toggle("many", many);
-    }
-  };
-  const start = () => {
-    const about = model.about;
-    frames = [];
-    at = -1;
-    newest = true;
-    picked = null;
-    stop();
-    const { tokens = [], layers = 0, heads = 0, answers = [] } = about;
-    const wanted = new Set(answers.map(([query, key]) => query * tokens.length + key));
-    Object.assign(context, { tokens, length: tokens.length, layers, heads, wanted });
-    outlines.replaceChildren();
-    outlines.setAttribute("viewBox", `0 0 ${context.length} ${context.length}`);
-    outlines.setAttribute("preserveAspectRatio", "none");
-    for (const [query, key] of answers) outline(key, query, "answer");
-    tiles.style.setProperty("--lab-heads", String(about.heads ?? 1));
-    buttons = [];
-    for (let place = 0; place < layers * heads; place += 1) {
-      const button = element("button", "lab-tile");
-      const canvas = element("canvas");
-      const words = element("span");
-      button.append(canvas, words);
-      button.addEventListener("click", () => {
-        picked = [Math.floor(place / heads), place % heads];
-        draw();
-      });
-      buttons.push({ button, canvas, words });
-    }
-    tiles.replaceChildren(...buttons.map(({ button }) => button));
-    labels();
-    for (const { step, answers, cells: packed } of model.recorded) frames.push({ step, answers, cells: bytes(packed) });
-    draw();
-    if (about.run !== undefined && model.recorded.length === 0) model.send_msg({ frames_request: about.run });
-  };
-  /** @param {any} data */
-  const take = (data) => {
-    if (data.run !== model.about.run || (frames.length && data.step <= frames[frames.length - 1].step)) return;
-    frames.push({ step: data.step, answers: data.answers, cells: new Uint8Array(data.cells) });
-    if (data.more) return; // drawn when the last of these has come
-    draw();
-  };
-  model.on("msg:custom", take);
-  model.on("about", start);
+  const replay = new TrainingReplay(model);
+  const draw = () => replay.draw();
+  model.on("msg:custom", (data) => replay.take(data));
+  model.on("about", () => replay.open());
+  model.on("kept", draw);
   document.addEventListener("attn:theme", draw);
   model.on("remove", () => {
-    stop();
+    replay.stop();
+    replay.writing.stop();
     document.removeEventListener("attn:theme", draw);
   });
-  start();
-  return root;
+  replay.open();
+  return replay.root;
 }

@@ -5,7 +5,7 @@ const countOf = (shape) => shape.reduce((product, size) => product * size, 1);
 
 /** A model's tensors by name, in its bytes. */
 export class StoredWeights {
-  /** @param {ModelDescription} description @param {ArrayBuffer} buffer */
+  /** @param {Pick<ModelDescription, "tensors" | "withoutEmbedding">} description @param {ArrayBuffer} buffer */
   constructor({ tensors, withoutEmbedding }, buffer) {
     this.buffer = buffer;
     this.tensors = new Map(tensors.map((tensor) => [tensor.name, tensor]));
@@ -56,7 +56,7 @@ export class StoredWeights {
       if (id >= first && id <= last) throw new Error(`the file holds no embedding of token ${id}`);
       if (id > last) row -= last - first + 1;
     }
-    if (!(row >= 0 && row < rows)) throw new Error(`a token must be one of the model's; got ${id}`);
+    if (!Number.isInteger(row) || row < 0 || row >= rows) throw new Error(`a token must be one of the model's; got ${id}`);
     return halfToFloat(halves.slice(row * width, (row + 1) * width));
   }
 }

@@ -1,3 +1,4 @@
+import { addNorm, areFinite, joined, mixInto, split, weightsOf } from "./layer_parts.js";
 import { StoredWeights } from "./stored_weights.js";
 
 // The forward pass of an encoder whose normalisation follows each sum, as BERT's.
@@ -18,7 +19,7 @@ const ACTIVATIONS = {
 
 /**
  * @typedef {{matrix: StoredMatrix, bias: Float32Array}} Linear
- * @typedef {{weight: Float32Array, bias: Float32Array}} Norm
+ * @typedef {import("./layer_parts.js").Norm} Norm
  * @typedef {Record<"query" | "key" | "value" | "output" | "up" | "down", Linear> & Record<"afterAttention" | "afterFeedForward", Norm>} Layer
  */
 
@@ -81,7 +82,7 @@ export class Transformer {
       const { query, key, value } = this.project(states, layer, T);
       if (![query, key, value].every(areFinite)) throw new Error("the model computed numbers that are not finite");
       kept.push({ query, key, value });
-      const mixed = this.joined(this.attend({ query, key, value }, T), T);
+      const mixed = joined(this.attend({ query, key, value }, T), description.heads, T);
       states = addNorm(this.linear(mixed, layer.output, T), states, layer.afterAttention, description.epsilon);
       const inner = this.linear(states, layer.up, T);
       this.activation(inner, this.kernel);
@@ -116,41 +117,8 @@ export class Transformer {
   /** @param {Float32Array} states @param {Layer} layer @param {number} T @returns {LayerStates} */
   project(states, layer, T) {
     /** @param {Linear} linear */
-    const byHead = (linear) => this.split(this.linear(states, linear, T), T);
+    const byHead = (linear) => split(this.linear(states, linear, T), this.description.heads, T);
     return { query: byHead(layer.query), key: byHead(layer.key), value: byHead(layer.value) };
-  }
-
-  /**
-   * From T rows of all heads to heads of T rows.
-   *
-   * @param {Float32Array} rows
-   * @param {number} T
-   */
-  split(rows, T) {
-    const { heads, headDim } = this.description;
-    const split = new Float32Array(rows.length);
-    for (let head = 0, to = 0; head < heads; head++) {
-      for (let i = 0; i < T; i++, to += headDim) {
-        const from = (i * heads + head) * headDim;
-        split.set(rows.subarray(from, from + headDim), to);
-      }
-    }
-    return split;
-  }
-
-  /**
-   * The reverse of split.
-   *
-   * @param {Float32Array} split
-   * @param {number} T
-   */
-  joined(split, T) {
-    const { heads, headDim } = this.description;
-    const rows = new Float32Array(split.length);
-    for (let head = 0, from = 0; head < heads; head++) {
-      for (let i = 0; i < T; i++, from += headDim) rows.set(split.subarray(from, from + headDim), (i * heads + head) * headDim);
-    }
-    return rows;
   }
 
   /**
@@ -161,59 +129,15 @@ export class Transformer {
    * @param {number} T
    * @returns {Float32Array} T*T
    */
-  weightsOf({ query, key }, head, T) {
-    const { headDim: D } = this.description;
-    const part = (/** @type {Float32Array} */ numbers) => numbers.subarray(head * T * D, (head + 1) * T * D);
-    const scores = new Float32Array(T * T);
-    this.kernel.product(scores, part(query), D ** -0.5, { matrix: part(key), count: T, depth: D, countStep: D, depthStep: 1 }, T);
-    const weights = new Float32Array(T * T);
-    const rule = { T, S: T, visible: null, step: 0, temperature: 1, fill: 0, sink: -Infinity };
-    this.kernel.softmax(scores, { weights, logsumexp: new Float32Array(T), empty: new Uint8Array(T) }, rule);
-    return weights;
+  weightsOf(states, head, T) {
+    return weightsOf(this.kernel, states, head, T, this.description.headDim, null);
   }
 
   /** @param {LayerStates} states @param {number} T @returns {Float32Array} heads*T*headDim */
   attend(states, T) {
-    const { heads, headDim: D } = this.description;
+    const { heads, headDim } = this.description;
     const mixed = new Float32Array(states.value.length);
-    for (let head = 0; head < heads; head++) {
-      const at = head * T * D;
-      const matrix = states.value.subarray(at, at + T * D);
-      const vectors = { matrix, count: D, depth: T, countStep: 1, depthStep: D };
-      this.kernel.product(mixed.subarray(at, at + T * D), this.weightsOf(states, head, T), 1, vectors, T);
-    }
+    for (let head = 0; head < heads; head++) mixInto(mixed, this.kernel, states, head, T, headDim, this.weightsOf(states, head, T));
     return mixed;
   }
-}
-
-/** @param {Float32Array} numbers */
-function areFinite(numbers) {
-  let zero = 0;
-  for (let i = 0; i < numbers.length; i++) zero += numbers[i] * 0; // nan if any is not finite
-  return zero === 0;
-}
-
-/**
- * Layer normalisation of a sum.
- *
- * @param {Float32Array} numbers overwritten with the result
- * @param {?Float32Array} others what is added first
- * @param {Norm} norm
- * @param {number} epsilon
- */
-function addNorm(numbers, others, { weight, bias }, epsilon) {
-  const width = weight.length;
-  for (let start = 0; start < numbers.length; start += width) {
-    let sum = 0;
-    for (let c = 0; c < width; c++) {
-      if (others !== null) numbers[start + c] += others[start + c];
-      sum += numbers[start + c];
-    }
-    const mean = sum / width;
-    let squares = 0;
-    for (let c = 0; c < width; c++) squares += (numbers[start + c] - mean) ** 2;
-    const factor = 1 / Math.sqrt(squares / width + epsilon);
-    for (let c = 0; c < width; c++) numbers[start + c] = (numbers[start + c] - mean) * factor * weight[c] + bias[c];
-  }
-  return numbers;
 }

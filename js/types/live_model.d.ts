@@ -57,6 +57,21 @@ interface ModelDescription {
   prompt: string;
 }
 
+/** One of the lab's models without its weights: attnpanel.training.live_weights.describe_model. */
+interface DecoderDescription {
+  layers: number;
+  /** 0 for the baseline without attention */
+  heads: number;
+  headDim: number;
+  width: number;
+  epsilon: number;
+  /** the most tokens it reads */
+  limit: number;
+  tensors: StoredTensor[];
+  bytes: number;
+  withoutEmbedding: [number, number][];
+}
+
 /** A matrix of weights as a kernel keeps it. */
 type StoredMatrix = { count: number; depth: number };
 

@@ -15,28 +15,8 @@ from tests.browser.conftest import Problems, started
 from tests.browser.reading import open_explorer, sentence, settle
 from tests.unit.bench.run.sample_runs import sample_run
 
-pytest_plugins = ["tests.browser.handed_in"]
+pytest_plugins = ["tests.browser.axe_checks", "tests.browser.handed_in"]
 
-# Every field, slider, group and plot that has no name; shadow roots included.
-NAMELESS = """
-() => {
-  const deep = (root) => [...root.querySelectorAll("*")]
-    .flatMap((one) => [one, ...(one.shadowRoot ? deep(one.shadowRoot) : [])])
-  const named = (one) => one.ariaLabel || one.getAttribute("aria-labelledby")
-    || [...(one.labels ?? [])].some((label) => label.textContent.trim())
-  const asked = "input:not([type=hidden]), select, textarea, [role=slider]" +
-    ", .bk-btn-group, .bk-Canvas"
-  return deep(document.body)
-    .filter((one) => one.matches(asked) && one.checkVisibility() && !named(one)
-      && !(one.matches(".bk-btn-group") && one.children.length < 2))
-    .map((one) => one.outerHTML.slice(0, 120))
-}
-"""
-WORST = """
-async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
-  .filter(({impact}) => impact === "serious" || impact === "critical")
-  .flatMap(({id, nodes}) => nodes.map(({target, html}) => `${id}: ${target} ${html.slice(0, 160)}`))
-"""
 IDLE = "() => window.Bokeh?.documents?.[0]?.is_idle"
 # The part of each page that stands last.
 PLACES = {
@@ -47,17 +27,6 @@ PLACES = {
     "variants": ".variants-player",
     "bench": ".bench-certificate li",
 }
-
-
-@pytest.fixture(scope="module")
-def axe(root) -> str:
-    """axe-core's script, which `make install` and the JavaScript tools bring."""
-    path = root / "js" / "node_modules" / "axe-core" / "axe.min.js"
-    if not path.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("no axe-core: `make js` installs it")
-        pytest.skip("no axe-core: `make js` installs it")
-    return path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +67,6 @@ def visited(shared):
     assert seen == []
 
 
-def assert_accessible(page, axe: str) -> None:
-    page.evaluate(axe)
-
-    assert page.evaluate(WORST) == []
-    assert page.evaluate(NAMELESS) == []
-
-
 @pytest.mark.parametrize("name", PLACES)
 def test_a_page_has_nothing_serious_and_names_its_fields(visited, site, axe, name):
     visited.goto(f"{site}{name}")
@@ -114,7 +76,7 @@ def test_a_page_has_nothing_serious_and_names_its_fields(visited, site, axe, nam
     if more.count():
         more.click()
 
-    assert_accessible(visited, axe)
+    axe(visited)
 
 
 @pytest.mark.parametrize("name", ["report", "answer", "comparison", "variants"])
@@ -122,7 +84,7 @@ def test_a_file_has_nothing_serious_and_names_its_fields(visited, files, axe, na
     visited.goto(files[name].as_uri())
     visited.locator(PLACES.get(name, PLACES[""])).first.wait_for()
 
-    assert_accessible(visited, axe)
+    axe(visited)
 
 
 @pytest.mark.model
@@ -131,7 +93,7 @@ def test_the_page_of_a_prompt_has_nothing_serious_and_names_its_fields(visited, 
     shown = visited.locator(".attn-caption-provenance")
     expect(shown).to_contain_text("17 tokens")
 
-    assert_accessible(visited, axe)
+    axe(visited)
 
 
 def test_the_open_lesson_the_numbers_and_the_keys_have_nothing_serious(visited, site, axe):
@@ -139,11 +101,11 @@ def test_the_open_lesson_the_numbers_and_the_keys_have_nothing_serious(visited, 
     visited.get_by_role("button", name="Lesson").click()
     visited.get_by_text("Where the number comes from:").click()
     visited.get_by_role("heading", name="“t2” → “t3”").wait_for()
-    assert_accessible(visited, axe)
+    axe(visited)
 
     visited.get_by_role("button", name="List the keys").click()
     expect(visited.get_by_role("dialog", name="Keys")).to_be_visible()
-    assert_accessible(visited, axe)
+    axe(visited)
     visited.keyboard.press("Escape")
     expect(visited.get_by_role("dialog")).to_have_count(0)
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnpanel.models.live_model.families import NORMS, PRODUCTS, family_of
+from attnpanel.models.live_model.packed_tensors import pack_tensors
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings, unreachable_ids
 from attnpanel.models.prompts import trace_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "attnpanel.live-model/1"
 MAX_WEIGHTS = 150_000_000
-# Bytes at which a tensor starts: a multiple of any number's width.
-ALIGNMENT = 16
 # Rounding the weights to 16 bits moves attention weights by about 1e-3. A difference beyond this
 # comes from another model, or from a run that was changed.
 MOST_ROUNDING = 0.05
@@ -92,7 +91,7 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
             f"{loaded.name!r} has {count / 1e6:.0f} million"
         )
     ids = _ids(loaded, trace)
-    tensors, data = _packed(arrays)
+    tensors, data = pack_tensors(arrays)
     description = {
         "schema": SCHEMA,
         "name": loaded.name,
@@ -165,18 +164,6 @@ def _without(vocabulary: list[str], unreachable: Sequence[tuple[int, int]]) -> l
     for first, last in unreachable:
         kept[first : last + 1] = [""] * (last + 1 - first)
     return kept
-
-
-def _packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[dict[str, Any]], bytes]:
-    """Return the places of arrays in their joined bytes, and those bytes."""
-    tensors: list[dict[str, Any]] = []
-    data = bytearray()
-    for name, array in arrays.items():
-        about = {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)}
-        tensors.append(about | {"at": len(data)})
-        data += np.ascontiguousarray(array).tobytes()
-        data += bytes(-len(data) % ALIGNMENT)
-    return tensors, bytes(data)
 
 
 def _ids(loaded: LoadedModel, trace: Trace) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from attnpanel.ui.page_input import PageMessage, Text
 from attnpanel.ui.theme import DARK, LIGHT, ramp, stylesheet
 
 if TYPE_CHECKING:
-    from attnpanel.training.records import Keyframe
+    from attnpanel.training.records import Checkpoint, Keyframe
 
 HERE = Path(__file__).parent
 
@@ -97,11 +98,21 @@ class TickBox(_LabComponent):
 
 
 class TrainingReplay(_LabComponent):
-    """The attention of one example at every step; asks for a run's frames by a message."""
+    """The attention of one example at every step, and of what a reader types.
+
+    It asks for a run's frames, and for its weights at a step, by messages.
+    """
 
     about = param.Dict(
         default={},
-        doc="{run, tokens, layers, heads, steps, answers: [[query, key], …]} or {empty}.",
+        doc="{run, tokens, layers, heads, steps, answers: [[query, key], …], live} or {empty}; "
+        "live is made by `attnpanel.pages.lab.run_summary.live_info`.",
+    )
+    kept = param.Dict(
+        default={}, doc="{run, steps, reason}: where weights are kept, or why nowhere."
+    )
+    weights = param.List(
+        default=[], doc="{step, error, weights (base64)}: all kept, for a page without a server."
     )
     recorded = param.List(
         default=[], doc="{step, answers, cells (base64)}: all frames, for a page without a server."
@@ -117,9 +128,11 @@ class TrainingReplay(_LabComponent):
     page_sets = ("step",)
 
     class Message(PageMessage):
-        """A request for the frames of a run."""
+        """A request for the frames of a run, or for its weights at a step."""
 
         frames_request = param.Integer(default=0, bounds=(0, 2**53), doc="The run's number.")
+        weights_request = param.Integer(default=0, bounds=(0, 2**53), doc="The run's number.")
+        weights_step = param.Integer(default=0, bounds=(0, 2**53), doc="The step.")
 
     _esm = bundle("training_replay")
 
@@ -134,3 +147,11 @@ class TrainingReplay(_LabComponent):
                 "more": more,
             }
         )
+
+    def send_weights(self, run: int, checkpoint: Checkpoint) -> None:
+        """Send the page the weights of a run at a step."""
+        self._send_msg({"run": run, **asdict(checkpoint)})
+
+    def refuse_weights(self, run: int, step: int, problem: str) -> None:
+        """Tell the page why it can't have the weights of a run at a step."""
+        self._send_msg({"run": run, "step": step, "problem": problem})

@@ -20,7 +20,13 @@ from attnpanel.pages.lab.curves import CHARTS, CurvePlot
 from attnpanel.pages.lab.drawn_runs import DrawnRuns
 from attnpanel.pages.lab.form import Form
 from attnpanel.pages.lab.report import MAX_NOTE_CHARACTERS, write_training_report
-from attnpanel.pages.lab.run_summary import capitalised, replay_info, run_name, run_status
+from attnpanel.pages.lab.run_summary import (
+    capitalised,
+    kept_weights,
+    replay_info,
+    run_name,
+    run_status,
+)
 from attnpanel.ui import Caption, Download, ThemeButton
 from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.header import brand
@@ -77,6 +83,8 @@ class LabPage:
         # The run whose frames the page asked for, and the last step that was sent.
         self._requested: int | None = None
         self._sent_step = -1
+        # Of which run, in which state, the steps with weights were read.
+        self._kept_of: tuple[int, str] | None = None
         self._drawn_state: tuple[Any, ...] = ()
         self._problem = ""
         self._opened = False
@@ -286,15 +294,37 @@ class LabPage:
                 self.replay.about = replay_info(run, self.store.text(run.id))
         else:
             self._send_frames()
+        if number is not None:
+            self._show_kept_weights(runs[number])
         self._about.subtitle = "" if number is None else run_name(runs[number])
         self._model.visible = number is not None and runs[number].state in ("done", "stopped")
 
+    def _show_kept_weights(self, run: Run) -> None:
+        """Tell the replay at which steps weights are kept; those of an ended run stay the same."""
+        if run.ended and self._kept_of == (run.id, run.state):
+            return
+        self.replay.kept = kept_weights(self.store, run)
+        self._kept_of = (run.id, run.state)
+
     def _on_replay(self, event: Any) -> None:
-        """Send every frame of the run that the page has begun to show."""
-        if isinstance(event.data, dict) and event.data.get("frames_request") == self._followed:
+        """Send every frame of the run that the page has begun to show, or its weights."""
+        message, number = event.data, self._followed
+        if not isinstance(message, dict) or number is None:
+            return
+        if message.get("frames_request") == number:
             self._sent_step = -1
-            self._requested = self._followed
+            self._requested = number
             self._attempt(self._send_frames)
+        elif message.get("weights_request") == number:
+            self._send_weights(number, message.get("weights_step"))
+
+    def _send_weights(self, number: int, step: Any) -> None:
+        if step not in self.replay.kept.get("steps", []):
+            return
+        try:
+            self.replay.send_weights(number, self.store.checkpoint(number, step))
+        except (ValueError, OSError) as error:
+            self.replay.refuse_weights(number, step, str(error))
 
     def _send_frames(self) -> None:
         if self._followed is None or self._requested != self._followed:

@@ -14,7 +14,13 @@ from panel.io.state import set_curdoc
 
 from attnpanel.pages.lab.components import LabTheme, TrainingReplay, box, styles
 from attnpanel.pages.lab.curves import CHARTS, COLOURS, CurvePlot
-from attnpanel.pages.lab.run_summary import curve_of, replay_info, run_name, run_status
+from attnpanel.pages.lab.run_summary import (
+    curve_of,
+    kept_weights,
+    replay_info,
+    run_name,
+    run_status,
+)
 from attnpanel.trace.atomic_write import atomic_write_text
 from attnpanel.ui import Caption, ThemeButton
 from attnpanel.ui.notebook import load_libraries
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from attnpanel.training.records import Run
+    from attnpanel.training.records import Checkpoint, Run
     from attnpanel.training.store import RunStore
 
 MAX_NOTE_CHARACTERS = 20_000
@@ -135,8 +141,11 @@ def _view(
         charts.append(
             box(_words(chart.title, chart.subtitle, heading=True), plot.pane, css="lab-chart")
         )
+    kept = kept_weights(store, followed)
     replay = TrainingReplay(
         about=replay_info(followed, store.text(followed.id)),
+        kept=kept,
+        weights=[_weights(store.checkpoint(followed.id, step)) for step in kept["steps"]],
         recorded=[
             {
                 "step": keyframe.step,
@@ -185,6 +194,10 @@ def _view(
     )
     view.stylesheets = [theme_variables(), *styles()]
     return view
+
+
+def _weights(checkpoint: Checkpoint) -> dict[str, Any]:
+    return asdict(checkpoint) | {"weights": base64.b64encode(checkpoint.weights).decode()}
 
 
 def _settings(store: RunStore, run: Run) -> list[Any]:

@@ -7,16 +7,24 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from attnpanel.pages.lab.curves import Curve
+from attnpanel.training.live_weights import describe_model
 from attnpanel.training.loop import fixed_example
 from attnpanel.training.tasks import make_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from attnpanel.training.records import Point, Run
+    from attnpanel.training.settings import TrainingSettings
     from attnpanel.training.store import RunStore
+    from attnpanel.training.tasks import Task
 
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
+BASELINE: Final = "This run is the baseline: it has no attention to show."
+FIRST_FRAME: Final = "The first frame appears when PyTorch has started, in some seconds."
+TEXT_START: Final = 24  # letters of a text that are enough to go on from
 STATES: Final = {
     "waiting": "starting",
     "training": "training",
@@ -91,13 +99,12 @@ def curve_of(
 
 
 def replay_info(run: Run, text: str | None) -> dict[str, Any]:
-    """Return what the replay needs to know of a run: its example, and the answers' positions."""
-    if not run.settings.attends:
-        return {"empty": "This run is the baseline: it has no attention to show."}
+    """Return what the replay needs to know of a run: its example, its answers, its model."""
     task = make_task(run.settings.task, text)
     example = fixed_example(run.settings, task)
     tokens, scored = example.tokens[0], example.scored[0]
     answers = [] if task.answers is None else np.argwhere(task.answers(tokens, scored)).tolist()
+    attends = run.settings.attends
     return {
         "run": run.id,
         "tokens": task.labels(tokens[:-1]),
@@ -105,5 +112,54 @@ def replay_info(run: Run, text: str | None) -> dict[str, Any]:
         "heads": run.settings.heads,
         "steps": run.settings.steps,
         "answers": answers,
-        "empty": "The first frame appears when PyTorch has started, in some seconds.",
+        "empty": FIRST_FRAME if attends else BASELINE,
+        "live": live_info(run.settings, task),
     }
+
+
+def live_info(settings: TrainingSettings, task: Task) -> dict[str, Any]:
+    """Return what the page needs to have a run's model read what a reader types.
+
+    That is ``Live`` of js/lab/training_replay.js: the vocabulary, the task's examples, the model.
+    """
+    first = fixed_example(settings, task)
+    others = task.draw_held_out(np.random.default_rng([settings.seed, 3]), 2)
+    presets = [
+        _preset("The run's example", first.tokens[0, :-1], first.scored[0]),
+        _preset("Another example", others.tokens[0, :-1], others.scored[0]),
+        _preset("A third", others.tokens[1, :-1], others.scored[1]),
+    ]
+    start = int(np.argmax(others.scored[0])) + 1 if task.answers else TEXT_START
+    if start < task.length:
+        beginning = others.tokens[0, :start]
+        presets.append(_preset("Only a beginning", beginning, others.scored[0, :start]))
+    return {
+        "vocabulary": list(task.vocabulary),
+        "labels": task.labels(np.arange(len(task.vocabulary))),
+        "separated": task.separated,
+        "slides": not task.separated,
+        "limit": task.length,
+        "presets": presets,
+        "model": describe_model(settings, task),
+    }
+
+
+def _preset(label: str, ids: NDArray[np.int64], scored: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return an example; of its scored positions those whose next token is in it."""
+    return {"label": label, "ids": ids.tolist(), "scored": np.flatnonzero(scored[:-1]).tolist()}
+
+
+def kept_weights(store: RunStore, run: Run) -> dict[str, Any]:
+    """Return the steps at which weights of a run are kept, and why there are none."""
+    steps = store.checkpoint_steps(run.id)
+    return {"run": run.id, "steps": steps, "reason": "" if steps else _no_weights(run)}
+
+
+def _no_weights(run: Run) -> str:
+    if run.ended:
+        return (
+            "Nothing can be typed here: no weights of this run are kept. It ended before any were, "
+            "an older version of attnpanel trained it, or they were deleted to make room for "
+            "newer ones. The same settings in a new run give them again."
+        )
+    return "A sequence can be typed here once the first weights of this run are kept."

@@ -9,7 +9,7 @@ from attnpanel.training import store as store_module
 from attnpanel.training.checkpoint import load_checkpoint, trace_run
 from attnpanel.training.database import SCHEMA
 from attnpanel.training.loop import fixed_example
-from attnpanel.training.records import RunStoreError
+from attnpanel.training.records import Checkpoint, RunStoreError
 from attnpanel.training.runner import run_training
 from attnpanel.training.settings import TrainingSettings
 from attnpanel.training.store import RunStore
@@ -132,3 +132,5 @@ def test_a_file_of_version_1_is_upgraded(tmp_path):
     assert (store.run(7).name, store.run(7).owner) == ("old", "")
     store.save_model(7, 3, b"four")
     assert RunStore(path).model_bytes(7) == b"four"
+    assert store.record(7, "done", 3, 1.0, checkpoints=[Checkpoint(3, 0.5, b"four")]) == "train"
+    assert store.checkpoint_steps(7) == [3]

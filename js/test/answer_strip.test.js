@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { formed } from "../lab/training_replay.js";
+import { formed } from "../lab/answer_strip.js";
 
 /** @param {number[][][]} answers for each kept step the weights on the answer, by layer and head */
 const framesOf = (answers) => answers.map((weights, step) => ({ step, answers: weights, cells: new Uint8Array() }));

@@ -1,0 +1,120 @@
+import { element } from "../components/dom.js";
+import { readSequence, sequenceText } from "./sequence.js";
+
+// The field in which a reader types a sequence for a run's model, the task's examples and its vocabulary.
+
+/**
+ * @typedef {import("./sequence.js").Words} Words
+ * @typedef {{label: string, ids: number[], scored: number[]}} Preset with the positions whose next token can be known
+ */
+
+const MOST_LETTERS = 20_000;
+
+export class SequenceBox {
+  root = element("div", "lab-sequence");
+  name = element("h3", "lab-head-title", "Type a sequence");
+  hint = element("small");
+  field = element("textarea", "attn-prompt-field lab-sequence-field");
+  presets = element("div", "lab-presets");
+  said = element("p", "attn-caption lab-sequence-said");
+  reason = element("p", "attn-caption muted");
+  words = element("details", "lab-vocabulary");
+  count = element("summary");
+  chips = element("div", "lab-chips");
+  /** @type {Words & {limit: number, presets: Preset[]}} */
+  about = { vocabulary: [], labels: [], separated: true, slides: false, limit: 0, presets: [] };
+  /** what the model reads; the run's example at first @type {number[]} */
+  ids = [];
+
+  /** @param {() => void} onChange */
+  constructor(onChange) {
+    this.onChange = onChange;
+    this.name.append(" ", this.hint);
+    this.field.setAttribute("aria-label", "A sequence for this run's model");
+    Object.assign(this.field, { maxLength: MOST_LETTERS, spellcheck: false, rows: 2 });
+    this.field.setAttribute("autocapitalize", "off");
+    this.said.setAttribute("role", "status");
+    this.words.append(this.count, this.chips);
+    this.root.append(this.name, this.field, this.presets, this.said, this.words, this.reason);
+    this.field.addEventListener("input", () => this.read());
+  }
+
+  /** @param {Words & {limit: number, presets: Preset[]}} about */
+  open(about) {
+    this.about = about;
+    const { vocabulary, labels, separated, limit, presets } = about;
+    const unit = separated ? "tokens with spaces between them" : "characters";
+    this.hint.textContent = `1 to ${limit} ${unit} · read by this run’s model in this page`;
+    this.presets.replaceChildren(
+      ...presets.map(({ label, ids }) => {
+        const button = element("button", "attn-link-button", label);
+        button.title = ids.map((id) => labels[id]).join(separated ? " " : "");
+        button.addEventListener("click", () => this.put(ids));
+        return button;
+      }),
+    );
+    this.count.textContent = `Vocabulary: ${vocabulary.length} tokens`;
+    this.chips.replaceChildren(
+      ...labels.map((label, id) => {
+        const chip = element("button", "lab-chip-button", label);
+        chip.title = `Add “${label}”`;
+        chip.addEventListener("click", () => this.add(id));
+        return chip;
+      }),
+    );
+    this.put(presets[0].ids);
+  }
+
+  /**
+   * Says why nothing can be typed; "" where it can.
+   *
+   * @param {string} reason
+   */
+  explain(reason) {
+    this.reason.textContent = reason;
+    this.reason.hidden = reason === "";
+    for (const part of [this.field, this.presets, this.words, this.said, this.hint]) part.hidden = reason !== "";
+  }
+
+  /** Whether the sequence is another than the run's example. */
+  get typed() {
+    return this.ids.join() !== this.about.presets[0]?.ids.join();
+  }
+
+  /** The positions whose next token can be known, of one of the task's examples; null for another sequence. @param {number[]} ids */
+  scoredOf(ids) {
+    return this.about.presets.find((preset) => preset.ids.join() === ids.join())?.scored ?? null;
+  }
+
+  /** @param {number[]} ids */
+  put(ids) {
+    this.field.value = sequenceText(ids, this.about);
+    this.read();
+  }
+
+  /** @param {number} id */
+  add(id) {
+    const { value } = this.field;
+    const gap = this.about.separated && value !== "" && !/\s$/u.test(value) ? " " : "";
+    this.field.value = value + gap + this.about.vocabulary[id];
+    this.read();
+  }
+
+  read() {
+    const { ids, problem } = readSequence(this.field.value, this.about, this.about.limit);
+    this.said.classList.toggle("error", ids === null);
+    this.field.setAttribute("aria-invalid", String(ids === null));
+    if (ids === null) {
+      this.say(`${problem[0].toUpperCase()}${problem.slice(1)}. What was read before is still shown.`);
+      return;
+    }
+    this.ids = ids;
+    this.say(`${ids.length} of ${this.about.limit} tokens.`);
+    this.onChange();
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.said.textContent = text;
+  }
+}
