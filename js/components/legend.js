@@ -1,3 +1,4 @@
+import { colourBar } from "./colour_bar.js";
 import { element } from "./dom.js";
 
 /**
@@ -11,17 +12,7 @@ export function render({ model }) {
     const { gradient, ticks, words, masked } = model.content;
     line.replaceChildren();
     if (!gradient || !ticks) return;
-    const scale = element("span", "attn-legend-scale");
-    const bar = element("i");
-    bar.style.background = gradient;
-    const numbers = element("span", "attn-legend-ticks");
-    for (const [part, text] of ticks) {
-      const number = element("span", "", text);
-      number.style.left = `${part * 100}%`;
-      numbers.append(number);
-    }
-    scale.append(bar, numbers);
-    line.append(scale);
+    line.append(colourBar({ gradient, ticks }));
     if (masked) line.append(element("span", "attn-legend-masked", "masked"));
     if (words) line.append(element("span", "attn-legend-words", words));
   };

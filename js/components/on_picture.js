@@ -1,5 +1,6 @@
 import { general, rowAndColumn, shorten } from "../core/format.js";
 import { readableOn } from "../views/colours.js";
+import { colourBar } from "./colour_bar.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 
@@ -227,17 +228,7 @@ class PictureCard {
     paint(this.heat, heat, content, this.strength, image === "");
     if (!legend) return;
     this.legend.className = "attn-legend"; // once there is one
-    const gradient = element("i");
-    gradient.style.background = legend.gradient;
-    const numbers = element("span", "attn-legend-ticks");
-    for (const [part, text] of legend.ticks) {
-      const number = element("span", "", text);
-      number.style.left = `${part * 100}%`;
-      numbers.append(number);
-    }
-    const scale = element("span", "attn-legend-scale");
-    scale.append(gradient, numbers);
-    this.legend.replaceChildren(scale, element("span", "attn-legend-words", "weight of a patch"));
+    this.legend.replaceChildren(colourBar(legend), element("span", "attn-legend-words", "weight of a patch"));
   }
 
   /** Gives the stage the picture's shape, or that of the grid. */
