@@ -207,7 +207,7 @@ class ActionButton(MessagingComponent):
 class WhyToken(MessagingComponent):
     """Why a pair has its weight, on demand: its score by channel, the steps, what is written.
 
-    Sends ``{"why": open}`` when it is opened or closed, and ``{"key": j}`` for a chosen key.
+    Sends ``{"why": open}`` when it is opened or closed, and ``{"pair": [i, j]}`` for a key.
     """
 
     content = param.Dict(default={}, doc="Made by js/explorer/why_token.js when a reader pauses.")

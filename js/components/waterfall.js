@@ -7,11 +7,11 @@ import { clip } from "../views/colours.js";
 const CELL = 17;
 const CELLS = 2 * CELL + 4;
 const HEAD = 20; // room for the numbers above the highest bar
-const CHART = 132;
+const CHART = 120;
 const FOOT = 20;
 // Widths in pixels: of a letter, of a column that has room for its number, at most, and of the sum.
 const LETTER = 6.7;
-const READABLE = 25;
+const READABLE = 27;
 const WIDEST = 46;
 const SUM = { wide: 44, narrow: 32 };
 const NARROW = 560;
@@ -89,7 +89,7 @@ function shortNumber(bars) {
 function words({ label, product, of: [first, ...others] }, paired) {
   if (others.length) return `${others.length + 1} more ${paired ? "pairs" : "channels"} together: ${minus(product)}`;
   const terms = first.query.map((number, at) => `${minus(number)} × ${minus(first.key[at])}`).join(" + ");
-  const name = first.channels.length > 1 ? `pair ${label}, channels ${first.channels.join(" and ")}` : `channel ${label}`;
+  const name = first.channels.length > 1 ? `pair ${label}, channels ${first.channels.join(" and ")}` : `channel ${first.channels[0]}`;
   return `${name}: ${terms} = ${minus(product)}`;
 }
 
@@ -129,7 +129,7 @@ export function waterfall(content, order, width) {
   }
   const short = shortNumber(bars);
   const numbered = step >= READABLE - 3;
-  const apart = Math.ceil((Math.max(...bars.map(({ label }) => label.length)) * LETTER + 4) / step);
+  const apart = Math.ceil((Math.max(...bars.map(({ label }) => label.length)) * LETTER) / step);
   const parts = bars.map((bar, at) => column(bar, { x: left + at * step, step, from: ends[at], to: ends[at + 1], down, bottom: foot, content, number: numbered ? short(bar.product) : "", label: at % apart === 0 ? bar.label : "" }));
   drawn.append(...parts);
   drawn.append(svg("text", { x: left - 8, y: foot - 5, "text-anchor": "end", class: "attn-why-muted" }, narrow ? "" : content.paired ? "pair" : "channel"));

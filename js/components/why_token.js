@@ -1,4 +1,5 @@
-import { general } from "../core/format.js";
+import { fixed, general } from "../core/format.js";
+import { clip } from "../views/colours.js";
 import { colourBar } from "./colour_bar.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
@@ -78,7 +79,7 @@ class WhyCard {
 
   /** @param {WhyContent} content */
   product({ channels, paired, legend }) {
-    const what = paired ? "a bar a pair of channels that a rotary position embedding turns together" : "a bar a [channel]";
+    const what = paired ? "a bar a pair of [channels|channel] that a rotary position embedding turns together" : "a bar a [channel]";
     const head = section(1, "Multiply query and key channel by channel, and add up", what);
     if (legend) {
       const bar = element("div", "attn-legend");
@@ -111,10 +112,11 @@ class WhyCard {
   }
 
   /** @param {WhyContent} content */
-  written({ written, meanNorm, chosen, left, remark, steps: before, channels }) {
+  written({ written, meanNorm, indices: [query, chosen], left, remark, steps: before, channels }) {
     const number = 1 + Number(before.length > 0) + Number(channels.length > 0);
     const head = section(number, "What the head writes from each key", "weight × length of its value; the line: the same weight with a value of average length");
     const most = written.reduce((longest, { norm, weight }) => Math.max(longest, norm, weight * meanNorm), 0) || 1;
+    const decimals = clip(2 - Math.floor(Math.log10(most)), 0, 6);
     const list = element("div", "attn-why-written");
     list.append(
       ...written.map(({ key, name, weight, norm, valueNorm, share }) => {
@@ -127,10 +129,11 @@ class WhyCard {
         mark.style.left = `${(100 * weight * meanNorm) / most}%`;
         track.append(bar, mark);
         const percent = `${general(100 * weight, 3)} %`;
-        row.append(element("code", "", name.trim() === "" ? "␣" : name), track, element("b", "", general(norm, 3)), element("span", "attn-why-weight", percent));
+        const shown = [element("b", "", fixed(norm, decimals)), element("span", "attn-why-weight", `${fixed(100 * weight, 1)} %`)];
+        row.append(element("code", "", name.trim() === "" ? "␣" : name), track, ...shown);
         row.ariaLabel = `${name}: writes ${general(norm, 3)}, with ${percent} of the weight and a value ${general(valueNorm, 3)} long`;
         row.title = `weight ${general(weight, 3)} × value ${general(valueNorm, 3)} long; ${Number.isNaN(share) ? "the output is 0" : `${general(100 * share, 3)} % of the output`}`;
-        row.addEventListener("click", () => dispatch(this.model, { key }));
+        row.addEventListener("click", () => dispatch(this.model, { pair: [query, key] }));
         return row;
       }),
     );
@@ -185,11 +188,11 @@ function steps({ steps: taken }) {
 }
 
 /** @param {WhyContent} content */
-function parts({ parts: shares, whole, chosen }) {
+function parts({ parts: shares, whole, indices: [, chosen] }) {
   const made = element("div", "attn-why-parts");
   const strip = element("div", "attn-why-strip");
   strip.setAttribute("role", "img");
-  const texts = shares.map(({ name, part }) => `${name} ${general(100 * part, 3)} %`);
+  const texts = shares.map(({ name, part }) => `${name} ${general(100 * part, 2)} %`);
   strip.setAttribute("aria-label", `The row of weights: ${texts.join(", ")}`);
   strip.append(
     ...shares.map(({ part, key }, at) => {

@@ -11,7 +11,7 @@ import { scaledScores, shownPair } from "./sentence.js";
 
 // Keys that the table lists, and the rows of what is written; values that the table shows of many channels.
 const MOST_KEYS = 64;
-const MOST_WRITTEN = 12;
+const MOST_WRITTEN = 8;
 const MOST_CHANNELS = 16;
 // Keys of the largest weights, which are listed however little they write.
 const HEAVIEST = 2;
@@ -36,7 +36,7 @@ const NOTABLE = 0.03;
  * @typedef {{key: number, name: string, weight: number, norm: number, valueNorm: number, share: number}} WrittenRow
  * @typedef {{asked: string, pair: string, place: string, channels: Contribution[], paired: boolean, product: number,
  *   names: [string, string], high: number, palette: string[], legend: ?Legend,
- *   steps: Step[], parts: SoftmaxPart[], whole: string, written: WrittenRow[], chosen: number, meanNorm: number,
+ *   steps: Step[], parts: SoftmaxPart[], whole: string, written: WrittenRow[], indices: [number, number], meanNorm: number,
  *   left: string, remark: string, missing: string[], tables: NumberTable[]}} WhyContent
  */
 
@@ -138,7 +138,7 @@ export function whyToken(trace, state, selection, answered = null) {
     steps,
     ...softmaxParts(call, state, row, keys, selection.empty[pair[0]] === 1),
     ...writtenRows(row, vectors?.written ?? null, keys, pair[1]),
-    chosen: pair[1],
+    indices: pair,
     missing,
     tables: [...channelTable(channels, Boolean(call.rotary)), rowTable(call, state, row, keys, vectors, names[0])],
   };
@@ -176,7 +176,7 @@ function sharedKey({ H, Hkv }, { head, aggregate }) {
 function contributions({ D, rotary }, { query, key }) {
   const products = productsOf(query, key);
   return channelGroups(rotary ?? null, D).map((channels, at) => ({
-    label: String(channels.length > 1 ? at : channels[0]),
+    label: channels.length > 1 ? String(at) : `${rotary ? "c" : ""}${channels[0]}`, // c: no pair
     channels,
     query: channels.map((channel) => query[channel]),
     key: channels.map((channel) => key[channel]),
@@ -211,7 +211,7 @@ function stepsOf(call, state, row, key, { bias }, channels) {
   const step = (words, number, same = false) => ({ words, number: fixed(number, 2), same });
   const steps = [step("q·k", product), step(call.usualScale ? `÷ √${D}` : `× ${general(scale, 3)}`, scaled, scale === 1)];
   if (softCap !== null) steps.push(step(`capped at ±${general(softCap, 3)}`, softCap * Math.tanh(scaled / softCap)));
-  steps.push(step(bias === null ? "no bias" : `+ bias ${general(bias, 3)}`, score, bias === null || bias === 0));
+  steps.push(step(bias === null ? "no bias" : `+ bias ${general(bias, 3).replace("-", "−")}`, score, bias === null || bias === 0));
   const weight = general(row.weights[key], 3);
   if (!row.visible[key]) {
     const by = bias === -Infinity ? "the bias" : "the mask";
@@ -311,7 +311,7 @@ function remarkOn(weights, { norms, valueNorms }, seen, keys) {
   const key = seen.reduce((one, other) => (gap(other) > gap(one) ? other : one));
   const others = seen.filter((other) => other !== key).map((other) => valueNorms[other]);
   const [low, high] = [others.reduce((a, b) => Math.min(a, b)), others.reduce((a, b) => Math.max(a, b))].map((norm) => general(norm, 2));
-  if (gap(key) < NOTABLE) return `What is written follows the weights: every value is about as long (${low} to ${high}).`;
+  if (gap(key) < NOTABLE) return `What is written follows the weights: the values are ${low} to ${high} long.`;
   const part = `${general(100 * weights[key], 3)} % of the weight and writes ${general(100 * (norms[key] / sum), 2)} %`;
   return `“${shorten(keys[key], 18)}” gets ${part} of what is written: its value is ${general(valueNorms[key], 2)} long, those of the other keys ${low} to ${high}.`;
 }
