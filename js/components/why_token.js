@@ -128,10 +128,10 @@ class WhyCard {
         bar.style.width = `${(100 * norm) / most}%`;
         mark.style.left = `${(100 * weight * meanNorm) / most}%`;
         track.append(bar, mark);
-        const percent = `${general(100 * weight, 3)} %`;
         const shown = [element("b", "", fixed(norm, decimals)), element("span", "attn-why-weight", `${fixed(100 * weight, 1)} %`)];
+        shown[0].prepend(element("span", "attn-unseen", "writes "));
+        shown[1].prepend(element("span", "attn-unseen", "with weight "));
         row.append(element("code", "", name.trim() === "" ? "␣" : name), track, ...shown);
-        row.ariaLabel = `${name}: writes ${general(norm, 3)}, with ${percent} of the weight and a value ${general(valueNorm, 3)} long`;
         row.title = `weight ${general(weight, 3)} × value ${general(valueNorm, 3)} long; ${Number.isNaN(share) ? "the output is 0" : `${general(100 * share, 3)} % of the output`}`;
         row.addEventListener("click", () => dispatch(this.model, { pair: [query, key] }));
         return row;
@@ -152,7 +152,7 @@ class WhyCard {
     const fill = () => {
       this.listed = made.open;
       inside.replaceChildren(
-        ...(made.open ? tables : []).flatMap((table) => [element("h3", "", table.caption), numberTable(table), ...(table.left ? [element("p", "attn-caption muted", table.left)] : [])]),
+        ...(made.open ? tables : []).flatMap((table) => [element("h4", "", table.caption), numberTable(table), ...(table.left ? [element("p", "attn-caption muted", table.left)] : [])]),
       );
     };
     made.addEventListener("toggle", fill);

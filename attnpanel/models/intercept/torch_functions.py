@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
     from attnpanel.models.intercept.session import Handler
 
+# Kinds of functions of which rotary position embeddings are made.
+ROTATION_KINDS = ("negate", "join", "complex", "halve")
+
 
 def make_handler() -> Handler:
     """Make the handler of a function mode, with an eager tracker of its own."""
@@ -112,7 +115,7 @@ def _layers() -> frozenset[Any]:
 def _rotations() -> dict[Any, str]:
     """Map the functions of a rotary position embedding to their kind."""
     known = operators()
-    return {func: kind for kind in ("negate", "join", "complex") for func in known[kind]}
+    return {func: kind for kind in ROTATION_KINDS for func in known[kind]}
 
 
 def _note(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

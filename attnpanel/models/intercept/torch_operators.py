@@ -32,6 +32,7 @@ def operators() -> dict[str, frozenset[Any]]:
         ),
         "join": frozenset({torch.cat, torch.concat, torch.concatenate, torch.stack}),
         "complex": frozenset({torch.view_as_complex}),
+        "halve": frozenset({torch.chunk, tensor.chunk}),
         "exp": frozenset({torch.exp, tensor.exp}),
         "tanh": frozenset({torch.tanh, tensor.tanh, tensor.tanh_}),
         "sum": frozenset({torch.sum, tensor.sum}),
