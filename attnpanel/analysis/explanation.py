@@ -291,8 +291,8 @@ def _score_steps(
 
 def _visible(row: AttentionCall, head: int, batch: int, mask: Any) -> NDArray[np.bool_]:
     if isinstance(mask, str):
-        return row.visible(head, batch)[0]
-    visible = np.ones(row.key_len, np.bool_) if mask is None else mask[0]
+        return np.asarray(row.visible(head, batch)[0])
+    visible: NDArray[np.bool_] = np.ones(row.key_len, np.bool_) if mask is None else mask[0]
     added = _bias(row, head, batch)
     return np.asarray(visible if added is None else visible & (added != -np.inf))
 

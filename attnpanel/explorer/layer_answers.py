@@ -167,7 +167,7 @@ class LayerAnswers:
     def _why(self, _question: Question) -> dict[str, Any]:
         """Return the vectors of a pair, and what the head writes from each key of its row."""
         state, call = self._state, self._state.call
-        query, key = state.pair or (0, 0)
+        query, key = state.pair or (-1, -1)
         if call.query is None or call.key is None or state.aggregate:
             raise ValueError("a pair needs one head with queries and keys")
         if not (0 <= query < call.query_len and 0 <= key < call.key_len):

@@ -1,4 +1,4 @@
-"""A trace in other types: pandas, xarray, HoloViews, matplotlib, and one weight explained."""
+"""A trace in the types of other libraries: pandas, xarray, HoloViews, matplotlib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from attnpanel import HeadFigure, TraceElements
-    from attnpanel.analysis import PairExplanation
     from attnpanel.trace.call import AttentionCall
     from attnpanel.trace.trace import Trace
 
@@ -28,24 +27,7 @@ DIMENSIONS: Final = ("batch", "head", "query", "key")
 
 
 class Exports:
-    """Methods of :class:`attnpanel.Trace` that return it, or numbers of it, in other types."""
-
-    def explain(
-        self,
-        layer: int | str | tuple[str, int],
-        head: int,
-        query: int | str,
-        key: int | str,
-        **options: Any,
-    ) -> PairExplanation:
-        """Return why one query looks at one key: its score by channel, and what is written.
-
-        The options are those of :func:`attnpanel.analysis.explain`: ``batch``, ``temperature``,
-        ``mask`` and ``empty_rows``. Query and key are positions, or tokens that occur once.
-        """
-        from attnpanel.analysis import explain
-
-        return explain(cast("Trace", self), layer, head, query, key, **options)
+    """Methods of :class:`attnpanel.Trace` that hand it to other libraries."""
 
     def figure(
         self, layer: int | str | tuple[str, int] = 0, head: int | None = 0, **options: Any
