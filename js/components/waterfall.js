@@ -1,4 +1,4 @@
-import { fixed, general, shorten } from "../core/format.js";
+import { fixed, general, shorten, twoDecimals } from "../core/format.js";
 import { clip } from "../views/colours.js";
 
 // Draws how products of a query and a key, channel by channel, climb to their sum: two rows of cells above bars that each
@@ -136,7 +136,7 @@ export function waterfall(content, order, width) {
   const total = svg("g", {});
   const ys = [down(content.product), down(0)];
   total.append(svg("rect", { x: end + 8, width: sum, y: Math.min(...ys), height: Math.max(Math.abs(ys[1] - ys[0]), 1), rx: 2, class: "attn-why-sum" }));
-  total.append(svg("text", { x: end + 8 + sum / 2, y: content.product < 0 ? ys[0] + 13 : ys[0] - 5, "text-anchor": "middle", class: "attn-why-strong" }, fixed(content.product, 2).replace("-", "−")));
+  total.append(svg("text", { x: end + 8 + sum / 2, y: content.product < 0 ? ys[0] + 13 : ys[0] - 5, "text-anchor": "middle", class: "attn-why-strong" }, twoDecimals(content.product).replace("-", "−")));
   total.append(svg("text", { x: end + 8 + sum / 2, y: foot - 5, "text-anchor": "middle", class: "attn-why-strong" }, "q·k"));
   drawn.append(total);
   return drawn;

@@ -79,7 +79,7 @@ class WhyCard {
 
   /** @param {WhyContent} content */
   product({ channels, paired, legend }) {
-    const what = paired ? "a bar a pair of [channels|channel] that a rotary position embedding turns together" : "a bar a [channel]";
+    const what = paired ? "a bar a pair of [channels|channel] rotated together (RoPE)" : "a bar a [channel]";
     const head = section(1, "Multiply query and key channel by channel, and add up", what);
     if (legend) {
       const bar = element("div", "attn-legend");

@@ -1,4 +1,4 @@
-import { fixed, general, shorten } from "../core/format.js";
+import { fixed, general, shorten, twoDecimals } from "../core/format.js";
 import { channelGroups, productsOf, writtenOf } from "../core/pair_numbers.js";
 import { roundUp, symmetric } from "../views/colours.js";
 import { legendOf } from "../views/legend.js";
@@ -18,8 +18,10 @@ const HEAVIEST = 2;
 // Parts of the softmax that have a name of their own.
 const MOST_PARTS = 6;
 const SMALLEST_PART = 0.02;
-// Beyond this difference between the part of the weight and the part of what is written, a sentence says so.
-const NOTABLE = 0.03;
+// Values are about as long as one another up to this ratio. Beyond it, a sentence names the key whose part of the weight
+// differs most from its part of what is written, if it differs by so much.
+const ALIKE = 1.5;
+const NOTABLE = 0.01;
 
 /**
  * The vectors of a pair: of the page's own layer, or of Python's answer about one too large for it.
@@ -125,7 +127,7 @@ export function whyToken(trace, state, selection, answered = null) {
   const steps = vectors === null ? [] : stepsOf(call, state, row, pair[1], vectors, channels);
   const score = row.scores?.[pair[1]];
   return {
-    asked: vectors === null || score === undefined ? "Why this weight can't be taken apart" : `Where does ${fixed(score, 2)} come from?`,
+    asked: vectors === null || score === undefined ? "Why this weight can't be taken apart" : `Where does ${twoDecimals(score)} come from?`,
     pair: `${names[0]} → ${names[1]}`,
     place: `${place(call, state)}${sharedKey(call, state)}`,
     channels: finite ? channels : [],
@@ -208,7 +210,7 @@ function stepsOf(call, state, row, key, { bias }, channels) {
   const scaled = product * scale;
   const score = /** @type {Floats} */ (row.scores)[key];
   /** @param {string} words @param {number} number @param {boolean} [same] @returns {Step} */
-  const step = (words, number, same = false) => ({ words, number: fixed(number, 2), same });
+  const step = (words, number, same = false) => ({ words, number: twoDecimals(number), same });
   const steps = [step("q·k", product), step(call.usualScale ? `÷ √${D}` : `× ${general(scale, 3)}`, scaled, scale === 1)];
   if (softCap !== null) steps.push(step(`capped at ±${general(softCap, 3)}`, softCap * Math.tanh(scaled / softCap)));
   steps.push(step(bias === null ? "no bias" : `+ bias ${general(bias, 3).replace("-", "−")}`, score, bias === null || bias === 0));
@@ -309,9 +311,12 @@ function remarkOn(weights, { norms, valueNorms }, seen, keys) {
   if (seen.length < 2 || !(sum > 0)) return "";
   const gap = (/** @type {number} */ key) => Math.abs(weights[key] - norms[key] / sum);
   const key = seen.reduce((one, other) => (gap(other) > gap(one) ? other : one));
-  const others = seen.filter((other) => other !== key).map((other) => valueNorms[other]);
-  const [low, high] = [others.reduce((a, b) => Math.min(a, b)), others.reduce((a, b) => Math.max(a, b))].map((norm) => general(norm, 2));
-  if (gap(key) < NOTABLE) return `What is written follows the weights: the values are ${low} to ${high} long.`;
+  /** @param {number[]} some @returns {[number, number]} */
+  const lengths = (some) => some.reduce(([low, high], other) => [Math.min(low, valueNorms[other]), Math.max(high, valueNorms[other])], [Infinity, 0]);
+  const [least, most] = lengths(seen);
+  if (most <= ALIKE * least) return `What is written follows the weights: the values are about as long, ${general(least, 2)} to ${general(most, 2)}.`;
+  if (gap(key) < NOTABLE) return "";
+  const [low, high] = lengths(seen.filter((other) => other !== key)).map((norm) => general(norm, 2));
   const part = `${general(100 * weights[key], 3)} % of the weight and writes ${general(100 * (norms[key] / sum), 2)} %`;
   return `“${shorten(keys[key], 18)}” gets ${part} of what is written: its value is ${general(valueNorms[key], 2)} long, those of the other keys ${low} to ${high}.`;
 }
