@@ -56,17 +56,18 @@ KINDS = {
 @pytest.mark.parametrize("temperature", [1.0, 0.4])
 def test_products_add_up_to_the_score_and_the_steps_lead_to_the_weight(kind, temperature):
     one = call(0, **KINDS[kind])
-    found = trace_of(one).explain(0, 2, QUERY, KEY, temperature=temperature)
+    head = one.heads - 2  # of grouped heads, one of the second group
+    found = trace_of(one).explain(0, head, QUERY, KEY, temperature=temperature)
 
-    group = 2 // (one.heads // one.kv_heads)
-    products = one.query[0, 2, QUERY].astype(float) * one.key[0, group, KEY]
+    group = head // (one.heads // one.kv_heads)
+    products = one.query[0, head, QUERY].astype(float) * one.key[0, group, KEY]
     np.testing.assert_allclose(found.score.products, products)
     assert found.score.product == pytest.approx(products.sum())
-    score, total = by_hand(one, 2, QUERY, KEY, temperature=temperature)
+    score, total = by_hand(one, head, QUERY, KEY, temperature=temperature)
     assert found.score.score == pytest.approx(score)
     assert found.score.logsumexp == pytest.approx(total, rel=FLOAT32)
     assert found.weight == pytest.approx(np.exp(score / temperature - total), rel=FLOAT32)
-    row = one.weights(2, temperature=temperature)[QUERY]
+    row = one.weights(head, temperature=temperature)[QUERY]
     np.testing.assert_allclose(found.weights, row, rtol=FLOAT32)
     np.testing.assert_allclose(
         found.written.output, found.weights @ one.value[0, group].astype(float)
