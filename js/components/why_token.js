@@ -20,8 +20,9 @@ const ORDERS = [
   ["product", "by product"],
   ["channel", "by channel"],
 ];
-// Share of the row below which a part of it has no room for its name.
-const NAMED_PART = 0.07;
+// Widths in pixels of a letter, and beside a part's name.
+const LETTER = 6.7;
+const INDENT = 9;
 
 class WhyCard {
   /** @type {Order} */
@@ -68,7 +69,7 @@ class WhyCard {
     this.inside.replaceChildren(heading, ...content.missing.map((text) => element("p", "attn-caption muted", text)));
     if (content.channels.length) this.inside.append(this.product(content), this.chart);
     if (content.steps.length) this.inside.append(section(content.channels.length ? 2 : 1, "From product to share", "grey: a step that changes nothing here"), steps(content));
-    if (content.parts.length) this.inside.append(parts(content));
+    if (content.parts.length) this.inside.append(parts(content, this.inside.clientWidth));
     if (content.written.length) this.inside.append(...this.written(content));
     this.inside.append(this.tables(content));
     this.drawChart();
@@ -187,16 +188,17 @@ function steps({ steps: taken }) {
   return list;
 }
 
-/** @param {WhyContent} content */
-function parts({ parts: shares, whole, indices: [, chosen] }) {
+/** @param {WhyContent} content @param {number} width of the strip, in pixels */
+function parts({ parts: shares, whole, indices: [, chosen] }, width) {
   const made = element("div", "attn-why-parts");
   const strip = element("div", "attn-why-strip");
   strip.setAttribute("role", "img");
   const texts = shares.map(({ name, part }) => `${name} ${general(100 * part, 2)} %`);
   strip.setAttribute("aria-label", `The row of weights: ${texts.join(", ")}`);
   strip.append(
-    ...shares.map(({ part, key }, at) => {
-      const piece = element("span", key === null ? "attn-why-others" : key === chosen ? "attn-why-chosen" : "", part >= NAMED_PART ? texts[at] : "");
+    ...shares.map(({ name, part, key }, at) => {
+      const said = [texts[at], name].find((text) => part * width >= text.length * LETTER + INDENT) ?? "";
+      const piece = element("span", key === null ? "attn-why-others" : key === chosen ? "attn-why-chosen" : "", said);
       piece.style.flexGrow = String(Math.max(part, 1e-4));
       piece.title = texts[at];
       return piece;

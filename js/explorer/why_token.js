@@ -286,7 +286,7 @@ function writtenRows({ weights, visible }, written, keys, chosen) {
   const shown = new Set([chosen, ...heavy]);
   for (const key of largest(norms)) if (shown.size < MOST_WRITTEN && (visible[key] || norms[key] > 0)) shown.add(key);
   const rows = [...shown].sort((one, other) => norms[other] - norms[one] || weights[other] - weights[one]);
-  const seen = all.filter((key) => visible[key]);
+  const seen = all.filter((key) => visible[key] || weights[key] > 0); // a policy may give weight to hidden keys
   const meanNorm = seen.length ? seen.reduce((sum, key) => sum + valueNorms[key], 0) / seen.length : 0;
   const others = seen.filter((key) => !shown.has(key));
   const share = others.reduce((sum, key) => sum + weights[key], 0);

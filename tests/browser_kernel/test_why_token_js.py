@@ -238,6 +238,9 @@ def test_an_empty_row_shows_what_its_policy_gives(why, policy):
     assert shown["parts"] == []
     norms = [row["norm"] for row in shown["written"]]
     assert len(norms) == {"zero": 3, "uniform": 5, "nan": 0}[policy]
+    lengths = np.linalg.norm(CALLS["plain"].value[0, 1].astype(float), axis=1)
+    mean = lengths.mean() if policy == "uniform" else 0
+    assert shown["meanNorm"] == pytest.approx(mean)
 
 
 def test_numbers_that_are_not_finite_are_named():
