@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attnpanel.trace import AttentionCall as AttentionCall
     from attnpanel.trace import Trace as Trace
     from attnpanel.trace.importers import import_trace as import_trace
+    from attnpanel.trace.rotary import Rotary as Rotary
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _LAZY = {
     "Comparison": "attnpanel.pages.compare.comparison",
     "Explorer": "attnpanel.explorer.explorer",
     "HeadFigure": "attnpanel.explorer.paper_figure.head_figure",
+    "Rotary": "attnpanel.trace.rotary",
     "Trace": "attnpanel.trace.trace",
     "TraceElements": "attnpanel.explorer.trace_elements",
     "capture": "attnpanel.models.capture.capture",

@@ -92,6 +92,13 @@ def show_roofline(page: Page) -> None:
     page.mouse.wheel(0, -150)
 
 
+def show_why(page: Page) -> None:
+    """Bring the card that explains a weight into view."""
+    page.locator(".attn-why-chart svg").wait_for()
+    page.locator(".attn-why").evaluate("(card) => card.scrollIntoView({block: 'end'})")
+    page.locator(".attn-why").scroll_into_view_if_needed()
+
+
 def where_a_head_forms(page: Page) -> None:
     """Go to the step at which a head forms."""
     page.locator(".lab-tile").first.wait_for()
@@ -119,6 +126,14 @@ SCREENSHOTS = (
     Screenshot("bench", "bench", "Agreement"),
     Screenshot("report", "report.html", TROPHY, height=1270),
     Screenshot("picture", "picture.html", "On the picture", act=show_picture, height=720),
+    Screenshot("why", "?source=prompt&why=1", TROPHY, act=show_why, height=800),
+    Screenshot(
+        "why-rotary",
+        "?source=file&layer=1&head=3&token=12&why=1",
+        "of what “log” becomes",
+        act=show_why,
+        height=800,
+    ),
     Screenshot("heads", "?source=prompt&layer=3&head=1", TROPHY, act=read_heads),
     Screenshot("variants", "variants", "Online softmax, block by block"),
     Screenshot(

@@ -37,7 +37,6 @@ const BUNDLES = [
       more_button: "components/more_button.js",
       on_picture: "components/on_picture.js",
       page_status: "components/page_status.js",
-      pair_details: "components/pair_details.js",
       prompt_box: "components/prompt_box.js",
       run_list: "lab/run_list.js",
       save_plot: "components/save_plot.js",
@@ -51,6 +50,7 @@ const BUNDLES = [
       upload: "components/upload.js",
       variants: "variants/controller.js",
       visitor: "lab/visitor.js",
+      why_token: "components/why_token.js",
     },
   },
   {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attnpanel.analysis.affinity import head_affinity
+from attnpanel.analysis.explanation import PairExplanation, ScoreSteps, Written, explain, written
 from attnpanel.analysis.head_metrics import (
     diagonal,
     effective_keys,
@@ -17,10 +18,14 @@ from attnpanel.analysis.table import NUMBERS, analyze, numbers_of_heads
 
 __all__ = [
     "NUMBERS",
+    "PairExplanation",
+    "ScoreSteps",
+    "Written",
     "analyze",
     "diagonal",
     "effective_keys",
     "entropy",
+    "explain",
     "first_key",
     "flow",
     "head_affinity",
@@ -29,4 +34,5 @@ __all__ = [
     "numbers_of_heads",
     "previous_token",
     "rollout",
+    "written",
 ]

@@ -25,9 +25,9 @@ from attnpanel.ui import (
     LineChoices,
     MoreButton,
     OnPicture,
-    PairDetails,
     SentenceLine,
     TokenStrip,
+    WhyToken,
     add_marks,
 )
 from attnpanel.ui.layout import box, caption, legend
@@ -132,11 +132,11 @@ class Explorer(Viewer):
             margin=0,
             css_classes=["attn-line-choices"],
         )
-        self.details = PairDetails(
+        self.why = WhyToken(
             explorer_id=explorer_id,
             sizing_mode="stretch_width",
             margin=0,
-            css_classes=["attn-pair-details"],
+            css_classes=["attn-why-token"],
         )
         self.on_picture = OnPicture(
             explorer_id=explorer_id,
@@ -152,7 +152,7 @@ class Explorer(Viewer):
             self.head_maps.component,
             self.lesson,
             self.lines,
-            self.details,
+            self.why,
             self.on_picture,
         ):
             component.driver = "browser"
@@ -277,7 +277,7 @@ class Explorer(Viewer):
             box(
                 *driver,
                 busy,
-                box(box(*steps, css="attn-steps"), sentence, self.details, css="attn-card"),
+                box(box(*steps, css="attn-steps"), sentence, self.why, css="attn-card"),
                 self.on_picture,
                 *cards["center"],
                 box(self.head_maps.component, css="attn-card"),

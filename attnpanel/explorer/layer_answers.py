@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnpanel.analysis.explanation import written
 from attnpanel.analysis.head_metrics import mean_of_rows, values_of_rows
 from attnpanel.analysis.layer_flow import rollout_row
 from attnpanel.attention.mask_table import mask_parameters
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from attnpanel.ui.session_callbacks import SessionScheduler
 
 # In order of priority: what is on screen comes first.
-KINDS = ("matrices", "row", "colours", "pointed", "numbers", "rollout", "tiles")
+KINDS = ("matrices", "row", "colours", "pointed", "why", "numbers", "rollout", "tiles")
 # Choices that affect no answer.
 NOT_ASKED = ("trace", "name", "pair", "dark", "line_heads", "lines_of_token", "line_token")
 MAX_ERROR_CHARS = 500
@@ -114,6 +115,8 @@ class LayerAnswers:
         sent, names = dict(asked["state"]), set(self._state.param).difference(NOT_ASKED)
         choices = with_positions({name: sent[name] for name in names & set(sent)})
         choices["viewport"] = numbers(choices.get("viewport"), 4, float)
+        if kind == "why":
+            choices["pair"] = numbers(sent["pair"], 2, int)
         return Question(kind, number, choices, sorted(set(layers)))
 
     def _work(self) -> None:
@@ -162,6 +165,38 @@ class LayerAnswers:
         }
 
     _pointed = _row
+
+    def _why(self, _question: Question) -> dict[str, Any]:
+        """Return the vectors of a pair, and what the head writes from each key of its row."""
+        state, call = self._state, self._state.call
+        query, key = state.pair or (-1, -1)
+        if call.query is None or call.key is None or state.aggregate:
+            raise ValueError("a pair needs one head with queries and keys")
+        if not (0 <= query < call.query_len and 0 <= key < call.key_len):
+            raise ValueError(
+                f"pair must lie in {call.query_len} x {call.key_len}; got {state.pair}"
+            )
+        shared = state.head // (call.heads // call.kv_heads)
+        bias, found = None, None
+        if call.bias is not None:
+            full = (call.batch, call.heads, call.query_len, call.key_len)
+            bias = np.broadcast_to(call.bias, full)[state.batch, state.head, query, key, None]
+        if call.value is not None:
+            row = state.selection.row(query).weights[0]
+            found = written(row, call.value[state.batch, shared])
+        return {
+            "query": _bytes(call.query[state.batch, state.head, query], np.float64),
+            "key": _bytes(call.key[state.batch, shared, key], np.float64),
+            "bias": None if bias is None else _bytes(bias, np.float64),
+            "written": None
+            if found is None
+            else {
+                "valueNorms": _bytes(found.value_norms, np.float64),
+                "norms": _bytes(found.norms, np.float64),
+                "shares": _bytes(found.shares, np.float64),
+                "output": _bytes(found.output, np.float64),
+            },
+        }
 
     def _colours(self, _question: Question) -> dict[str, Any]:
         colours = self._state.colours

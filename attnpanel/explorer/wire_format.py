@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -221,6 +221,7 @@ def _fields(call: AttentionCall, arrays: dict[str, NDArray[Any]]) -> dict[str, A
         "hasBias": call.bias is not None,
         "notFinite": list(not_finite(call)),
         "softCap": call.soft_cap,
+        "rotary": None if call.rotary is None else list(astuple(call.rotary)),
         "sinks": None if call.sinks is None else [float(sink) for sink in call.sinks],
         "dtype": stored if call.live else "recorded weights",
         "arrays": [

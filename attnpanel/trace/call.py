@@ -19,8 +19,9 @@ from attnpanel.attention.validation import (
     check_number,
     check_text,
 )
-from attnpanel.trace.call_shapes import broadcasts, check_query_key
+from attnpanel.trace.call_shapes import check_broadcasts, check_four_axes, check_query_key
 from attnpanel.trace.indices import Chosen, is_one, one_index, several_indices
+from attnpanel.trace.rotary import Rotary, check_rotary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,6 +70,8 @@ class AttentionCall:
         as in gpt-oss. A row of weights then sums to less than 1.
     recorded_weights : float16 or float32 array of shape (B, H, T, S), or None
         The model's own weights; nan where the model gave nan.
+    rotary : Rotary or None
+        Which channels were rotated together, where that is known; query and key are those after it.
 
     Raises
     ------
@@ -90,6 +93,7 @@ class AttentionCall:
     soft_cap: float | None = None
     sinks: NDArray[np.floating] | None = None
     recorded_weights: NDArray[np.floating] | None = None
+    rotary: Rotary | None = None
 
     def __post_init__(self) -> None:
         check_text("layer", self.layer)
@@ -353,10 +357,8 @@ class AttentionCall:
             raise ValueError(f"query and key must be given together; got {got}")
         for name in ("query", "key", "value", "recorded_weights"):
             array = getattr(self, name)
-            if array is not None and (array.ndim != 4 or 0 in array.shape):
-                raise ValueError(
-                    f"{name} must have four axes, none of them empty; got shape {array.shape}"
-                )
+            if array is not None:
+                check_four_axes(name, array.shape)
         full = self._pattern_shape()
         if self.query is not None and self.key is not None:
             check_query_key(self.query.shape, self.key.shape)
@@ -374,10 +376,9 @@ class AttentionCall:
             )
         for name in ("mask", "bias"):
             array = getattr(self, name)
-            if array is not None and not broadcasts(array.shape, full):
-                raise ValueError(
-                    f"{name} must broadcast to (B, H, T, S) = {full}; got shape {array.shape}"
-                )
+            if array is not None:
+                check_broadcasts(name, array.shape, full)
+        check_rotary(self.rotary, self.head_dim)
 
     def _check_cap_and_sinks(self) -> None:
         if self.soft_cap is not None:

@@ -13,6 +13,18 @@ def check_query_key(query: tuple[int, ...], key: tuple[int, ...]) -> None:
         )
 
 
+def check_four_axes(name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless there are four axes, none of them empty."""
+    if len(shape) != 4 or 0 in shape:
+        raise ValueError(f"{name} must have four axes, none of them empty; got shape {shape}")
+
+
+def check_broadcasts(name: str, shape: tuple[int, ...], full: tuple[int, ...]) -> None:
+    """Raise ValueError unless a shape broadcasts to (B, H, T, S)."""
+    if not broadcasts(shape, full):
+        raise ValueError(f"{name} must broadcast to (B, H, T, S) = {full}; got shape {shape}")
+
+
 def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
     """Whether an array of one shape broadcasts to the other without adding to it."""
     if len(shape) > len(full):

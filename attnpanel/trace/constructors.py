@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from attnpanel.trace.call import Causal
     from attnpanel.trace.from_arrays import Layout
+    from attnpanel.trace.rotary import Rotary
     from attnpanel.trace.trace import Trace
 
 
@@ -110,6 +111,7 @@ class Constructors:
         scale: float | Sequence[float] | None = None,
         soft_cap: float | None = None,
         sinks: Any = None,
+        rotary: Rotary | None = None,
         layout: Layout = "BHTD",
         layers: Sequence[str] | None = None,
         source: str = "qkv",
@@ -131,7 +133,7 @@ class Constructors:
         mask : array broadcastable to (B, H, T, S), optional
             Bool, True = may attend; or numbers, added to the scores. A list has one a layer, as it
             has for `bias`, `scale` and `sinks`.
-        bias, causal, scale, soft_cap, sinks
+        bias, causal, scale, soft_cap, sinks, rotary
             As for :class:`attnpanel.AttentionCall`.
         layout : {"BHTD", "BTHD"}, optional
             The order of the axes; flash-attn's and xformers' is ``"BTHD"``.
@@ -163,6 +165,7 @@ class Constructors:
             scale=scale,
             soft_cap=soft_cap,
             sinks=sinks,
+            rotary=rotary,
             layout=layout,
             layers=layers,
         )

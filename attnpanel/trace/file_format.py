@@ -19,7 +19,6 @@ from safetensors.numpy import load, save_file
 from attnpanel.trace.atomic_write import atomic_write
 from attnpanel.trace.file_header import (
     CALL_FIELDS,
-    CAPPED_FIELDS,
     MAX_FILE_BYTES,
     MAX_HEADER_BYTES,
     SCHEMA,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from attnpanel.trace.call import AttentionCall
 
 _LENGTH_BYTES = 8  # a safetensors file starts with its header's length, little-endian
 _OTHER_FORMATS = (
@@ -110,8 +111,7 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
                 name = known.setdefault((dense.dtype, dense.shape, digest), name)
             tensors.setdefault(name, dense)
             names[field] = name
-        fields = CALL_FIELDS if call.soft_cap is None else CAPPED_FIELDS
-        records.append({field: getattr(call, field) for field in fields} | {"tensors": names})
+        records.append(_record(call, names))
     own_keys = trace.key_tokens is not trace.query_tokens
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -135,6 +135,16 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
             for array in trace.head_importance
         ]
     return tensors, document
+
+
+def _record(call: AttentionCall, tensors: dict[str, str]) -> dict[str, Any]:
+    """Return a call's fields and the names of its tensors."""
+    record = {field: getattr(call, field) for field in CALL_FIELDS} | {"tensors": tensors}
+    if call.soft_cap is not None:
+        record["soft_cap"] = call.soft_cap
+    if call.rotary is not None:
+        record["rotary"] = list(astuple(call.rotary))
+    return record
 
 
 def _write(tensors: dict[str, NDArray[Any]], metadata: dict[str, str], path: Path) -> None:

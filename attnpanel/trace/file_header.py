@@ -20,6 +20,7 @@ from attnpanel.trace import Trace
 from attnpanel.trace.call import AttentionCall
 from attnpanel.trace.coverage import Coverage, LayerCoverage
 from attnpanel.trace.picture_record import parse_picture
+from attnpanel.trace.rotary import parse_rotary
 from attnpanel.trace.subset import Subset
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ MAX_TEXT_CHARS = 1 << 12
 
 TENSOR_FIELDS = ("query", "key", "value", "mask", "bias", "sinks", "recorded_weights")
 CALL_FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset")
-# Written only for soft-capped calls, so that older readers can still read all other files.
-CAPPED_FIELDS = (*CALL_FIELDS, "soft_cap")
+# Written only for calls that have them, so that older readers can still read all other files.
+OPTIONAL_CALL_FIELDS = ("soft_cap", "rotary")
 _DOCUMENT_FIELDS = ("schema", "source", "model", "created", "query_tokens", "key_tokens", "calls")
 _OPTIONAL_FIELDS = ("chosen", "head_importance", "coverage", "picture")
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -201,7 +202,9 @@ def _are_counts(numbers: object) -> bool:
 
 
 def _parse_call(where: str, record: Any, arrays: Mapping[str, NDArray[Any]]) -> AttentionCall:
-    fields = CAPPED_FIELDS if isinstance(record, dict) and "soft_cap" in record else CALL_FIELDS
+    known = record if isinstance(record, dict) else {}
+    optional = [name for name in OPTIONAL_CALL_FIELDS if name in known]
+    fields = (*CALL_FIELDS, *optional)
     _check_fields(where, record, (*fields, "tensors"))
     tensors = record["tensors"]
     if not isinstance(tensors, dict) or not tensors.keys() <= set(TENSOR_FIELDS):
@@ -216,6 +219,8 @@ def _parse_call(where: str, record: Any, arrays: Mapping[str, NDArray[Any]]) -> 
     values: dict[str, Any] = {field: record[field] for field in fields}
     values |= {field: arrays[name] for field, name in tensors.items()}
     try:
+        if "rotary" in values:
+            values["rotary"] = parse_rotary(values["rotary"])
         call = AttentionCall(**values)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None

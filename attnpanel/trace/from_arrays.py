@@ -16,6 +16,8 @@ from attnpanel.trace.generated_weights import is_stepwise, join_steps
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from attnpanel.trace.rotary import Rotary
+
 Layout = Literal["BHTD", "BTHD"]
 # The fields of a transformers output that hold weights, and what they are here.
 OUTPUT_FIELDS = {
@@ -95,6 +97,7 @@ def from_qkv(
     scale: float | Sequence[float] | None = None,
     soft_cap: float | None = None,
     sinks: Any = None,
+    rotary: Rotary | None = None,
     layout: Layout = "BHTD",
     cross: bool = False,
     layers: Sequence[str] | None = None,
@@ -145,6 +148,7 @@ def from_qkv(
                 causal=causal,
                 scale=shared["scale"][index],
                 soft_cap=soft_cap,
+                rotary=rotary,
                 q_offset=max(past, 0) if not cross and causal != "top_left" else 0,
                 **fields,
             )

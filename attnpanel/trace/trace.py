@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnpanel import Explorer
+    from attnpanel.analysis import PairExplanation
     from attnpanel.trace.coverage import Coverage
     from attnpanel.trace.picture import Picture
     from attnpanel.trace.subset import Layers, Numbers, Subset
@@ -329,16 +330,22 @@ class Trace(Constructors, Exports):
 
         return analyze(self, batch, **options)
 
+    def explain(
+        self, layer: int | str | tuple[str, int], head: int, query: Any, key: Any, **options: Any
+    ) -> PairExplanation:
+        """Return why a query looks at a key: :func:`attnpanel.analysis.explain`.
+
+        Query and key are positions, or tokens that occur once.
+        """
+        from attnpanel.analysis import explain
+
+        return explain(self, layer, head, query, key, **options)
+
     def report(self, path: str | PathLike[str], **options: Any) -> Path:
-        """Write the explorer of this trace as one offline HTML file.
+        """Write the explorer of this trace as one offline HTML file, and return its path.
 
         The options are those of :func:`attnpanel.save_report`. Needs Panel and HoloViews, which
         are imported when this is called.
-
-        Returns
-        -------
-        Path
-            The path of the file.
         """
         from attnpanel import save_report
 

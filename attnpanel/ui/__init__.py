@@ -17,11 +17,11 @@ from attnpanel.ui.components import (
     LineChoices,
     MoreButton,
     OnPicture,
-    PairDetails,
     SentenceLine,
     ThemeButton,
     TokenStrip,
     Upload,
+    WhyToken,
 )
 from attnpanel.ui.head_maps_component import HeadMaps
 from attnpanel.ui.notes_component import Annotations, add_marks
@@ -42,11 +42,11 @@ __all__ = [
     "LineChoices",
     "MoreButton",
     "OnPicture",
-    "PairDetails",
     "SentenceLine",
     "ThemeButton",
     "TokenPairs",
     "TokenStrip",
     "Upload",
+    "WhyToken",
     "add_marks",
 ]

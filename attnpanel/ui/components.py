@@ -204,12 +204,16 @@ class ActionButton(MessagingComponent):
     _esm = bundle("action_button")
 
 
-class PairDetails(MessagingComponent):
-    """Where a pair's number comes from, on demand; sends ``{"details": open}``."""
+class WhyToken(MessagingComponent):
+    """Why a pair has its weight, on demand: its score by channel, the steps, what is written.
 
-    content = param.Dict(default={}, doc="Made by js/explorer/pair_details.js.")
+    Sends ``{"why": open}`` when it is opened or closed, and ``{"pair": [i, j]}`` for a key.
+    """
 
-    _esm = bundle("pair_details")
+    content = param.Dict(default={}, doc="Made by js/explorer/why_token.js when a reader pauses.")
+    opened = param.Boolean(default=False, doc="Whether it is open; set by the page.")
+
+    _esm = bundle("why_token")
 
 
 class OnPicture(MessagingComponent):

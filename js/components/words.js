@@ -7,6 +7,7 @@ export const WORDS = {
   query: "Query: what a token looks for, d numbers: one row of Q (T × d).",
   key: "Key: what a token can be found by, d numbers: one row of K (S × d).",
   value: "Value: what a token gives to those who look at it: one row of V (S × dᵥ).",
+  channel: "Channel: one of the d numbers of a query and of a key, as their product saw them, after a rotary position embedding (RoPE). Where the capture saw which channels that turns together, such pairs are shown as one; otherwise channels stand alone.",
   "q·k": "Dot product of query and key: multiplied channel by channel and added up. Large where both point the same way, negative where they point apart.",
   "√d": "The square root of d, the number of channels of a query. Sums over more channels are larger; dividing by √d makes up for it.",
   τ: "Temperature τ: the scores are divided by it before the softmax. Below 1 the largest weight grows, above 1 the weights even out.",

@@ -94,6 +94,15 @@ function midway(number, decimals) {
   return (2n * BigInt(number)) % unit === 0n && ((2n * BigInt(number)) / unit) % 2n === 1n;
 }
 
+/**
+ * A score with two decimals, or two digits of one near 0.
+ *
+ * @param {number} number
+ */
+export function twoDecimals(number) {
+  return Math.abs(number) < 0.1 ? general(number, 2) : fixed(number, 2);
+}
+
 // As str.isprintable: no control, format, unassigned or private-use character, and no space but the ASCII one. The
 // browser's version of Unicode decides which characters are assigned.
 const UNPRINTABLE = /\p{C}|(?! )\p{Z}/gu;

@@ -21,7 +21,31 @@ export function openHash(explorer, hash) {
   const theme = texts.get("theme");
   if (theme === "dark" || theme === "light") setTheme(explorer, theme);
   if (!openPrompt(explorer, hash.slice(1))) restore(explorer, hash.slice(1));
+  openParts(explorer, texts);
+}
+
+/**
+ * Opens the parts of the page that an address names: a step of the lesson, the card that explains a weight.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {URLSearchParams} texts
+ */
+export function openParts(explorer, texts) {
   if (texts.has("lesson")) explorer.lesson.act({ open: Number(texts.get("lesson")) - 1 });
+  if (texts.get("why") === "1") openWhy(explorer, true);
+}
+
+/**
+ * Opens or closes the card that explains the shown pair's weight.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {boolean} open
+ */
+function openWhy(explorer, open) {
+  if (explorer.why === open) return;
+  explorer.why = open;
+  explorer.write("attn-why-token", { opened: open });
+  explorer.drawSoon();
 }
 
 /**
@@ -40,9 +64,9 @@ export function openAlone(explorer) {
  * @param {import("./controller.js").BrowserExplorer} explorer
  * @param {string} other the other's id
  */
-function handOver({ state, lesson }, other) {
+function handOver({ state, lesson, why }, other) {
   const { step, done, home } = lesson;
-  const detail = { take_over: { state, lesson: { step, done, home } } };
+  const detail = { take_over: { state, why, lesson: { step, done, home } } };
   globalThis.document.dispatchEvent(new CustomEvent(`attn:message:${other}`, { detail }));
 }
 
@@ -50,14 +74,15 @@ function handOver({ state, lesson }, other) {
  * Shows what another explorer of the same trace has shown.
  *
  * @param {import("./controller.js").BrowserExplorer} explorer
- * @param {{state: any, lesson: {step: ?number, done: Set<number>, home: any}}} shown
+ * @param {{state: any, why: boolean, lesson: {step: ?number, done: Set<number>, home: any}}} shown
  */
-function takeOver(explorer, { state, lesson }) {
+function takeOver(explorer, { state, lesson, why }) {
   const { trace } = explorer;
   const { step, done, home } = lesson;
   if (step !== explorer.lesson.step) explorer.lesson.task = null;
   Object.assign(explorer.lesson, { step, done: new Set(done), home: home && { ...home, trace } });
   explorer.set({ ...state, trace: explorer.state.trace });
+  openWhy(explorer, why);
   explorer.drawSoon();
 }
 
@@ -110,10 +135,8 @@ export function handleMessage(explorer, message) {
   else if ("point" in message) pointAt(explorer, message.point, call);
   else if (message.lines) chooseLines(explorer, message.lines);
   else if (message.tap) tap(explorer, message.tap, move, call);
-  else if ("details" in message) {
-    explorer.details = message.details;
-    explorer.drawSoon();
-  } else if (message.picture) {
+  else if ("why" in message) openWhy(explorer, message.why);
+  else if (message.picture) {
     explorer.direction = message.picture;
     explorer.drawSoon();
   } else if (message.lesson) explorer.lesson.act(message.lesson);

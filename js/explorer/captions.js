@@ -110,7 +110,8 @@ export function writeAddress(explorer) {
   const theme = explorer.theme && (!listens || alone) ? { theme: explorer.theme } : {};
   const { step } = explorer.lesson;
   const lesson = step === null ? {} : { lesson: String(step + 1) };
-  const given = [address, explorer.address, theme, lesson].map((part) => new URLSearchParams(/** @type {any} */ (part)).toString());
+  const why = explorer.why ? { why: "1" } : {};
+  const given = [address, explorer.address, theme, lesson, why].map((part) => new URLSearchParams(/** @type {any} */ (part)).toString());
   const url = new URL(window.location.href);
   url[listens ? "search" : "hash"] = given.filter(Boolean).join("&");
   if (url.href !== window.location.href) window.history.replaceState(null, "", url);

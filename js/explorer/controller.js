@@ -1,12 +1,11 @@
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
 import { openTrace } from "../core/trace_data.js";
-import { handleMessage, openAlone, openHash } from "./actions.js";
+import { handleMessage, openAlone, openHash, openParts } from "./actions.js";
 import { Background } from "./background.js";
 import { updateNotePlace, writeAddress, writeCaptions } from "./captions.js";
 import { drawViews } from "./draw_views.js";
 import { Lesson } from "./lesson.js";
 import { onPicture } from "./on_picture.js";
-import { pairDetails } from "./pair_details.js";
 import { drawOverview, numbersLater } from "./pauses.js";
 import { busy, prepare } from "./prepare.js";
 import { receiveLayer, receiveProjections, sendNow, sendState, sendStateLater } from "./python.js";
@@ -93,8 +92,8 @@ export class BrowserExplorer {
   spoken = {};
   /** @type {?[number, number]} query and key of the pair that the sentence is about */
   shownPair = null;
-  /** whether the numbers behind the pair are open */
-  details = false;
+  /** whether the card that explains the pair's weight is open */
+  why = false;
   /** @type {import("./on_picture.js").Direction} which weights the picture shows */
   direction = "looks";
   /** @type {?{key: string, row: Float64Array}} what of each token has reached the chosen one, and of which choices */
@@ -151,9 +150,8 @@ export class BrowserExplorer {
     this.model.on("projections", () => receiveProjections(this));
     this.model.on("address", () => writeAddress(this));
     this.adopt();
-    const wanted = new URLSearchParams(window.location.search).get("lesson");
     if (this.model.drawn_alone) openAlone(this);
-    else if (wanted !== null) this.lesson.act({ open: Number(wanted) - 1 });
+    else openParts(this, new URLSearchParams(window.location.search));
     if (this.model.listens) {
       // Python sends the state again if it was set while the page opened.
       this.model.send_msg({ connected: { trace: this.model.meta.trace, push: this.push } });
@@ -277,7 +275,6 @@ export class BrowserExplorer {
     }
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });
     this.shownPair = shownPair(trace, state, selection);
-    if (this.details) this.write("attn-pair-details", { content: pairDetails(trace, state, selection) });
     this.lesson.follow(state, selection);
     updateNotePlace(this, selection);
     drawOverview(this, changed, theme);

@@ -82,7 +82,7 @@ export const LESSON = [
     name: "dot product",
     title: "How well does a query fit a key?",
     text: "Each token has a [query], what it looks for, and a [key], what it can be found by: two rows of numbers. Multiply them channel by channel and add up, and you have their dot product q·k. One cell of Score ① stands for one pair; ② has its numbers.",
-    named: [["attn-plot-scores", "Score"], ["attn-pair-details", "where the number comes from"]],
+    named: [["attn-plot-scores", "Score"], ["attn-why-token", "why this token"]],
     guess: {
       question: "A query and a key point in opposite directions. Their dot product is",
       choices: ["above 0", "0", "below 0"],

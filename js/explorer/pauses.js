@@ -7,6 +7,8 @@ import { keyOf } from "./questions.js";
 import { rollOut } from "./rollout.js";
 import { bounds, fitLayer } from "./rules.js";
 import { select, selectionWork } from "./selection.js";
+import { shownPair } from "./sentence.js";
+import { asksPython, vectorsIn, whyToken } from "./why_token.js";
 import { DECADE_STEP, temperatureAt } from "./widgets.js";
 import { keepTiles, overviewJob, overviewWork, tilesOf } from "../views/overview.js";
 import { DRAWINGS, isChanged, measuredOf, viewNamed, viewsDrawn } from "../views/table.js";
@@ -126,11 +128,32 @@ export async function readNumbers(explorer) {
   if (trace.picture) explorer.write("attn-on-picture", { heads: headsOnPicture(trace, state, cache, explorer.direction) });
   if (trace.picture) await rollOut(explorer);
   await drawMeasured(explorer, explorer.numbers);
+  if (explorer.why && !(await explainPair(explorer))) return;
   explorer.write("attn-caption-numbers", { text: explorer.numbers.text });
   writeAddress(explorer);
   explorer.unread = false;
   restIfDone(explorer);
   lookAhead(explorer);
+}
+
+/**
+ * Explains the shown pair's weight.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @returns {Promise<boolean>} false if something changed meanwhile, so that it will be explained anew
+ */
+async function explainPair(explorer) {
+  const { trace, state, cache } = explorer;
+  const selection = select(trace, state, cache);
+  let vectors = null;
+  if (asksPython(trace, state)) {
+    const pair = shownPair(trace, state, selection);
+    const answer = await explorer.python.ask("why", trace, [state.layer], { ...state, pair });
+    if (answer === null || explorer.state !== state || explorer.left) return false;
+    vectors = answer === undefined ? null : vectorsIn(answer);
+  }
+  explorer.write("attn-why-token", { content: whyToken(trace, state, selection, vectors) });
+  return true;
 }
 
 /**

@@ -25,6 +25,7 @@ const DEPENDS = {
   matrices: otherThan(BESIDE_HEATMAPS),
   row: otherThan(BESIDE_ROW),
   pointed: otherThan(BESIDE_ROW),
+  why: (name) => name === "pair" || otherThan(BESIDE_ROW)(name),
   colours: (name) => PAINTED.includes(name),
   rollout: (name) => ROLLED_OUT.includes(name),
 };

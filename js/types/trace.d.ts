@@ -65,6 +65,8 @@ interface CallFields {
   scale: number;
   usualScale: boolean;
   softCap: number | null;
+  /** the layout of a rotary position embedding, and how many of the first channels it rotates; null if not known */
+  rotary?: [string, number] | null;
   sinks: number[] | null;
   dtype: string;
   /** "self" if queries and keys are of one sequence */

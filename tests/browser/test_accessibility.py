@@ -99,8 +99,9 @@ def test_the_page_of_a_prompt_has_nothing_serious_and_names_its_fields(visited, 
 def test_the_open_lesson_the_numbers_and_the_keys_have_nothing_serious(visited, site, axe):
     open_explorer(visited, site)
     visited.get_by_role("button", name="Lesson").click()
-    visited.get_by_text("Where the number comes from:").click()
-    visited.get_by_role("heading", name="“t2” → “t3”").wait_for()
+    visited.get_by_text("Why this token:").click()
+    visited.get_by_role("heading", name="t2 → t3").wait_for()
+    visited.get_by_text("All of it as tables").click()
     axe(visited)
 
     visited.get_by_role("button", name="List the keys").click()
@@ -145,17 +146,18 @@ def test_a_cell_is_noted_without_a_pointer(visited, site):
 def test_the_row_is_there_as_a_table(visited, site):
     open_explorer(visited, site)
 
-    visited.get_by_text("Where the number comes from:").click()
+    visited.get_by_text("Why this token:").click()
+    visited.get_by_text("All of it as tables").click()
     table = visited.get_by_role("region", name="The row as a table")
 
     call = toy_trace().calls[0]
     weights = call.weights(0)[2]
     first = table.get_by_role("row").nth(1)
     expect(first.get_by_role("rowheader")).to_have_text(f"t{weights.argmax()}")
-    expect(first.get_by_role("cell").nth(1)).to_have_text(f"{weights.max():.3g}")
+    expect(first.get_by_role("cell").nth(1)).to_have_text(f"{weights.max():.4g}")
     expect(table.get_by_role("row").last).to_contain_text("“t2” becomes")
     output = weights @ call.value[0, 0]
-    expect(table.get_by_role("row").last.get_by_role("cell").last).to_have_text(f"{output[-1]:.2f}")
+    expect(table.get_by_role("row").last.get_by_role("cell").last).to_have_text(f"{output[-1]:.4g}")
 
 
 def test_a_word_explains_itself_to_the_keyboard(visited, site):

@@ -20,6 +20,7 @@ from docs.jupyterlab import jupyterlab, run_all
 from tests.browser.conftest import PATIENCE_MS, Problems
 
 TOKEN = 5
+QUERY = 0  # that an explorer of the toy opens on
 TRACE = "trace = ap.toy_trace(T=8, d_model=8, heads=4, seed=7)"
 CELLS = (
     f"import attnpanel as ap\n{TRACE}\nfirst = ap.Explorer(trace)\nfirst",
@@ -108,6 +109,20 @@ def shows(page: Page, name: str, which: int, *, head: int, timeout: float = PATI
     page.wait_for_function(SHOWS, arg=[name, which, TOKEN, row.tolist()], timeout=timeout)
 
 
+def explains(page: Page, *, head: int) -> None:
+    """Open the card that explains a weight in the cell of a head, and hold it to NumPy's."""
+    trace = ap.toy_trace(T=8, d_model=8, heads=4, seed=7)
+    row = trace[0].weights(head)[QUERY]
+    score = trace.explain(0, head, QUERY, int(row.argmax())).score
+    place = page.locator(".attn-why", has=page.get_by_text(f"layer 0, head {head}"))
+    for card in page.locator(".attn-why").all():
+        card.locator("summary").first.click()
+    expect(place.locator("h3")).to_contain_text(f"Where does {score.score:.2f} come from?")
+    expect(place.locator(".attn-why-chart svg")).to_be_visible()
+    for card in page.locator(".attn-why").all():
+        card.locator("summary").first.click()
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("notebooks")
@@ -148,6 +163,14 @@ def test_python_moves_the_page(lab):
 
     lab.shows("attn:weights", 0, head=3)
     lab.shows("attn:weights", 1, head=1)
+
+
+def test_a_cell_explains_a_weight(lab):
+    lab.run("first.state.head = 1; second.state.head = 2")
+    lab.shows("attn:weights", 0, head=1)
+    lab.shows("attn:weights", 1, head=2)
+
+    explains(lab.page, head=2)
 
 
 def test_the_views_follow(lab):
@@ -228,6 +251,7 @@ def test_the_notebook_is_small_and_lives_on_as_a_page(lab, open_page, problems):
         shows(page, "attn:weights", which, head=head)
         page.evaluate(STEPS, [which, [1, 1]])
         shows(page, "attn:weights", which, head=head + 2)
+    explains(page, head=2)
     page.get_by_text("Read the heads").first.click()
     expect(page.get_by_text("These numbers need Python: run the notebook.")).to_be_visible()
 

@@ -271,3 +271,20 @@ def horizontal(page: Page) -> tuple[float, float]:
         }"""
     )
     return left, right
+
+
+@pytest.mark.parametrize("name", ["many.safetensors", "keys.safetensors"])
+def test_a_weight_is_explained_by_python_as_by_the_page(told, shelf, name):
+    for page in (told, shelf):
+        open_trace(page, name)
+        choose(page, Layer=0, Head=1, Token_i=2)
+        if not page.locator(".attn-why").evaluate("(one) => one.open"):
+            page.get_by_text("Why this token:").click()
+        settle(page)
+    ours, theirs = (page.locator(".attn-why").inner_text() for page in (told, shelf))
+    assert ours == theirs
+    assert "Where does" in ours
+    assert ("What the head writes from each key" in ours) == (name == "many.safetensors")
+    assert ("No values were kept" in ours) == (name == "keys.safetensors")
+    for page in (told, shelf):
+        page.get_by_text("Why this token:").click()

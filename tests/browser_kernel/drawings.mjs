@@ -1,12 +1,13 @@
 // Opens a plain trace as trace_data.js does, and asks about it. Run by driver.mjs; see explorers.py.
 
+import { arrange } from "../../js/components/waterfall.js";
 import { fromAddress, toAddress } from "../../js/explorer/address.js";
 import { cellsOf, headsOnPicture, onPicture, tokenOfCell } from "../../js/explorer/on_picture.js";
-import { pairDetails } from "../../js/explorer/pair_details.js";
 import { numbersLine, provenance, sliderLabels } from "../../js/explorer/labels.js";
 import { bounds, chooseLayer, fitLayer, fitTrace, masksOf, startState, unavailable } from "../../js/explorer/rules.js";
 import { select } from "../../js/explorer/selection.js";
 import { sentence, shownPair } from "../../js/explorer/sentence.js";
+import { vectorsIn, whyToken } from "../../js/explorer/why_token.js";
 import { measureEntropy } from "../../js/views/entropy.js";
 import { outputDrawing, rowOutline, scoresDrawing, weightsDrawing } from "../../js/views/heatmaps.js";
 import { gridDrawing, overviewJob, tileOutline } from "../../js/views/overview.js";
@@ -27,7 +28,6 @@ const PARTS = {
   swatchesDrawing,
   measureEntropy,
   shadedTokens,
-  pairDetails,
   rowOutline,
   tileOutline,
   masksOf,
@@ -94,6 +94,17 @@ export function live(name, state) {
 export function onPictureOf(state, direction) {
   const content = onPicture(traceOnPage, state, selected(state), direction);
   return { ...content, heads: headsOnPicture(traceOnPage, state, cacheOfPage, direction).list };
+}
+
+/** What the card that explains a weight shows; `answer` is Python's, of a layer too large for the page. */
+export function whyTokenOf(state, answer) {
+  const answered = answer === null ? null : vectorsIn(answer);
+  return whyToken(traceOnPage, state, selected(state), answered);
+}
+
+/** The bars of its waterfall. */
+export function barsOf(state, order, most) {
+  return arrange(whyTokenOf(state, null).channels, order, most).map(({ label, product, of }) => ({ label, product, count: of.length }));
 }
 
 /** Where the patches of a sequence lie, and which token of which sequence each patch of the whole is. */

@@ -243,6 +243,7 @@ def _call_data(one: AttentionCall) -> dict[str, Any]:
         "scale": one.scale,
         "usualScale": usual,
         "softCap": one.soft_cap,
+        "rotary": None if one.rotary is None else [one.rotary.layout, one.rotary.channels],
         "sinks": None if one.sinks is None else one.sinks.tolist(),
         "dtype": "recorded weights" if one.query is None else str(one.query.dtype),
         "query": one.query,

@@ -17,6 +17,7 @@ from attnpanel.models.capture.normalise_call import (
     last_visible,
     pad_nested,
 )
+from attnpanel.models.capture.rotary_layout import RotaryWatch
 from attnpanel.models.capture.stitching import all_weights, stitch, stitched_bytes
 from attnpanel.models.capture.tensor_copy import copy_tensor, fits_half, half_or_float
 from attnpanel.models.capture.weight_check import TOLERANCE, weights_agree
@@ -99,6 +100,7 @@ class Recorder:
         self.merged_steps: list[list[tuple[int, NDArray[np.intp]]]] = []
         # Layers that report calls themselves, which are then all that counts: their indices.
         self._handed_over: dict[str, set[int]] = {}
+        self.rotations = RotaryWatch()
         self._masks = MaskReader()
         self._steps = StepTracker()
         self._loops = HeadLoops()
@@ -251,6 +253,7 @@ class Recorder:
             sinks=None
             if intercepted.sinks is None
             else copy_tensor(intercepted.sinks, torch.float32),
+            rotary=self.rotations.take(query),
         )
         return self._steps.share_keys(call, self._verify(call, intercepted), self.budget)
 

@@ -30,7 +30,7 @@ def stitch(sequence: StepSequence) -> AttentionCall:
         fields["value"] = sequence.values.first(key_len)
     if not all(call.live for call in calls):
         fields |= {"query": None, "key": None, "mask": None, "bias": None, "causal": "none"}
-        fields |= {"soft_cap": None, "sinks": None}
+        fields |= {"soft_cap": None, "sinks": None, "rotary": None}
         dtype = sequence.keys.last(1).dtype
         weights = (_pick(all_weights(c, dtype), r) for c, r in zip(calls, rows, strict=True))
         shape = (calls[-1].batch, first.heads, query_len, key_len)

@@ -161,6 +161,12 @@ def note_ids(args: tuple[Any, ...]) -> None:
             recorder.patches.note_ids(args[0])
 
 
+def note_rotation(kind: str, args: tuple[Any, ...], result: Any) -> None:
+    """Note a part of what may be a rotary position embedding."""
+    for recorder in _thread.recorders:
+        recorder.rotations.note(kind, args, result)
+
+
 def note_part(part: str) -> None:
     """Note that a part of an attention or of a dynamic convolution was computed."""
     modules = running_modules()

@@ -24,6 +24,7 @@ from attnpanel.models.intercept.session import (
     note_linear,
     note_part,
     note_patches,
+    note_rotation,
     note_use,
     owns,
     record_call,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from attnpanel.models.intercept.session import Handler
+
+# Kinds of functions of which rotary position embeddings are made.
+ROTATION_KINDS = ("negate", "join", "complex", "halve")
 
 
 def make_handler() -> Handler:
@@ -107,6 +111,13 @@ def _layers() -> frozenset[Any]:
     return operators()["layer"] | {torch.matmul, torch.Tensor.__matmul__}
 
 
+@cache
+def _rotations() -> dict[Any, str]:
+    """Map the functions of a rotary position embedding to their kind."""
+    known = operators()
+    return {func: kind for kind in ROTATION_KINDS for func in known[kind]}
+
+
 def _note(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Note a linear layer, what an embedding reads, and the window or patches of a convolution."""
     known = operators()
@@ -157,5 +168,7 @@ def _track(
         for recorder in recorders():
             recorder.skip(modules, transform_reason() or f"{type(error).__name__}: {error}")
         return
+    if func in (kinds := _rotations()):
+        note_rotation(kinds[func], args, result)
     if read is not None:
         record_call(read)

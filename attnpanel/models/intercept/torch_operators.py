@@ -26,6 +26,13 @@ def operators() -> dict[str, frozenset[Any]]:
         ),
         # Normalise over keys too, in ways that query and key alone do not give.
         "other softmax": frozenset({functional.gumbel_softmax, functional.softmin}),
+        # Parts of a rotary position embedding.
+        "negate": frozenset(
+            {torch.neg, torch.negative, tensor.neg, tensor.negative, tensor.__neg__}
+        ),
+        "join": frozenset({torch.cat, torch.concat, torch.concatenate, torch.stack}),
+        "complex": frozenset({torch.view_as_complex}),
+        "halve": frozenset({torch.chunk, tensor.chunk}),
         "exp": frozenset({torch.exp, tensor.exp}),
         "tanh": frozenset({torch.tanh, tensor.tanh, tensor.tanh_}),
         "sum": frozenset({torch.sum, tensor.sum}),

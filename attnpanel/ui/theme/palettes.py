@@ -144,6 +144,7 @@ def variables(theme: Theme) -> dict[str, str]:
         "--attn-soft": theme.soft,
         "--attn-masked": theme.masked,
         "--attn-hatch": theme.hatch,
+        "--attn-bar": theme.bar,
         "--attn-side-a": side_colours(theme)[0],
         "--attn-side-b": side_colours(theme)[1],
         "--attn-ramp": ", ".join(theme.sequential),

@@ -372,7 +372,53 @@ def test_a_viewport_is_four_finite_numbers(feed, viewport):
 
 def test_every_kind_has_its_answer(feed):
     for kind in KINDS:
-        say(feed, {"ask": question(feed, kind=kind)})
+        asked = question(feed, kind=kind)
+        say(feed, {"ask": asked | {"state": asked["state"] | {"pair": [0, 0]}}})
 
         assert feed.component.answer["kind"] == kind
         assert "error" not in feed.component.answer
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        call(0, batch=2),
+        call(0, batch=2, heads=6, kv_heads=2, bias=np.linspace(-1, 1, 5, dtype=np.float32)),
+        call(0, batch=2, values=False),
+    ],
+    ids=["plain", "shared keys and a bias", "no values"],
+)
+def test_a_weight_is_explained_as_in_python(one):
+    trace = trace_of(one)
+    choices = {"batch": 1, "head": 2, "pair": [3, 1], "query_index": 0}
+    answer = asked(trace, "why", **choices, **CAUSAL)
+
+    mask = np.tri(5, dtype=bool)
+    found = trace.explain(0, 2, 3, 1, batch=1, temperature=0.5, mask=mask)
+    query, key = (np.frombuffer(answer[name], np.float64) for name in ("query", "key"))
+    np.testing.assert_array_equal(query * key, found.score.products)
+    bias = None if answer["bias"] is None else np.frombuffer(answer["bias"], np.float64).item()
+    assert (bias is None) == (one.bias is None)
+    assert (bias or 0) == found.score.bias
+    if one.value is None:
+        assert answer["written"] is None
+        return
+    for name, expected in (
+        ("valueNorms", found.written.value_norms),
+        ("norms", found.written.norms),
+        ("shares", found.written.shares),
+        ("output", found.written.output),
+    ):
+        got = np.frombuffer(answer["written"][name], np.float64)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("pair", [[5, 0], [0, 5], [-1, 0], None])
+def test_a_pair_outside_the_layer_is_refused(pair):
+    assert "pair must lie in 5 x 5" in asked(trace_of(call(0)), "why", pair=pair)["error"]
+
+
+def test_a_weight_without_query_and_key_is_refused():
+    for one, choices in ((recorded(0), {}), (call(0), {"aggregate": True})):
+        answer = asked(trace_of(one), "why", pair=[0, 0], **choices)
+        assert answer["error"] == "a pair needs one head with queries and keys"

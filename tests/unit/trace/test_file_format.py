@@ -24,11 +24,12 @@ from safetensors.numpy import save
 from attnpanel.trace import AttentionCall, Trace
 from attnpanel.trace import file_format as trace_file
 from attnpanel.trace import file_header as trace_header
+from attnpanel.trace.rotary import Rotary
 from attnpanel.trace.trace import TraceFileError
 
 B, H, HKV, T, S, D, DV = 2, 6, 3, 5, 7, 11, 13
 ARRAYS = ("query", "key", "value", "mask", "bias", "sinks", "recorded_weights")
-FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset", "soft_cap")
+FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset", "soft_cap", "rotary")
 HOSTILE = (
     "</script><img src=x onerror=alert(1)>",
     "a\x00b\n\r\x1b[31m",
@@ -56,6 +57,7 @@ def full_trace():
         scale=0.1,
         soft_cap=50.0,
         sinks=rng.normal(size=H).astype(np.float32),
+        rotary=Rotary("interleaved", 8),
     )
     recorded = rng.random((B, H, T, S)).astype(np.float32)
     recorded[0, 0, 0] = np.nan
@@ -199,6 +201,7 @@ def traces(draw):
                 scale=draw(st.floats(allow_nan=False, allow_infinity=False)),
                 q_offset=draw(st.integers(0, 2**31 - 1)),
                 soft_cap=draw(st.none() | st.floats(1e-30, 1e30)),
+                rotary=draw(st.sampled_from([None, *[Rotary("half_split", 2)] * (head_dim > 1)])),
                 **{name: draw(optional[name]) for name in chosen},
             )
         )
@@ -224,7 +227,7 @@ def test_any_trace_comes_back_bit_for_bit(trace, tmp_path_factory):
 def test_a_call_without_cap_and_sinks_is_written_as_before_there_were_any(small):
     _, document, _ = parts(small)
 
-    assert document["calls"][0].keys() == {*FIELDS, "tensors"} - {"soft_cap"}
+    assert document["calls"][0].keys() == {*FIELDS, "tensors"} - {"soft_cap", "rotary"}
     assert document["calls"][0]["tensors"].keys() == {"query", "key"}
     assert "head_importance" not in document
 
@@ -540,6 +543,24 @@ def test_another_schema_names_both_versions(good):
         (("calls", 0, "scale"), True, "calls[0]: scale must be a number; got True"),
         (("calls", 0, "soft_cap"), -1, "calls[0]: soft_cap must be positive, within float32; got"),
         (("calls", 0, "soft_cap"), "1", "calls[0]: soft_cap must be a number; got '1'"),
+        (("calls", 0, "rotary"), "half_split", "calls[0]: rotary must be a layout and a number"),
+        (("calls", 0, "rotary"), [["half_split"], 2], "calls[0]: rotary must be a layout and a"),
+        (
+            ("calls", 0, "rotary"),
+            ["twisted", 2],
+            "calls[0]: rotary.layout must be one of",
+        ),
+        (("calls", 0, "rotary"), ["half_split", 3], "calls[0]: rotary.channels must be even"),
+        (
+            ("calls", 0, "rotary"),
+            ["half_split", "2"],
+            "calls[0]: rotary.channels must be an",
+        ),
+        (
+            ("calls", 0, "rotary"),
+            ["half_split", 12],
+            "calls[0]: rotary.channels must be at most",
+        ),
         (("calls", 0, "tensors", "sinks"), "0.key", "calls[0]: sinks must have shape (H,) = (6,)"),
         (("calls", 0, "scale"), 10**400, "calls[0]: scale must be finite; got 1000"),
         (("calls", 0, "tensors"), [], "calls[0].tensors must be among query, key, value, mask"),
@@ -569,7 +590,7 @@ def test_a_missing_field_is_refused(good):
         left = {field: value for field, value in document.items() if field != name}
         assert_refused(joined(header, data, left), "the trace document must have the fields")
     # Only a soft-capped call names its cap.
-    for name in set(document["calls"][0]) - {"soft_cap"}:
+    for name in set(document["calls"][0]) - {"soft_cap", "rotary"}:
         call = {field: value for field, value in document["calls"][0].items() if field != name}
         changed = document | {"calls": [call, document["calls"][1]]}
         assert_refused(joined(header, data, changed), "calls[0] must have the fields")
