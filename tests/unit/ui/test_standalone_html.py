@@ -45,6 +45,7 @@ def test_the_toy_fits_its_budget(toy):
     assert toy.stat().st_size <= 2_900_000
 
 
+@pytest.mark.slow
 def test_pictures_are_not_stored_where_the_page_draws_them(tmp_path):
     # Zeros pack to nothing: what grows with T would be pictures. One of 512 x 512 takes 1 MB.
     zeros = np.zeros((1, 1, 512, 8), dtype=np.float16)

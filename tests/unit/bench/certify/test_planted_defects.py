@@ -8,6 +8,8 @@ from tests.unit.bench.certify.case_strategies import size
 from tests.unit.bench.certify.planted_defects import BASE, PLANTED
 from tests.unit.bench.certify.simulated_flash import simulated_flash
 
+pytestmark = pytest.mark.slow  # every planted defect
+
 
 def cases_where(when):
     """The certificate's own cases that could find a defect, the cheapest first."""

@@ -165,6 +165,7 @@ def test_a_part_is_shown_with_the_numbers_of_the_whole(six):
     ) == (6, 5)
 
 
+@pytest.mark.slow
 def test_a_link_names_layers_and_heads_by_the_numbers_of_the_whole(six):
     state = ap.Explorer(six.select([1, 4], [0, 3])).state
 
