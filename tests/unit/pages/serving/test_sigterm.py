@@ -1,4 +1,4 @@
-"""SIGTERM to a server at work: a page and a training end with it."""
+"""SIGTERM to a server at work: pages and two trainings end with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGES = 1
-TRAININGS = 1
+TRAININGS = 2
 
 
 @pytest.fixture
