@@ -1,10 +1,19 @@
-"""Pages, reports and answers on paper: no controls, and nothing beyond the sheet."""
+"""A report, an answer and a comparison as files: for those who hear them, and on paper."""
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-pytest_plugins = ["tests.browser.handed_in"]
+import pytest
+from playwright.sync_api import expect
+
+from attnpanel.models.toy import toy_trace
+from attnpanel.pages.compare.report import save_comparison
+from attnpanel.pages.exercises.page import ExercisesPage
+from attnpanel.pages.explorer.report import save_report
+from attnpanel.pages.server_settings import ServerSettings
+
+pytest_plugins = ["tests.browser.visited"]
 
 SHEET = 1046  # pixels of CSS between the margins of A4 in landscape
 # What reaches beyond the sheet, what no paper needs, and how much there is besides.
@@ -30,9 +39,41 @@ ON_PAPER = """
 """
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The files by name: report, answer and comparison."""
+    folder, trace = tmp_path_factory.mktemp("files"), toy_trace()
+    made = {name: folder / f"{name}.html" for name in ("report", "answer", "comparison")}
+    save_report(trace, made["report"], notes="# Notes\n\nIn *Markdown*.")
+    answer = ExercisesPage(ServerSettings(), {})._make_report()
+    assert answer is not None
+    made["answer"].write_bytes(answer.content())
+    save_comparison(trace, trace, made["comparison"], head=(0, 1))
+    return made
+
+
 @pytest.mark.parametrize("name", ["report", "answer", "comparison"])
-def test_a_file_fits_the_sheet_without_controls_and_returns_to_the_screen(page, files, name):
-    page.goto(files[name].as_uri())
+def test_a_file_has_nothing_serious_and_names_its_fields(visit, files, assert_accessible, name):
+    page = visit(files[name].as_uri())
+    page.locator(".attn-sentence .result").first.wait_for()
+
+    assert_accessible(page)
+
+
+def test_the_sliders_of_a_comparison_say_their_values_in_words(visit, files):
+    page = visit(files["comparison"].as_uri())
+
+    expect(page.get_by_role("slider", name="Token", exact=True)).to_have_attribute(
+        "aria-valuetext", "0 · t0"
+    )
+    expect(page.get_by_role("slider", name="Temperature, A")).to_have_attribute(
+        "aria-valuetext", "1.00"
+    )
+
+
+@pytest.mark.parametrize("name", ["report", "answer", "comparison"])
+def test_a_file_fits_the_sheet_without_controls_and_returns_to_the_screen(visit, files, name):
+    page = visit(files[name].as_uri())
     page.locator(".attn-sentence .result").first.wait_for()
     width = "() => document.querySelector('.attn-root').getBoundingClientRect().width"
     before = page.evaluate(width)
