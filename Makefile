@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install js serve test bench bench-ui bench-report report notebooks docs pictures check format clean
-.PHONY: test-quick test-lowest test-latest coverage fuzz soak
+.PHONY: test-quick test-lowest test-latest coverage fuzz soak .check-types .check-rest
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -91,6 +91,8 @@ WITHOUT_TORCH := $(QUICK) \
 # torch's threads spin while they wait for one another: where processes outnumber cores, a test of a
 # tiny model took minutes instead of a second.
 test test-quick test-lowest test-latest coverage: export OMP_NUM_THREADS = 1
+# Tests start a hundred processes; where bytecode may not be written, each compiles what it imports.
+test test-quick test-lowest test-latest coverage: export PYTHONDONTWRITEBYTECODE =
 
 test: install $(JS_TOOLS) ## Run the whole test suite, in a real browser too (ARGS=)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install --shell --firefox)" && \
@@ -162,10 +164,16 @@ pictures: install ## Take the documents' pictures anew, and write what notebooks
 	@PYTHONPATH=. $(BIN)/python docs/write_api.py
 	@PYTHONPATH=. $(BIN)/python docs/run_notebooks.py
 
+# Two at a time: mypy takes about as long as all the others.
 check: install $(JS_TOOLS) ## Lint, formatting, types and bundles; changes nothing
+	@$(MAKE) --no-print-directory -j 2 .check-types .check-rest
+
+.check-types:
+	@$(BIN)/mypy
+
+.check-rest:
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(NODE) js/node_modules/eslint/bin/eslint.js --config js/eslint.config.js js
 	@$(NODE) js/node_modules/typescript/bin/tsc --project js

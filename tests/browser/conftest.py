@@ -129,7 +129,9 @@ def started(
     """
     options = (*options, *(() if static_start else ("--no-static-start",)))
     command = [sys.executable, "-m", "attnpanel", "serve", "--port", str(port or free_port())]
+    runs = log.with_name("runs.sqlite3")  # not the file of whoever runs the tests
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+    environment["ATTNPANEL_RUNS"] = str(runs)
     with log.open("w") as file:
         server = subprocess.Popen(
             [*command, *options], cwd=root, stdout=file, stderr=file, env=environment

@@ -1,17 +1,13 @@
 """Pytest plugin: pages that many tests share, since opening one costs a second or more.
 
 A test brings the controls that it depends on where it needs them; what it leaves behind is no
-concern of the next one. Each file of tests begins with pages that are opened anew: which file ran
-before it depends on how fast the others were.
+concern of the next one, even in another file.
 
 Use it by ``pytest_plugins = ["tests.browser.opened"]``.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +16,12 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from attnpanel.trace import Trace
-from tests.browser.conftest import Problems, free_port, wait_for_address
+from tests.browser.acting import fill_number, source_button, wait_for_link
+from tests.browser.conftest import Problems, started
 from tests.browser.made import made_traces
-from tests.browser.reading import link, open_explorer
+from tests.browser.reading import link, open_explorer, settle
 
-TOY = {"source": "toy", "T": "8", "d_model": "8", "heads": "4", "seed": "42"}
+TOY = {"T": 8, "d_model": 8, "heads": 4, "seed": 42}
 
 
 @pytest.fixture(scope="session")
@@ -41,52 +38,34 @@ def library(
     folder = tmp_path_factory.mktemp("library")
     for name, trace in traces.items():
         trace.save(folder / name)
-    log = folder / "server.log"
-    command = [
-        sys.executable,
-        "-m",
-        "attnpanel",
-        "serve",
-        "--no-static-start",
-        "--port",
-        str(free_port()),
-    ]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     files = [str(folder / name) for name in traces]
-    with log.open("w") as written:
-        server = subprocess.Popen(
-            command + files, cwd=root, stdout=written, stderr=written, env=environment
-        )
-    try:
-        yield wait_for_address(server, log)
-    finally:
-        server.terminate()
-        try:
-            server.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    with started(root, folder / "server.log", *files) as (_server, address):
+        yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _toy(browser: Browser, served: str) -> Iterator[tuple[Page, Problems]]:
     with _watched(browser) as (page, problems):
         yield open_explorer(page, served), problems
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _shelf(browser: Browser, library: str) -> Iterator[tuple[Page, Problems]]:
     with _watched(browser) as (page, problems):
         yield open_explorer(page, library), problems
 
 
 @pytest.fixture
-def toy(_toy: tuple[Page, Problems], served: str) -> Iterator[Page]:
+def toy(_toy: tuple[Page, Problems]) -> Iterator[Page]:
     """A page that shows the toy of T = 8 and 4 heads; shared."""
     page, problems = _toy
-    source = page.locator(".attn-sources .bk-active").inner_text()
-    if source != "Toy" or not TOY.items() <= link(page).items():
-        open_explorer(page, served)
+    if page.locator(".attn-sources .bk-active").inner_text() != "Toy":
+        source_button(page, "Toy").click()
+        wait_for_link(page, "source", "toy")
+        settle(page)
+    for name, number in TOY.items():
+        if link(page)[name] != str(number):
+            fill_number(page, name, number)
     yield from _quiet(page, problems)
 
 

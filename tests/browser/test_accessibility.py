@@ -1,4 +1,4 @@
-"""Pages, reports and answers for those who hear them or have no pointer: axe, names, keys."""
+"""Pages for those who hear them or have no pointer: axe, names, keys."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from playwright.sync_api import expect
 
 from attnpanel.bench.run.serialization import write
 from attnpanel.models.toy import toy_trace
-from tests.browser.acting import leave_focus, press
-from tests.browser.conftest import Problems, started
+from tests.browser.acting import choose, leave_focus, press
+from tests.browser.conftest import started
 from tests.browser.reading import open_explorer, sentence, settle
 from tests.unit.bench.run.sample_runs import sample_run
 
-pytest_plugins = ["tests.browser.axe_checks", "tests.browser.handed_in"]
+pytest_plugins = ["tests.browser.axe_checks", "tests.browser.visited"]
 
-IDLE = "() => window.Bokeh?.documents?.[0]?.is_idle"
 # The part of each page that stands last.
 PLACES = {
     "": ".attn-sentence .result",
@@ -49,82 +48,69 @@ def site(root, tmp_path_factory):
             os.environ["ATTNPANEL_BENCH_RESULTS"] = before
 
 
-@pytest.fixture(scope="module")
-def shared(browser):
-    """One page that goes from place to place."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    problems = Problems()
-    problems.watch(context)
-    yield context.new_page(), problems
-    context.close()
-
-
 @pytest.fixture
-def visited(shared):
-    page, problems = shared
-    yield page
-    seen, problems.seen = problems.unexpected(), []
-    assert seen == []
+def explorer(visit, site):
+    """The toy's page at token 2 of head 0; shared."""
+    page = visit(site, settles=True)
+    page.locator(PLACES[""]).first.wait_for()
+    settle(page)
+    choose(page, Head=0, Token_i=2)
+    return page
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_a_page_has_nothing_serious_and_names_its_fields(visited, site, axe, name):
-    visited.goto(f"{site}{name}")
-    visited.wait_for_function(IDLE)
-    visited.locator(PLACES[name]).first.wait_for()
-    more = visited.get_by_role("button", name="More", exact=True)
+def test_a_page_has_nothing_serious_and_names_its_fields(visit, site, axe, name):
+    page = visit(f"{site}{name}", settles=name == "")
+    page.locator(PLACES[name]).first.wait_for()
+    more = page.get_by_role("button", name="More", exact=True)
     if more.count():
         more.click()
 
-    axe(visited)
-
-
-@pytest.mark.parametrize("name", ["report", "answer", "comparison", "variants"])
-def test_a_file_has_nothing_serious_and_names_its_fields(visited, files, axe, name):
-    visited.goto(files[name].as_uri())
-    visited.locator(PLACES.get(name, PLACES[""])).first.wait_for()
-
-    axe(visited)
+    axe(page)
 
 
 @pytest.mark.model
-def test_the_page_of_a_prompt_has_nothing_serious_and_names_its_fields(visited, site, axe):
-    visited.goto(f"{site}?source=prompt")
-    shown = visited.locator(".attn-caption-provenance")
+def test_a_prompts_page_has_nothing_serious_and_names_its_fields(visit, site, axe):
+    page = visit(f"{site}?source=prompt")
+    shown = page.locator(".attn-caption-provenance")
     expect(shown).to_contain_text("17 tokens")
 
-    axe(visited)
+    axe(page)
 
 
-def test_the_open_lesson_the_numbers_and_the_keys_have_nothing_serious(visited, site, axe):
-    open_explorer(visited, site)
-    visited.get_by_role("button", name="Lesson").click()
-    visited.get_by_text("Why this token:").click()
-    visited.get_by_role("heading", name="t2 → t3").wait_for()
-    visited.get_by_text("All of it as tables").click()
-    axe(visited)
+def test_the_open_lesson_the_numbers_and_the_keys_have_nothing_serious(explorer, axe):
+    explorer.get_by_role("button", name="Lesson").click()
+    why = explorer.get_by_text("Why this token:")
+    why.click()
+    explorer.get_by_role("heading", name="t2 → t3").wait_for()
+    tables = explorer.get_by_text("All of it as tables")
+    tables.click()
+    axe(explorer)
 
-    visited.get_by_role("button", name="List the keys").click()
-    expect(visited.get_by_role("dialog", name="Keys")).to_be_visible()
-    axe(visited)
-    visited.keyboard.press("Escape")
-    expect(visited.get_by_role("dialog")).to_have_count(0)
+    explorer.get_by_role("button", name="List the keys").click()
+    expect(explorer.get_by_role("dialog", name="Keys")).to_be_visible()
+    axe(explorer)
+    explorer.keyboard.press("Escape")
+    expect(explorer.get_by_role("dialog")).to_have_count(0)
+    tables.click()
+    why.click()
+    explorer.get_by_role("button", name="Leave").click()
 
 
-def test_a_group_says_which_of_its_buttons_is_on(visited, site):
-    open_explorer(visited, site)
-    group = visited.get_by_role("group", name="Where the attention comes from")
+def test_a_group_says_which_of_its_buttons_is_on_and_an_empty_source_what_to_do(explorer):
+    group = explorer.get_by_role("group", name="Where the attention comes from")
 
     expect(group.get_by_role("button", name="Toy")).to_have_attribute("aria-pressed", "true")
     group.get_by_role("button", name="File").click()
     expect(group.get_by_role("button", name="File")).to_have_attribute("aria-pressed", "true")
     expect(group.get_by_role("button", name="Toy")).to_have_attribute("aria-pressed", "false")
+    expect(explorer.get_by_text("Choose a trace file").first).to_be_visible()
+    group.get_by_role("button", name="Toy").click()
+    settle(explorer)
 
 
-def test_a_plot_is_an_image_that_says_what_is_in_it(visited, site):
-    open_explorer(visited, site)
-
-    softmax = visited.get_by_role("img", name=re.compile("^Softmax"))
+def test_a_plot_is_an_image_that_says_what_is_in_it(explorer):
+    softmax = explorer.get_by_role("img", name=re.compile("^Softmax"))
     expect(softmax).to_have_attribute(
         "aria-label",
         "Softmax, each row sums to 1; layer 0, head 0, 8 queries, 8 keys. "
@@ -132,23 +118,21 @@ def test_a_plot_is_an_image_that_says_what_is_in_it(visited, site):
     )
 
 
-def test_a_cell_is_noted_without_a_pointer(visited, site):
-    open_explorer(visited, site)
-    leave_focus(visited)
+def test_a_cell_is_noted_without_a_pointer(explorer):
+    leave_focus(explorer)
 
-    press(visited, "Shift+ArrowRight", "Shift+ArrowRight")
+    press(explorer, "Shift+ArrowRight", "Shift+ArrowRight")
 
-    assert sentence(visited).startswith("t2 → t5")
-    marked = visited.get_by_role("button", name="Mark cell t2 → t5")
+    assert sentence(explorer).startswith("t2 → t5")
+    marked = explorer.get_by_role("button", name="Mark cell t2 → t5")
     expect(marked).to_have_attribute("aria-pressed", "true")
 
 
-def test_the_row_is_there_as_a_table(visited, site):
-    open_explorer(visited, site)
-
-    visited.get_by_text("Why this token:").click()
-    visited.get_by_text("All of it as tables").click()
-    table = visited.get_by_role("region", name="The row as a table")
+def test_the_row_is_there_as_a_table(explorer):
+    why = explorer.get_by_text("Why this token:")
+    why.click()
+    explorer.get_by_text("All of it as tables").click()
+    table = explorer.get_by_role("region", name="The row as a table")
 
     call = toy_trace().calls[0]
     weights = call.weights(0)[2]
@@ -158,49 +142,37 @@ def test_the_row_is_there_as_a_table(visited, site):
     expect(table.get_by_role("row").last).to_contain_text("“t2” becomes")
     output = weights @ call.value[0, 0]
     expect(table.get_by_role("row").last.get_by_role("cell").last).to_have_text(f"{output[-1]:.4g}")
+    why.click()
 
 
-def test_a_word_explains_itself_to_the_keyboard(visited, site):
-    open_explorer(visited, site)
-    word = visited.locator(".attn-sentence .attn-word").first
+def test_a_word_explains_itself_to_the_keyboard(page, site):
+    open_explorer(page, site)
+    word = page.locator(".attn-sentence .attn-word").first
 
     word.focus()
 
-    expect(visited.get_by_role("tooltip")).to_contain_text("Dot product of query and key")
-    assert word.get_attribute("aria-describedby") == visited.get_by_role("tooltip").get_attribute(
-        "id"
-    )
-    visited.keyboard.press("Escape")
-    expect(visited.get_by_role("tooltip")).to_have_count(0)
+    tooltip = page.get_by_role("tooltip")
+    expect(tooltip).to_contain_text("Dot product of query and key")
+    assert word.get_attribute("aria-describedby") == tooltip.get_attribute("id")
+    page.keyboard.press("Escape")
+    expect(tooltip).to_have_count(0)
 
 
-def test_the_result_of_a_check_is_read_out(visited, site):
-    open_explorer(visited, f"{site}exercises?exercise=half")
+def test_the_result_of_a_check_is_read_out(visit, site):
+    page = visit(f"{site}exercises")  # at the first one, “Half for itself”
 
-    visited.get_by_role("button", name="Check").click()
+    page.get_by_role("button", name="Check").click()
 
-    told = visited.locator(".attn-announcements[role=status][data-said*='token 2 gives 85.0 %']")
+    told = page.locator(".attn-announcements[role=status][data-said*='token 2 gives 85.0 %']")
     expect(told).to_have_count(1)
 
 
-def test_a_number_beyond_its_bounds_is_refused_aloud_and_does_not_stay(visited, site):
-    open_explorer(visited, site)
-    field = visited.get_by_role("textbox", name="T", exact=True)
+def test_a_number_beyond_its_bounds_is_refused_aloud_and_does_not_stay(explorer):
+    field = explorer.get_by_role("textbox", name="T", exact=True)
 
     field.fill("9999")
     field.press("Enter")
-    settle(visited)
+    settle(explorer)
 
     expect(field).to_have_value("8")
     assert field.evaluate("(at) => at.validationMessage") == "T must be from 1 to 2048; got 9999."
-
-
-def test_the_sliders_of_a_comparison_say_their_values_in_words(visited, files):
-    visited.goto(files["comparison"].as_uri())
-
-    expect(visited.get_by_role("slider", name="Token", exact=True)).to_have_attribute(
-        "aria-valuetext", "0 · t0"
-    )
-    expect(visited.get_by_role("slider", name="Temperature, A")).to_have_attribute(
-        "aria-valuetext", "1.00"
-    )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.explorer.report import save_report
 from attnpanel.trace.notes import Note, notes_document, read_notes
+from tests.browser.acting import leave_focus
 from tests.browser.made import HOSTILE
 from tests.browser.reading import open_explorer, place, settle, source
+from tests.browser.report_page import Opened, go, open_report
 from tests.hostile_notes import BAD, changed
 
+START = "head=2&token=5&mean=0&mask=none"
 NOW = "2026-01-31T23:59:00Z"
 BAKED = (
     Note("cell", 0, 2, 0, "seen before", NOW, query_index=6, key_index=1, query="t6", key="t1"),
@@ -23,23 +27,55 @@ BAKED = (
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report without notes, which opens at head 2 and token 5."""
-    path = tmp_path_factory.mktemp("report") / "plain.html"
-    return save_report(toy_trace(), path, head=2, query_index=5).as_uri()
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report without notes."""
+    return save_report(toy_trace(), tmp_path_factory.mktemp("report") / "plain.html")
 
 
 @pytest.fixture(scope="module")
-def baked(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report with notes in it, which opens at head 2."""
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with notes in it, which opens at head 2."""
     path = tmp_path_factory.mktemp("report") / "baked.html"
-    return save_report(toy_trace(), path, head=2, notes=notes_document(BAKED)).as_uri()
+    return save_report(toy_trace(), path, head=2, notes=notes_document(BAKED))
+
+
+@pytest.fixture(scope="module")
+def _shown(browser: Browser) -> Iterator[Callable[[Path], Opened]]:
+    shown: dict[Path, Opened] = {}
+
+    def show(path: Path) -> Opened:
+        if path not in shown:
+            shown[path] = open_report(browser, path, toy_trace())
+        return shown[path]
+
+    yield show
+    for one in shown.values():
+        one.page.context.close()
 
 
 @pytest.fixture
-def page(open_page) -> Page:
-    """A watched page without a network."""
-    return open_page(offline=True)
+def page(_shown: Callable[[Path], Opened], report: Path) -> Iterator[Page]:
+    """The report, at head 2 and token 5, without notes; shared."""
+    yield from without_more(_shown(report), 0)
+
+
+@pytest.fixture
+def baked_page(_shown: Callable[[Path], Opened], baked: Path) -> Iterator[Page]:
+    """The report with its two notes and no other; shared."""
+    yield from without_more(_shown(baked), len(BAKED))
+
+
+def without_more(shown: Opened, count: int) -> Iterator[Page]:
+    """Delete the notes that other tests have written, mark cells; fail a test with a fault."""
+    page = shown.page
+    while (notes := listed(page).count()) > count:
+        button(page, f"Delete note {notes}").click()
+        expect(listed(page)).to_have_count(notes - 1)
+    page.get_by_role("button", name="Mark cell").click()
+    leave_focus(page)
+    go(page, START)
+    yield page
+    assert shown.faults() == []
 
 
 def opened(page: Page, address: str) -> Page:
@@ -100,8 +136,7 @@ def exported(page: Page, folder: Path) -> dict:
     return json.loads((folder / "notes.json").read_text(encoding="utf-8"))
 
 
-def test_a_tapped_cell_is_noted_marked_and_there_after_a_reload(page, report):
-    opened(page, report)
+def test_a_tapped_cell_is_noted_marked_and_there_after_a_reload(page):
     expect(page.get_by_text("No notes yet.")).to_be_visible()
     tap(page, "weights", 3, 4)
     expect(button(page, "Mark cell t4 → t3")).to_be_visible()
@@ -123,8 +158,7 @@ def test_a_tapped_cell_is_noted_marked_and_there_after_a_reload(page, report):
     expect_marks(page, "weights", ["1"])
 
 
-def test_marks_are_those_of_the_shown_head(page, report):
-    opened(page, report)
+def test_marks_are_those_of_the_shown_head(page):
     button(page, "Mark row t5").click()
     note(page, "a row")
     button(page, "Mark head layer 0, head 2").click()
@@ -144,8 +178,7 @@ def test_marks_are_those_of_the_shown_head(page, report):
     expect_marks(page, "weights", ["◂ 1"])
 
 
-def test_a_note_is_written_changed_deleted_and_brought_back_by_keys(page, report):
-    opened(page, report)
+def test_a_note_is_written_changed_deleted_and_brought_back_by_keys(page):
     page.keyboard.press("n")
     expect(field(page)).to_be_focused()
     page.keyboard.type("no]n[m")  # letters that mean something outside the field
@@ -172,8 +205,7 @@ def test_a_note_is_written_changed_deleted_and_brought_back_by_keys(page, report
     expect_marks(page, "weights", ["1"])
 
 
-def test_the_cell_under_the_pointer_is_kept_by_a_key(page, report):
-    opened(page, report)
+def test_the_cell_under_the_pointer_is_kept_by_a_key(page):
     across, down = place(page, "weights", 6, 1)
     page.mouse.move(across - 2, down)
     page.mouse.move(across, down)
@@ -186,8 +218,7 @@ def test_the_cell_under_the_pointer_is_kept_by_a_key(page, report):
     expect(listed(page)).to_contain_text(["Cell t1 → t6"])
 
 
-def test_an_exported_file_is_imported_elsewhere_once(page, open_page, report, baked, tmp_path):
-    opened(page, report)
+def test_an_exported_file_is_imported_elsewhere_once(page, baked_page, tmp_path):
     tap(page, "scores", 0, 7)
     note(page, "one")
     document = exported(page, tmp_path)
@@ -196,7 +227,7 @@ def test_an_exported_file_is_imported_elsewhere_once(page, open_page, report, ba
     assert (written.query, written.key, written.text) == ("t7", "t0", "one")
     assert "head=2" in written.address
 
-    other = opened(open_page(offline=True), baked)
+    other = baked_page
     import_file(other, (tmp_path / "notes.json").read_bytes())
 
     expect(told(other)).to_have_text("1 note imported.")
@@ -209,8 +240,8 @@ def test_an_exported_file_is_imported_elsewhere_once(page, open_page, report, ba
     expect(told(other)).to_have_text("No note in it is new. They were written on another trace.")
 
 
-def test_a_report_opens_with_its_notes_and_remembers_which_were_deleted(page, baked):
-    opened(page, baked)
+def test_a_report_opens_with_its_notes_and_remembers_which_were_deleted(open_page, baked):
+    page = opened(open_page(offline=True), baked.as_uri())
 
     expect(listed(page)).to_have_count(2)
     expect(listed(page)).to_contain_text(["Cell t6 → t1", "Head layer 0, head 3"])
@@ -227,8 +258,8 @@ def test_a_report_opens_with_its_notes_and_remembers_which_were_deleted(page, ba
     expect(listed(page)).to_contain_text(["Head layer 0, head 3"])
 
 
-def test_a_bad_file_is_one_sentence_and_nothing_is_lost(page, baked):
-    opened(page, baked)
+def test_a_bad_file_is_one_sentence_and_nothing_is_lost(baked_page):
+    page = baked_page
     # Node proves every rule; here is what becomes of a refusal.
     names = ("a list", "no schema", "too many notes", "another kind")
     files = {name: (json.dumps(BAD[name][0]), BAD[name][1]) for name in names}
@@ -248,15 +279,17 @@ def test_a_bad_file_is_one_sentence_and_nothing_is_lost(page, baked):
 
 
 @pytest.mark.parametrize("way", ["typed", "imported", "baked"])
-def test_hostile_words_are_shown_and_never_run(page, report, tmp_path, way):
+def test_hostile_words_are_shown_and_never_run(request, open_page, tmp_path, way):
     words = "\n".join(HOSTILE)
     hostile = Note(
         "cell", 0, 2, 0, words, NOW, 5, 1, HOSTILE[0], HOSTILE[1], "head=2&" + HOSTILE[2]
     )
     if way == "baked":
         path = tmp_path / "a.html"
-        report = save_report(toy_trace(), path, notes=notes_document([hostile])).as_uri()
-    opened(page, report)
+        save_report(toy_trace(), path, notes=notes_document([hostile]))
+        page = opened(open_page(offline=True), path.as_uri())
+    else:
+        page = request.getfixturevalue("page")
     if way == "typed":
         note(page, words)
     elif way == "imported":
@@ -271,12 +304,13 @@ def test_hostile_words_are_shown_and_never_run(page, report, tmp_path, way):
     assert page.locator("img, svg[onload]").count() == 0
 
 
-def test_where_the_browser_remembers_nothing_notes_stay_on_the_page(page, report):
+def test_where_the_browser_remembers_nothing_notes_stay_on_the_page(open_page, report):
+    page = open_page(offline=True)
     page.add_init_script(
         """for (const name of ["localStorage", "sessionStorage"])
              Object.defineProperty(window, name, {get() { throw new Error("forbidden") }})"""
     )
-    opened(page, report)
+    opened(page, report.as_uri())
     note(page, "one")
     note(page, "two")
 
@@ -284,9 +318,9 @@ def test_where_the_browser_remembers_nothing_notes_stay_on_the_page(page, report
     expect(page.get_by_text("export them: this browser keeps none")).to_be_visible()
 
 
-def test_two_windows_of_a_report_show_the_same_notes(page, report):
-    opened(page, report)
-    other = opened(page.context.new_page(), report)
+def test_two_windows_of_a_report_show_the_same_notes(open_page, report):
+    page = opened(open_page(offline=True), report.as_uri())
+    other = opened(page.context.new_page(), report.as_uri())
     note(page, "from the first")
     expect(listed(other)).to_have_count(1)
     note(other, "from the second")

@@ -17,7 +17,7 @@ from attnpanel.bench.certify.error_map import (
     reference_result,
 )
 from attnpanel.bench.run.serialization import write
-from tests.browser.conftest import free_port, wait_for_address
+from tests.browser.conftest import Problems, free_port, wait_for_address
 from tests.unit.bench.run.sample_runs import sample_run
 
 READY = "() => window.Bokeh?.documents?.[0]?.is_idle"
@@ -66,18 +66,36 @@ def dashboard(root, tmp_path_factory):
         server.wait(timeout=30)
 
 
-def test_the_dashboard_leads_to_the_bench_and_back(dashboard, page):
+@pytest.fixture(scope="module")
+def _bench(browser, dashboard):
+    context, problems = browser.new_context(viewport={"width": 1440, "height": 900}), Problems()
+    problems.watch(context)
+    page = context.new_page()
     page.goto(dashboard)
     page.get_by_role("link", name="Bench").click()
     page.wait_for_url("**/bench")
-    page.locator(".bench-certificate").wait_for()
+    yield page, problems
+    context.close()
 
-    back = page.get_by_role("link", name="Explorer")
+
+@pytest.fixture
+def bench(_bench):
+    """The bench's page, to which the dashboard has led; shared."""
+    page, problems = _bench
+    yield page
+    seen, problems.seen = problems.unexpected(), []
+    assert seen == []
+
+
+def test_the_dashboard_leads_to_the_bench_and_back(dashboard, bench):
+    bench.locator(".bench-certificate").wait_for()
+
+    back = bench.get_by_role("link", name="Explorer")
     assert back.evaluate("(link) => link.href") == dashboard
 
 
-def test_the_error_map_answers_what_is_chosen(dashboard, page):
-    page.goto(f"{dashboard}bench")
+def test_the_error_map_answers_what_is_chosen(bench):
+    page = bench
     words = page.locator(".bench-error-choices .attn-sentence")
     page.locator(".bench-error-choices strong").first.wait_for()
     for label, value in (("mask", "window"), ("τ", "0.1"), ("Compare", "numpy-online")):
@@ -97,8 +115,8 @@ def test_the_error_map_answers_what_is_chosen(dashboard, page):
     np.testing.assert_array_equal(np.isnan(weights), ~right.visible)
 
 
-def test_what_cannot_be_computed_is_said(dashboard, page):
-    page.goto(f"{dashboard}bench")
+def test_what_cannot_be_computed_is_said(bench):
+    page = bench
     page.locator(".bench-error-choices strong").first.wait_for()
 
     page.get_by_label("Compare", exact=True).select_option("numpy-online")
@@ -111,8 +129,8 @@ def test_what_cannot_be_computed_is_said(dashboard, page):
     assert page.evaluate(OPACITY) == "1"
 
 
-def test_a_run_is_started_from_the_page_and_cancelled(dashboard, page):
-    page.goto(f"{dashboard}bench")
+def test_a_run_is_started_from_the_page_and_cancelled(bench):
+    page = bench
     page.wait_for_function(READY)
     page.get_by_role("button", name="Start a run").click()
     progress = page.locator(".bench-progress")

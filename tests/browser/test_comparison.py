@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from attnpanel.comparison import align, attention_difference
 from attnpanel.explorer.weight_scales import round_up
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.compare.report import save_comparison
 from attnpanel.trace import Trace
+from tests.browser.acting import leave_focus
+from tests.browser.conftest import Problems
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 AT_REST = """() => globalThis.Bokeh?.documents?.length > 0
@@ -59,9 +63,32 @@ def file(tmp_path_factory) -> str:
     return path.as_uri()
 
 
-def test_the_difference_is_python_s_and_centred_at_zero(open_page, file):
-    page = open_page(offline=True)
+@pytest.fixture(scope="module")
+def _shown(browser: Browser, file: str) -> Iterator[tuple[Page, Problems]]:
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, offline=True)
+    problems = Problems()
+    problems.watch(context)
+    page = context.new_page()
     open_comparison(page, file)
+    yield page, problems
+    context.close()
+
+
+@pytest.fixture
+def shown(_shown: tuple[Page, Problems]) -> Iterator[Page]:
+    """The file at head 0 of both sides; shared."""
+    page, problems = _shown
+    leave_focus(page)
+    page.evaluate("location.hash = 'head=0&row=1&apart='")
+    expect(page.get_by_label("Head, A")).to_have_value("0")
+    page.wait_for_function(AT_REST)
+    yield page
+    seen, problems.seen = problems.unexpected(), []
+    assert seen == []
+
+
+def test_the_difference_is_python_s_and_centred_at_zero(shown):
+    page = shown
 
     made, low, high = difference(page)
 
@@ -88,9 +115,8 @@ WHOLE = f"({FRAMES})().every(([top, end]) => Math.abs(end - top - 268) < 1)"
 
 
 @pytest.mark.slow
-def test_rows_that_are_read_across_stand_level_and_colours_have_numbers(open_page, file):
-    page = open_page(offline=True)
-    open_comparison(page, file)
+def test_rows_that_are_read_across_stand_level_and_colours_have_numbers(shown):
+    page, size = shown, shown.viewport_size
     for width in (1920, 1440, 1280, 1024, 800, 390):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_function(WHOLE)
@@ -103,11 +129,11 @@ def test_rows_that_are_read_across_stand_level_and_colours_have_numbers(open_pag
         numbers = page.locator(f".attn-legend-{name} .attn-legend-ticks span").all_inner_texts()
         assert len(numbers) == 5
         assert float(numbers[-1]) <= float(last)
+    page.set_viewport_size(size)
 
 
-def test_controls_move_both_sides_until_they_are_taken_apart(open_page, file):
-    page = open_page(offline=True)
-    open_comparison(page, file)
+def test_controls_move_both_sides_until_they_are_taken_apart(shown, open_page):
+    page = shown
 
     page.get_by_label("Head, A").fill("2")
     np.testing.assert_allclose(difference(page)[0], expected((2, 2)), rtol=0, atol=4e-3)
@@ -128,9 +154,8 @@ def test_controls_move_both_sides_until_they_are_taken_apart(open_page, file):
     np.testing.assert_allclose(difference(other)[0], expected((2, 1)), rtol=0, atol=4e-3)
 
 
-def test_a_head_of_the_list_is_gone_to(open_page, file):
-    page = open_page(offline=True)
-    open_comparison(page, file)
+def test_a_head_of_the_list_is_gone_to(shown):
+    page = shown
 
     button = page.locator(".attn-ranking li button").last
     head = int(button.inner_text().rsplit(" ", 1)[1])
@@ -157,9 +182,8 @@ async () => {
 """
 
 
-def test_nothing_that_was_ranked_of_older_traces_stands_beside_new_ones(open_page, file):
-    page = open_page(offline=True)
-    open_comparison(page, file)
+def test_nothing_that_was_ranked_of_older_traces_stands_beside_new_ones(shown):
+    page = shown
     entries = page.locator(".attn-ranking li button")
     ranked = entries.all_inner_texts()
 

@@ -154,7 +154,7 @@ def test_a_text_looks_at_the_picture_and_a_layer_without_patches_says_so(report)
 
 
 def test_a_trace_without_a_picture_has_no_card(on_screen):
-    expect(card(on_screen("cross").page)).to_be_hidden()
+    expect(card(on_screen("toy").page)).to_be_hidden()
 
 
 def test_a_patch_of_another_window_goes_to_its_sequence(on_screen):

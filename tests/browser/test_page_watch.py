@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+
+from tests.browser.conftest import PATIENCE_S
 
 ELSEWHERE = "http://attnpanel.invalid/"
 
@@ -22,9 +26,12 @@ def test_a_page_with_a_problem_is_noticed(page, problems, html, problem):
     problems.allow("")
 
     page.set_content(html)
-    page.wait_for_timeout(200)
 
-    assert any(seen.startswith(problem) for seen in problems.seen), problems.seen
+    # The browser tells it while the page waits.
+    end = time.monotonic() + PATIENCE_S
+    while not any(seen.startswith(problem) for seen in problems.seen):
+        assert time.monotonic() < end, problems.seen
+        page.evaluate("new Promise(requestAnimationFrame)")
 
 
 def test_a_quiet_page_is_quiet(page, problems):

@@ -10,8 +10,10 @@ from playwright.sync_api import expect
 from reports import indirect_object, training_run, translation
 from reports.table import REPORTS
 from reports.trained import TrainingReport
+from tests.browser.conftest import Problems
 
 SAYS = "([name, text]) => new URLSearchParams(location.hash.slice(1)).get(name) === text"
+SIZE = {"width": 1440, "height": 900}
 NEEDS_MODEL = {"live_prompt", "real_prompt", "two_prompts"}
 # What stands on a report when it has drawn itself, where it is not an explorer's.
 TRAINED = {
@@ -49,6 +51,31 @@ def built(tmp_path_factory):
     return build
 
 
+@pytest.fixture(scope="module")
+def _pages(browser, built):
+    """A page of each report, opened once without a network."""
+    context, problems, pages = browser.new_context(viewport=SIZE, offline=True), Problems(), {}
+    problems.watch(context)
+
+    def show(name):
+        if name not in pages:
+            pages[name] = context.new_page()
+            pages[name].goto(built(name))
+        return pages[name]
+
+    yield show, problems
+    context.close()
+
+
+@pytest.fixture
+def show(_pages):
+    """Return the page of a report; shared."""
+    show, problems = _pages
+    yield show
+    seen, problems.seen = problems.unexpected(), []
+    assert seen == []
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -56,9 +83,8 @@ def built(tmp_path_factory):
         for report in REPORTS
     ],
 )
-def test_it_opens_offline_and_silent(open_page, built, name):
-    page = open_page(offline=True)
-    page.goto(built(name))
+def test_it_opens_offline_and_silent(show, name):
+    page = show(name)
 
     title = next(report.title for report in REPORTS if report.name == name)
     expect(page).to_have_title(title)
@@ -68,9 +94,8 @@ def test_it_opens_offline_and_silent(open_page, built, name):
 
 
 @pytest.mark.model
-def test_the_heads_of_the_two_prompts_are_gone_to(open_page, built):
-    page = open_page(offline=True)
-    page.goto(built("two_prompts"))
+def test_the_heads_of_the_two_prompts_are_gone_to(show):
+    page = show("two_prompts")
     expect(page.locator(".attn-ranking li button").first).to_be_visible()
     link = page.locator(".attn-notes a", has_text="layer 3, head 1")
 
@@ -81,9 +106,8 @@ def test_the_heads_of_the_two_prompts_are_gone_to(open_page, built):
     expect(page.get_by_role("heading", name="A layer 3, head 1")).to_be_visible()
 
 
-def test_every_experiment_of_the_lesson_goes_where_it_says(open_page, built):
-    page = open_page(offline=True)
-    page.goto(built("toy_lesson"))
+def test_every_experiment_of_the_lesson_goes_where_it_says(show):
+    page = show("toy_lesson")
     expect(page.get_by_text("· entropy")).to_be_visible()
 
     links = page.locator(".attn-notes a")

@@ -40,6 +40,13 @@ NOTES = f"""# Notes <img src=x onerror={RUN}>
 ![x](x" onerror="{RUN})
 
 $$\\mathrm{{math}}$$ and `<b>code</b>` and **bold** &lt;img src=x onerror={RUN}&gt;
+
+![a picture](http://attnpanel.invalid/1.png) ![another](//attnpanel.invalid/2.png)
+![of a file](file:///etc/hostname) ![x]: http://attnpanel.invalid/3.png
+
+<img src=http://attnpanel.invalid/4.png> <link rel=stylesheet href=http://attnpanel.invalid/5.css>
+
+after
 """
 TITLE = f"</title>{HOSTILE[0]} {HOSTILE[1]} & {HOSTILE[4]}"
 
@@ -129,6 +136,8 @@ def test_notes_keep_their_markdown_and_lose_what_could_run(page):
     assert notes.locator("script, svg, img, iframe").count() == 0
     links = [link.get_attribute("href") or "" for link in notes.locator("a").all()]
     assert not [link for link in links if link.startswith(("javascript:", "data:"))]
+    # Nor was any of its pictures asked for, or the page would have a fault.
+    notes.get_by_text("after", exact=True).wait_for()
 
 
 def test_the_document_in_the_file_is_json_that_ends_no_script(reports):
@@ -137,20 +146,3 @@ def test_the_document_in_the_file_is_json_that_ends_no_script(reports):
     inside = text.partition('id="attnpanel-document">')[2].partition("</script>")[0]
     assert "<" not in inside
     assert json.loads(inside)
-
-
-def test_pictures_in_notes_are_not_asked_for(browser, reports, tmp_path):
-    trace = reports("one token")[1]
-    notes = """Before
-
-![a picture](http://attnpanel.invalid/1.png) ![another](//attnpanel.invalid/2.png)
-![of a file](file:///etc/hostname) ![x]: http://attnpanel.invalid/3.png
-
-<img src=http://attnpanel.invalid/4.png> <link rel=stylesheet href=http://attnpanel.invalid/5.css>
-
-after"""
-    opened = open_report(browser, save_report(trace, tmp_path / "a.html", notes=notes), trace)
-
-    opened.page.locator(".attn-notes").get_by_text("after").wait_for()
-    assert opened.faults() == []
-    opened.page.context.close()

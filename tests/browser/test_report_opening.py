@@ -39,7 +39,7 @@ def test_without_javascript_a_sentence_says_so_at_once(open_page, toy):
     page = open_page(offline=True, java_script_enabled=False)
     page.goto(toy.as_uri())
 
-    expect(page.get_by_text("allow JavaScript for this file")).to_be_visible(timeout=1000)
+    expect(page.get_by_text("allow JavaScript for this file")).to_be_visible()
 
 
 def test_a_browser_too_old_is_told_which_ones_are_not(open_page, toy):
@@ -56,7 +56,7 @@ def test_a_browser_that_can_not_read_the_script_shows_the_first_words(open_page,
     page = open_page(offline=True)
     page.goto(damaged(lambda text: text.replace("(async()=>{", "(async()==>{", 1)))
 
-    expect(page.get_by_text("open it in a browser of 2023 or later")).to_be_visible(timeout=8000)
+    expect(page.get_by_text("open it in a browser of 2023 or later")).to_be_visible()
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.999])

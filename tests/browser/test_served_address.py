@@ -7,11 +7,13 @@ import pytest
 
 from tests.browser.acting import choose, fill_number, open_trace, position
 from tests.browser.reading import (
+    READY,
     differing,
     link,
     matrix,
     notice,
     open_explorer,
+    settle,
     snapshot,
 )
 
@@ -45,7 +47,8 @@ def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(library
     before, address = snapshot(page), page.url
 
     page.reload()
-    open_explorer(page, page.url)
+    page.wait_for_function(READY)
+    settle(page)
 
     assert page.url == address
     assert differing(before, snapshot(page), within=CLOSE) == set()
@@ -69,16 +72,15 @@ def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):
     [
         (
             "T=banana&layer=9&head=99&token=-3&mask=evil&temperature=nan&pad=x&mean=maybe"
-            "&empty=<b>&window=0&align=1&batch=7&paint=-1&scale=%00",
+            "&empty=<b>&window=0&align=1&batch=7&paint=-1&scale=%00&lesson=99",
             ("T must be a whole number", "Head: “99” does not apply", "Temperature: “nan”"),
         ),
         (
             "source=%3Cimg%20src=x%20onerror=window.pwned=1%3E",
             ("toy, prompt or file",),
         ),
-        ("source=file&trace=../../etc/passwd", ("no trace with the name",)),
     ],
-    ids=["choices", "source", "trace"],
+    ids=["choices", "source"],
 )
 def test_a_link_of_nonsense_is_told_and_the_page_lives(served, page, query, said):
     open_explorer(page, f"{served}?{query}")
@@ -86,6 +88,7 @@ def test_a_link_of_nonsense_is_told_and_the_page_lives(served, page, query, said
     for part in said:
         assert part in notice(page)
     assert page.evaluate("window.pwned") is None
+    assert page.locator(".attn-lesson-card h2").count() == 0
     before = snapshot(page)
     choose(page, Head=2)
     assert "weights" in differing(before, snapshot(page))

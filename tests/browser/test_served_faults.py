@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.acting import choose, position
-from tests.browser.conftest import PATIENCE_S, free_port, started
+from tests.browser.conftest import free_port, started
 from tests.browser.reading import open_explorer, settle
 from tests.hand_made import call, trace_of
 
@@ -87,14 +87,3 @@ def test_an_uploaded_file_stays_on_screen_until_the_reader_says_so(
         assert "source=file" in page.url
         status.get_by_role("button", name="Load anew").click()
         expect(page.locator(".attn-caption")).to_contain_text(["choose the file again"])
-
-
-@pytest.mark.posix
-def test_sigterm_ends_a_server_with_open_pages(root, page, problems, port, tmp_path):
-    problems.allow("ERR_CONNECTION_REFUSED")
-    log = tmp_path / "server.log"
-    with started(root, log, port=port) as (server, address):
-        open_explorer(page, address)
-        server.terminate()
-        assert server.wait(timeout=PATIENCE_S) == 0
-    assert "Traceback" not in log.read_text()

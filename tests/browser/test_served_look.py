@@ -7,9 +7,8 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
 
-from tests.browser.acting import choose, leave_focus, open_trace, press, source_button, use_tool
+from tests.browser.acting import choose, leave_focus, open_trace, press, use_tool
 from tests.browser.reading import link, open_explorer, settle
 
 pytest_plugins = ["tests.browser.opened"]
@@ -147,10 +146,3 @@ def test_a_picture_is_saved_as_png(toy):
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     with Image.open(path) as picture:
         assert picture.size[0] > 100
-
-
-def test_sources_that_have_nothing_to_show_yet_say_what_to_do(toy):
-    source_button(toy, "File").click()
-    settle(toy)
-
-    expect(toy.get_by_text("Choose a trace file").first).to_be_visible()

@@ -79,7 +79,7 @@ def test_tapping_the_overview_selects_layer_and_head(shelf):
 def test_of_two_languages_a_tapped_key_is_told_and_a_tapped_query_selected(shelf):
     open_trace(shelf, "cross.safetensors")
     choose(shelf, Token_i=0)
-    queries, keys = shelf.locator(".attn-chips").all()
+    queries, keys = shelf.locator(".attn-chips:visible").all()
 
     keys.get_by_role("button", name="slept", exact=True).click()
     settle(shelf)

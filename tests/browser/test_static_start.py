@@ -58,14 +58,6 @@ def test_the_toy_is_drawn_and_moves_without_a_session(start, page):
     assert sessions(page, start) == before
 
 
-def test_a_choice_that_does_not_apply_is_told_and_the_rest_is_shown(start, page):
-    open_explorer(page, f"{start}?head=99&token=3")
-
-    said = page.locator(".attn-notice")
-    expect(said).to_contain_text("Not restored from the link. Head: “99” does not apply here.")
-    assert position(page, "Token i") == 3
-
-
 @pytest.mark.slow
 def test_what_needs_python_gets_a_session_with_all_that_was_on_screen(start, page):
     open_explorer(page, f"{start}?head=1&token=4")
@@ -113,7 +105,8 @@ def test_a_number_of_the_toy_is_taken_along(start, page):
     assert matrix(page, "weights").shape == (7, 7)
 
 
-def test_a_link_to_another_small_toy_needs_no_session_either(start, page):
+@pytest.mark.slow
+def test_a_link_to_another_small_toy_needs_no_session_but_for_its_report(start, page):
     open_explorer(page, f"{start}?T=6&seed=7&head=1")
 
     call = toy_trace(T=6, seed=7).calls[0]
@@ -122,11 +115,7 @@ def test_a_link_to_another_small_toy_needs_no_session_either(start, page):
     assert (link(page)["T"], link(page)["seed"]) == ("6", "7")
     assert page.evaluate(ALONE)
 
-
-@pytest.mark.slow
-def test_a_report_is_downloaded_by_the_press_that_asked_for_it(start, page, tmp_path):
-    open_explorer(page, f"{start}?head=2")
-
+    # It is downloaded by the press that asked for it.
     with page.expect_download() as download:
         page.get_by_role("button", name="Download report").click()
 
@@ -176,7 +165,10 @@ def test_a_full_server_is_told_and_the_page_goes_on(start, page, problems):
 @pytest.mark.slow
 def test_a_server_that_does_not_answer_is_told_and_asked_again(start, page, problems):
     problems.allow("ERR_INTERNET_DISCONNECTED")
-    open_explorer(page, f"{start}?token=6")
+    # A choice that does not apply is told, too, and the rest is shown.
+    open_explorer(page, f"{start}?head=99&token=6")
+    said = page.locator(".attn-notice")
+    expect(said).to_contain_text("Not restored from the link. Head: “99” does not apply here.")
     page.context.set_offline(True)
 
     page.get_by_role("button", name="File", exact=True).click()

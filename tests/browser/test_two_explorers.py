@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from attnpanel.explorer.explorer import Explorer
 from attnpanel.models.toy import toy_trace
-from tests.browser.conftest import PATIENCE_S, free_port
+from tests.browser.conftest import PATIENCE_S, Problems, free_port
 from tests.browser.reading import WATCH, settle
 
 # The drivers in the order of the page, and what each of them has drawn.
@@ -31,10 +31,10 @@ CLOSE = f"""(rows) => {{
 }}"""
 
 
-@pytest.fixture
-def two(page):
+@pytest.fixture(scope="module")
+def two(browser):
     """A served page of a row of explorers, and Python's ends of them."""
-    made = SimpleNamespace(explorers=[])
+    made = SimpleNamespace(explorers=[], problems=Problems())
 
     def app():
         made.explorers[:] = [Explorer(toy_trace(), head=head) for head in (0, 1)]
@@ -43,10 +43,25 @@ def two(page):
     port = free_port()
     server = pn.serve(app, port=port, show=False, threaded=True)
     wait_until_it_listens(port)
-    page.add_init_script(WATCH)
-    page.goto(f"http://localhost:{port}")
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    made.problems.watch(context)
+    made.page = context.new_page()
+    made.page.add_init_script(WATCH)
+    made.page.goto(f"http://localhost:{port}")
     yield made
+    context.close()
     server.stop()
+
+
+@pytest.fixture
+def page(two):
+    """The page, at heads 0 and 1; shared."""
+    see(two.page)
+    for head, explorer in enumerate(two.explorers):
+        explorer.state.head = head
+    see(two.page, 0, 1)
+    yield two.page
+    assert two.problems.unexpected() == []
 
 
 def wait_until_it_listens(port: int) -> None:
@@ -59,13 +74,15 @@ def wait_until_it_listens(port: int) -> None:
 
 
 def see(page, *heads: int) -> None:
+    """Wait until the explorers are drawn, at these heads if any are named."""
+    if not heads:
+        page.wait_for_function(f"({SHOWN})()?.length === 2")
+        return
     call = toy_trace().calls[0]
     page.wait_for_function(CLOSE, arg=[call.weights(head)[0, :3].tolist() for head in heads])
 
 
 def test_each_is_drawn_moved_and_noted_on_by_itself(page, two):
-    see(page, 0, 1)
-
     two.explorers[1].state.head = 3
     see(page, 0, 3)
 
@@ -88,7 +105,6 @@ def test_each_is_drawn_moved_and_noted_on_by_itself(page, two):
 
 
 def test_what_a_reader_changed_just_before_python_set_another_choice_stays(page, two):
-    see(page, 0, 1)
     first, _ = two.explorers
     # The key comes in the task that takes Python's message, before it is taken.
     page.evaluate(

@@ -272,11 +272,12 @@ def test_the_part_on_screen_stays_in_a_layer_of_the_same_shape_only(page):
 
 
 def test_another_trace_starts_as_in_python(page, name):
+    page.show(TRACES[name])
+
     @laws
     @given(states(TRACES["cross, masked, batch of two"]))
     def held(state):
         state.viewport = None
-        page.show(TRACES[name])
         fitted = page("ask", "fitTrace", choices(state))
 
         state.trace = TRACES[name]

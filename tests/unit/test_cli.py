@@ -68,6 +68,7 @@ def test_the_command_line_starts_without_torch_or_the_dashboard():
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
 
 
+@pytest.mark.slow
 def test_the_server_starts_without_torch():
     code = (
         "import sys, attnpanel.pages.server\n"

@@ -154,6 +154,7 @@ def assert_right_if_compiled_here(name, request):
     assert_right(name, request)
 
 
+@pytest.mark.slow
 def test_a_compiled_formula_is_right_and_gives_nan_to_empty_rows():
     request = a_request(
         kv_heads=2,

@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 
 from tests.unit.kernels.ring_process import REQUESTS
 
+pytestmark = pytest.mark.slow  # starts processes that each import torch
 SIZE = 2
 
 

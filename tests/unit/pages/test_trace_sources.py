@@ -470,6 +470,7 @@ def test_a_link_restores_the_toy_and_every_choice_in_it():
     assert page.explorer.bridge.component.address == {**link, "theme": "dark"}
 
 
+@pytest.mark.slow
 def test_a_choice_of_the_link_counts_for_the_first_trace_alone():
     page = Page(ServerSettings(), {"source": "toy", "head": "3", "mask": "causal"})
 

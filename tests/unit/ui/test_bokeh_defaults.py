@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import json, re, sys
 from bokeh.core.has_props import HasProps
@@ -41,6 +43,7 @@ def told(how, root):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_defaults_themes_and_lists_are_what_bokeh_says(root):
     remembered, plain = told("remembered", root), told("plain", root)
 

@@ -92,6 +92,7 @@ def test_correct_backward_passes_every_case(dtype):
         assert (found.verdict, found.reasons) == ("pass", ())
 
 
+@pytest.mark.slow  # every defect, in every dtype
 @pytest.mark.parametrize(("fault", "dtype"), DEFECTS)
 def test_planted_defect_is_found(fault, dtype):
     # Sums in 16 bits show after many blocks: with blocks of 128, in the case of 2048 queries.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from attnpanel.kernels import IMPLEMENTATIONS
 
 pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
 KERNELS = "tests.unit.bench.run.fake_kernels:"
+SMALL_LIMITS = Path(__file__).with_name("small_limits")
 PRESET = """
 about = "made"
 certificates = "none"
@@ -41,7 +43,9 @@ def made(tmp_path_factory):
     preset.write_text(PRESET)
     names = [KERNELS + name for name in ("RIGHT", "WRONG", "ABORTING")]
     arguments = ["run", "--preset", str(preset), "--implementations", *names, "-o", str(output)]
-    assert main(arguments) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(SMALL_LIMITS))
+        assert main(arguments) == 0
     return preset, output
 
 
@@ -50,6 +54,14 @@ def test_a_run_is_written_under_the_name_of_its_preset(made):
 
     assert (found.preset, found.finished) == ("mine", True)
     assert [timing.status for timing in found.timings] == ["timed", "not certified", "crashed"] * 3
+
+
+def test_the_limits_are_of_the_same_threads(made):
+    (limits,) = read(made[1], BenchRun).limits
+
+    assert (limits.device, limits.dtype, limits.threads) == ("cpu", "float32", 1)
+    assert min(limits.gemm_flops_per_s) > 0
+    assert min(limits.copy_bytes_per_s) > 0
 
 
 def test_show_prints_times_limits_and_reasons(made, capsys):
@@ -216,7 +228,8 @@ def test_the_remaining_time_is_rounded(seconds, words):
 def test_a_signal_stops_a_run_and_keeps_its_results(tmp_path, number):
     preset, output = tmp_path / "mine.toml", tmp_path / "run.json"
     preset.write_text(PRESET)
-    arguments = ["--preset", str(preset), "-o", str(output)]
+    # Certifying only: measuring limits takes seconds, and it hangs before it times anything.
+    arguments = ["--preset", str(preset), "--certify-only", "-o", str(output)]
     names = [KERNELS + "RIGHT", KERNELS + "HANGING"]
     process = subprocess.Popen(
         [sys.executable, "-m", "bench", "run", *arguments, "--implementations", *names],

@@ -27,7 +27,7 @@ def misbehaved() -> BenchRun:
     """One run with a right implementation before, between and after those that misbehave."""
     names = ["RIGHT", "WRONG", "REFUSING", "RAISING", "EXITING", "QUITTING", "ABORTING", "KILLED"]
     names += ["GREEDY", "TALKING", "NOT_TKERNELS", "COMPILING"]
-    return run(plan(*names, memory_limit_bytes=2**33, limits=True))
+    return run(plan(*names, memory_limit_bytes=2**33))
 
 
 def test_a_correct_row_has_all_its_samples(misbehaved):
@@ -78,14 +78,6 @@ def test_every_row_has_one_certificate_and_one_timing(misbehaved):
         (agreement.implementation, agreement.case) for agreement in misbehaved.agreements
     ] == expected
     assert [(timing.implementation, timing.case) for timing in misbehaved.timings] == expected
-
-
-def test_the_limits_are_of_the_same_threads(misbehaved):
-    (limits,) = misbehaved.limits
-
-    assert (limits.device, limits.dtype, limits.threads) == ("cpu", "float32", 1)
-    assert min(limits.gemm_flops_per_s) > 0
-    assert min(limits.copy_bytes_per_s) > 0
 
 
 def test_a_hang_ends_at_the_time_limit_and_retries_are_limited():

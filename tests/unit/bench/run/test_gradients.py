@@ -116,10 +116,12 @@ def test_file_of_the_schema_before_has_none(tmp_path):
 
 
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
-def test_run_certifies_gradients_where_they_are_asked_for(tmp_path):
+def test_run_certifies_gradients_where_they_are_asked_for(tmp_path, monkeypatch):
+    few = CASES[:3]
+    monkeypatch.setattr("attnpanel.bench.run.gradients.gradient_cases", lambda _dtype: few)
     small = replace(plan("RIGHT", timed=(), certified=(CASE,)), implementations=("torch-eager",))
     assert run(small).gradients == ()
     found = run(replace(small, gradients=True), output=tmp_path / "run.json")
 
-    assert len(found.gradients) == len(CASES)
-    assert {row.verdict for row in found.gradients} <= {"pass", "unsupported"}
+    assert [row.case for row in found.gradients] == [case.name for case in few]
+    assert {row.verdict for row in found.gradients} == {"pass"}

@@ -287,6 +287,7 @@ print(os.waitstatus_to_exitcode(status), torch.equal(changed, plain))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 def test_a_forked_process_is_not_in_its_parents_block():
     ran = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)

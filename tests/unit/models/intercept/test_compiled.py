@@ -15,7 +15,10 @@ from torch.nn import functional as F  # noqa: E402, N812
 from attnpanel import capture  # noqa: E402
 
 # Torch's compiler emits deprecation warnings for its own code.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,  # compiles
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 B, T, H, D = 2, 5, 3, 4
 
 

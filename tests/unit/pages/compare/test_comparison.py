@@ -74,6 +74,7 @@ def test_the_file_holds_the_words_as_text(tmp_path):
     assert "\\u003c/script>\\u003cimg src=x" in page
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+def test_a_folder_that_is_not_there_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("attnpanel.pages.compare.report.standalone_html", lambda *_: ["a page"])
     with pytest.raises(OSError, match="nowhere"):
         save_comparison(TOY, TOY, tmp_path / "nowhere" / "two.html", head=0)

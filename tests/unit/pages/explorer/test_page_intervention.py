@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from attnpanel.models.intervene.output_change import embedding_change
 from attnpanel.models.intervention_spec import parse_intervention
@@ -15,6 +16,7 @@ from attnpanel.trace import Trace
 TOKENS = ["a", "b", "<b>c"]
 
 
+@pytest.mark.slow
 def test_the_report_of_a_changed_run_compares_it_with_the_one_before(monkeypatch):
     before, after = (
         Trace(toy_trace(T=3, d_model=6, heads=3, seed=seed).calls, query_tokens=[TOKENS])

@@ -34,44 +34,47 @@ def one_line(capsys):
 # -- the file --------------------------------------------------------------------------------
 
 
-def test_a_report_is_written_and_its_path_returned(toy, tmp_path):
-    path = ap.save_report(toy, str(tmp_path / "toy.html"))
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The path that save_report() returns, and the one that it was given."""
+    asked = tmp_path_factory.mktemp("written") / "a.html"
+    return ap.save_report(trace_of(call(0), model="a <b>model</b> & more"), str(asked)), asked
 
-    assert path == tmp_path / "toy.html"
-    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert [one.name for one in tmp_path.iterdir()] == ["toy.html"]
+
+def test_a_report_is_written_and_its_path_returned(written):
+    path, asked = written
+
+    assert path == asked
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.endswith("</html>\n")
+    assert [one.name for one in path.parent.iterdir()] == ["a.html"]
 
 
-def test_an_explorer_is_saved_with_its_choices(toy, tmp_path):
+def test_the_title_is_what_the_trace_is_of_unless_given(written):
+    text = written[0].read_text(encoding="utf-8")
+
+    assert "<title>Attention of a &lt;b&gt;model&lt;/b&gt; &amp; more</title>" in text
+
+
+def test_a_report_can_be_read_by_others_as_files_usually_can(written):
+    assert stat.S_IMODE(written[0].stat().st_mode) & 0o444 == 0o444
+
+
+def test_an_explorer_is_saved_with_its_choices_and_left_as_it_was(toy, tmp_path, monkeypatch):
+    def refuse(*_args, **_options):
+        raise AssertionError("a tile was computed")
+
     explorer = ap.Explorer(toy, head=2, temperature=0.5, mask="causal", dark=True)
+    # The page computes its overview itself.
+    monkeypatch.setattr("attnpanel.explorer.state.overview_tile", refuse)
 
     text = save_report(explorer, tmp_path / "a.html", head=3).read_text(encoding="utf-8")
 
     for choice in ('["head", 3]', '["temperature", 0.5]', '["mask", "causal"]', '["dark", true]'):
         assert choice in text
-
-
-def test_saving_an_explorer_leaves_it_as_it_was(toy, tmp_path):
-    explorer = ap.Explorer(toy, head=2)
-
-    save_report(explorer, tmp_path / "a.html", head=1)
-
     assert explorer.state.head == 2
     assert explorer.bridge.component.state["head"] == 2
-
-
-def test_the_title_is_what_the_trace_is_of_unless_given(tmp_path):
-    trace = trace_of(call(0), model="a <b>model</b> & more")
-
-    text = save_report(trace, tmp_path / "a.html").read_text(encoding="utf-8")
-
-    assert "<title>Attention of a &lt;b&gt;model&lt;/b&gt; &amp; more</title>" in text
-
-
-def test_a_report_can_be_read_by_others_as_files_usually_can(toy, tmp_path):
-    path = save_report(toy, tmp_path / "a.html")
-
-    assert stat.S_IMODE(path.stat().st_mode) & 0o444 == 0o444
 
 
 # -- what goes wrong -------------------------------------------------------------------------
@@ -178,10 +181,11 @@ def test_a_failure_before_anything_is_written_leaves_the_older_file_alone(toy, o
     assert_untouched(older)
 
 
+@pytest.mark.usefixtures("rendered")
 def test_a_newer_report_replaces_the_older_one(toy, older):
     save_report(toy, older)
 
-    assert older.read_text(encoding="utf-8").endswith("</html>\n")
+    assert older.read_text(encoding="utf-8") == "newer"
 
 
 def test_a_missing_folder_is_an_error_that_names_it(toy, tmp_path):
@@ -250,6 +254,7 @@ def test_a_report_names_both_ways_in_which_its_numbers_are_stored():
 # -- the command line ------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("rendered")
 def test_the_command_line_writes_the_toy(tmp_path, capsys):
     path = tmp_path / "toy.html"
 
@@ -351,12 +356,3 @@ def test_an_empty_trace_file_is_one_line(tmp_path, capsys):
     assert main(["report", str(path), "-o", str(tmp_path / "a.html")]) == 1
 
     assert "at least one attention call" in one_line(capsys)
-
-
-def test_a_report_does_not_compute_the_overview_that_its_page_computes(toy, tmp_path, monkeypatch):
-    def refuse(*_args, **_options):
-        raise AssertionError("a tile was computed")
-
-    monkeypatch.setattr("attnpanel.explorer.state.overview_tile", refuse)
-
-    save_report(toy, tmp_path / "toy.html")

@@ -29,7 +29,7 @@ from tests.unit.pages.serving.test_sessions import drop_closed
 
 TOY = toy_trace()
 SESSIONS = 3
-QUESTIONS = 12
+QUESTIONS = 5
 OFFERED = {
     "plain": trace_of(call(0), call(1, heads=2, query_len=7)),
     "grouped": trace_of(call(2, heads=6, kv_heads=2, query_len=11, scale=0.7)),
