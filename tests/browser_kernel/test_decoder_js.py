@@ -18,8 +18,8 @@ from tests.browser_kernel.conftest import KernelError, node_running
 
 torch = pytest.importorskip("torch")
 WITHIN = 1e-5
-# A score of this size rounds by half of that in 32 bits, and a weight by up to a quarter of it; those
-# of a trained model are smaller. Where a random model has larger ones, more is allowed in proportion.
+# Scores of this size round in 32 bits by so much that weights are off by some of that; those of a
+# trained model are smaller. Where a random model has larger ones, more is allowed in proportion.
 SCORE = 20.0
 
 
@@ -141,7 +141,7 @@ def test_a_head_that_is_knocked_out_adds_nothing(live, chosen, data):
             columns = slice(head * width, (head + 1) * width)
             model.blocks[layer].attention.output.weight[:, columns] = 0
     expected = log_probabilities(model, ids)
-    blocks, largest = trace_weights(model, ids)
+    _, largest = trace_weights(model, ids)
     within = WITHIN * max(1.0, largest / SCORE)
     found = made["logs"].reshape(expected.shape)
     np.testing.assert_allclose(np.exp(found), np.exp(expected), rtol=0, atol=within)
