@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_items
 from bokeh.resources import Resources
+from panel.io.state import state
 
 from attnpanel.ui.components import bundle
 from attnpanel.ui.libraries import deflated, licence_comments
@@ -143,16 +144,21 @@ class DocumentParts:
 def document_parts(document: Document, layout: Any) -> DocumentParts:
     """Add a layout to an empty document and return it as parts of a page.
 
-    No part can end the script element around it.
+    No part can end the script element around it. Panel would keep the models of the layout for
+    good: a session that ends drops them, and a file has none.
     """
     root = layout.get_root(document)
-    document.add_root(root)
-    with document.models.freeze():  # or Bokeh walks the whole document after every change
-        share_stylesheets(list(document.models))
-    with OutputDocumentFor([root], always_new=False):
-        (docs, (item,)) = standalone_docs_json_and_render_items(
-            [root], suppress_callback_warning=True
-        )
+    try:
+        document.add_root(root)
+        with document.models.freeze():  # or Bokeh walks the whole document after every change
+            share_stylesheets(list(document.models))
+        with OutputDocumentFor([root], always_new=False):
+            (docs, (item,)) = standalone_docs_json_and_render_items(
+                [root], suppress_callback_warning=True
+            )
+    finally:
+        layout._cleanup(root)  # noqa: SLF001 - what Panel calls when a session ends
+        state._views.pop(root.ref["id"], None)  # noqa: SLF001 - as above
     elements = item.roots.to_json().values()
     return DocumentParts(
         roots="\n".join(f'<div id="{element}"></div>' for element in elements),
