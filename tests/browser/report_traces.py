@@ -100,6 +100,7 @@ TRACES: dict[str, Callable[[], Trace]] = {
     "picture": picture_trace,
     "deep picture": deep_picture_trace,
     "windows": windows_trace,
+    "recorded": lambda: trace_of(recorded(0, heads=2, query_len=7), query_tokens=[WORDS]),
     "one token": lambda: toy_trace(T=1, d_model=2, heads=1),
     "minilm": lambda: trace_prompt(SENTENCE),
 }

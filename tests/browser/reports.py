@@ -23,7 +23,7 @@ TOY_START = (
     "head=0&mean=0&token=6&temperature=1&mask=none&pad=8&window=3&align=top_left&empty=uniform"
     "&paint=0&scale=square root&nosink=0"
 )
-KINDS_START = "layer=0&head=0&mean=0&batch=0&token=0&mask=model"
+KINDS_START = "layer=0&head=0&mean=0&batch=0&token=0&temperature=1&mask=model"
 
 
 class Shelf:

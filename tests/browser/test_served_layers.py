@@ -277,7 +277,7 @@ def horizontal(page: Page) -> tuple[float, float]:
 def test_a_weight_is_explained_by_python_as_by_the_page(told, shelf, name):
     for page in (told, shelf):
         open_trace(page, name)
-        choose(page, Layer=0, Head=1, Token_i=2)
+        choose(page, Layer=0, Head=1, Token_i=2, Mask="none", Temperature=0)
         if not page.locator(".attn-why").evaluate("(one) => one.open"):
             page.get_by_text("Why this token:").click()
         settle(page)

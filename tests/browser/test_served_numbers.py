@@ -96,7 +96,7 @@ def test_the_models_own_mask_and_shared_keys_are_applied(shelf, traces):
         (0, 3, np.tri(5, dtype=bool)),
         (1, 1, np.tri(5, dtype=bool) & (np.arange(5) < 4)),
     ):
-        choose(shelf, Layer=1, Batch=batch, Head=head)
+        choose(shelf, Layer=1, Batch=batch, Head=head, Mask="model", Temperature=0)
 
         assert_heatmaps_show(shelf, reckon(call, head, batch=batch, mask=own))
     choose(shelf, Mask="none")
@@ -107,7 +107,14 @@ def test_the_models_own_mask_and_shared_keys_are_applied(shelf, traces):
 def test_a_causal_mask_starts_where_its_alignment_says(shelf, traces, align):
     open_trace(shelf, "cross.safetensors")
     call = traces["cross.safetensors"].calls[0]
-    choose(shelf, Head=0, Mask="causal", Causal_alignment=align.replace("_", " "), Token_i=2)
+    choose(
+        shelf,
+        Head=0,
+        Temperature=0,
+        Mask="causal",
+        Causal_alignment=align.replace("_", " "),
+        Token_i=2,
+    )
 
     assert_heatmaps_show(shelf, reckon(call, mask=mask_of(call, "causal", align=align)))
     # Query 2 of 4 sees the keys to 2, or with the ends of 4 and 7 aligned those to 5.
