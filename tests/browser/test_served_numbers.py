@@ -96,7 +96,7 @@ def test_the_models_own_mask_and_shared_keys_are_applied(shelf, traces):
         (0, 3, np.tri(5, dtype=bool)),
         (1, 1, np.tri(5, dtype=bool) & (np.arange(5) < 4)),
     ):
-        choose(shelf, Layer=1, Batch=batch, Head=head, Mask="model", Temperature=0)
+        choose(shelf, Layer=1, Batch=batch, Head=head, Mask="as the model", Temperature=0)
 
         assert_heatmaps_show(shelf, reckon(call, head, batch=batch, mask=own))
     choose(shelf, Mask="none")

@@ -263,8 +263,8 @@ def growth(settled: list[Sample]) -> list[str]:
     return said
 
 
-def draw(done: Soak, path: Path) -> None:
-    """Draw memory, threads and handles over the minutes, with the samples between rounds marked."""
+def draw(done: Soak, path: Path, *, dark: bool) -> None:
+    """Draw what the server held over the minutes; dots are the samples between two rounds."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -276,16 +276,18 @@ def draw(done: Soak, path: Path) -> None:
         "handles": "open files",
         "sessions": "open pages",
     }
-    figure, axes = plt.subplots(len(rows), 1, figsize=(8, 6), sharex=True, layout="constrained")
-    for axis, (name, label) in zip(axes, rows.items(), strict=True):
-        for samples, style in ((done.samples, "-"), (done.settled, "o")):
-            seen = [(one.minute, getattr(one, name)) for one in samples]
-            axis.plot(*zip(*seen, strict=True), style, lw=0.8, ms=4)
-        axis.set_ylabel(label)
-        axis.set_ylim(bottom=0)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[-1].set_xlabel("minutes; orange: all pages closed")
-    figure.savefig(path)
+    with plt.style.context("dark_background" if dark else "default"):
+        shape = {"figsize": (8, 6), "sharex": True, "layout": "constrained"}
+        figure, axes = plt.subplots(len(rows), 1, **shape)
+        for axis, (name, label) in zip(axes, rows.items(), strict=True):
+            for samples, style in ((done.samples, "-"), (done.settled, "o")):
+                seen = [(one.minute, getattr(one, name)) for one in samples]
+                axis.plot(*zip(*seen, strict=True), style, lw=0.8, ms=4)
+            axis.set_ylabel(label)
+            axis.set_ylim(bottom=0)
+            axis.spines[["top", "right"]].set_visible(False)
+        axes[-1].set_xlabel("minutes; dots: all pages closed")
+        figure.savefig(path)
 
 
 def main() -> int:
@@ -294,13 +296,15 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rounds", type=int, default=10, help="at least; no fewer than 3")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.json")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="FOLDER", help="for soak-light.svg and soak-dark.svg"
+    )
     options = parser.parse_args()
     done = soak(options.minutes, max(options.rounds, 3))
     if options.output:
         options.output.write_text(json.dumps(asdict(done), indent=1) + "\n")
-    if options.picture:
-        draw(done, options.picture)
+    for theme in ("light", "dark") if options.pictures else ():
+        draw(done, options.pictures / f"soak-{theme}.svg", dark=theme == "dark")
     for problem in done.problems:
         print(f"soak: PROBLEM {problem}")  # noqa: T201 - a command's output
     return len(done.problems)

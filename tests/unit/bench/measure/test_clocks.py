@@ -107,6 +107,8 @@ def test_a_cpu_sample_is_the_mean_of_its_calls(monkeypatch):
 
     monkeypatch.setattr(attnpanel.bench.measure.clocks, "perf_counter", read)
     monkeypatch.setattr(attnpanel.bench.measure.clocks, "process_time", lambda: now[0] / 2)
+    # Earlier tests may have left processes that are still working.
+    monkeypatch.setattr(attnpanel.bench.measure.clocks, "child_processes", list)
 
     sample = CpuClock().sample([call] * 3)
 
