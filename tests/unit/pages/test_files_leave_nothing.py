@@ -8,11 +8,13 @@ from collections import Counter
 import pytest
 from bokeh.document import Document
 from bokeh.model import Model
+from bokeh.models import ImportedStyleSheet
 
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.exercises.page import ExercisesPage
 from attnpanel.pages.explorer.report import save_report
 from attnpanel.pages.server_settings import ServerSettings
+from attnpanel.pages.variants.report import save_variants
 
 TRACE = toy_trace()
 
@@ -22,14 +24,21 @@ def write_answer(path):
 
 
 # Not those whose plots HoloViews renders anew: it keeps them (comparisons, training reports).
-WRITERS = {"report": lambda path: save_report(TRACE, path), "answer": write_answer}
+WRITERS = {
+    "report": lambda path: save_report(TRACE, path),
+    "answer": write_answer,
+    "variants": save_variants,
+}
 
 
 def held() -> Counter:
-    """The documents and models that something still refers to."""
+    """The documents and models that something still refers to, by the names of their classes.
+
+    Panel keeps a few names of style sheets a file, which take a kilobyte.
+    """
     gc.collect()
     kinds = [type(one) for one in gc.get_objects() if isinstance(one, (Document, Model))]
-    return Counter(kind.__name__ for kind in kinds)
+    return Counter(kind.__name__ for kind in kinds if kind is not ImportedStyleSheet)
 
 
 @pytest.mark.parametrize("name", WRITERS)
