@@ -19,7 +19,6 @@ from attnpanel.pages.serving.auth import auth_options
 from attnpanel.pages.serving.compression import compress_static_files
 from attnpanel.pages.serving.headers import add_security_headers, restrict_cookies
 from attnpanel.pages.serving.health import HEALTH
-from attnpanel.pages.serving.heap import share_arenas
 from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
 from attnpanel.pages.serving.page_scripts import leave_out_unused
 from attnpanel.pages.serving.sessions import limit_sessions
@@ -112,7 +111,6 @@ def serve(
     ValueError
         If a file is not a trace that can be shown, or a page's name or file is invalid.
     """
-    share_arenas()
     offered = {}
     for path in traces:
         trace = Trace.load(path)

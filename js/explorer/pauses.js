@@ -1,3 +1,4 @@
+import { inSlices } from "../core/slices.js";
 import { writeAddress } from "./captions.js";
 import { show } from "./draw_views.js";
 import { numbersLine, describeNumbers } from "./labels.js";
@@ -57,14 +58,7 @@ export async function tiles(explorer, theme) {
     if (answer === null || run !== explorer.tiling) return;
     for (const [key, tile] of answer?.tiles ?? []) tilesOf(trace, state, cache).set(key, tile);
   }
-  let since = performance.now();
-  for (const step of answer ? [] : overviewJob(trace, state, cache, here)) {
-    if (step instanceof Promise) await step;
-    if (performance.now() - since < 12) continue;
-    await new Promise((resolve) => setTimeout(resolve, 0)); // lets the page handle events between tiles
-    if (run !== explorer.tiling) return;
-    since = performance.now();
-  }
+  if (!answer && !(await inSlices(overviewJob(trace, state, cache, here), () => run !== explorer.tiling))) return;
   if (explorer.left || run !== explorer.tiling) return;
   // The selected head may have changed while the tiles were computed.
   const now = { ...state, ...shownHead(explorer) };
@@ -103,7 +97,7 @@ export function numbersLater(explorer) {
 
 /** @param {import("./controller.js").BrowserExplorer} explorer */
 export async function readNumbers(explorer) {
-  const { trace, state, cache } = explorer;
+  const { trace, state, cache, reading } = explorer;
   if (explorer.changed.size || explorer.left) return;
   const { T, S, partial } = trace.calls[state.layer];
   const selection = partial ? keyOf("numbers", state) : select(trace, state, cache);
@@ -126,11 +120,12 @@ export async function readNumbers(explorer) {
     };
   }
   if (trace.picture) explorer.write("attn-on-picture", { heads: headsOnPicture(trace, state, cache, explorer.direction) });
-  if (trace.picture) await rollOut(explorer);
   await drawMeasured(explorer, explorer.numbers);
   if (explorer.why && !(await explainPair(explorer))) return;
   explorer.write("attn-caption-numbers", { text: explorer.numbers.text });
   writeAddress(explorer);
+  if (trace.picture) await rollOut(explorer);
+  if (explorer.reading !== reading) return; // drawn anew meanwhile: the numbers are read again
   explorer.unread = false;
   restIfDone(explorer);
   lookAhead(explorer);

@@ -1,11 +1,9 @@
+import { inSlices } from "../core/slices.js";
 import { computedRows } from "./head_rows.js";
 import { select } from "./selection.js";
 
 // Attention through all layers up to the one on screen, as attnpanel.analysis.rollout computes it: what of each token
 // has reached the chosen one. Of the model as it ran: the reader's mask and temperature are of one layer.
-
-// Time after which the page handles events between two heads.
-const SLICE_MS = 12;
 
 /**
  * The layers that a rollout multiplies: self-attention of the length of the one on screen, up to it; null if there are
@@ -87,17 +85,9 @@ export async function rollOut(explorer) {
   const isOld = () => explorer.left || explorer.direction !== "through" || keyOf(explorer.state) !== key;
   let row;
   if (layers.every((layer) => trace.calls[layer].packed !== undefined)) {
-    const job = rolloutJob(trace, state, cache, layers);
-    let since = performance.now();
-    let step = job.next();
-    for (; !step.done; step = job.next()) {
-      if (step.value instanceof Promise) await step.value;
-      if (performance.now() - since < SLICE_MS) continue;
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      if (isOld()) return;
-      since = performance.now();
-    }
-    row = step.value;
+    const done = await inSlices(rolloutJob(trace, state, cache, layers), isOld);
+    if (done === null) return;
+    row = done.result;
   } else {
     const answer = await explorer.python.ask("rollout", trace, layers, state);
     if (!answer) return;
