@@ -27,6 +27,7 @@ def open_card(page):
     """Open the card and its tables."""
     if not card(page).evaluate("(one) => one.open"):
         card(page).locator("summary").first.click()
+        page.wait_for_function("location.hash.includes('why=1')")  # the event comes later
         settle(page)
     tables = card(page).locator("details")
     if not tables.evaluate("(one) => one.open"):
