@@ -69,6 +69,8 @@ class WhyCard {
     }
     const focused = /** @type {ShadowRoot} */ (this.root.getRootNode()).activeElement?.getAttribute("data-mark");
     const heading = element("h3", "", content.asked);
+    // Its event may not have arrived yet.
+    this.listed = this.inside.querySelector("details")?.open ?? this.listed;
     heading.append(" ", element("code", "", content.pair), element("small", "", ` ${content.place}`));
     this.inside.replaceChildren(heading, ...content.missing.map((text) => element("p", "attn-caption muted", text)));
     if (content.channels.length) this.inside.append(this.product(content), this.chart);

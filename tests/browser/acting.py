@@ -42,6 +42,20 @@ def choose(page: Page, **choices: object) -> None:
         settle(page)
 
 
+def unfold(details: Locator) -> None:
+    """Open a part that folds, if it is closed, and wait until the page has heard that it is open.
+
+    What lies in it is filled when its `toggle` event arrives, which is after the click.
+    """
+    if details.evaluate("(one) => one.open"):
+        return
+    heard = details.evaluate_handle(
+        "(one) => ({ once: new Promise((then) => one.addEventListener('toggle', then)) })"
+    )
+    details.locator("> summary").click()
+    heard.evaluate("({ once }) => once.then(() => true)")
+
+
 def open_more(page: Page, label: str) -> None:
     """Open the part of the bar in which a control stands, if it is closed."""
     if not control(page, label).is_visible():

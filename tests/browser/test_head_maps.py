@@ -8,7 +8,7 @@ import pytest
 
 from attnpanel import toy_trace
 from attnpanel.explorer.views.head_maps import HEAD_MAPS, head_maps
-from tests.browser.acting import leave_focus, press
+from tests.browser.acting import leave_focus, press, unfold
 from tests.browser.reading import link, settle
 from tests.browser.report_page import fragment
 
@@ -27,11 +27,10 @@ def numbers(page):
     }
 
 
-def unfold(page, order="Model order"):
+def arrange(page, order="Model order"):
     """Open the card and have its maps in an order; return the pictures."""
     card = page.locator(".attn-maps-card")
-    if card.get_attribute("open") is None:
-        card.locator("summary").click()
+    unfold(card)
     card.get_by_role("button", name=order).click()
     pictures = card.locator("canvas")
     pictures.first.wait_for()
@@ -60,7 +59,7 @@ def test_a_report_draws_no_map_before_it_is_opened(toy_report):
     page = toy_report.page
     assert page.locator(".attn-maps-card canvas").count() == 0
 
-    unfold(page)
+    arrange(page)
 
     assert numbers(page) == head_maps(toy_report.trace)
     assert told(page) == words(toy_report.trace, 0, 0)
@@ -68,7 +67,7 @@ def test_a_report_draws_no_map_before_it_is_opened(toy_report):
 
 def test_keys_go_to_a_head_and_enter_shows_it(kinds_report):
     page = kinds_report.page
-    pictures = unfold(page)
+    pictures = arrange(page)
     pictures.first.focus()
     press(page, "ArrowDown", "ArrowDown", "ArrowRight", "ArrowRight", "ArrowRight")
 
@@ -83,7 +82,7 @@ def test_keys_go_to_a_head_and_enter_shows_it(kinds_report):
 
 def test_a_tap_in_a_sorted_map_shows_the_head_that_stands_there(kinds_report):
     page = kinds_report.page
-    pictures = unfold(page, "Largest first")
+    pictures = arrange(page, "Largest first")
     pictures.first.click(position={"x": 30, "y": 18})
     settle(page)
 
@@ -98,7 +97,7 @@ def test_a_tap_in_a_sorted_map_shows_the_head_that_stands_there(kinds_report):
 def test_a_served_page_reads_the_same_numbers_when_the_card_is_opened(toy):
     assert numbers(toy)["values"] == {}
 
-    pictures = unfold(toy, "Smallest first")
+    pictures = arrange(toy, "Smallest first")
 
     assert numbers(toy) == head_maps(toy_trace())
     pictures.nth(1).click(position={"x": 30, "y": 18})

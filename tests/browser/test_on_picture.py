@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from attnpanel.analysis import rollout
-from tests.browser.acting import leave_focus
+from tests.browser.acting import leave_focus, unfold
 from tests.browser.conftest import started
 from tests.browser.reading import open_explorer, settle
 from tests.browser.report_page import fragment, go
@@ -47,9 +47,7 @@ def tap_patch(page, row, column):
 def numbers(page):
     """Return the table of weights."""
     details = card(page).locator("details")
-    if not details.evaluate("(one) => one.open"):
-        details.locator("summary").click()
-        expect(details.locator("td").first).to_be_visible()  # filled when it has opened
+    unfold(details)
     texts = details.locator("tbody td, tr td").all_text_contents()
     return np.array([float(text) for text in texts]).reshape(2, 3)
 

@@ -15,6 +15,7 @@ from attnpanel.pages.variants.models import MODELS
 from attnpanel.pages.variants.price import price
 from attnpanel.pages.variants.report import save_variants
 from attnpanel.pages.variants.table import LAYOUTS, VISIBILITIES
+from tests.browser.acting import unfold
 
 TOKEN = 5
 CHOICES = "() => location.protocol === 'file:' ? location.hash.slice(1) : location.search.slice(1)"
@@ -65,7 +66,7 @@ def numbers(region):
 def test_a_cards_weights_are_numpys(page, address):
     go(page, address, "head=2&layout=grouped")
     window = card(page, "Sliding window")
-    window.locator("summary").click()
+    unfold(window.locator("details"))
 
     arrays = example_layouts()["grouped"]
     query, key, value = (arrays[name][None] for name in ("query", "key", "value"))
@@ -83,7 +84,7 @@ def test_a_cards_weights_are_numpys(page, address):
 def test_a_sink_takes_what_its_row_lacks(page, address):
     go(page, address, "layout=multi&head=1")
     sinks = card(page, "Sinks")
-    sinks.locator("summary").click()
+    unfold(sinks.locator("details"))
 
     shown = numbers(sinks.locator("details table"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.acting import leave_focus, press
+from tests.browser.acting import leave_focus, press, unfold
 from tests.browser.reading import sentence, settle
 from tests.browser.report_page import fragment, go
 from tests.browser.report_traces import stored
@@ -25,13 +25,9 @@ def card(page):
 
 def open_card(page):
     """Open the card and its tables."""
-    if not card(page).evaluate("(one) => one.open"):
-        card(page).locator("summary").first.click()
-        page.wait_for_function("location.hash.includes('why=1')")  # the event comes later
-        settle(page)
-    tables = card(page).locator("details")
-    if not tables.evaluate("(one) => one.open"):
-        tables.locator("summary").click()
+    unfold(card(page))
+    settle(page)
+    unfold(card(page).locator("details"))
 
 
 def table(page, caption):
