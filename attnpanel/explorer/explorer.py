@@ -30,6 +30,7 @@ from attnpanel.ui import (
     WhyToken,
     add_marks,
 )
+from attnpanel.ui.figures import FigurePane
 from attnpanel.ui.layout import box, caption, legend
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.theme import stylesheet, theme_variables
@@ -299,10 +300,10 @@ class Explorer(Viewer):
         )
 
     def _plot(self, view: View) -> Any:
-        pane = pn.pane.Bokeh(self.figures[view.name], sizing_mode="stretch_width", margin=0)
         # Right below its title, a plot has its tools in the title's line.
         titled = " attn-titled" * (view.place != "steps")
-        return box(pane, css=f"attn-plot attn-plot-{view.name}{titled}")
+        css = f"attn-plot attn-plot-{view.name}{titled}"
+        return box(FigurePane(self.figures[view.name]), css=css)
 
     def _theme_class(self) -> str:
         return "attn-dark" if self.state.dark else "attn-light"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import holoviews as hv
 import numpy as np
 from bokeh.core.serialization import Deserializer, Serializer
 from bokeh.models import (
@@ -25,15 +24,27 @@ from attnpanel.explorer.views.elements import furnish
 from attnpanel.explorer.views.live import one_cell
 from attnpanel.ui.components import bundle
 from attnpanel.ui.fields import name_tag
+from attnpanel.ui.figures import render
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from bokeh.model import Model
     from bokeh.models import ColumnDataSource
     from bokeh.plotting import figure
 
     from attnpanel.explorer.state import ExplorerState
 
+# What holds no state, each kind after those it refers to.
+STATELESS: Final = (
+    "AllIndices",
+    "AllLabels",
+    "AreaVisuals",
+    "BoxInteractionHandles",
+    "LinearScale",
+    "Node",
+    "UnionRenderers",
+)
 EXPLORER_ID = "(the id of an explorer)"  # stands for it in serialized figures
 POINTER_EVENT = """
 document.dispatchEvent(new CustomEvent("attn:" + explorer_id, {
@@ -110,7 +121,24 @@ def _serialized_figures(views: tuple[View, ...]) -> Any:
         if "image" in source.data:
             place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
             source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
+    share_equal_parts(figures.values())
     return Serializer(deferred=False).encode(figures)
+
+
+def share_equal_parts(figures: Iterable[figure]) -> None:
+    """Have figures share equal parts without a state of their own, a fifth of a page's models.
+
+    A scale is one of them: each frame makes its own after it.
+    """
+    models = {model for plot in figures for model in plot.references()}
+    for kind in STATELESS:
+        shared: dict[str, Model] = {}
+        for model in models:
+            for name in model.properties_with_refs():
+                part = getattr(model, name)
+                if type(part).__name__ == kind:
+                    same = repr(part.properties_with_values(include_defaults=False))
+                    setattr(model, name, shared.setdefault(same, part))
 
 
 def _copy(serialized: Any, explorer_id: str) -> dict[str, figure]:
@@ -135,7 +163,7 @@ def _copy(serialized: Any, explorer_id: str) -> dict[str, figure]:
 
 def _figure(view: View, state: ExplorerState) -> figure:
     draw = view.empty or view.draw
-    plot = hv.render(view.element_of(draw(state)), backend="bokeh")
+    plot = render(view.element_of(draw(state)))
     plot.name = f"attn:plot:{view.name}"
     plot.tags = [name_tag(view.title)]  # until the page says what is in it
     plot.toolbar.tools = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 from bokeh.models import CustomJSHover, HoverTool
 
@@ -15,6 +14,7 @@ from attnpanel.bench.plots.chart import CLIP_FIRST_COLUMN
 from attnpanel.explorer.views.drawing import Colours, Drawing, image_columns
 from attnpanel.explorer.views.elements import image_element
 from attnpanel.ui.fields import name_tag
+from attnpanel.ui.figures import load_backend, render
 from attnpanel.ui.theme import theme
 
 if TYPE_CHECKING:
@@ -40,9 +40,8 @@ def error_figure(name: str, across: str, *, dark: bool) -> Any:
         Label of the columns.
     dark : bool
     """
-    if "bokeh" not in hv.Store.renderers:
-        hv.extension("bokeh", logo=False)
-    figure = hv.render(image_element(_drawing(name, dark=dark)), backend="bokeh")
+    load_backend()
+    figure = render(image_element(_drawing(name, dark=dark)))
     figure.name = f"bench:plot:error:{name}"
     figure.tags = [name_tag(f"Error map of the {name}: query by {across}")]
     figure.frame_height = FRAME_HEIGHT

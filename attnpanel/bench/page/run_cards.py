@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import panel as pn
 
 from attnpanel.bench.page.components import Certificate, FamilyChoice, styles
@@ -21,6 +20,7 @@ from attnpanel.bench.plots.growth import (
 from attnpanel.bench.plots.matrix import matrix_element, matrix_of, shape_only
 from attnpanel.ui import Caption
 from attnpanel.ui.fields import name_tag
+from attnpanel.ui.figures import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ def _agreement_card(run: BenchRun, *, dark: bool) -> Any:
     title = text_line("Agreement", _verdicts(run), heading=True)
     if not matrix.cells:
         return box(title, text_line("This run certified nothing.", tone="muted"), css="attn-card")
-    figure = hv.render(matrix_element(matrix, dark=dark), backend="bokeh")
+    figure = render(matrix_element(matrix, dark=dark))
     figure.tags = [name_tag(f"Agreement: {_verdicts(run)}")]
     left_out = (
         f"{matrix.left_out} more certificates are in the file than one picture shows."
@@ -260,7 +260,7 @@ def _charts(runs: Sequence[BenchRun], family: Family) -> dict[str, Chart]:
 
 
 def _part(name: str, chart: Chart, runs: Sequence[BenchRun]) -> Any:
-    figure = hv.render(chart_element(chart, name), backend="bokeh")
+    figure = render(chart_element(chart, name))
     figure.tags = [name_tag(TITLES[name][0])]
     figure.visible = not chart.empty
     subtitle = chart.empty or _subtitle(name, runs)

@@ -15,6 +15,7 @@ from bokeh.core.properties import field as column
 from bokeh.models import CustomJSTickFormatter, FixedTicker, HoverTool, LogAxis, MultiLine, Scatter
 
 from attnpanel.bench.plots.format import bounded
+from attnpanel.ui.figures import load_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,8 +111,7 @@ def mark(implementation: str) -> tuple[str, str]:
 
 def chart_element(chart: Chart, name: str) -> Any:
     """Return a chart as a HoloViews overlay with data sources named `bench:<name>:<part>`."""
-    if "bokeh" not in hv.Store.renderers:
-        hv.extension("bokeh", logo=False)
+    load_backend()
     placeholder = [(1.0, 1.0), (2.0, 2.0)]
     parts = {
         "limits": hv.Path([placeholder]),

@@ -16,6 +16,7 @@ from attnpanel.bench.certify.error_units import PASSING_UNITS
 from attnpanel.bench.certify.grade import describe_grade
 from attnpanel.bench.plots.chart import CLIP_FIRST_COLUMN
 from attnpanel.bench.plots.format import bounded, ratio
+from attnpanel.ui.figures import load_backend
 from attnpanel.ui.theme import DARK, LIGHT, ramp
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ def _column_width(matrix: Matrix) -> int:
 
 def matrix_element(matrix: Matrix, *, dark: bool) -> Any:
     """Return the matrix as a HoloViews overlay of filled cells and their texts."""
-    if "bokeh" not in hv.Store.renderers:
-        hv.extension("bokeh", logo=False)
+    load_backend()
     columns = matrix_columns(matrix)
     theme = "dark" if dark else "light"
     for name in ("fill", "color"):

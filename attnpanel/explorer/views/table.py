@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import holoviews as hv
-
 from attnpanel.explorer.state import MASK_RULE, SELECTION, ExplorerState
 from attnpanel.explorer.views.elements import (
     image_element,
@@ -30,6 +28,7 @@ from attnpanel.explorer.views.heatmaps import (
 from attnpanel.explorer.views.lines import empty_lines_drawing, lines_drawing, query_outline
 from attnpanel.explorer.views.row import row_drawing
 from attnpanel.explorer.views.swatches import swatches_drawing
+from attnpanel.ui.figures import load_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,8 +133,7 @@ class View:
 
     def element_of(self, drawing: Drawing) -> Any:
         """Return a drawing of this view as a HoloViews element."""
-        if "bokeh" not in hv.Store.renderers:
-            hv.extension("bokeh", logo=False)
+        load_backend()
         return self.compose(drawing)
 
 

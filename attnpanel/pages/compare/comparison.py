@@ -6,7 +6,6 @@ import itertools
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
 from panel.viewable import Viewer
 
 from attnpanel.comparison import opening
@@ -21,6 +20,7 @@ from attnpanel.ui import (
     SentenceLine,
     TokenPairs,
 )
+from attnpanel.ui.figures import FigurePane
 from attnpanel.ui.layout import box, caption, legend
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.theme import stylesheet, theme_variables
@@ -231,8 +231,8 @@ class Comparison(Viewer):
         ]
 
     def _plot(self, name: str) -> Any:
-        pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)
-        return box(pane, css="attn-plot attn-titled" if name == "heads" else "attn-plot")
+        css = "attn-plot attn-titled" if name == "heads" else "attn-plot"
+        return box(FigurePane(self.figures[name]), css=css)
 
 
 def _packed(trace: Trace) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
 from bokeh.models import CrosshairTool, CustomJS, CustomJSHover, HoverTool, Span
 
@@ -12,6 +11,7 @@ from attnpanel.explorer.figures import POINTED, POINTER_EVENT, add_toolbar, savi
 from attnpanel.explorer.views.drawing import Colours, Drawing, image_columns
 from attnpanel.explorer.views.elements import image_element, labels_element, rectangles_element
 from attnpanel.ui.fields import name_tag
+from attnpanel.ui.figures import load_backend, render
 from attnpanel.ui.layout import CLIP
 from attnpanel.ui.theme import LIGHT, ramp
 
@@ -37,11 +37,10 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
     explorer_id : str
         Identifies this comparison's pointer events on the page.
     """
-    if "bokeh" not in hv.Store.renderers:
-        hv.extension("bokeh", logo=False)
+    load_backend()
     elements = {name: image_element(_matrix(name)) for name in (*MATRICES, "heads")}
     elements["bars"] = _bars()
-    figures = {name: hv.render(element, backend="bokeh") for name, element in elements.items()}
+    figures = {name: render(element) for name, element in elements.items()}
     for name, plot in figures.items():
         plot.name = f"attn:plot:{name}"
         plot.tags = [name_tag(f"Comparison: {name}")]  # until the page says what is in it

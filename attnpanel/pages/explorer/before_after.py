@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import numpy as np
-import panel as pn
 from bokeh.models import CrosshairTool, CustomJSHover, HoverTool, Span
 
 from attnpanel.comparison import moved_shares
@@ -24,6 +22,7 @@ from attnpanel.explorer.views.elements import (
 from attnpanel.explorer.views.heatmaps import labels, row_outline
 from attnpanel.pages.explorer.output_bars import embedding_bars, prediction_bars
 from attnpanel.ui.fields import name_tag
+from attnpanel.ui.figures import FigurePane, load_backend, render
 from attnpanel.ui.layout import box, caption
 from attnpanel.ui.theme import ramp, theme
 
@@ -96,8 +95,7 @@ class BeforeAfterCard:
         return self.shown[0]
 
     def _build(self) -> None:
-        if "bokeh" not in hv.Store.renderers:
-            hv.extension("bokeh", logo=False)
+        load_backend()
         for name, drawing in (self._matrices() | {"output": self._output()}).items():
             element = (
                 image_element(drawing)
@@ -107,7 +105,7 @@ class BeforeAfterCard:
                     drawing, "change:output:labels", text_baseline="bottom", text_font_size="11px"
                 )
             )
-            plot = hv.render(element, backend="bokeh")
+            plot = render(element)
             plot.name = f"attn:plot:change:{name}"
             plot.tags = [name_tag(f"Change of attention: {name}")]
             plot.toolbar.tools = []
@@ -152,8 +150,7 @@ class BeforeAfterCard:
             add_toolbar(plot, saving, zoomed=name in MATRICES, axes=axes)
 
     def _pane(self, name: str) -> Any:
-        pane = pn.pane.Bokeh(self.figures[name], sizing_mode="stretch_width", margin=0)
-        return box(pane, css="attn-plot")
+        return box(FigurePane(self.figures[name]), css="attn-plot")
 
     def _draw(self) -> None:
         """Update the plots' data sources.

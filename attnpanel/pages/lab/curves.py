@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import holoviews as hv
-import panel as pn
 from bokeh.core.properties import field
 from bokeh.models import CustomJSTickFormatter, HoverTool, Range1d, Span
 
 from attnpanel.ui.fields import name_tag
+from attnpanel.ui.figures import FigurePane, load_backend, render
 from attnpanel.ui.layout import CLIP
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ class CurvePlot:
     """
 
     def __init__(self, chart: Chart) -> None:
-        if "bokeh" not in hv.Store.renderers:
-            hv.extension("bokeh", logo=False)
+        load_backend()
         self.chart = chart
         self._sources: dict[str, ColumnDataSource] = {}
         stand_in = [(0.0, 1.0), (1.0, 2.0)]
@@ -107,9 +106,9 @@ class CurvePlot:
             for part, element in parts.items()
         ]
         overlay = hv.Overlay(elements).opts(hooks=[self._furnish])
-        self.figure: figure = hv.render(overlay, backend="bokeh")
+        self.figure: figure = render(overlay)
         self.figure.tags = [name_tag(f"{chart.title}, {chart.subtitle}, of each run by step")]
-        self.pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0)
+        self.pane = FigurePane(self.figure)
         self.write((), 1)
 
     def write(self, curves: Sequence[Curve], steps: int) -> None:
