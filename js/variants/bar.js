@@ -4,7 +4,7 @@ import { modelNamed, startState } from "./state.js";
 
 // The bar of choices: the model, its sizes, and which head of the example is shown.
 
-/** Sizes beside the model; the others are listed below when asked for. */
+/** Sizes beside the model; the others are listed below when asked for. A phone shows the first of these alone. */
 const FIRST = ["length", "batch", "bytes"];
 
 export class Bar {
@@ -42,7 +42,9 @@ export class Bar {
     this.more.setAttribute("aria-expanded", "false");
     this.more.addEventListener("click", () => this.open(this.rest.hidden === true));
     const line = element("div", "variants-line");
-    line.append(labelled("Model", this.model, "variants-model"), ...first, counted, labelled("Head of the cards", this.head), this.more);
+    const shownHead = labelled("Head of the cards", this.head);
+    for (const part of [...first.slice(1), counted, shownHead]) part.classList.add("variants-second");
+    line.append(labelled("Model", this.model, "variants-model"), ...first, counted, shownHead, this.more);
     this.rest = element("div", "variants-rest");
     this.rest.hidden = true;
     this.rest.append(...table.sizes.filter(({ name }) => !FIRST.includes(name)).map((field) => this.field(field)));
@@ -55,6 +57,7 @@ export class Bar {
   /** @param {boolean} open */
   open(open) {
     this.rest.hidden = !open;
+    this.root.classList.toggle("variants-open", open);
     this.more.setAttribute("aria-expanded", String(open));
   }
 
