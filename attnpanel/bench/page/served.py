@@ -57,7 +57,13 @@ class BenchPage:
         self._report = Download(
             self._make_report, label="Download report", filename="bench.html", margin=0
         )
-        self._file = Download(self._make_file, label="Download run", filename="run.json", margin=0)
+        self._file = Download(
+            self._make_file,
+            label="Run as JSON",
+            filename="run.json",
+            margin=0,
+            css_classes=["attn-in-words"],  # its icon would be that of the other
+        )
         slot = box(self._choice, css="attn-slot")
         self._layout = BenchLayout(slot, [self._report, self._file], served=True)
         self._starter = Starter(self._add)
