@@ -1,8 +1,9 @@
 """Patches of Bokeh 3.8 to 3.9: defaults of properties, looked up faster.
 
 An explorer reads some 60,000 properties that nobody has set. For each, Bokeh walks the classes for
-overridden defaults, fails to find a theme and asks every nested type whether its default may
-change. None of the three changes once classes are made. docs/architecture.md has what this saves.
+overridden defaults, fails to find a theme, asks every nested type whether its default may change,
+and copies and validates the default. None of it changes once classes are made. docs/architecture.md
+has what this saves.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from typing import Any, Final
 
 from bokeh.core.has_props import HasProps
 from bokeh.core.property.bases import ParameterizedProperty
+from bokeh.core.property.descriptors import PropertyDescriptor
 
 MAY_CHANGE: Final = "_may_have_unstable_default"
 ANSWER: Final = "_attnpanel_may_change"
+# Types of defaults that all models of a class may share.
+PLAIN: Final = (type(None), bool, int, float, str)
 
 
 def remember_defaults() -> None:
@@ -37,6 +41,32 @@ def remember_defaults() -> None:
         return bool(known[ANSWER])
 
     setattr(kinds, MAY_CHANGE, may_change)
+
+    descriptors: Any = PropertyDescriptor
+    look_up, ask_descriptor = descriptors.instance_default, descriptors.has_unstable_default
+    known: dict[tuple[type, str], Any] = {}
+    unstable: dict[tuple[type, str], bool] = {}
+
+    def has_unstable_default(descriptor: Any, model: Any) -> bool:
+        key = (type(model), descriptor.name)
+        if key not in unstable:
+            unstable[key] = ask_descriptor(descriptor, model)
+        return unstable[key]
+
+    def instance_default(descriptor: Any, model: Any) -> Any:
+        themed = model.themed_values()
+        if themed is not None and descriptor.name in themed:
+            return look_up(descriptor, model)
+        key = (type(model), descriptor.name)
+        if key in known:
+            return known[key]
+        value = look_up(descriptor, model)
+        if type(value) in PLAIN and not has_unstable_default(descriptor, model):
+            known[key] = value
+        return value
+
+    descriptors.has_unstable_default = has_unstable_default
+    descriptors.instance_default = instance_default
 
 
 def _themed_values(model: Any) -> dict[str, Any] | None:
