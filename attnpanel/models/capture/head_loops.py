@@ -1,49 +1,28 @@
-"""Merge the calls of a loop over heads, or over sequences, into the one call that they are.
-
-A model that computes ``softmax(query[:, h] @ key[:, h].mT) @ value[:, h]`` for each h makes H calls
-of one head. They are told from several passes by the memory that they share: views of one tensor,
-at other places in it.
-"""
+"""Merge the calls of a loop over heads, or over sequences, into the one call that they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attnpanel.models.intercept.batched_heads import declared_heads
+from attnpanel.models.intercept.loop_turns import loop_axis, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from attnpanel.models.capture.budget import Budget
     from attnpanel.models.intercept.call import InterceptedCall
+    from attnpanel.models.intercept.loop_turns import Axis, Place
     from attnpanel.trace.call import AttentionCall
 
-Axis = Literal["heads", "batch"]
 ARRAYS = ("query", "key", "value", "mask", "bias", "recorded_weights")
 # What the calls of a loop have in common.
 SHARED = ("kind", "causal", "scale", "q_offset", "soft_cap")
-
-
-@dataclass(eq=False)
-class _Place:
-    """Where in memory a tensor lies; holds no tensor."""
-
-    storage: Any
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def moved_from(self, other: _Place) -> bool:
-        """Whether this is another part of the same memory."""
-        same = self.storage.cdata == other.storage.cdata and not other.storage.expired()
-        alike = (self.shape, self.strides) == (other.shape, other.strides)
-        return same and alike and self.offset != other.offset
 
 
 @dataclass(eq=False)
@@ -51,7 +30,7 @@ class _Loop:
     """Calls that follow one another, each at other places of the same tensors."""
 
     axis: Axis
-    places: tuple[_Place, ...]
+    places: tuple[Place, ...]
     indices: list[int] = field(default_factory=list)
 
 
@@ -73,23 +52,18 @@ class HeadLoops:
         call : InterceptedCall
             As it was intercepted.
         """
-        places = tuple(map(_place, (call.query, call.key, call.value)))
+        places = tuple(map(place_of, (call.query, call.key, call.value)))
         loops = self._loops.setdefault(layer, [])
         declared = declared_heads(call.modules)
         if declared and call.query.shape[1] == 1:
             self._declared[layer] = declared[0]
         if loops and call.sequence_len in {None, call.query.shape[2]}:
             latest = loops[-1]
-            moved = [
-                (place, before)
-                for place, before in zip(places, latest.places, strict=True)
-                if place.moved_from(before)
-            ]
-            axis = None
-            if any(place is not places[0] for place, _ in moved):
-                axis = latest.axis if len(latest.indices) > 1 else _axis(*moved[0], call)
+            axis = loop_axis(places, latest.places, folded=call.folded)
             if axis is not None:
-                latest.axis, latest.places = axis, places
+                if len(latest.indices) == 1:
+                    latest.axis = axis
+                latest.places = places
                 latest.indices.append(index)
                 return
         if loops:
@@ -143,30 +117,6 @@ class HeadLoops:
                     yield _Loop("heads", (), turns)
 
 
-def _place(tensor: Tensor) -> _Place:
-    from torch.multiprocessing.reductions import StorageWeakRef
-
-    storage: Any = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
-    return _Place(storage, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
-
-
-def _axis(place: _Place, before: _Place, call: InterceptedCall) -> Axis | None:
-    """Return what a loop goes over, by how far it goes in memory; None if that cannot be told.
-
-    The axis of sequences has the longest stride: a shorter step is one to another head.
-    """
-    batch, heads, length, _ = place.shape
-    if heads > 1:
-        return "batch"
-    if batch > 1 and not call.folded:
-        return "heads"
-    step, strides = abs(place.offset - before.offset), place.strides
-    if step < max(strides[0], strides[2]):
-        return "heads"
-    # Of a matrix (T, D) in a row of others nobody can tell what they are.
-    return "batch" if strides[0] > length * strides[2] or batch > 1 else None
-
-
 def _alike(calls: Sequence[AttentionCall]) -> bool:
     first = calls[0]
     return all(
@@ -189,7 +139,7 @@ def _joined(calls: Sequence[AttentionCall], axis: Axis) -> AttentionCall:
             array = np.broadcast_to(array, pattern)
         if axis == "heads":  # what seemed heads is sequences
             return array.reshape(-1, 1, *array.shape[2:])
-        return array.reshape(1, -1, *array.shape[2:])
+        return array.reshape(1, -1, *array.shape[2:]) if axis == "batch" else array
 
     joined: dict[str, Any] = {}
     for name in ARRAYS:
@@ -201,7 +151,8 @@ def _joined(calls: Sequence[AttentionCall], axis: Axis) -> AttentionCall:
             whole = np.ones(pattern, np.bool_) if name == "mask" else np.zeros(pattern, np.float32)
             arrays = [whole if array is None else array for array in arrays]
         joined[name] = np.concatenate(
-            [arrange(array, name) for array in arrays], axis=1 if axis == "heads" else 0
+            [arrange(array, name) for array in arrays],
+            axis=1 if axis in {"heads", "head groups"} else 0,
         )
     return replace(first, **joined)
 

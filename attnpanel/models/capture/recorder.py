@@ -25,6 +25,7 @@ from attnpanel.models.intercept.audit import LayerAudit
 from attnpanel.models.intercept.batched_heads import (
     blocks_among_heads,
     heads_in_batch,
+    refuse_blocks,
     unfold_heads,
 )
 from attnpanel.models.intercept.masks import MaskReader
@@ -209,6 +210,8 @@ class Recorder:
         if intercepted.folded:
             batch = len(intercepted.query)
             heads = heads_in_batch(batch, intercepted.modules, self.folded_heads)
+            queries = intercepted.query.shape[2]
+            refuse_blocks(batch, heads, queries, intercepted.sequence_len)
             intercepted = unfold_heads(intercepted, heads)
         if blocks_among_heads(intercepted):
             raise ValueError(IN_PIECES)

@@ -79,6 +79,18 @@ def blocks_among_heads(call: InterceptedCall) -> bool:
     return heads in {blocks * number for number in declared_heads(call.modules)}
 
 
+def refuse_blocks(batch: int, heads: int, query_len: int, sequence_len: int | None) -> None:
+    """Raise ValueError if an axis (B · H) may hold blocks of a longer sequence, too.
+
+    Heads and blocks may then have been folded in either order.
+    """
+    if heads > 1 and sequence_len and query_len < sequence_len and batch > heads:
+        raise ValueError(
+            f"heads folded into the batch must come without blocks of a sequence; got {batch} rows "
+            f"of {query_len} queries for {heads} heads and a sequence of {sequence_len}"
+        )
+
+
 def unfold_heads(call: InterceptedCall, heads: int) -> InterceptedCall:
     """Reshape a call of shape (B · H, 1, T, D) to (B, H, T, D)."""
     if not call.folded or heads == 1:

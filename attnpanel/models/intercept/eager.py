@@ -14,37 +14,50 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import InterceptedCall, running_modules
 from attnpanel.models.intercept.eager_call import make_call
+from attnpanel.models.intercept.eager_outputs import (
+    follow_output,
+    fused_outputs,
+    lose,
+    lose_low_rank,
+    tensors_of,
+    used_by_element,
+)
 from attnpanel.models.intercept.eager_steps import (
     after_operation,
     followed,
+    is_layer,
+    keeps_weights,
     mixes_heads,
     over_last_axis,
     picks_keys,
+    reads_parameter,
     rows_sum_to_one,
     writes_in_place,
 )
 from attnpanel.models.intercept.matmul import Product, product_of
+from attnpanel.models.intercept.new_scores import scores_of
 from attnpanel.models.intercept.session import note_part, note_use, streams
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intercept.tracked_scores import (
     IN_PIECES,
     NO_VALUES,
-    OTHER_ORDER,
     PICKED,
     REORDERED,
-    RESCALED,
-    SOME_QUERIES,
+    REPEATED,
     ScoreUse,
     TrackedTensor,
     unscored_weights,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
     Read = Callable[[], InterceptedCall]
+
+# Which of several arguments is followed: the lowest.
+RANKS = {"output": 0, "numerator": 0, "derived": 2}
 
 
 class EagerTracker:
@@ -96,11 +109,12 @@ class EagerTracker:
                     self._track_unscored(args, kwargs, result)
                 return None
             if tracked.stage in {"numerator", "output"}:
-                return self._after_output(func, args, before, tracked, result)
+                return self._after_output(func, args, kwargs, before, tracked, result)
             if func in operators()["write"]:
                 self._after_write(args[0], tracked)
                 return None
-            if result is before and tracked.stage != "scores" and writes_in_place(func, kwargs):
+            changed = result is before and writes_in_place(func, kwargs)
+            if tracked.stage != "scores" and (changed or func in operators()["memory"]):
                 tracked.use.written = True
             self._advance(func, args, kwargs, before, tracked, result)
         return None
@@ -114,42 +128,23 @@ class EagerTracker:
                 self._join_pieces(left, right, result)
             elif self._meets_values(facing, tracked):
                 return self._mix_values(facing, tracked, result)
-            elif self._keeps_weights(facing, result, tracked):
+            elif keeps_weights(facing, result, tracked):
                 mixed = replace(tracked, stage="derived", mixes_heads=True, logits=None)
                 self._tracked[result] = mixed
                 return None
-            elif product.activations:
+            elif product.activations and not is_layer(product, tracked):
                 self._lose(tracked)
             if tracked.use.modules or tracked.nonlinear:
                 return None
-        if product.activations:
-            self._track_scores(product, result)
+        scores = scores_of(product, result) if product.activations else None
+        if scores is not None:
+            self._tracked[result] = scores
         return None
 
     def _followed(self, tensor: Tensor) -> TrackedTensor | None:
         tracked = self._tracked.get(tensor)
         done = tracked is None or tracked.stage in {"numerator", "output"}
         return None if done or not tracked.several_channels else tracked
-
-    def _track_scores(self, product: Product, result: Tensor) -> None:
-        query, key = product.query_and_key()
-        if query is None or key is None:
-            if product.scores_in_another_order:
-                self._tracked[result] = unscored_weights(result, reason=OTHER_ORDER)
-            elif product.scores_own_keys:
-                self._tracked[result] = unscored_weights(result, reason=IN_PIECES)
-            return
-        bias = None if product.added is None else product.added.detach().expand_as(result)
-        self._tracked[result] = TrackedTensor(
-            query.detach(),
-            key.detach(),
-            product.scale,
-            ScoreUse(result.shape[-2], result.shape[-1], result.numel()),
-            bias,
-            several_channels=product.sums_one_axis,
-            kind=streams().kind(product.left, product.right),
-            sequence_len=streams().length(product.left),
-        )
 
     def _track_unscored(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor
@@ -167,33 +162,28 @@ class EagerTracker:
         left, use = product.left, tracked.use
         if not product.mixes_values or use.in_pieces or not product.activations:
             return False
-        if tracked.reordered:
+        if left.is_sparse or left.is_sparse_csr:
+            return False
+        if tracked.reordered or is_layer(product, tracked):
             return False
         # A softmax may be of anything; as attention it sums over a whole sequence.
         if not tracked.scored and streams().length(product.right) != use.key_len:
             return False
-        if tracked.stage == "weights":
-            return True
         sizes = {(use.query_len, use.key_len), (use.key_len, use.query_len)}
-        whole = tuple(left.shape[-2:]) in sizes and (
-            left.numel() == use.numel or tracked.mixes_heads
-        )
+        whole = tuple(left.shape[-2:]) in sizes
+        if tracked.stage == "weights":
+            return whole
+        whole = whole and (left.numel() == use.numel or tracked.mixes_heads)
         computed = tracked.nonlinear or bool(use.modules)
         return computed and whole and tracked.several_channels and tracked.stage != "sum"
-
-    def _keeps_weights(self, product: Product, result: Tensor, tracked: TrackedTensor) -> bool:
-        """Whether a product mixes heads and leaves queries and keys as they are."""
-        if product.equation is not None:
-            letters = product.equation[0][-2:]
-            return all(letter in product.equation[2] for letter in letters)
-        # As matmul(mix, weights) with the axes of queries and keys in one.
-        sizes = {tracked.use.query_len, tracked.use.key_len}
-        return result.numel() == product.left.numel() and not sizes & set(product.left.shape[-2:])
 
     def _mix_values(self, product: Product, tracked: TrackedTensor, result: Tensor) -> Read | None:
         use, modules = tracked.use, running_modules()
         if use.recorded:
             if use.modules[:1] == modules[:1]:  # with something else than values, such as positions
+                mixed = self._find(product.right)
+                if mixed is not None and mixed.stage == "output" and mixed.use is use:
+                    lose(use, REPEATED)
                 return None
             # Another layer mixes its values by the same weights.
             use = replace(use, modules=(), recorded=False)
@@ -206,8 +196,7 @@ class EagerTracker:
             tracked = replace(tracked, kind=kind, sequence_len=length)
         if not use.modules:
             use.modules = modules
-            if self._owns(modules):
-                note_use(use)
+            self._note(use)
         left = self._unscaled.get(product.left, product.left).detach()
         whole = tracked.sequence_len is None or left.shape[-2] >= tracked.sequence_len
         if left.dim() > 4 and not tracked.grouped and not whole:
@@ -219,6 +208,9 @@ class EagerTracker:
             )
             return None
         use.recorded, use.modules = True, modules
+        if use.reordered:
+            lose(use, REORDERED)
+        lose_low_rank(use, self._find(product.right))
         value = product.value().detach()
         self._tracked[result] = replace(tracked, stage="output", weights=None, logits=None)
         return lambda: make_call(tracked, left, value, modules)
@@ -239,48 +231,57 @@ class EagerTracker:
             use.met_values = True
             if use.reason == NO_VALUES:
                 use.reason = REORDERED if tracked.reordered else IN_PIECES
+            if tracked.nonlinear and tracked.scored and not use.modules:
+                use.modules = running_modules()
+                self._note(use)
 
     def _after_output(
         self,
         func: Callable[..., Any],
         args: tuple[Any, ...],
+        kwargs: dict[str, Any],
         before: Tensor,
         tracked: TrackedTensor,
         result: Any,
     ) -> Read | None:
-        """Follow one step of what a product with values has given: it may be rescaled."""
+        """Follow one step of what a product with values has given."""
         known = operators()
-        use, partner = tracked.use, None
-        for other in args[:2]:
-            found = self._tracked.get(other) if hasattr(other, "shape") else None
-            if found is None or other is before or found.use is not use:
-                continue
-            # One of its own columns, which has summed the weights, rescales an output, too.
-            if found.stage != "output" or other.shape[-1] == 1:
-                partner = found
-        if tracked.stage == "numerator":
-            if func in known["div"] and partner is not None and partner.stage == "sum":
-                total, exponentials, value = args[1].detach(), tracked.weights, tracked.value
-                assert exponentials is not None  # noqa: S101 - set with the stage
-                assert value is not None  # noqa: S101
-                use.recorded, modules = True, running_modules()
-                weights = exponentials / total.reshape(*exponentials.shape[:-1], 1)
-                return lambda: make_call(
-                    replace(tracked, stage="exp", weights=None), weights, value, modules
-                )
-            adds = func in known["add"] | known["sub"]  # such as what other keys have given
-            if partner is None and not adds and getattr(result, "shape", None) == args[0].shape:
-                self._tracked[result] = tracked
-                return None
-            self._lose(replace(tracked, stage="exp"))
-        elif func in known["place"] and args[0] is not before:
-            _note_place(tracked, args[0])
-        elif func in known["layout"]:
+        use = tracked.use
+        if tracked.stage == "output":
+            if follow_output(func, args, kwargs, before, tracked, self._find):
+                for tensor in tensors_of((result,)):
+                    self._tracked[tensor] = tracked
+            return None
+        partners = (self._find(other) for other in args[:2] if other is not before)
+        partner = next((x for x in partners if x is not None and x.use is use), None)
+        if func in known["div"] and partner is not None and partner.stage == "sum":
+            total, exponentials, value = args[1].detach(), tracked.weights, tracked.value
+            assert exponentials is not None  # noqa: S101 - set with the stage
+            assert value is not None  # noqa: S101
+            use.recorded, modules = True, running_modules()
+            weights = exponentials / total.reshape(*exponentials.shape[:-1], 1)
+            return lambda: make_call(
+                replace(tracked, stage="exp", weights=None), weights, value, modules
+            )
+        adds = func in known["add"] | known["sub"]  # such as what other keys have given
+        if partner is None and not adds and getattr(result, "shape", None) == args[0].shape:
             self._tracked[result] = tracked
-        elif partner is not None and func in known["div"] | known["mul"]:
-            use.recorded = False
-            use.met_values, use.reason = True, RESCALED
+            return None
+        self._lose(replace(tracked, stage="exp"))
         return None
+
+    def _find(self, value: Any) -> TrackedTensor | None:
+        return self._tracked.get(value) if hasattr(value, "shape") else None
+
+    def follow_fused(self, inputs: tuple[Any, ...], result: Any) -> None:
+        """Follow the output of a function of query, key and value, and its log-sum-exp."""
+        modules = running_modules()
+        if not self._owns(modules):
+            return
+        for tensor, tracked in fused_outputs(self._find(inputs[-1]), result, modules):
+            if any(map(streams().reordered, inputs[:2])):
+                lose(tracked.use, REORDERED)
+            self._tracked[tensor] = tracked
 
     def _after_write(self, target: Tensor, tracked: TrackedTensor) -> None:
         """Follow ``target[…] = value``, where either holds something made of scores."""
@@ -295,17 +296,13 @@ class EagerTracker:
     def _find_tracked(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, TrackedTensor | None]:
-        """Find the argument to follow: the first that is understood, else the first derived."""
-        derived: tuple[Any, TrackedTensor | None] = (None, None)
-        for value in _tensors((*args, *kwargs.values())):
+        """Find the argument to follow: an output, else the first that is understood."""
+        found: list[tuple[Any, TrackedTensor]] = []
+        for value in tensors_of((*args, *kwargs.values())):
             tracked = self._tracked.get(value)
-            if tracked is None:
-                continue
-            if tracked.stage != "derived":
-                return value, tracked
-            if derived[1] is None:
-                derived = value, tracked
-        return derived
+            if tracked is not None:
+                found.append((value, tracked))
+        return min(found, key=lambda pair: RANKS.get(pair[1].stage, 1), default=(None, None))
 
     def _advance(
         self,
@@ -324,72 +321,77 @@ class EagerTracker:
         if not isinstance(results, (list, tuple)):
             return
         results = followed(func, before, tracked, results)
-        picks = not before.is_floating_point() and func in known["pick"]
-        if picks and self._tracked.get(args[0]) is None and picks_keys(args[0], tracked, results):
-            self._note_picked(tracked)
+        if self._picks_values(func, args, before, tracked, results):
             return
-        if func in known["layer"]:
-            if not results or not mixes_heads(func, tracked, before, results[0]):
-                self._lose(tracked)
+        if func in known["layer"] | known["sparse"]:
+            mixed = self._after_layer(func, args, before, tracked, results)
+            if mixed is None:
                 return
-            tracked = replace(tracked, stage="derived", mixes_heads=True, logits=None)
+            tracked = mixed
         normalises = func in known["softmax"] | known["log_softmax"] | known["other softmax"]
         if normalises or (func in known["exp"] and tracked.stage == "scores"):
-            modules = running_modules()
-            if not self._owns(modules):
+            use = self._noted_use(tracked.use)
+            if use is None:
                 return
-            use = replace(tracked.use, modules=modules, recorded=False, met_values=False)
             tracked = replace(tracked, use=use)
-            note_use(use)
         other = self._other(args, before)
         if func in known["mul"] and not tracked.scored and not tracked.use.modules:
-            self._note_products_by_element(tracked, before, other)
-        partner = self._tracked.get(other) if hasattr(other, "shape") else None
+            self._note(used_by_element(tracked.use, before, other))
+        partner = self._find(other)
         for tensor in results:
             after = after_operation(func, args, kwargs, before, tracked, other, partner, tensor)
             if after is not None:
                 self._tracked[tensor] = after
 
-    def _note_picked(self, tracked: TrackedTensor) -> None:
+    def _noted_use(self, use: ScoreUse) -> ScoreUse | None:
+        """Return a use of its own for a softmax of scores, and note it; None if it is not ours."""
         modules = running_modules()
-        if self._owns(modules):
-            note_use(replace(tracked.use, modules=modules, met_values=True, reason=PICKED))
+        if not self._owns(modules):
+            return None
+        own = replace(use, modules=modules, recorded=False, met_values=False)
+        note_use(own)
+        return own
 
-    def _note_products_by_element(
-        self, tracked: TrackedTensor, weights: Tensor, values: Any
-    ) -> None:
-        """Note weights (…, T, S, 1) that are multiplied with values (…, S, Dv), not summed yet."""
-        use = tracked.use
-        if not hasattr(values, "shape") or values.dim() < 2 or values.shape[-1] == 1:
-            return
-        by_value = tuple(weights.shape[-2:]) == (use.key_len, 1)
-        if by_value and values.shape[-2] == use.key_len == streams().length(values):
-            use = replace(use, modules=running_modules(), met_values=True)
-            if self._owns(use.modules):
-                note_use(use)
+    def _after_layer(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        before: Tensor,
+        tracked: TrackedTensor,
+        results: list[Tensor],
+    ) -> TrackedTensor | None:
+        """Return what is known after a layer that mixes heads; None after another one."""
+        if func in operators()["sparse"]:
+            self._lose(replace(tracked, nonlinear=True))
+            return tracked
+        if mixes_heads(func, tracked, before, results):
+            return replace(tracked, stage="derived", mixes_heads=True, logits=None)
+        if tracked.use.modules or not reads_parameter(args):
+            self._lose(tracked)
+        return None
+
+    def _picks_values(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        before: Tensor,
+        tracked: TrackedTensor,
+        results: list[Tensor],
+    ) -> bool:
+        """Note that values are picked by the numbers of keys; return whether they are."""
+        picks = not before.is_floating_point() and func in operators()["pick"]
+        known = picks and self._tracked.get(args[0]) is not None
+        if not picks or known or not picks_keys(args[0], tracked, results):
+            return False
+        self._note(replace(tracked.use, modules=running_modules(), met_values=True, reason=PICKED))
+        return True
+
+    def _note(self, use: ScoreUse | None) -> None:
+        if use is not None and self._owns(use.modules):
+            note_use(use)
 
     @staticmethod
     def _other(args: tuple[Any, ...], before: Tensor) -> Any:
         if len(args) != 2:
             return None
         return args[1] if args[0] is before else args[0]
-
-
-def _note_place(tracked: TrackedTensor, target: Tensor) -> None:
-    """Note that outputs were put into a tensor, which may have rows for other queries, too."""
-    use = tracked.use
-    few = use.query_len < (tracked.sequence_len or 0)
-    if few and target.dim() > 1 and target.shape[-2] > use.query_len:
-        use.recorded = False
-        use.met_values, use.reason = True, SOME_QUERIES
-
-
-def _tensors(values: tuple[Any, ...]) -> Iterator[Any]:
-    """List the tensors among arguments, and in their lists and tuples."""
-    import torch
-
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from (item for item in value if isinstance(item, torch.Tensor))

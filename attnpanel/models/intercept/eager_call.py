@@ -44,10 +44,12 @@ def make_call(
     if left.shape[-2] != query.shape[-2] and left.shape[-2] == key.shape[-2]:
         query, key = key, query  # weights of keys over queries, transposed
     # Heads may be folded into the batch in some of the tensors: the longest shape separates them.
-    lead = max((x.shape[:-2] for x in (left, value, query)), key=len)
-    if tracked.weights is not None:
-        lead = max(lead, tracked.weights.shape[:-2], key=len)
+    parts = [left, value, query, *([] if tracked.weights is None else [tracked.weights])]
+    leads = [x.shape[:-2] for x in parts]
+    lead = max(leads, key=len)
     grouped = len(lead) == 3 and tracked.grouped
+    if len(lead) > 2 and 1 in lead and not grouped:  # an axis of length 1 is no axis of heads
+        lead = next((x for x in leads if len(x) == 2 and x.numel() == lead.numel()), lead)
 
     def four_axes(x: Tensor) -> Tensor:
         same = x.shape[:-2].numel() == lead.numel()
@@ -106,6 +108,8 @@ def _used_weights(
     used, dropout = four_axes(left), tracked.dropout
     if dropout is not None:
         kept = used != 0
+        if dropout.probability >= 1:
+            raise ValueError("its dropout keeps none of its weights; call eval() first")
         # Written over by a dropout in place, its input can be told from the softmax alone.
         before = softmax if tracked.use.written else dropout.before
         expected = None if before is None else four_axes(before)
@@ -119,5 +123,6 @@ def _used_weights(
         used = expected
     own = None if softmax is None else four_axes(softmax)
     if own is not None and used.shape == own.shape and rows_agree(used, own, tolerance):
-        return own, False
+        # Query and key give a row that sees no key another weight than nan.
+        return own, bool(own.isnan().any())
     return used, True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.eager import EagerTracker
+from attnpanel.models.intercept.loop_turns import place_of
 from attnpanel.models.intercept.matmul import Product, product_of
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intervene.eager import EagerIntervention, eager_intervention
@@ -111,6 +112,7 @@ def _intervention(tracked: TrackedTensor, logits: Tensor) -> EagerIntervention |
         grouped=tracked.grouped,
         kind=tracked.kind,
         sequence_len=tracked.sequence_len,
+        places=(place_of(tracked.query), place_of(tracked.key)) if tracked.scored else (),
     )
 
 

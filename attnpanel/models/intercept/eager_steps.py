@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.session import interventions
-from attnpanel.models.intercept.torch_operators import operators
+from attnpanel.models.intercept.torch_operators import moved_axes, operators
 from attnpanel.models.intercept.tracked_scores import (
     Dropout,
     TrackedTensor,
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
+
+    from attnpanel.models.intercept.matmul import Product
 
 # How far the sum of a row of weights may be from 1 in 16 bits.
 SUM_TOLERANCE = 1e-2
@@ -137,14 +139,7 @@ def _moves_keys(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor
 ) -> bool:
     """Whether a function that changes places does so among queries or keys, and not heads."""
-    name = func.__name__
-    given: Any = (
-        args[1:] if name == "flip" else args[2 if name in {"roll", "take_along_dim"} else 1 :][:1]
-    )
-    axes = kwargs.get("dims", kwargs.get("dim", given))
-    numbers: list[Any] = []
-    for axis in axes if isinstance(axes, (tuple, list)) else [axes]:
-        numbers += axis if isinstance(axis, (tuple, list)) else [axis]
+    numbers = moved_axes(func, args, kwargs)
     last_two = {-1, -2, weights.dim() - 1, weights.dim() - 2}
     return not numbers or any(number in last_two for number in numbers)
 
@@ -161,6 +156,8 @@ def _resized(
         if tracked.use.modules:
             tracked.use.met_values = True
         return None
+    if func in known["expand"] and result.shape[-2:] == before.shape[-2:] and tracked.nonlinear:
+        return replace(tracked, use=replace(tracked.use, numel=result.numel()))
     nonlinear = tracked.nonlinear or func not in known["linear"] | known["add"] | known["sub"]
     return replace(tracked, stage="derived", nonlinear=nonlinear, logits=None)
 
@@ -216,12 +213,14 @@ def writes_in_place(func: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
 
 
 def mixes_heads(
-    func: Callable[..., Any], tracked: TrackedTensor, before: Tensor, result: Tensor
+    func: Callable[..., Any], tracked: TrackedTensor, before: Tensor, results: list[Tensor]
 ) -> bool:
     """Whether a layer leaves the axes of queries and keys as they are, and works along another."""
+    if not results:
+        return False
     axes = before.shape[:-1] if func in operators()["linear layer"] else before.shape[2:]
     sizes = sorted((tracked.use.query_len, tracked.use.key_len))
-    return result.numel() == before.numel() and any(
+    return results[0].numel() == before.numel() and any(
         sizes == sorted(pair) for pair in combinations(axes, 2)
     )
 
@@ -248,3 +247,30 @@ def picks_keys(source: Any, tracked: TrackedTensor, results: list[Tensor]) -> bo
     """Whether values, of a sequence as long as the keys, are picked by the numbers of keys."""
     floats = bool(results) and results[0].is_floating_point()
     return floats and source.dim() > 2 and tracked.use.key_len in source.shape[1:-1]
+
+
+def is_layer(product: Product, tracked: TrackedTensor) -> bool:
+    """Whether a product applies one matrix to a batch of what is no softmax.
+
+    So does a layer whose weights are no parameters, such as one that is quantised.
+    """
+    matrix = product.equation is None and product.right.dim() == 2 < product.left.dim()
+    return matrix and not tracked.use.modules
+
+
+def reads_parameter(args: tuple[Any, ...]) -> bool:
+    """Whether one of the arguments is a parameter, or a view of one."""
+    from torch.nn import Parameter
+
+    bases = [getattr(argument, "_base", None) for argument in args]
+    return any(isinstance(x, Parameter) for x in (*args, *bases))
+
+
+def keeps_weights(product: Product, result: Tensor, tracked: TrackedTensor) -> bool:
+    """Whether a product mixes heads and leaves queries and keys as they are."""
+    if product.equation is not None:
+        letters = product.equation[0][-2:]
+        return all(letter in product.equation[2] for letter in letters)
+    # As matmul(mix, weights) with the axes of queries and keys in one.
+    sizes = {tracked.use.query_len, tracked.use.key_len}
+    return result.numel() == product.left.numel() and not sizes & set(product.left.shape[-2:])

@@ -13,12 +13,13 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.models.intercept.torch_operators import operators
+from attnpanel.models.intercept.call import running_modules
+from attnpanel.models.intercept.torch_operators import moved_axes, operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from attnpanel.trace.call import Kind
 
@@ -39,6 +40,9 @@ class Streams:
         self._numbers = count()
         self._lengths: dict[int, int] = {}
         self._limit = MAX_KNOWN
+        # What lays out a window around each position, and what has changed the order of positions.
+        self._windows: dict[int, weakref.ref[Tensor]] = {}
+        self._moved: dict[int, tuple[weakref.ref[Tensor], nn.Module | None]] = {}
 
     def follow(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
@@ -64,6 +68,8 @@ class Streams:
             self._set(first, stream)
         for tensor in (x for x in args[:1] if x.is_floating_point()) if written else results:
             self._set(tensor, stream)
+        if not written and (self._windows or self._moved or func in _picking()):
+            self._follow_places(func, args, kwargs, results)
 
     def _collect(self, values: tuple[Any, ...], streams: list[frozenset[int]]) -> Tensor | None:
         """Add the sequences of the tensors among arguments; return the first tensor of none.
@@ -82,6 +88,52 @@ class Streams:
                 inner = self._collect(tuple(value), streams)
                 first = inner if first is None else first
         return first
+
+    def _follow_places(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], results: Any
+    ) -> None:
+        """Note windows of a sequence, and sequences whose order has changed in a module."""
+        source, result = args[0] if args else None, results[0]
+        if type(source) is not self._tensor or source.dim() < 3:
+            return
+        if func in _picking():
+            if result.dim() > source.dim():
+                self._windows[id(result)] = weakref.ref(result)
+            elif result.shape == source.shape and self._changes_order(func, args, kwargs):
+                module = next(iter(running_modules()), None)
+                self._moved[id(result)] = weakref.ref(result), module
+                return
+        elif func not in _keeping_places():
+            return
+        if self.is_window(source):
+            self._windows.update((id(x), weakref.ref(x)) for x in results)
+        moved = self._moved.get(id(source))
+        if moved is not None and moved[0]() is source:
+            self._moved.update((id(x), (weakref.ref(x), moved[1])) for x in results)
+
+    def _changes_order(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> bool:
+        """Whether positions change places, and not sequences of a batch, heads or channels."""
+        source = args[0]
+        axes = moved_axes(func, args, kwargs)
+        axes = [axis + source.dim() if axis < 0 else axis for axis in axes]
+        length = self.length(source) or 0
+        return length > 1 and any(
+            0 < axis < source.dim() - 1 and source.shape[axis] == length for axis in axes
+        )
+
+    def is_window(self, tensor: Any) -> bool:
+        """Whether a tensor (…, T, W, C) holds a window of a sequence around each position."""
+        known = self._windows.get(id(tensor))
+        return known is not None and known() is tensor
+
+    def reordered(self, tensor: Tensor) -> bool:
+        """Whether the module that is running has changed the order of a sequence (…, T, C)."""
+        known = self._moved.get(id(tensor))
+        if known is None or known[0]() is not tensor:
+            return False
+        return known[1] is next(iter(running_modules()), None)
 
     def adopt(self, result: Any, query: Tensor) -> None:
         """Let the output of an attention belong to the sequence of its queries."""
@@ -124,6 +176,21 @@ class Streams:
             self._known = {number: entry for number, entry in known if entry[0]() is not None}
             self._limit = max(MAX_KNOWN, 2 * len(self._known))
         self._known[id(tensor)] = weakref.ref(tensor), stream
+
+
+@cache
+def _picking() -> frozenset[Any]:
+    """Return the functions that change places along an axis, or lay out windows."""
+    known = operators()
+    return frozenset(known["pick"] | known["reorder"] | known["window"])
+
+
+@cache
+def _keeping_places() -> frozenset[Any]:
+    """Return the functions after which the order of a sequence is as it was."""
+    known = operators()
+    arithmetic = known["add"] | known["sub"] | known["mul"] | known["div"]
+    return frozenset(known["layout"] | arithmetic | known["linear layer"])
 
 
 def _is_floating(value: Any) -> bool:

@@ -75,6 +75,7 @@ def make_handler() -> Handler:
         if apply is not None:
             result, read = apply(args, kwargs, called(*args, **kwargs))
             record_call(read)
+            tracker.follow_fused(_inputs(args, kwargs), result)
             return result
         if (name := unread_attention(func)) is not None:
             return _run_kernel(name, called, args, kwargs)
@@ -87,6 +88,12 @@ def make_handler() -> Handler:
         return tracker.change_result(func, args, kwargs, result) if interventions() else result
 
     return handle
+
+
+def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the query, key and value that a function was called with."""
+    named = (kwargs.get(name) for name in ("query", "key", "value")[len(args) :])
+    return (*args[:3], *named)
 
 
 def _run_kernel(

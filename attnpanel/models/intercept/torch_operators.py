@@ -5,6 +5,62 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+# Methods of tensors, and functions of torch, that move numbers and change none.
+LAYOUTS = """view reshape flatten unflatten transpose permute squeeze unsqueeze swapaxes swapdims
+    movedim moveaxis expand repeat contiguous clone detach roll flip chunk split unbind
+    index_select narrow select t adjoint view_as reshape_as expand_as __getitem__"""
+# Properties of tensors that do so.
+LAYOUT_PROPERTIES = ("mT", "T", "mH", "H", "data")
+
+
+def named(names: str) -> set[Any]:
+    """Return the methods of tensors and functions of torch with these names, where they exist."""
+    import torch
+
+    owners = (torch.Tensor, torch)
+    return {getattr(owner, name, None) for name in names.split() for owner in owners} - {None}
+
+
+@cache
+def layouts() -> frozenset[Any]:
+    """Return the functions that move numbers and change none."""
+    import torch
+
+    properties = {getattr(torch.Tensor, name).__get__ for name in LAYOUT_PROPERTIES}
+    return frozenset(named(LAYOUTS) | properties)
+
+
+def moved_axes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+    """Return the axes along which a function of "reorder" or "pick" changes places."""
+    name = getattr(func, "__name__", "")
+    if name == "__getitem__":
+        return _indexed_axes(*args)
+    given: Any = (
+        args[1:] if name == "flip" else args[2 if name in {"roll", "take_along_dim"} else 1 :][:1]
+    )
+    axes = kwargs.get("dims", kwargs.get("dim", given))
+    numbers: list[Any] = []
+    for axis in axes if isinstance(axes, (tuple, list)) else [axes]:
+        numbers += axis if isinstance(axis, (tuple, list)) else [axis]
+    return [number for number in numbers if isinstance(number, int)]
+
+
+def _indexed_axes(tensor: Any, index: Any) -> list[int]:
+    """Return the axes that ``tensor[index]`` reads by whole numbers in a tensor or a list."""
+    parts = index if isinstance(index, tuple) else (index,)
+    axes, axis = [], 0
+    for at, part in enumerate(parts):
+        if part is None:
+            continue
+        if part is Ellipsis:
+            axis = tensor.dim() - sum(rest is not None for rest in parts[at + 1 :])
+            continue
+        dtype = str(getattr(part, "dtype", ""))
+        if isinstance(part, list) or "int" in dtype:
+            axes.append(axis)
+        axis += getattr(part, "ndim", 1) if "bool" in dtype else 1
+    return axes
+
 
 @cache
 def operators() -> dict[str, frozenset[Any]]:
@@ -60,6 +116,15 @@ def operators() -> dict[str, frozenset[Any]]:
             }
         ),
         "write": frozenset({tensor.__setitem__}),
+        "select": frozenset({torch.where, tensor.where}),
+        "concatenate": frozenset({torch.cat, torch.concat, torch.concatenate}),
+        # From here on functions run that no mode sees.
+        "sparse": frozenset(named("to_sparse to_sparse_csr to_sparse_csc to_sparse_bsr")),
+        # Hand out the memory of a tensor, in which numbers may be changed unseen.
+        "memory": frozenset(
+            getattr(tensor, name)
+            for name in ("numpy", "__array__", "__dlpack__", "untyped_storage", "data_ptr")
+        ),
         # Put a tensor in some places of another, which is the first argument.
         "place": frozenset(
             {
@@ -92,21 +157,8 @@ def operators() -> dict[str, frozenset[Any]]:
                 tensor.take_along_dim,
             }
         ),
-        "layout": frozenset(
-            {
-                tensor.__getitem__,
-                tensor.view,
-                tensor.reshape,
-                torch.reshape,
-                tensor.flatten,
-                tensor.unflatten,
-                tensor.transpose,
-                torch.transpose,
-                tensor.permute,
-                torch.permute,
-                tensor.contiguous,
-            }
-        ),
+        "layout": layouts(),
+        "expand": frozenset(named("expand expand_as broadcast_to")),
         # Mix what they read across other axes than that of the keys, so that nothing made of them
         # is a matrix of weights any more, unless it keeps the size: heads that are mixed.
         "layer": frozenset(
@@ -180,56 +232,12 @@ def operators() -> dict[str, frozenset[Any]]:
         ),
         "embedding": frozenset({functional.embedding, torch.embedding}),
         # Linear in the scores, so that a product of nothing else with values is linear attention.
-        "linear": frozenset(
-            {
-                torch.neg,
-                tensor.neg,
-                tensor.__neg__,
-                tensor.masked_fill,
-                tensor.masked_fill_,
-                torch.masked_fill,
-                torch.tril,
-                tensor.tril,
-                torch.triu,
-                tensor.triu,
-                torch.where,
-                tensor.where,
-                torch.cat,
-                torch.stack,
-                torch.clone,
-                tensor.clone,
-                tensor.contiguous,
-                tensor.to,
-                tensor.float,
-                tensor.half,
-                tensor.bfloat16,
-                tensor.double,
-                tensor.type,
-                tensor.type_as,
-                tensor.detach,
-                torch.detach,
-                tensor.view,
-                tensor.reshape,
-                torch.reshape,
-                tensor.flatten,
-                torch.flatten,
-                tensor.unflatten,
-                torch.transpose,
-                tensor.transpose,
-                torch.permute,
-                tensor.permute,
-                torch.squeeze,
-                tensor.squeeze,
-                torch.unsqueeze,
-                tensor.unsqueeze,
-                tensor.expand,
-                tensor.repeat,
-                tensor.__getitem__,
-                functional.pad,
-                torch.roll,
-                tensor.roll,
-            }
-        ),
+        "linear": layouts()
+        | named(
+            "neg __neg__ negative masked_fill masked_fill_ tril triu where cat stack concat to "
+            "float half bfloat16 double type type_as"
+        )
+        | {functional.pad},
         "add": frozenset(
             {torch.add, tensor.add, tensor.add_, tensor.__add__, tensor.__iadd__, tensor.__radd__}
         ),

@@ -23,8 +23,9 @@ MAX_CALL_NUMBER = 2048  # whole numbers that float16 holds
 NO_VALUES = "its softmax met no product with values"
 IN_PIECES = "it computes attention in pieces, such as chunks, bands or a low rank"
 OTHER_ORDER = "it keeps its weights in another order of axes than queries and keys last"
-REORDERED = "it changes the order of the keys after their weights are known"
+REORDERED = "it changes the order of the queries or keys"
 SOME_QUERIES = "it computes the weights of some of its queries only"
+REPEATED = "it mixes its values by the same weights several times"
 RESCALED = "it rescales its outputs by something computed from the scores"
 PICKED = "it picks values by the largest of its scores, which is no product of weights with values"
 # Scores below this are masked: masks write 0 or subtract 1e9, in float32.
@@ -57,6 +58,8 @@ class ScoreUse:
         Whether its weights were changed in place.
     intervened : bool
         Whether an intervention has changed its weights.
+    reordered : bool
+        Whether the module has changed the order of the queries or keys.
     """
 
     query_len: int
@@ -69,6 +72,7 @@ class ScoreUse:
     in_pieces: bool = False
     written: bool = False
     intervened: bool = False
+    reordered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +166,8 @@ class TrackedTensor:
     @property
     def grouped(self) -> bool:
         """Whether groups of query heads share a key, which gives two axes of heads."""
-        return self.key.dim() == 5 and self.key.shape[2] == 1
+        query, key = self.query.shape, self.key.shape
+        return len(query) == len(key) == 5 and any(key[i] == 1 < query[i] for i in (1, 2))
 
 
 def unscored_weights(weights: Tensor, *, reason: str = "") -> TrackedTensor:

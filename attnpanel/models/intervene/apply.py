@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from attnpanel.models.intercept.batched_heads import heads_in_batch, unfold_heads
+from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_blocks, unfold_heads
+from attnpanel.models.intercept.loop_turns import place_of
 from attnpanel.models.intercept.module_names import CROSS
 from attnpanel.models.intercept.session import knock_outs, paused, recorders
 from attnpanel.models.intervene.plan import (
@@ -116,16 +117,20 @@ def _change(
         )
     try:
         call = read()
-        if call.folded:
+        places, folded = (place_of(call.query), place_of(call.key)), call.folded
+        if folded:
             folded_heads = next((i.folded_heads for i in active if i.folded_heads), None)
             heads = heads_in_batch(len(call.query), call.modules, folded_heads)
+            if any(i.heads is not None for i in active):
+                refuse_blocks(len(call.query), heads, call.query.shape[2], call.sequence_len)
             call = unfold_heads(call, heads)
             output = output.reshape(*call.query.shape[:3], -1)
         call = separate_mask(call)
     except (ValueError, RuntimeError, IndexError, TypeError) as error:
         raise ValueError(f"attention of layer {layer!r} cannot be changed: {error}") from error
     with torch.autocast(output.device.type, enabled=False):  # keep new results in full precision
-        plan = Plan(_target(call, layer), active)
+        target = replace(_target(call, layer), places=places, folded=folded)
+        plan = Plan(target, active)
         return _apply_plan(plan, call, output, dropout, recording=recording)
 
 

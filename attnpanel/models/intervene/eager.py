@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnpanel.models.intercept.batched_heads import heads_in_batch, unfold_heads
+from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_blocks, unfold_heads
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.session import knock_outs
 from attnpanel.models.intercept.tracked_scores import RECOMPUTED, precision, rows_agree
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from attnpanel.models.intercept.call import InterceptedCall
+    from attnpanel.models.intercept.loop_turns import Place
     from attnpanel.models.intercept.matmul import Product
     from attnpanel.trace.call import Kind
 
@@ -129,6 +130,7 @@ def eager_intervention(
     grouped: bool = False,
     kind: Kind | None = None,
     sequence_len: int | None = None,
+    places: tuple[Place, ...] = (),
 ) -> EagerIntervention | None:
     """Return the interventions on a softmax of `logits`; None if none applies to its layer.
 
@@ -144,6 +146,13 @@ def eager_intervention(
     kind : {"self", "cross"}, optional
     sequence_len : int, optional
         The length of the sequence that the queries belong to.
+    places : tuple of Place, optional
+        Where query and key lie in memory.
+
+    Raises
+    ------
+    ValueError
+        If a head is chosen, and which are in the batch cannot be told.
     """
     active = matching_interventions(modules)
     if not active:
@@ -158,7 +167,11 @@ def eager_intervention(
         visible, _ = split_additive(logits.detach().reshape(batch, count, query_len, key_len))
         q_offset = query_offset(layer, kind, "none", visible)
     sizes = batch, count, query_len, key_len
-    target = CallTarget(layer, *sizes, q_offset, logits.device, sequence_len)
+    if len(lead) == 1 and any(i.heads is not None for i in active):
+        refuse_blocks(lead[0], count, query_len, sequence_len)
+    target = CallTarget(
+        layer, *sizes, q_offset, logits.device, sequence_len, places, folded=len(lead) == 1
+    )
     return EagerIntervention(Plan(target, active))
 
 

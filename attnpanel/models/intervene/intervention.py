@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attnpanel.models.intercept.audit import LayerAudit
 from attnpanel.models.intercept.batched_heads import declared_heads
+from attnpanel.models.intercept.loop_turns import loop_axis
 from attnpanel.models.intercept.module_names import ModelLayers
 from attnpanel.models.intercept.tracked_scores import NO_VALUES
 from attnpanel.models.intervene.hidden_positions import HiddenPositions
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from attnpanel.models.intercept.loop_turns import Place
     from attnpanel.models.intervene.masks import MaskRule
     from attnpanel.models.intervene.scale import ScaleRule
     from attnpanel.models.intervene.target import CallTarget
@@ -88,6 +90,8 @@ class Intervention:
         self.call_counts: dict[str, int] = {}
         self.changed_counts: dict[str, int] = {}
         self.other_layers: list[str] = []
+        # Where query and key of each layer's latest call lie in memory.
+        self._places: dict[str, tuple[Place, ...]] = {}
         # Layers some of whose knocked-out heads still gave an output.
         self.leaking: dict[str, None] = {}
         # Layers of calls whose output should be scaled and is not yet, one entry a call.
@@ -142,6 +146,7 @@ class Intervention:
         """Count a call; return how many its layer had before, None if this pass stays as it is."""
         layer = target.layer
         self.audit.note_call(layer, target.query_len, target.sequence_len)
+        self._refuse_turns(target)
         number = self.call_counts.get(layer, 0)
         self.call_counts[layer] = number + 1
         if self.passes is not None and number not in self.passes:
@@ -149,6 +154,18 @@ class Intervention:
         self.changed_counts[layer] = self.changed_counts.get(layer, 0) + 1
         self.hidden.note(target)
         return number
+
+    def _refuse_turns(self, target: CallTarget) -> None:
+        """Raise ValueError if heads are chosen in a layer that computes them in several calls."""
+        layer, places = target.layer, target.places
+        before, self._places[layer] = self._places.get(layer, ()), places
+        if self.heads is None or not places:
+            return
+        if loop_axis(places, before, folded=target.folded) in {"heads", "head groups"}:
+            raise ValueError(
+                f"head cannot be chosen in layer {layer!r}, which computes its heads in several "
+                f"calls: passes=n is its call n; got head={self.heads!r}"
+            )
 
     def passes_beyond_all_calls(self) -> str:
         """Return a sentence on the passes that no layer had; empty if there are none."""

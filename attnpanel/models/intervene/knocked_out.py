@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import running_modules
-from attnpanel.models.intercept.torch_operators import operators
+from attnpanel.models.intercept.torch_operators import layouts, named, operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,8 +70,9 @@ class KnockOutCheck:
             The running modules, innermost first.
         """
         module = plan.active[0].layer_module(modules)
-        # A single head is merged from the start.
-        value_dim = output.shape[-1] if plan.target.heads > 1 else 0
+        # A single head without an axis of its own is merged from the start.
+        separate = plan.target.heads > 1 or output.dim() > 3
+        value_dim = output.shape[-1] if separate else 0
         self._set(output, _Zeros(flags, plan, module, value_dim))
 
     def follow(
@@ -179,21 +180,10 @@ def _tensors(values: Any) -> Iterator[Any]:
             yield from _tensors(value)
 
 
-# Methods of tensors, and functions of torch, that move numbers and change none.
-LAYOUTS = """view reshape flatten unflatten transpose permute squeeze unsqueeze swapaxes swapdims
-    movedim moveaxis expand repeat contiguous clone detach roll flip chunk split unbind
-    index_select narrow select t view_as reshape_as expand_as __getitem__"""
 # Those after which a 0 is a 0, unless another tensor is written over it.
 SAME_SHAPE = """to float half bfloat16 double type type_as masked_fill masked_fill_ where
     masked_scatter masked_scatter_ index_copy index_copy_ index_add index_add_ index_put index_put_
     scatter scatter_ scatter_add scatter_add_ copy_"""
-
-
-def _named(names: str) -> set[Any]:
-    import torch
-
-    owners = (torch.Tensor, torch)
-    return {getattr(owner, name, None) for name in names.split() for owner in owners} - {None}
 
 
 @cache
@@ -201,12 +191,10 @@ def _layouts() -> frozenset[Any]:
     import torch
     from torch.nn import functional
 
-    joined = {torch.cat, torch.stack, torch.concat, functional.pad}
-    properties = {getattr(torch.Tensor, name).__get__ for name in ("mT", "T")}
-    return frozenset(_named(LAYOUTS) | joined | properties)
+    return layouts() | {torch.cat, torch.stack, torch.concat, functional.pad}
 
 
 @cache
 def _same_shape() -> frozenset[Any]:
     known = operators()
-    return frozenset(_named(SAME_SHAPE) | known["mul"] | known["div"] | known["dropout"])
+    return frozenset(named(SAME_SHAPE) | known["mul"] | known["div"] | known["dropout"])

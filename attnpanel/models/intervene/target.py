@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from attnpanel.models.intercept.loop_turns import Place
+
 Heads = int | slice | Iterable[int] | None
 
 
@@ -33,6 +35,10 @@ class CallTarget:
     device : torch.device
     sequence_len : int or None
         The length of the sequence that the queries belong to, where it is known.
+    places : tuple of Place
+        Where query and key lie in memory; empty if that is not known.
+    folded : bool
+        Whether they had three axes.
     """
 
     layer: str
@@ -43,6 +49,8 @@ class CallTarget:
     q_offset: int
     device: Any
     sequence_len: int | None = None
+    places: tuple[Place, ...] = ()
+    folded: bool = False
 
     def broadcast(
         self, name: str, array: NDArray[Any], axes: str, shape: tuple[int, ...]

@@ -209,7 +209,7 @@ def all_by_elements(q, k, v):
         (blocks_among_heads, "in pieces"),
         (a_window_of_each_query, "in pieces"),
         (summed_by_a_column_of_ones, "rescales its outputs"),
-        (keys_turned_round, "changes the order of the keys"),
+        (keys_turned_round, "changes the order of the queries or keys"),
     ],
 )
 def test_what_is_no_matrix_of_weights_is_left_out_and_named(attend, reason):

@@ -1,0 +1,39 @@
+"""Begin to follow the product of a query with keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attnpanel.models.intercept.session import streams
+from attnpanel.models.intercept.tracked_scores import (
+    IN_PIECES,
+    OTHER_ORDER,
+    ScoreUse,
+    TrackedTensor,
+    unscored_weights,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attnpanel.models.intercept.matmul import Product
+
+
+def scores_of(product: Product, result: Tensor) -> TrackedTensor | None:
+    """Return what is known of a product of two activations; None if it cannot be of scores."""
+    query, key = product.query_and_key()
+    if query is None or key is None:
+        if product.scores_in_another_order:
+            return unscored_weights(result, reason=OTHER_ORDER)
+        return unscored_weights(result, reason=IN_PIECES) if product.scores_own_keys else None
+    reordered = any(map(streams().reordered, (product.left, product.right)))
+    return TrackedTensor(
+        query.detach(),
+        key.detach(),
+        product.scale,
+        ScoreUse(result.shape[-2], result.shape[-1], result.numel(), reordered=reordered),
+        None if product.added is None else product.added.detach().expand_as(result),
+        several_channels=product.sums_one_axis,
+        kind=streams().kind(product.left, product.right),
+        sequence_len=streams().length(product.left),
+    )
