@@ -211,6 +211,8 @@ def explain(
         its rule, or the inputs are not finite.
     """
     call = trace[layer]
+    if isinstance(layer, slice):
+        raise ValueError(f"layer must be one; got {layer!r}")  # noqa: TRY004 - one error type for wrong input
     head, batch = one_index("head", head, call.heads), one_index("batch", batch, call.batch)
     tokens = trace.tokens_of(call, batch)
     i = _position("query", query, tokens[0])

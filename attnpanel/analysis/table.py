@@ -14,6 +14,7 @@ from attnpanel.analysis.query_blocks import query_blocks
 from attnpanel.analysis.row_metrics import Positions, RowMetrics, token_ids
 from attnpanel.attention.blas import one_blas_thread
 from attnpanel.attention.progress import progress_bar
+from attnpanel.trace.indices import one_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +67,7 @@ def analyze(trace: Trace, batch: int = 0, *, progress: Progress | None = None) -
     """
     import pandas as pd
 
+    batch = one_index("batch", batch, max((call.batch for call in trace.calls), default=1))
     rows = []
     names = [name for name, _ in NUMBERS]
     measured = trace.head_importance

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnpanel.attention.validation import numbers_of_tensor
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -27,7 +29,7 @@ def as_numpy(name: str, array: Any) -> NDArray[Any]:
         If it holds no real numbers or booleans, is ragged, or has no data (a meta tensor).
     """
     if hasattr(array, "detach") and hasattr(array, "is_floating_point"):
-        array = _numbers_of_tensor(name, array)
+        array = numbers_of_tensor(name, array)
     try:
         converted: NDArray[Any] = np.asarray(array)
     except (ValueError, TypeError) as error:
@@ -60,16 +62,3 @@ def as_floats(name: str, array: Any) -> NDArray[np.floating]:
     if numbers.dtype.itemsize > 4 and (np.isinf(narrow) & np.isfinite(numbers)).any():
         raise ValueError(f"{name} must be within float32; got {np.abs(numbers).max()}")
     return narrow
-
-
-def _numbers_of_tensor(name: str, tensor: Any) -> Any:
-    if tensor.device.type == "meta":
-        raise ValueError(f"{name} must hold numbers; got a tensor on the meta device")
-    tensor = tensor.detach().to("cpu")
-    if tensor.is_floating_point() and str(tensor.dtype) not in (
-        "torch.float16",
-        "torch.float32",
-        "torch.float64",
-    ):
-        tensor = tensor.float()
-    return tensor.resolve_neg().resolve_conj().numpy()

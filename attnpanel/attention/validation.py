@@ -29,12 +29,47 @@ def as_array(value: Any) -> NDArray[Any]:
 
     Numbers of 8 and 16 bits that NumPy does not have become float32. Gradients don't flow.
     """
-    if not hasattr(value, "detach"):
-        return np.asarray(value)
-    tensor = value.detach().cpu()
+    return numbers_of_tensor("an array", value) if hasattr(value, "detach") else np.asarray(value)
+
+
+def numbers_of_tensor(name: str, tensor: Any) -> NDArray[Any]:
+    """Return a torch tensor as a NumPy array.
+
+    Raises
+    ------
+    ValueError
+        If it is not an ordinary one: without numbers, sparse, nested or quantised.
+    """
+    kinds = {
+        "on the meta device, without numbers": tensor.is_meta,
+        "nested": tensor.is_nested,
+        f"{str(tensor.layout).removeprefix('torch.')}: call to_dense()": "strided"
+        not in str(tensor.layout),
+        "quantised: call dequantize()": tensor.is_quantized,
+    }
+    for kind, found in kinds.items():
+        if found:
+            raise ValueError(f"{name} must be an ordinary tensor; it is {kind}")
+    tensor = tensor.detach().to("cpu")
     if tensor.is_floating_point() and str(tensor.dtype) not in TORCH_FLOATS:
         tensor = tensor.float()
     return np.asarray(tensor.resolve_conj().resolve_neg().numpy())
+
+
+def as_texts(name: str, given: Any) -> list[str]:
+    """Return one text, or several, as a list; raise ValueError if they are no texts."""
+    texts = [given] if isinstance(given, str) else as_list(name, given)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{name} must be a text, or a sequence of texts; got {short(given)}")
+    return texts
+
+
+def as_list(name: str, given: Any) -> list[Any]:
+    """Return what is iterable as a list; raise ValueError if it is not."""
+    try:
+        return list(given)
+    except TypeError:
+        raise ValueError(f"{name} must be a sequence; got {short(given)}") from None
 
 
 def check_array(name: str, array: object, dtypes: tuple[np.dtype[Any], ...]) -> None:
@@ -66,6 +101,12 @@ def check_choice(name: str, choice: object, choices: tuple[str, ...]) -> None:
     """Raise ValueError unless `choice` is one of `choices`."""
     if choice not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}; got {short(choice)}")
+
+
+def check_flag(name: str, flag: object) -> None:
+    """Raise ValueError unless `flag` is True or False."""
+    if not isinstance(flag, bool | np.bool):
+        raise ValueError(f"{name} must be True or False; got {short(flag)}")  # noqa: TRY004 - one error type for wrong input
 
 
 def check_time(name: str, text: str) -> None:

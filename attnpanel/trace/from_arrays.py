@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from attnpanel.attention.as_numpy import as_floats, as_numpy
-from attnpanel.attention.validation import check_choice
+from attnpanel.attention.validation import as_texts, check_choice
 from attnpanel.trace.call import AttentionCall, Causal, Kind
 from attnpanel.trace.generated_weights import is_stepwise, join_steps
 
@@ -67,6 +67,7 @@ def from_weights(
             named.append((prefix + layer, "cross" if other_keys and not both else "self", array))
         if layer in crosses:
             named.append((f"decoder.{layer}.cross", "cross", crosses[layer]))
+    layers = None if layers is None else as_texts("layers", layers)
     if layers is not None and len(layers) != len(named):
         raise ValueError(f"layers must name each of {len(named)} layers; got {len(layers)} names")
     calls = []
@@ -116,7 +117,7 @@ def from_qkv(
             "query, key and value must have the same number of layers; got "
             f"{len(queries)}, {len(keys)} and {len(values)}"
         )
-    names = layers or [name for name, _ in queries]
+    names = [name for name, _ in queries] if layers is None else as_texts("layers", layers)
     if len(names) != count:
         raise ValueError(f"layers must name each of {count} layers; got {len(names)} names")
     shared = {
@@ -231,7 +232,8 @@ def _each_layer(name: str, given: Any) -> list[tuple[str, Any]]:
         return [(str(layer), array) for layer, array in given.items()]
     if isinstance(given, list | tuple) and (not given or not _is_number(given)):
         return [(f"layer.{i}", array) for i, array in enumerate(given)]
-    array = given if hasattr(given, "shape") else as_numpy(name, given)
+    nested = getattr(given, "is_nested", False)  # whose shape torch does not tell
+    array = given if not nested and hasattr(given, "shape") else as_numpy(name, given)
     if len(array.shape) == 5:
         return [(f"layer.{i}", layer) for i, layer in enumerate(array)]
     return [("layer.0", array)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from attnpanel.trace import Trace
+from attnpanel.trace.indices import is_one
 
 if TYPE_CHECKING:
     from attnpanel.trace.call import AttentionCall
@@ -149,12 +151,23 @@ def _numbers(name: str, requested: Numbers, known: tuple[int, ...]) -> tuple[int
     if isinstance(requested, slice):
         wanted = set(range(max(known, default=-1) + 1)[requested]) & set(known)
     else:
-        wanted = set(requested) if isinstance(requested, Iterable) else {requested}
+        several: Any = [requested] if is_one(requested) else requested
+        wanted = {_as_key(number) for number in several}
     wrong = sorted(str(n) for n in wanted if isinstance(n, bool) or n not in known)
     if wrong or not wanted:
         got = ", ".join(wrong) if wrong else "none"
         raise ValueError(f"{name} must be among {spans(known)}; got {got}")
     return tuple(sorted(int(number) for number in wanted))
+
+
+def _as_key(number: Any) -> Any:
+    """Return an integer of Python for one of NumPy or torch; anything else as its text."""
+    if isinstance(number, bool):
+        return number
+    try:
+        return operator.index(number)
+    except TypeError:
+        return str(number)
 
 
 def spans(numbers: Iterable[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.attention.validation import check_text
+from attnpanel.attention.validation import as_list, check_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +22,15 @@ def token_rows(name: str, tokens: Any, calls: Sequence[AttentionCall]) -> Rows:
     ValueError
         If they are no strings, or not as many rows as the calls have sequences.
     """
-    if tokens is None or (hasattr(tokens, "__len__") and not len(tokens)):
+    if tokens is None:
         return ()
     if isinstance(tokens, str):
         raise ValueError(  # noqa: TRY004 - one error type for wrong input
             f"{name} must be a sequence of strings, one a token; got the text {tokens[:80]!r}"
         )
-    items = list(tokens)
+    items = as_list(name, tokens)
+    if not items:
+        return ()
     flat = [item for item in items if isinstance(item, str)]
     rows = [items] if flat else items
     for row in rows:
@@ -91,9 +93,10 @@ def checked_rows(name: str, rows: Sequence[Sequence[str]]) -> Rows:
     ValueError
         If there is text in place of a row, or a token is none.
     """
-    if isinstance(rows, str) or any(isinstance(row, str) for row in rows):
+    given = [rows] if isinstance(rows, str) else as_list(name, rows)
+    if any(isinstance(row, str) for row in given):
         raise ValueError(f"{name} must hold one sequence of tokens per batch entry; got text")
-    checked = tuple(tuple(row) for row in rows)
+    checked = tuple(tuple(as_list(f"{name}[{b}]", row)) for b, row in enumerate(given))
     for b, row in enumerate(checked):
         for t, token in enumerate(row):
             check_text(f"{name}[{b}][{t}]", token)

@@ -7,7 +7,13 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnpanel.attention.errors import MissingDependencyError
-from attnpanel.attention.validation import check_choice, check_count
+from attnpanel.attention.validation import (
+    as_list,
+    as_texts,
+    check_choice,
+    check_count,
+    check_flag,
+)
 from attnpanel.models.capture.budget import Budget
 from attnpanel.models.capture.patch_grid import PatchGrid
 from attnpanel.models.intercept.batched_heads import check_folded_heads
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from attnpanel.models.capture.recorder import Recorder
+    from attnpanel.trace.call import AttentionCall
 
 
 @contextmanager
@@ -139,6 +146,8 @@ def capture(
     grid = None if grid is None else checked_grid(grid)
     check_choice("dtype", dtype, ("float32", "float16"))
     check_choice("store", store, ("qk", "weights"))
+    check_flag("values", values)
+    check_flag("stitch", stitch)
     check_folded_heads(folded_heads)
     if max_bytes is not None:
         check_count("max_bytes", max_bytes)
@@ -146,7 +155,7 @@ def capture(
         raise ValueError("the tokens are named by tokens or by tokenizer; got both")
     recorder = Recorder(
         model,
-        layers=[layers] if isinstance(layers, str) else layers,
+        layers=as_texts("layers", layers),
         half=dtype == "float16",
         values=values,
         weights=store == "weights",
@@ -198,8 +207,8 @@ def _token_rows(
             "tokens must be strings; got an array of numbers. "
             "tokenizer.convert_ids_to_tokens(ids) makes strings of one sequence"
         )
-    flat = [token for token in tokens if isinstance(token, str)]
-    return [flat] if flat else tokens
+    rows = as_list("tokens", tokens)
+    return [rows] if any(isinstance(token, str) for token in rows) else rows
 
 
 def _check_labels(trace: Trace) -> None:
@@ -207,7 +216,7 @@ def _check_labels(trace: Trace) -> None:
     rows = {len(row) for row in trace.query_tokens}
     calls = trace.calls
     # The last generated token is never an input of the model.
-    longest = {call.key_len + 1 for call in calls if call.kind == "self"}
+    longest = {call.key_len + 1 for call in calls if _may_generate(call)}
     lengths = {n for call in calls for n in (call.query_len, call.key_len)} | longest
     if rows and calls and rows.isdisjoint(lengths):
         found = sorted({(call.query_len, call.key_len) for call in calls})
@@ -216,6 +225,12 @@ def _check_labels(trace: Trace) -> None:
             f"tokens must label the queries or keys of a call; got {sorted(rows)} labels, and the "
             f"calls have {sizes}"
         )
+
+
+def _may_generate(call: AttentionCall) -> bool:
+    """Whether a call may be of a model that generates: it does not see all that comes later."""
+    sees_all = call.causal == "none" and (call.mask is None or bool(call.mask[..., 0, -1].any()))
+    return call.kind == "self" and not (call.live and call.bias is None and sees_all)
 
 
 def _warnings(recorder: Recorder) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from attnpanel.attention.validation import check_choice
 from attnpanel.trace.call import Causal
@@ -73,9 +73,15 @@ def record(
     if not recorders():
         return
     check_choice("causal", causal, get_args(Causal))
+    query, key, value, weights = (
+        _checked(name, tensor)
+        for name, tensor in zip(
+            ("query", "key", "value", "weights"), (query, key, value, weights), strict=True
+        )
+    )
     if weights is not None:
         others = (query, key, mask, bias, scale, soft_cap, sinks)
-        if any(given is not None for given in others) or causal != "none":
+        if any(other is not None for other in others) or causal != "none":
             raise ValueError(
                 "weights replace query, key and all that acts on scores; give value alone"
             )
@@ -114,6 +120,18 @@ def record(
             handed_over=True,
         )
     )
+
+
+def _checked(name: str, given: Any) -> Tensor | None:
+    """Return a tensor of at least 16 bits; raise ValueError if it is no ordinary tensor."""
+    import torch
+
+    if given is None:
+        return None
+    if not isinstance(given, torch.Tensor) or given.is_nested:
+        kind = "a nested tensor" if isinstance(given, torch.Tensor) else type(given).__name__
+        raise ValueError(f"{name} must be an ordinary torch tensor; got {kind}")
+    return given.float() if given.is_floating_point() and given.dtype.itemsize == 1 else given
 
 
 def _record_weights(weights: Tensor, value: Tensor | None) -> None:

@@ -198,9 +198,9 @@ class EagerTracker:
             use.modules = modules
             self._note(use)
         left = self._unscaled.get(product.left, product.left).detach()
-        whole = tracked.sequence_len is None or left.shape[-2] >= tracked.sequence_len
+        whole = tracked.sequence_len in {None, left.shape[-2]}
         if left.dim() > 4 and not tracked.grouped and not whole:
-            self._lose(tracked)  # blocks of a longer sequence
+            self._lose(tracked)  # blocks of a longer sequence, or one that is padded
             return None
         if tracked.stage == "exp" and not rows_sum_to_one(left):
             self._tracked[result] = replace(

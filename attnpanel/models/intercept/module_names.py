@@ -39,7 +39,8 @@ class ModelLayers:
     """The modules of a model by name, told apart from those of another model.
 
     A draft model in assisted generation or a teacher outside the module tree runs while a method of
-    the model is on the stack, too. It has parameters, and none of them is the model's.
+    the model is on the stack, too. It has parameters, and not all of them are the model's, as where
+    embeddings are tied.
 
     Parameters
     ----------
@@ -89,9 +90,12 @@ class ModelLayers:
         if known is None:
             parts = {id(part) for part in module.modules()}
             around = id(self.model) in parts or id(getattr(self.model, "_orig_mod", None)) in parts
-            own = [id(parameter) for parameter in module.parameters()]
+            own = {id(parameter) for parameter in module.parameters()}
             ours = {id(parameter) for parameter in self.model.parameters()}
-            foreign = bool(own) and not around and ours.isdisjoint(own)
+            holds_ours = not parts.isdisjoint(self.names)
+            foreign = not around and (
+                not own <= ours if not holds_ours else bool(own) and ours.isdisjoint(own)
+            )
             if foreign:
                 self._walk()
                 foreign = id(module) not in self.names

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,15 @@ import numpy as np
 from attnpanel.models.intervene.intervene import applied
 from attnpanel.models.intervene.intervention import AttentionChange, Intervention
 from attnpanel.models.intervene.scale import scale_rule
+from attnpanel.models.wrappers import module_of
+from attnpanel.trace import Trace
 from attnpanel.trace.coverage import list_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
-
-    from attnpanel.trace import Trace
 
     Progress = Callable[[float, str], None]
 
@@ -89,12 +90,19 @@ def head_importance(
     >>> trace.analyze()["importance"].idxmax()  # doctest: +SKIP
     (5, 7)
     """
+    module = module_of(model)
+    if not isinstance(trace, Trace):
+        raise ValueError(f"trace must be a Trace; got {type(trace).__name__}")  # noqa: TRY004 - one error type for wrong input
     if callable(run):
         run_once = run
-        return measure(model, lambda _copies: run_once(), trace, max_copies=1, progress=progress)
+        return measure(module, lambda _copies: run_once(), trace, max_copies=1, progress=progress)
+    if not isinstance(run, Mapping):
+        raise ValueError(  # noqa: TRY004 - one error type for wrong input
+            f"run must be a function or a mapping of inputs; got {type(run).__name__}"
+        )
     inputs = dict(run)
     copies = max_copies(inputs, trace)
-    return measure(model, copying(model, inputs), trace, max_copies=copies, progress=progress)
+    return measure(module, copying(model, inputs), trace, max_copies=copies, progress=progress)
 
 
 def copying(run: Callable[..., Any], inputs: Mapping[str, Any]) -> RunCopies:

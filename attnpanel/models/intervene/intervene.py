@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnpanel.attention.errors import MissingDependencyError
-from attnpanel.attention.validation import check_count, check_number
+from attnpanel.attention.validation import as_texts, check_count, check_number
 from attnpanel.models.intercept.batched_heads import check_folded_heads
 from attnpanel.models.intervene.intervention import AttentionChange, Intervention
 from attnpanel.models.intervene.masks import mask_rule
@@ -127,7 +127,7 @@ def intervene(
     check_folded_heads(folded_heads)
     intervention = Intervention(
         model,
-        layers=[layer] if isinstance(layer, str) else layer,
+        layers=as_texts("layer", layer),
         heads=check_heads(head),
         passes=_check_passes(passes),
         change=_check_change(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,9 +9,12 @@ import numpy as np
 
 from attnpanel.attention.mask_table import find_mask
 from attnpanel.attention.masks import VisibleKeys
-from attnpanel.attention.validation import check_choice, check_count
+from attnpanel.attention.validation import as_array, as_list, check_choice, check_count
+from attnpanel.models.intervene.target import as_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -101,10 +103,10 @@ def mask_rule(
     ValueError
         If an argument breaks its rule.
     """
-    hidden = tuple(keys) if isinstance(keys, Iterable) else (keys,)
+    hidden = tuple(as_numbers(keys))
     for key in hidden:
         check_count("hide_keys", key)
-    cut = tuple(_check_edge(edge) for edge in edges)
+    cut = tuple(_check_edge(edge) for edge in as_list("hide_edges", edges))
     if (window is not None) != (isinstance(mask, str) and mask == "window"):
         raise ValueError(f"mask='window' and window go together; got {mask!r} and {window!r}")
     if window is not None and (type(window) is not int or window < 1):
@@ -114,7 +116,7 @@ def mask_rule(
         return MaskRule(mask, window, hidden, cut)  # type: ignore[arg-type]  # checked above
     if mask is None:
         return MaskRule(keys=hidden, edges=cut) if hidden or cut else None
-    array = np.asarray(mask.cpu() if hasattr(mask, "cpu") else mask)
+    array = as_array(mask)
     if array.dtype != np.bool_ or array.ndim > 4:
         raise ValueError(
             "mask must be 'causal', 'window' or a bool array of up to four axes, True = may "
@@ -124,8 +126,9 @@ def mask_rule(
 
 
 def _check_edge(edge: Any) -> tuple[int, int]:
-    if not isinstance(edge, tuple | list) or len(edge) != 2:
+    pair = as_numbers(edge)
+    if isinstance(edge, str) or len(pair) != 2:
         raise ValueError(f"hide_edges must hold pairs (query, key); got {edge!r}")
-    for number in edge:
+    for number in pair:
         check_count("hide_edges", number)
-    return edge[0], edge[1]
+    return pair[0], pair[1]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from attnpanel.attention.validation import check_choice
+from attnpanel.attention.validation import as_array, check_choice
 from attnpanel.trace import Trace
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def weights_rule(weights: Any) -> WeightsRule | None:
         return WeightsRule(weights)  # type: ignore[arg-type]  # checked above
     if isinstance(weights, Trace):
         return WeightsRule("trace", trace=weights)
-    array = np.asarray(weights.detach().cpu() if hasattr(weights, "detach") else weights)
+    array = as_array(weights)
     if not np.issubdtype(array.dtype, np.floating) or array.ndim > 4:
         raise ValueError(
             "weights must be 'uniform', 'diagonal', a Trace or a float array of up to four axes; "

@@ -209,7 +209,11 @@ OK = softmax_weights(1, H, T, T)
         (OK, {"tokens": ["a"] * T, "key_tokens": ["b"] * 3}, "tokens must be one for each of 7"),
         (OK, {"layers": ["a", "b"]}, "layers must name each of 1 layers; got 2 names"),
         ([["a"]], {}, "attentions of layer.0 must be an array of real numbers"),
-        (torch.empty(1, 1, 2, 2, device="meta"), {}, "attentions of layer.0 must hold numbers"),
+        (
+            torch.empty(1, 1, 2, 2, device="meta"),
+            {},
+            "attentions of layer.0 must be an ordinary tensor; it is on the meta",
+        ),
         ([[OK], [OK, OK]], {}, "attentions must have the same layers in every step; got [1, 2]"),
     ],
 )
