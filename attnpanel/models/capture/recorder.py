@@ -25,7 +25,7 @@ from attnpanel.models.intercept.audit import LayerAudit
 from attnpanel.models.intercept.batched_heads import (
     blocks_among_heads,
     heads_in_batch,
-    refuse_blocks,
+    refuse_folded,
     unfold_heads,
 )
 from attnpanel.models.intercept.masks import MaskReader
@@ -211,7 +211,7 @@ class Recorder:
             batch = len(intercepted.query)
             heads = heads_in_batch(batch, intercepted.modules, self.folded_heads)
             queries = intercepted.query.shape[2]
-            refuse_blocks(batch, heads, queries, intercepted.sequence_len)
+            refuse_folded(batch, heads, queries, intercepted.sequence_len, intercepted.modules)
             intercepted = unfold_heads(intercepted, heads)
         if blocks_among_heads(intercepted):
             raise ValueError(IN_PIECES)

@@ -79,16 +79,31 @@ def blocks_among_heads(call: InterceptedCall) -> bool:
     return heads in {blocks * number for number in declared_heads(call.modules)}
 
 
-def refuse_blocks(batch: int, heads: int, query_len: int, sequence_len: int | None) -> None:
-    """Raise ValueError if an axis (B · H) may hold blocks of a longer sequence, too.
+def refuse_folded(
+    batch: int,
+    heads: int,
+    query_len: int,
+    sequence_len: int | None,
+    modules: tuple[nn.Module, ...],
+) -> None:
+    """Raise ValueError if an axis (B · H) or (H · T) may hold what nobody can separate.
 
-    Heads and blocks may then have been folded in either order.
+    Blocks of a longer sequence may be folded into the batch before or after its heads, and heads
+    into the queries before or after these.
     """
-    if heads > 1 and sequence_len and query_len < sequence_len and batch > heads:
+    if not sequence_len:
+        return
+    if heads > 1 and query_len < sequence_len and batch > heads:
         raise ValueError(
             f"heads folded into the batch must come without blocks of a sequence; got {batch} rows "
             f"of {query_len} queries for {heads} heads and a sequence of {sequence_len}"
         )
+    for number in declared_heads(modules):
+        if query_len == number * sequence_len > sequence_len:
+            raise ValueError(
+                "heads must have an axis of their own, or be folded into the batch; got "
+                f"{query_len} queries of {number} heads and a sequence of {sequence_len}"
+            )
 
 
 def unfold_heads(call: InterceptedCall, heads: int) -> InterceptedCall:

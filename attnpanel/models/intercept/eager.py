@@ -36,7 +36,7 @@ from attnpanel.models.intercept.eager_steps import (
 )
 from attnpanel.models.intercept.matmul import Product, product_of
 from attnpanel.models.intercept.new_scores import scores_of
-from attnpanel.models.intercept.session import note_part, note_use, streams
+from attnpanel.models.intercept.session import note_part, note_use, streams, transform_reason
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intercept.tracked_scores import (
     IN_PIECES,
@@ -152,9 +152,12 @@ class EagerTracker:
         """Follow a softmax of scores that are no product, such as additive ones or distances."""
         scores = args[0] if args else kwargs.get("input", weights)
         note_part("softmax")
-        if weights.dim() < 2 or not weights.numel() or not over_last_axis(args, kwargs, scores):
+        reason, modules = transform_reason(), running_modules()
+        if reason:
+            self._note(ScoreUse(0, 0, 0, modules, met_values=True, reason=reason))
             return
-        if streams().length(weights) in {None, weights.shape[-2]} and self._owns(running_modules()):
+        rows = weights.dim() > 1 and weights.numel() and over_last_axis(args, kwargs, scores)
+        if rows and streams().length(weights) in {None, weights.shape[-2]} and self._owns(modules):
             self._tracked[weights] = unscored_weights(weights.detach())
 
     def _meets_values(self, product: Product, tracked: TrackedTensor) -> bool:
@@ -335,7 +338,7 @@ class EagerTracker:
                 return
             tracked = replace(tracked, use=use)
         other = self._other(args, before)
-        if func in known["mul"] and not tracked.scored and not tracked.use.modules:
+        if func in known["mul"] and tracked.nonlinear and not tracked.use.modules:
             self._note(used_by_element(tracked.use, before, other))
         partner = self._find(other)
         for tensor in results:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attnpanel.models.intercept.session import streams
 from attnpanel.models.intercept.tracked_scores import (
+    CHANNELS,
     IN_PIECES,
     OTHER_ORDER,
     ScoreUse,
@@ -26,6 +27,9 @@ def scores_of(product: Product, result: Tensor) -> TrackedTensor | None:
         if product.scores_in_another_order:
             return unscored_weights(result, reason=OTHER_ORDER)
         return unscored_weights(result, reason=IN_PIECES) if product.scores_own_keys else None
+    length = streams().length(product.left)
+    if _between_channels(query, length):
+        return unscored_weights(result, reason=CHANNELS)
     reordered = any(map(streams().reordered, (product.left, product.right)))
     return TrackedTensor(
         query.detach(),
@@ -35,5 +39,11 @@ def scores_of(product: Product, result: Tensor) -> TrackedTensor | None:
         None if product.added is None else product.added.detach().expand_as(result),
         several_channels=product.sums_one_axis,
         kind=streams().kind(product.left, product.right),
-        sequence_len=streams().length(product.left),
+        sequence_len=length,
     )
+
+
+def _between_channels(query: Tensor, length: int | None) -> bool:
+    """Whether a query (…, C, T), transposed, is summed over the positions of its sequence."""
+    transposed = query.stride(-2) == 1 < query.stride(-1)
+    return transposed and query.shape[-1] == length != query.shape[-2]

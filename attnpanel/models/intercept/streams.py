@@ -97,7 +97,8 @@ class Streams:
         if type(source) is not self._tensor or source.dim() < 3:
             return
         if func in _picking():
-            if result.dim() > source.dim():
+            picks = func is not self._tensor.__getitem__ or moved_axes(func, args, kwargs)
+            if result.dim() > source.dim() and picks:
                 self._windows[id(result)] = weakref.ref(result)
             elif result.shape == source.shape and self._changes_order(func, args, kwargs):
                 module = next(iter(running_modules()), None)

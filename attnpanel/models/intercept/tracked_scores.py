@@ -20,11 +20,12 @@ Stage = Literal["scores", "log", "exp", "sum", "weights", "derived", "numerator"
 _numbers = count()
 MAX_CALL_NUMBER = 2048  # whole numbers that float16 holds
 # Why a softmax of queries and keys gave no call.
-NO_VALUES = "its softmax met no product with values"
+NO_VALUES = "its weights met no product with values"
 IN_PIECES = "it computes attention in pieces, such as chunks, bands or a low rank"
 OTHER_ORDER = "it keeps its weights in another order of axes than queries and keys last"
 REORDERED = "it changes the order of the queries or keys"
 SOME_QUERIES = "it computes the weights of some of its queries only"
+CHANNELS = "its weights are between channels, not between positions"
 REPEATED = "it mixes its values by the same weights several times"
 RESCALED = "it rescales its outputs by something computed from the scores"
 PICKED = "it picks values by the largest of its scores, which is no product of weights with values"

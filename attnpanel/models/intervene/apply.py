@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_blocks, unfold_heads
+from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_folded, unfold_heads
 from attnpanel.models.intercept.loop_turns import place_of
 from attnpanel.models.intercept.module_names import CROSS
 from attnpanel.models.intercept.session import knock_outs, paused, recorders
@@ -122,7 +122,11 @@ def _change(
             folded_heads = next((i.folded_heads for i in active if i.folded_heads), None)
             heads = heads_in_batch(len(call.query), call.modules, folded_heads)
             if any(i.heads is not None for i in active):
-                refuse_blocks(len(call.query), heads, call.query.shape[2], call.sequence_len)
+                refuse_folded(
+                    *(len(call.query), heads, call.query.shape[2]),
+                    call.sequence_len,
+                    call.modules,
+                )
             call = unfold_heads(call, heads)
             output = output.reshape(*call.query.shape[:3], -1)
         call = separate_mask(call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_blocks, unfold_heads
+from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_folded, unfold_heads
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.session import knock_outs
 from attnpanel.models.intercept.tracked_scores import RECOMPUTED, precision, rows_agree
@@ -168,7 +168,7 @@ def eager_intervention(
         q_offset = query_offset(layer, kind, "none", visible)
     sizes = batch, count, query_len, key_len
     if len(lead) == 1 and any(i.heads is not None for i in active):
-        refuse_blocks(lead[0], count, query_len, sequence_len)
+        refuse_folded(lead[0], count, query_len, sequence_len, modules)
     target = CallTarget(
         layer, *sizes, q_offset, logits.device, sequence_len, places, folded=len(lead) == 1
     )

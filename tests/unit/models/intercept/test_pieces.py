@@ -131,6 +131,25 @@ def sparse(q, k, v):
     return torch.stack(rows).view_as(q), None
 
 
+def heads_among_the_queries(q, k, v):  # of keys that all heads share
+    weights = weigh(q.reshape(B, H * T, D), k[:, 0])
+    return (weights @ v[:, 0]).view(B, H, T, D), None
+
+
+def between_channels(q, k, v):  # XCiT
+    weights = (q.mT @ k).softmax(-1)
+    return (weights @ v.mT).mT, None
+
+
+def softmax_under_vmap(q, k, v):
+    return torch.vmap(lambda scores: scores.softmax(-1))(q @ k.mT) @ v, None
+
+
+def relu_times_values_by_element(q, k, v):
+    weights = F.relu(q @ k.mT) / T
+    return (weights[..., None] * v[:, :, None]).sum(3), None
+
+
 def one_padded_block(q, k, v):  # as LongT5 computes a short text
     q, k, v = (F.pad(x, (0, 0, 0, 4))[:, None] for x in (q, k, v))
     return (weigh(q, k) @ v)[:, 0, :, :T], None
@@ -162,6 +181,10 @@ NAMED = {
     heads_apart_without_a_softmax: "in pieces",
     sparse: "in pieces",
     one_padded_block: "in pieces",
+    heads_among_the_queries: "heads must have an axis of their own",
+    between_channels: "between channels",
+    softmax_under_vmap: "vmap hides the numbers",
+    relu_times_values_by_element: "met no product with values",
     blocks_and_heads_in_the_batch: "without blocks of a sequence",
 }
 
