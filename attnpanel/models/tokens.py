@@ -100,7 +100,7 @@ def origins_of(tokenizer: Any, texts: Sequence[str]) -> TokenOrigins | None:
 def _text(piece: str, *, byte_level: bool) -> str:
     if not byte_level:
         return piece.replace(SENTENCEPIECE_SPACE, " ")
-    table = _bytes_of_characters()
+    table = bytes_of_characters()
     if not all(letter in table for letter in piece):  # an added token, kept unchanged
         return piece
     return bytes(table[letter] for letter in piece).decode("utf-8", errors="backslashreplace")
@@ -116,7 +116,7 @@ def _visible(text: str) -> str:
 
 
 @cache
-def _bytes_of_characters() -> dict[str, int]:
+def bytes_of_characters() -> dict[str, int]:
     """Map each character of byte-level BPE to its byte, as GPT-2 defines it.
 
     Printable bytes of Latin-1 map to themselves; the others, in order, to the characters from

@@ -109,9 +109,9 @@ class PromptBox {
     try {
       const answer = await this.live.run(text);
       if (answer === null) return; // a newer one is on its way
-      const { tokens, layers, unknown, ms } = answer;
+      const { tokens, origins, causal, layers, unknown, ms } = answer;
       const trace = `typed ${++this.made}`;
-      dispatch(this.model, { typed: { trace, text, tokens, layers, address } });
+      dispatch(this.model, { typed: { trace, text, tokens, origins, causal, layers, address } });
       const count = `${tokens.length} ${tokens.length === 1 ? "token" : "tokens"}, computed in ${ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0)} ms.`;
       this.shown(count + unknownWords(unknown), true);
       const values = await this.live.numbers();

@@ -7,7 +7,7 @@ import { fitLayer } from "./rules.js";
  * What the file was made with, kept for the way back.
  *
  * @typedef {{meta: TraceMeta, payloads: string[], annotations: any, numbers: any}} Original
- * @typedef {{trace: string, text: string, tokens: string[], layers: ArrayBuffer[], address: string}} Typed
+ * @typedef {{trace: string, text: string, tokens: string[], origins: string[], causal: boolean, layers: ArrayBuffer[], address: string}} Typed
  */
 
 /**
@@ -105,17 +105,19 @@ function show(explorer, meta, payloads) {
 }
 
 /** @param {TraceMeta} original @param {Typed} typed @returns {TraceMeta} */
-function metaOf(original, { trace, tokens }) {
+function metaOf(original, { trace, tokens, origins, causal }) {
   const T = tokens.length;
   return {
     ...original,
     trace,
     queryTokens: [tokens],
+    origins: [origins],
     labels: original.calls.map(() => [null]),
     calls: original.calls.map((fields) => {
-      const shape = [1, fields.H, T, fields.D];
-      const arrays = ["query", "key", "value"].map((name) => /** @type {ArrayLayout} */ ({ name, dtype: "float32", shape }));
-      return { ...fields, B: 1, T, S: T, dtype: "float32", notFinite: [], arrays };
+      const array = (/** @type {string} */ name) =>
+        /** @type {ArrayLayout} */ ({ name, dtype: "float32", shape: [1, name === "query" ? fields.H : fields.Hkv, T, fields.D] });
+      const arrays = ["query", "key", "value"].map(array);
+      return { ...fields, B: 1, T, S: T, causal: causal ? "top_left" : "none", dtype: "float32", notFinite: [], arrays };
     }),
   };
 }

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
+from tokenizers import Regex
 from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.pre_tokenizers import BertPreTokenizer, Digits, Split
 
 TABLES = Path(__file__).with_name("character_tables.js")
 HEADER = """\
@@ -45,7 +47,28 @@ def tables() -> dict[str, list[int]]:
             found["MARKS"].append(code)
         if [piece for piece, _ in split.pre_tokenize_str(text)] == ["a", chr(code), "b"]:
             found["PUNCTUATION"].append(code)
-    return found
+    return found | classes()
+
+
+def classes() -> dict[str, list[int]]:
+    """Return the code points that expressions and the splitter of digits find."""
+
+    def found_by(splitter: Any, word: str) -> list[int]:
+        return [
+            code
+            for code in code_points()
+            if len(splitter.pre_tokenize_str(f"{word}{chr(code)}{word}")) == 3
+        ]
+
+    def expression(pattern: str) -> Any:
+        return Split(Regex(pattern), behavior="isolated")
+
+    return {
+        "LETTERS": found_by(expression(r"\p{L}"), "."),
+        "NUMBERS": found_by(expression(r"\p{N}"), "."),
+        "WHITE": found_by(expression(r"\s"), "."),
+        "NUMERIC": found_by(Digits(individual_digits=True), "."),
+    }
 
 
 def runs(codes: list[int]) -> str:

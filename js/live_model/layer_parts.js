@@ -1,6 +1,11 @@
 // What the layers of every transformer are made of.
 
-/** @typedef {{weight: Float32Array, bias: Float32Array}} Norm */
+/**
+ * @typedef {{weight: Float32Array, bias: ?Float32Array, centred: boolean, epsilon: number}} Norm without a mean taken off where it is not centred
+ *
+ * Who attends to whom: T queries, the last of S tokens, and what each sees, T*S; null where all see all.
+ * @typedef {{T: number, S: number, headDim: number, visible: ?Uint8Array}} Rows
+ */
 
 /**
  * From T rows of all heads to heads of T rows.
@@ -38,23 +43,49 @@ export function joined(byHead, heads, T) {
 }
 
 /**
+ * Which of S keys the last T tokens see that see themselves and those before them.
+ *
+ * @param {number} T
+ * @param {number} S
+ */
+export function causalPairs(T, S) {
+  const pairs = new Uint8Array(T * S);
+  for (let i = 0; i < T; i++) pairs.fill(1, i * S, i * S + S - T + i + 1);
+  return pairs;
+}
+
+/**
+ * The keys or values of the next tokens behind those of the tokens before, head by head.
+ *
+ * @param {Float32Array} before
+ * @param {Float32Array} next
+ * @param {number} heads
+ */
+export function appended(before, next, heads) {
+  const [old, added] = [before.length / heads, next.length / heads];
+  const whole = new Float32Array(before.length + next.length);
+  for (let head = 0; head < heads; head++) {
+    whole.set(before.subarray(head * old, (head + 1) * old), head * (old + added));
+    whole.set(next.subarray(head * added, (head + 1) * added), head * (old + added) + old);
+  }
+  return whole;
+}
+
+/**
  * The attention weights of one head.
  *
  * @param {AttentionKernel} kernel
- * @param {LayerStates} states
- * @param {number} head
- * @param {number} T
- * @param {number} headDim
- * @param {?Uint8Array} visible T*T, 1 where a query sees a key; null where all see all
- * @returns {Float32Array} T*T
+ * @param {Float32Array} query T*headDim
+ * @param {Float32Array} key S*headDim
+ * @param {Rows} rows
+ * @returns {Float32Array} T*S
  */
-export function weightsOf(kernel, { query, key }, head, T, headDim, visible) {
-  const part = (/** @type {Float32Array} */ numbers) => numbers.subarray(head * T * headDim, (head + 1) * T * headDim);
-  const scores = new Float32Array(T * T);
-  const keys = { matrix: part(key), count: T, depth: headDim, countStep: headDim, depthStep: 1 };
-  kernel.product(scores, part(query), headDim ** -0.5, keys, T);
-  const weights = new Float32Array(T * T);
-  const rule = { T, S: T, visible, step: visible === null ? 0 : T, temperature: 1, fill: 0, sink: -Infinity };
+export function weightsOf(kernel, query, key, { T, S, headDim, visible }) {
+  const scores = new Float32Array(T * S);
+  const keys = { matrix: key, count: S, depth: headDim, countStep: headDim, depthStep: 1 };
+  kernel.product(scores, query, headDim ** -0.5, keys, T);
+  const weights = new Float32Array(T * S);
+  const rule = { T, S, visible, step: visible === null ? 0 : S, temperature: 1, fill: 0, sink: -Infinity };
   kernel.softmax(scores, { weights, logsumexp: new Float32Array(T), empty: new Uint8Array(T) }, rule);
   return weights;
 }
@@ -62,19 +93,21 @@ export function weightsOf(kernel, { query, key }, head, T, headDim, visible) {
 /**
  * Writes the values that one head mixes.
  *
- * @param {Float32Array} mixed heads*T*headDim
+ * @param {Float32Array} mixed T*headDim
  * @param {AttentionKernel} kernel
- * @param {LayerStates} states
- * @param {number} head
- * @param {number} T
- * @param {number} headDim
- * @param {Float32Array} weights T*T
+ * @param {Float32Array} value S*headDim
+ * @param {Float32Array} weights T*S
+ * @param {Rows} rows
  */
-export function mixInto(mixed, kernel, { value }, head, T, headDim, weights) {
-  const at = head * T * headDim;
-  const matrix = value.subarray(at, at + T * headDim);
-  const vectors = { matrix, count: headDim, depth: T, countStep: 1, depthStep: headDim };
-  kernel.product(mixed.subarray(at, at + T * headDim), weights, 1, vectors, T);
+export function mixInto(mixed, kernel, value, weights, { T, S, headDim }) {
+  const vectors = { matrix: value, count: headDim, depth: S, countStep: 1, depthStep: headDim };
+  kernel.product(mixed, weights, 1, vectors, T);
+}
+
+/** @param {Float32Array} numbers overwritten with the sum @param {Float32Array} others */
+export function sum(numbers, others) {
+  for (let i = 0; i < numbers.length; i++) numbers[i] += others[i];
+  return numbers;
 }
 
 /** @param {Float32Array} numbers */
@@ -85,26 +118,23 @@ export function areFinite(numbers) {
 }
 
 /**
- * Layer normalisation of a sum.
+ * Normalises each row.
  *
  * @param {Float32Array} numbers overwritten with the result
- * @param {?Float32Array} others what is added first
  * @param {Norm} norm
- * @param {number} epsilon
  */
-export function addNorm(numbers, others, { weight, bias }, epsilon) {
+export function normalise(numbers, { weight, bias, centred, epsilon }) {
   const width = weight.length;
   for (let start = 0; start < numbers.length; start += width) {
-    let sum = 0;
-    for (let c = 0; c < width; c++) {
-      if (others !== null) numbers[start + c] += others[start + c];
-      sum += numbers[start + c];
+    let mean = 0;
+    if (centred) {
+      for (let c = 0; c < width; c++) mean += numbers[start + c];
+      mean /= width;
     }
-    const mean = sum / width;
     let squares = 0;
     for (let c = 0; c < width; c++) squares += (numbers[start + c] - mean) ** 2;
     const factor = 1 / Math.sqrt(squares / width + epsilon);
-    for (let c = 0; c < width; c++) numbers[start + c] = (numbers[start + c] - mean) * factor * weight[c] + bias[c];
+    for (let c = 0; c < width; c++) numbers[start + c] = (numbers[start + c] - mean) * factor * weight[c] + (bias?.[c] ?? 0);
   }
   return numbers;
 }

@@ -1,19 +1,8 @@
+import { AddedTokens } from "./added_tokens.js";
+import { codePoints } from "./character_runs.js";
 import { MARKS, PUNCTUATION, REMOVED, SPACES } from "./character_tables.js";
 
 // BERT's tokenizer: what transformers' BertTokenizer gives, to the last of all code points.
-
-/** @param {string} text "gap length gap length …" in base 36 @returns {Set<number>} code points */
-function codePoints(text) {
-  const found = new Set();
-  const numbers = text.split(" ").map((digits) => Number.parseInt(digits, 36));
-  let last = 0;
-  for (let i = 0; i < numbers.length; i += 2) {
-    const first = last + numbers[i];
-    last = first + numbers[i + 1];
-    for (let code = first; code <= last; code++) found.add(code);
-  }
-  return found;
-}
 
 const removed = codePoints(REMOVED);
 const spaces = codePoints(SPACES);
@@ -41,10 +30,7 @@ export class WordPiece {
     this.settings = settings;
     this.ids = new Map(settings.vocabulary.map((piece, id) => [piece, id]));
     this.unknown = /** @type {number} */ (this.ids.get(settings.unknown));
-    // The longest of those that begin at a place is taken.
-    const added = Object.keys(settings.added).sort((one, other) => other.length - one.length);
-    const escaped = added.map((token) => token.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
-    this.added = added.length ? new RegExp(`(${escaped.join("|")})`, "u") : null;
+    this.added = new AddedTokens(settings.added);
   }
 
   /**
@@ -54,14 +40,23 @@ export class WordPiece {
    * @returns {number[]}
    */
   encode(text) {
-    const { added, before, after } = this.settings;
+    const { before, after } = this.settings;
     const ids = [...before];
     const wellFormed = text.replace(/\p{Surrogate}/gu, "\ufffd");
-    for (const part of this.added ? wellFormed.split(this.added) : [wellFormed]) {
-      if (Object.hasOwn(added, part)) ids.push(added[part]);
-      else for (const word of this.words(part)) ids.push(...this.pieces(word));
+    for (const { from, to, id } of this.added.split(wellFormed)) {
+      if (id !== null) ids.push(id);
+      else for (const word of this.words(wellFormed.slice(from, to))) ids.push(...this.pieces(word));
     }
     return [...ids, ...after];
+  }
+
+  /**
+   * The ids of a text; which part of it each came from is not said.
+   *
+   * @param {string} text
+   */
+  read(text) {
+    return { ids: this.encode(text), origins: /** @type {string[]} */ ([]) };
   }
 
   /**

@@ -1,22 +1,22 @@
 import { headMetrics, inducedKeys } from "./head_metrics.js";
 import { startLayerKernel } from "./layer_kernels.js";
 import { packLayer } from "./packed_layer.js";
+import { makeTokenizer } from "./tokenizers.js";
 import { Transformer } from "./transformer.js";
-import { WordPiece } from "./wordpiece.js";
 
 // Runs a model of an offline file in a Worker: takes its bytes, then texts, of which the newest counts.
 //
 // In: {kind: "open", description}, {kind: "bytes", base64} in order, {kind: "start"}; then {kind: "run", id, text} and
 // {kind: "numbers", id}, which is about the text run last. Out: "ready", "failed", "trace", "refused" and "numbers".
 
-/** @typedef {{ids: number[], layers: LayerStates[]}} Run */
+/** @typedef {import("./transformer.js").Run} Run */
 
 class ModelWorker {
   /** @type {ModelDescription} */
   description = /** @type {any} */ (null);
   bytes = new Uint8Array(0);
   filled = 0;
-  /** @type {WordPiece} */
+  /** @type {Tokenizer} */
   tokenizer = /** @type {any} */ (null);
   /** @type {Transformer} */
   model = /** @type {any} */ (null);
@@ -60,7 +60,7 @@ class ModelWorker {
     }
     const since = performance.now();
     const { description } = this;
-    this.tokenizer = new WordPiece(description.tokenizer);
+    this.tokenizer = makeTokenizer(description.tokenizer);
     const kernel = startLayerKernel();
     this.model = new Transformer(description, this.bytes.buffer, kernel);
     this.port.postMessage({ kind: "ready", kernel: kernel.name, ms: performance.now() - since });
@@ -76,13 +76,25 @@ class ModelWorker {
   /** @param {number} id @param {string} text */
   run(id, text) {
     const since = performance.now();
-    const ids = this.tokenizer.encode(text);
-    const layers = this.model.run(ids);
-    this.last = { ids, layers };
+    const { ids, origins } = this.tokenizer.read(text);
+    this.last = this.model.run(ids);
+    this.send(id, origins, since);
+  }
+
+  /**
+   * Answers with the run that is held.
+   *
+   * @param {number} id
+   * @param {string[]} origins
+   * @param {number} since when the question was begun
+   */
+  send(id, origins, since) {
+    const { ids, layers } = /** @type {Run} */ (this.last);
     const packed = layers.map(({ query, key, value }) => packLayer([query, key, value]));
     const tokens = ids.map((token) => this.tokenizer.name(token));
     const unknown = ids.filter((token) => token === this.tokenizer.unknown).length;
-    this.port.postMessage({ kind: "trace", id, tokens, unknown, layers: packed, ms: performance.now() - since }, packed);
+    const { causal } = this.description;
+    this.port.postMessage({ kind: "trace", id, tokens, origins, causal, unknown, layers: packed, ms: performance.now() - since }, packed);
   }
 
   /** @param {number} id */

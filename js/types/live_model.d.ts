@@ -29,28 +29,74 @@ interface WordPieceSettings {
   after: number[];
 }
 
+/** How a text becomes ids: byte-pair encoding, of bytes or of characters. */
+interface BytePairSettings {
+  kind: "byte-pairs";
+  /** tokens by id, as the tokenizer writes them */
+  vocabulary: string[];
+  /** pairs of ids that are joined, those learned first before others */
+  merges: number[];
+  /** whether every byte is a letter; else characters, and bytes for those that the vocabulary lacks */
+  byteLevel: boolean;
+  /** whether a word of the vocabulary is taken whole */
+  ignoreMerges: boolean;
+  /** what is done with a text first: names in js/live_model/text_pieces.js, and settings */
+  steps: [string, any][];
+  shown: Record<string, string>;
+  /** tokens that are taken from a text as they stand, and those taken from what is left then */
+  added: Record<string, number>;
+  addedLater: Record<string, number>;
+  /** those of them that take the white space before them */
+  stripping: string[];
+  before: number[];
+  after: number[];
+}
+
+type TokenizerSettings = WordPieceSettings | BytePairSettings;
+
+interface Tokenizer {
+  /** the id of a token that stands for all that the vocabulary lacks; -1 for none */
+  unknown: number;
+  /** Ids of a text, and the part of it that each came from; no parts where the tokenizer does not say. */
+  read(text: string): { ids: number[]; origins: string[] };
+  /** What a token is called on the page. */
+  name(id: number): string;
+}
+
+/** What a forward pass needs to know beside the tensors. */
+interface TransformerDescription {
+  layers: number;
+  /** 0 for a model without attention */
+  heads: number;
+  /** heads of keys and values, each for as many of queries */
+  kvHeads: number;
+  headDim: number;
+  width: number;
+  /** whether a token sees none behind it */
+  causal: boolean;
+  /** whether what a part of a layer reads is normalised, and not its sum */
+  normFirst: boolean;
+  /** "rms" takes no mean off */
+  norm: "layer" | "rms";
+  activation: string;
+  epsilon: number;
+  /** the most tokens it reads */
+  limit: number;
+  /** the token that has no position of its own; null where all have */
+  padding: number | null;
+  tensors: StoredTensor[];
+  /** first and last of each run of ids that no text can give, whose embeddings are not stored */
+  withoutEmbedding: [number, number][];
+}
+
 /** A model without its weights: attnpanel.models.live_model.StoredModel.description. */
-interface ModelDescription {
+interface ModelDescription extends TransformerDescription {
   schema: string;
   name: string;
   family: string;
   weights: number;
   bytes: number;
-  layers: number;
-  heads: number;
-  headDim: number;
-  width: number;
-  inner: number;
-  activation: string;
-  epsilon: number;
-  /** the most tokens it reads */
-  limit: number;
-  /** the position of the first token */
-  firstPosition: number;
-  tensors: StoredTensor[];
-  /** first and last of each run of ids that no text can give, whose embeddings are not stored */
-  withoutEmbedding: [number, number][];
-  tokenizer: WordPieceSettings;
+  tokenizer: TokenizerSettings;
   /** of the stored weights, on the report's own prompt */
   error: { weights: number; rows: number; sameLargest: number };
   /** the report's own prompt as text; "" if its tokens give none */
@@ -58,19 +104,10 @@ interface ModelDescription {
 }
 
 /** One of the lab's models without its weights: attnpanel.training.live_weights.describe_model. */
-interface DecoderDescription {
-  layers: number;
-  /** 0 for the baseline without attention */
-  heads: number;
-  headDim: number;
-  width: number;
-  epsilon: number;
-  /** the most tokens it reads */
-  limit: number;
-  tensors: StoredTensor[];
-  bytes: number;
-  withoutEmbedding: [number, number][];
-}
+type DecoderDescription = Pick<
+  TransformerDescription,
+  "layers" | "heads" | "headDim" | "width" | "epsilon" | "limit" | "tensors" | "withoutEmbedding"
+> & { bytes: number };
 
 /** A matrix of weights as a kernel keeps it. */
 type StoredMatrix = { count: number; depth: number };
@@ -86,12 +123,15 @@ interface LayerKernel extends AttentionKernel {
   gelu(numbers: Float32Array): void;
 }
 
-/** What one layer of a run holds, head by head: heads*T*headDim numbers each. */
+/** What one layer of a run holds, head by head: heads*T*headDim numbers, or kvHeads*T*headDim. */
 type LayerStates = { query: Float32Array; key: Float32Array; value: Float32Array };
 
 /** The Worker's answer to a text. */
 interface LiveAnswer {
   tokens: string[];
+  /** the part of the text that each came from; none where the tokenizer does not say */
+  origins: string[];
+  causal: boolean;
   /** by layer, as for `receive` of a Call */
   layers: ArrayBuffer[];
   ms: number;

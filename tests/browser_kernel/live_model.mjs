@@ -5,13 +5,13 @@ import { headMetrics, inducedKeys } from "../../js/live_model/head_metrics.js";
 import { startLayerKernel } from "../../js/live_model/layer_kernels.js";
 import { packLayer } from "../../js/live_model/packed_layer.js";
 import { Transformer } from "../../js/live_model/transformer.js";
-import { WordPiece } from "../../js/live_model/wordpiece.js";
+import { makeTokenizer } from "../../js/live_model/tokenizers.js";
 
 let tokenizer;
 let model;
 
 export function openTokenizer(settings) {
-  tokenizer = new WordPiece(settings);
+  tokenizer = makeTokenizer(settings);
   return true;
 }
 
@@ -22,22 +22,31 @@ export function openModel(description, path, kernel) {
   return true;
 }
 
-export const encode = (texts) => texts.map((text) => tokenizer.encode(text));
+export const encode = (texts) => texts.map((text) => tokenizer.read(text).ids);
 
-export const run = (ids) => model.run(ids);
+export const origins = (text) => tokenizer.read(text).origins;
 
-export const weights = (ids) => model.run(ids).map((states) => headsOf(states, ids.length));
+export const run = (ids) => model.run(ids).layers;
+
+export const weights = (ids) => run(ids).map((states) => headsOf(states, ids.length));
+
+/** The layers and the scores of the next token, with the tokens read a few at a time. */
+export function continued(parts) {
+  let past = null;
+  for (const ids of parts) past = model.run(ids, { past });
+  return { layers: past.layers, logits: model.logits(past) };
+}
 
 const headsOf = (states, T) => Array.from({ length: model.description.heads }, (_, head) => model.weightsOf(states, head, T));
 
 export const numbers = (ids) =>
-  model.run(ids).map((states) => headsOf(states, ids.length).map((matrix) => headMetrics(matrix, ids.length, inducedKeys(ids))));
+  run(ids).map((states) => headsOf(states, ids.length).map((matrix) => headMetrics(matrix, ids.length, inducedKeys(ids))));
 
 export const timed = (ids, times) => {
   const ms = [];
   for (let i = 0; i < times; i++) {
     const since = performance.now();
-    model.run(ids).map(({ query, key, value }) => packLayer([query, key, value]));
+    run(ids).map(({ query, key, value }) => packLayer([query, key, value]));
     ms.push(performance.now() - since);
   }
   return ms.sort((one, other) => one - other)[times >> 1];

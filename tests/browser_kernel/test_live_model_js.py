@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnpanel.analysis import numbers_of_heads
-from attnpanel.models.live_model import store_model
+from attnpanel.models.live_model import FAMILIES, store_model
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
 from attnpanel.models.loading import LoadedModel, load_model
 from attnpanel.models.prompts import trace_ids, trace_prompt
 from tests.browser_kernel.conftest import node_running
-from tests.tiny_encoders import save_encoder, tokenizer
+from tests.tiny_encoders import tokenizer
+from tests.tiny_language_models import MODELS
 
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
 TEXT = "The cat does not fit; it is too large. The cat!"
+DECODERS = [row.model_type for row in FAMILIES if row.causal]
 KERNELS = ("wasm-relaxed-simd", "wasm-simd", "javascript")
 # What makes tokenizers differ: accents, case, signs, ideographs, marks, controls, special tokens.
 LETTERS = st.one_of(
@@ -37,21 +40,32 @@ def live():
         yield node
 
 
-@pytest.fixture(scope="module", params=["bert", "distilbert"])
-def rounded(request, tmp_path_factory, live):
-    """A model whose matrices are numbers of float16, stored where Node finds it."""
-    import torch
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Store a model whose matrices are numbers of float16 where Node finds it."""
 
-    folder = tmp_path_factory.mktemp("live") / request.param
-    loaded = load_model(str(save_encoder(folder, request.param)))
-    with torch.no_grad():
-        for parameter in loaded.model.parameters():
-            parameter.copy_(parameter.half().float())
-    stored = store_model(loaded, trace_prompt(TEXT, str(folder)))
-    assert stored.description["error"]["weights"] == 0.0
-    path = folder / "weights.bin"
-    path.write_bytes(stored.data)
-    return loaded, json.loads(json.dumps(stored.description)), str(path)
+    def store(kind):
+        folder = tmp_path_factory.mktemp("live") / kind
+        loaded = load_model(str(MODELS[kind](folder, rounded=True)))
+        stored = store_model(loaded, trace_prompt(TEXT, str(folder)))
+        assert stored.description["error"]["weights"] == 0.0
+        path = folder / "weights.bin"
+        path.write_bytes(stored.data)
+        return loaded, json.loads(json.dumps(stored.description)), str(path)
+
+    return cache(store)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def rounded(request, stored):
+    """A model of each family."""
+    return stored(request.param)
+
+
+@pytest.fixture(params=DECODERS)
+def decoder(request, stored):
+    """A model of each family that predicts the next token."""
+    return stored(request.param)
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
@@ -92,6 +106,32 @@ def test_attention_is_what_pytorch_computes(live, rounded, kernel):
             np.testing.assert_allclose(weights.reshape(expected.shape), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_tokens_read_one_after_another_give_the_same(live, decoder, kernel):
+    _, description, path = decoder
+    live("openModel", description, path, kernel)
+    (ids,) = live("encode", [TEXT])
+    made = live("continued", [ids[:7], ids[7:10], *([number] for number in ids[10:])])
+    for layer, expected in zip(made["layers"], live("run", ids), strict=True):
+        for name in ("query", "key", "value"):
+            # Sums in another order.
+            np.testing.assert_allclose(layer[name], expected[name], atol=2e-5)
+
+
+def test_the_scores_of_the_next_token_are_pytorchs(live, decoder):
+    import torch
+
+    loaded, description, path = decoder
+
+    model = load_model(str(Path(path).parent), head=True).model
+    live("openModel", description, path, "wasm-simd")
+    ids = loaded.tokenizer(TEXT)["input_ids"]
+    with torch.no_grad():
+        expected = model(torch.tensor([ids])).logits[0, -1].numpy()
+    # Sums of 15 products of about 1.
+    np.testing.assert_allclose(live("continued", [ids])["logits"], expected, atol=5e-5)
+
+
 def test_the_numbers_of_heads_are_those_of_the_analysis(live, rounded):
     loaded, description, path = rounded
     live("openModel", description, path, "javascript")
@@ -114,9 +154,10 @@ def test_without_a_repeated_token_there_is_no_induction(live, rounded):
 def test_more_tokens_than_the_model_reads_are_refused(live, rounded):
     _, description, path = rounded
     live("openModel", description, path, "javascript")
-    assert len(live("run", [5] * 23)) == 2
-    with pytest.raises(Exception, match="reads at most 23 tokens; this text has 24"):
-        live("run", [5] * 24)
+    limit = description["limit"]
+    assert len(live("run", [5] * limit)) == 2
+    with pytest.raises(Exception, match=f"at most {limit} tokens; this text has {limit + 1}"):
+        live("run", [5] * (limit + 1))
 
 
 def test_numbers_that_are_not_finite_are_refused(live, rounded):

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-# Activations that js/live_model/transformer.js computes, by their names in configurations.
+# Activations that js/live_model/activations.js computes, by their names in configurations.
 ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_new": "gelu_new",
     "gelu_pytorch_tanh": "gelu_new",
     "relu": "relu",
+    "silu": "silu",
 }
 # The parts of a layer as js/live_model/transformer.js calls them: products, then norms.
-PRODUCTS = ("query", "key", "value", "output", "up", "down")
+PRODUCTS = ("query", "key", "value", "output", "gate", "up", "down")
 NORMS = ("attention_norm", "feed_forward_norm")
+# Of rotary embeddings, those in which an angle is the position times a fixed number.
+ROPE_TYPES = ("default", "linear", "llama3")
 
 
 @dataclass(frozen=True)
 class ModelFamily:
-    """Encoders with post-normalization, which differ in names only.
+    """Transformers that differ in names and sizes only.
 
     Attributes
     ----------
@@ -31,18 +34,34 @@ class ModelFamily:
     label : str
         The family's usual name.
     embeddings : mapping of str to str
-        Names in the state dict of ``words``, ``positions``, ``norm`` and, if any, ``types``.
+        Names in the state dict of ``words`` and ``norm`` (of the embeddings, or with `norm_first`
+        after the last layer), and, if any, ``positions`` and ``types``.
     layer : str
         The beginning of a layer's names, with ``{}`` for its number.
     parts : mapping of str to str
-        Names within a layer of :data:`PRODUCTS` and :data:`NORMS`.
+        Names within a layer of :data:`PRODUCTS` and :data:`NORMS`; parts of the same name are
+        stored as one, in that order. Only gated feed-forward parts have a ``gate``.
     options : mapping of str to str
-        Names in the configuration of ``width``, ``layers``, ``heads``, ``inner`` and
-        ``activation``, and of ``epsilon`` unless that is fixed.
+        Names in the configuration of ``width``, ``layers``, ``heads`` and ``activation``, and, if
+        any, of ``epsilon``, ``kv_heads`` and ``head_dim``.
     epsilon : float, optional
         What normalization adds to a variance, if the configuration does not say it.
     required : mapping of str to object
         Options of the configuration that must have a value where they exist.
+    causal : bool
+        Whether a token sees itself and those before it only.
+    norm_first : bool
+        Whether what a part of a layer reads is normalized, and not its sum.
+    norm : {"layer", "rms"}
+        Which normalization.
+    transposed : bool
+        Whether matrices are stored as (inputs, outputs), as by GPT-2's ``Conv1D``.
+    rotary : bool
+        Whether positions rotate queries and keys, channel c with channel ``c + head_dim / 2``.
+    padded_positions : bool
+        Whether positions are counted from the padding token's id + 1, without padding tokens.
+    check : callable, optional
+        Returns why a configuration is not supported, or "".
     """
 
     model_type: str
@@ -53,6 +72,13 @@ class ModelFamily:
     options: Mapping[str, str]
     epsilon: float = 1e-12
     required: Mapping[str, Any] = field(default_factory=dict)
+    causal: bool = False
+    norm_first: bool = False
+    norm: Literal["layer", "rms"] = "layer"
+    transposed: bool = False
+    rotary: bool = False
+    padded_positions: bool = False
+    check: Callable[[Any], str] | None = None
 
     def unsupported(self, config: Any) -> str:
         """Return why a model with this configuration can't be stored, or ""."""
@@ -65,24 +91,29 @@ class ModelFamily:
             name = self.options["activation"]
             return f"{name} must be one of {', '.join(ACTIVATIONS)}; got {activation!r}"
         width, heads = self.option(config, "width"), self.option(config, "heads")
-        return "" if width % heads == 0 else f"{heads} heads must divide its width; got {width}"
+        if "head_dim" not in self.options and width % heads:
+            return f"{heads} heads must divide its width; got {width}"
+        return self.check(config) if self.check else ""
 
     def option(self, config: Any, name: str) -> Any:
         """Return an option of a configuration by our name."""
         return getattr(config, self.options[name])
 
     def shape(self, config: Any) -> dict[str, Any]:
-        """Return the options that describe a model's shape, by the names that JavaScript has."""
+        """Return the options that describe a model, by the names that JavaScript has."""
         width, heads = self.option(config, "width"), self.option(config, "heads")
-        epsilon = self.option(config, "epsilon") if "epsilon" in self.options else self.epsilon
+        found = {name: self.option(config, name) for name in self.options}
         return {
-            "layers": self.option(config, "layers"),
+            "layers": found["layers"],
             "heads": heads,
-            "headDim": width // heads,
+            "kvHeads": found.get("kv_heads", heads),
+            "headDim": found.get("head_dim", width // heads),
             "width": width,
-            "inner": self.option(config, "inner"),
-            "activation": ACTIVATIONS[self.option(config, "activation")],
-            "epsilon": epsilon,
+            "causal": self.causal,
+            "normFirst": self.norm_first,
+            "norm": self.norm,
+            "activation": ACTIVATIONS[found["activation"]],
+            "epsilon": found.get("epsilon", self.epsilon),
         }
 
 
@@ -112,7 +143,6 @@ FAMILIES: tuple[ModelFamily, ...] = (
             "width": "hidden_size",
             "layers": "num_hidden_layers",
             "heads": "num_attention_heads",
-            "inner": "intermediate_size",
             "activation": "hidden_act",
             "epsilon": "layer_norm_eps",
         },
@@ -141,9 +171,39 @@ FAMILIES: tuple[ModelFamily, ...] = (
             "width": "dim",
             "layers": "n_layers",
             "heads": "n_heads",
-            "inner": "hidden_dim",
             "activation": "activation",
         },
+    ),
+    ModelFamily(
+        "gpt2",
+        "GPT-2",
+        embeddings={"words": "wte.weight", "positions": "wpe.weight", "norm": "ln_f"},
+        layer="h.{}.",
+        parts={
+            "query": "attn.c_attn",
+            "key": "attn.c_attn",
+            "value": "attn.c_attn",
+            "output": "attn.c_proj",
+            "up": "mlp.c_fc",
+            "down": "mlp.c_proj",
+            "attention_norm": "ln_1",
+            "feed_forward_norm": "ln_2",
+        },
+        options={
+            "width": "n_embd",
+            "layers": "n_layer",
+            "heads": "n_head",
+            "activation": "activation_function",
+            "epsilon": "layer_norm_epsilon",
+        },
+        required={
+            "scale_attn_weights": True,
+            "scale_attn_by_inverse_layer_idx": False,
+            "add_cross_attention": False,
+        },
+        causal=True,
+        norm_first=True,
+        transposed=True,
     ),
 )
 

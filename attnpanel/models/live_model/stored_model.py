@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnpanel.models.live_model.families import NORMS, PRODUCTS, family_of
+from attnpanel.models.live_model.families import family_of
 from attnpanel.models.live_model.packed_tensors import pack_tensors
+from attnpanel.models.live_model.stored_arrays import read_arrays, rounded
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings, unreachable_ids
 from attnpanel.models.prompts import trace_ids
+from attnpanel.models.tokens import names_of_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from attnpanel.models.live_model.families import ModelFamily
     from attnpanel.models.loading import LoadedModel
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "attnpanel.live-model/1"
 MAX_WEIGHTS = 150_000_000
+MAX_TOKENS = 2048
 # Rounding the weights to 16 bits moves attention weights by about 1e-3. A difference beyond this
 # comes from another model, or from a run that was changed.
 MOST_ROUNDING = 0.05
@@ -80,10 +80,11 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
     model = loaded.model.base_model
     family = family_of(model.config)
     settings = tokenizer_settings(loaded.tokenizer)
-    limit = loaded.position_limit
-    assert limit is not None  # noqa: S101 - the families have tables of positions
+    limit = min(loaded.position_limit or MAX_TOKENS, MAX_TOKENS)
     unreachable = unreachable_ids(loaded.tokenizer, settings)
-    arrays = _arrays(family, model, limit, settings, unreachable)
+    arrays = read_arrays(family, model, limit, unreachable)
+    left_out = sum(last + 1 - first for first, last in unreachable)
+    _check_vocabulary(settings["vocabulary"], len(arrays["words"]) + left_out)
     count = sum(array.size for array in arrays.values())
     if count > MAX_WEIGHTS:
         raise ValueError(
@@ -100,62 +101,14 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
         "bytes": len(data),
         **family.shape(model.config),
         "limit": limit,
-        "firstPosition": 0,
+        "padding": model.config.pad_token_id if family.padded_positions else None,
         "tensors": tensors,
         "withoutEmbedding": unreachable,
         "tokenizer": settings | {"vocabulary": _without(settings["vocabulary"], unreachable)},
-        "error": _error(loaded, trace, ids),
+        "error": _error(family, loaded, trace, ids),
         "prompt": _prompt(loaded.tokenizer, ids),
     }
     return StoredModel(description, data)
-
-
-def _arrays(
-    family: ModelFamily,
-    model: Any,
-    limit: int,
-    settings: dict[str, Any],
-    unreachable: Sequence[tuple[int, int]],
-) -> dict[str, NDArray[Any]]:
-    """Return a model's arrays by the names that JavaScript has, as they are stored."""
-    state = model.state_dict()
-
-    def read(name: str, dtype: type = np.float16) -> NDArray[Any]:
-        array: NDArray[Any] = state[name].detach().float().cpu().numpy()
-        if not np.isfinite(array).all() or np.abs(array).max() > np.finfo(np.float16).max:
-            raise ValueError(
-                f"a weight in a file must be at most 65504; {name} has {np.abs(array).max():.3g}"
-            )
-        return array.astype(dtype)
-
-    named = family.embeddings
-    words = read(named["words"])
-    vocabulary = settings["vocabulary"]
-    if len(words) < len(vocabulary):
-        raise ValueError(
-            f"a model must have an embedding for each of its tokenizer's {len(vocabulary)} tokens; "
-            f"it has {len(words)}"
-        )
-    left_out = [number for first, last in unreachable for number in range(first, last + 1)]
-    arrays = {
-        "words": np.delete(words[: len(vocabulary)], np.array(left_out, dtype=int), axis=0),
-        "positions": read(named["positions"])[:limit],
-    }
-    if "types" in named:
-        arrays["type"] = read(named["types"])[0]
-    linears: dict[str, str] = {}
-    norms = {"norm": named["norm"]}
-    for layer in range(family.option(model.config, "layers")):
-        start = family.layer.format(layer)
-        linears |= {f"{layer}.{part}": start + family.parts[part] for part in PRODUCTS}
-        norms |= {f"{layer}.{part}": start + family.parts[part] for part in NORMS}
-    for kind in ("weight", "bias"):
-        arrays |= {f"{part}.{kind}": read(f"{name}.{kind}") for part, name in linears.items()}
-        # 27 kB of MiniLM's file; as float16 they'd be a quarter of the whole error.
-        arrays |= {
-            f"{part}.{kind}": read(f"{name}.{kind}", np.float32) for part, name in norms.items()
-        }
-    return arrays
 
 
 def _without(vocabulary: list[str], unreachable: Sequence[tuple[int, int]]) -> list[str]:
@@ -179,14 +132,28 @@ def _ids(loaded: LoadedModel, trace: Trace) -> list[int]:
             f"{about['heads']} heads in it; got a trace of {len(shape)} calls of "
             f"(batch, heads, head_dim) {sorted(set(shape), key=str)}"
         )
-    vocabulary = loaded.tokenizer.get_vocab()
+    names = names_of_ids(loaded.tokenizer, range(len(loaded.tokenizer)))
+    pieces = loaded.tokenizer.convert_ids_to_tokens(range(len(loaded.tokenizer)))
+    numbers: dict[str, int] = {}
+    for number, (name, piece) in enumerate(zip(names, pieces, strict=True)):
+        # Of tokens of the same name the one that is written otherwise, as a line break, is meant.
+        if name not in numbers or name != piece:
+            numbers[name] = number
     tokens = trace.query_tokens[0]
-    unknown = sorted({token for token in tokens if token not in vocabulary})
+    unknown = sorted({token for token in tokens if token not in numbers})
     if unknown:
         raise ValueError(
             f"a report with a model must show tokens of {loaded.name!r}; it has no {unknown[0]!r}"
         )
-    return [vocabulary[token] for token in tokens]
+    return [numbers[token] for token in tokens]
+
+
+def _check_vocabulary(vocabulary: list[str], embeddings: int) -> None:
+    if embeddings < len(vocabulary):
+        raise ValueError(
+            f"a model must have an embedding for each of its tokenizer's {len(vocabulary)} tokens; "
+            f"it has {embeddings}"
+        )
 
 
 def _prompt(tokenizer: Any, ids: list[int]) -> str:
@@ -195,17 +162,12 @@ def _prompt(tokenizer: Any, ids: list[int]) -> str:
     return text if list(tokenizer(text, verbose=False)["input_ids"]) == ids else ""
 
 
-def _error(loaded: LoadedModel, trace: Trace, ids: list[int]) -> dict[str, Any]:
+def _error(
+    family: ModelFamily, loaded: LoadedModel, trace: Trace, ids: list[int]
+) -> dict[str, Any]:
     """Measure what rounding a model's weights to float16 changes in a trace's weights."""
-    import torch
-
-    rounded = copy.deepcopy(loaded.model)
-    with torch.no_grad():
-        for module in rounded.modules():
-            if not isinstance(module, torch.nn.LayerNorm):
-                for parameter in module.parameters(recurse=False):
-                    parameter.copy_(parameter.half().to(parameter.dtype))
-    other = trace_ids(type(loaded)(loaded.name, rounded, loaded.tokenizer), ids)
+    copied = type(loaded)(loaded.name, rounded(family, loaded.model), loaded.tokenizer)
+    other = trace_ids(copied, ids)
     largest, rows, same = 0.0, 0, 0
     for call, again in zip(trace.calls, other.calls, strict=True):
         for head in range(call.heads):

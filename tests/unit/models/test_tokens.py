@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnpanel.models.tokens import _bytes_of_characters, readable
+from attnpanel.models.tokens import bytes_of_characters, readable
 
 
 def test_byte_level_pieces_joined_are_the_text_again():
@@ -29,7 +29,7 @@ def test_byte_level_pieces_without_letters_stay_visible(piece, shown):
 
 
 def test_every_byte_has_one_character():
-    assert sorted(_bytes_of_characters().values()) == list(range(256))
+    assert sorted(bytes_of_characters().values()) == list(range(256))
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,15 @@ from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WORDPIECE = ROOT / "js/live_model/wordpiece.js"
+TOKENIZERS = ROOT / "js/live_model/tokenizers.js"
 # Reads settings and texts as a line of JSON each, and writes the ids of each text.
 SCRIPT = """
 import { createInterface } from "node:readline";
-const { WordPiece } = await import(process.argv[1]);
+const { makeTokenizer } = await import(process.argv[1]);
 let tokenizer = null;
 for await (const line of createInterface({ input: process.stdin })) {
-  if (tokenizer === null) tokenizer = new WordPiece(JSON.parse(line));
-  else process.stdout.write(JSON.stringify(tokenizer.encode(JSON.parse(line))) + "\\n");
+  if (tokenizer === null) tokenizer = makeTokenizer(JSON.parse(line));
+  else process.stdout.write(JSON.stringify(tokenizer.read(JSON.parse(line)).ids) + "\\n");
 }
 """
 # Where tokenizers differ: marks, cases, signs, spaces, controls, ideographs, special tokens.
@@ -90,7 +90,7 @@ def differing(tokenizer: Any, texts: Sequence[str]) -> list[str]:
         raise MeasurementError("there is no Node.js: `make install` brings it")
     lines = [json.dumps(tokenizer_settings(tokenizer)), *map(json.dumps, texts)]
     ran = subprocess.run(
-        [node, "--input-type=module", "--eval", SCRIPT, WORDPIECE.as_uri()],
+        [node, "--input-type=module", "--eval", SCRIPT, TOKENIZERS.as_uri()],
         input="\n".join(lines) + "\n",
         capture_output=True,
         encoding="utf-8",

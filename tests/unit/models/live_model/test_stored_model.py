@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,15 +16,23 @@ from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings, u
 from attnpanel.models.loading import LoadedModel, load_model
 from attnpanel.models.prompts import trace_prompt
 from attnpanel.models.toy import toy_trace
-from tests.tiny_encoders import save_encoder, tokenizer, vocabulary
+from tests.tiny_encoders import tokenizer, vocabulary
+from tests.tiny_language_models import END, MODELS, byte_level_tokenizer
 
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
+from tokenizers import Regex, models, normalizers, pre_tokenizers
+
 TEXT = "The cat does not fit, unsable 東."
 
 
-@pytest.fixture(scope="module", params=["bert", "distilbert"])
+@pytest.fixture(scope="module", params=MODELS)
 def folder(request, tmp_path_factory) -> str:
-    return str(save_encoder(tmp_path_factory.mktemp("models") / request.param, request.param))
+    return str(MODELS[request.param](tmp_path_factory.mktemp("models") / request.param))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> str:
+    return str(MODELS["bert"](tmp_path_factory.mktemp("models") / "bert"))
 
 
 def tensor(stored, name: str) -> np.ndarray:
@@ -39,10 +49,13 @@ def test_the_bytes_hold_the_weights_of_the_model_in_float16(folder):
     second = {
         "bert": "encoder.layer.1.intermediate.dense",
         "distilbert": "transformer.layer.1.ffn.lin1",
+        "gpt2": "h.1.mlp.c_fc",
     }
-    name = second[loaded.model.config.model_type]
+    kind = loaded.model.config.model_type
+    name = second[kind]
 
     weight, bias = state[f"{name}.weight"].numpy(), state[f"{name}.bias"].numpy()
+    weight = weight.T if kind == "gpt2" else weight
     np.testing.assert_array_equal(tensor(stored, "1.up.weight"), weight.astype(np.float16))
     np.testing.assert_array_equal(tensor(stored, "1.up.bias"), bias.astype(np.float16))
     assert stored.description["weights"] == sum(
@@ -71,10 +84,10 @@ def test_the_embeddings_left_out_are_of_pieces_that_no_text_gives():
     assert left_out == {"é", "##é", "##東", "...", "[unused1]"}
 
 
-def test_the_prompt_is_text_that_gives_the_same_tokens(folder):
-    stored = store_model(load_model(folder), trace_prompt("The cat sat.", folder))
+def test_the_prompt_is_text_that_gives_the_same_tokens(encoder):
+    stored = store_model(load_model(encoder), trace_prompt("The cat sat.", encoder))
     assert stored.description["prompt"] == "the cat sat."
-    stored = store_model(load_model(folder), trace_prompt("The [UNK]?", folder))
+    stored = store_model(load_model(encoder), trace_prompt("The [UNK]?", encoder))
     assert stored.description["prompt"] == ""
 
 
@@ -82,7 +95,7 @@ def test_the_prompt_is_text_that_gives_the_same_tokens(folder):
     ("options", "words"),
     [
         ({"is_decoder": True}, "is_decoder must be False; got True"),
-        ({"hidden_act": "silu"}, "hidden_act must be one of gelu, .*; got 'silu'"),
+        ({"hidden_act": "mish"}, "hidden_act must be one of gelu, .*; got 'mish'"),
     ],
 )
 def test_a_bert_of_another_kind_is_refused_with_the_reason(options, words):
@@ -95,8 +108,8 @@ def test_a_bert_of_another_kind_is_refused_with_the_reason(options, words):
 def test_another_family_is_refused_by_name():
     import transformers
 
-    with pytest.raises(ValueError, match=r"known family \(bert, distilbert\); got 'gpt2'"):
-        family_of(transformers.GPT2Config())
+    with pytest.raises(ValueError, match=r"known family \(bert, distilbert, .*\); got 'opt'"):
+        family_of(transformers.OPTConfig())
 
 
 def test_a_row_alone_adds_a_family(monkeypatch):
@@ -110,15 +123,13 @@ def test_a_row_alone_adds_a_family(monkeypatch):
 
 
 def test_too_many_weights_and_weights_beyond_float16_are_refused(folder, monkeypatch):
-    import copy
-
     import torch
 
     loaded, trace = load_model(folder), trace_prompt(TEXT, folder)
     large = LoadedModel(loaded.name, copy.deepcopy(loaded.model), loaded.tokenizer)
     with torch.no_grad():
         next(large.model.parameters())[0, 0] = 7e4
-    with pytest.raises(ValueError, match=r"at most 65504; .*word_embeddings.weight has 7e\+04"):
+    with pytest.raises(ValueError, match=r"at most 65504; .*weight has 7e\+04"):
         store_model(large, trace)
     monkeypatch.setattr(stored_model, "MAX_WEIGHTS", 1_000)
     with pytest.raises(ValueError, match="must have at most 0 million weights"):
@@ -132,15 +143,57 @@ def test_a_trace_that_the_model_did_not_compute_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="must show one prompt's 2 layers of 3 heads"):
         store_model(loaded, trace_prompt(["The cat.", "A dog."], folder))
     kind = loaded.model.config.model_type
-    other = str(save_encoder(tmp_path / "other", kind, seed=8))
+    other = str(MODELS[kind](tmp_path / "other", seed=8))
     with pytest.raises(ValueError, match=r"must show what .* gives for its tokens"):
         store_model(loaded, trace_prompt(TEXT, other))
 
 
+def test_tokens_of_one_name_are_told_apart(tmp_path):
+    folder = str(MODELS["gpt2"](tmp_path / "gpt2"))
+    text = "a\nb \u6771 the"
+    stored = store_model(load_model(folder), trace_prompt(text, folder))
+    assert stored.description["prompt"] == text
+
+
+def changed(part: str, value: object) -> Any:
+    """Return a byte-level tokenizer with another part, or another option of its model."""
+    made = copy.deepcopy(byte_level_tokenizer())
+    backend = made.backend_tokenizer
+    setattr(backend if hasattr(backend, part) else backend.model, part, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("dropout", 0.5, "dropout must be None or 0.0; got 0.5"),
+        ("normalizer", normalizers.NFC(), "its normalizer must be 'Sequence' .*; got 'NFC'"),
+        ("pre_tokenizer", pre_tokenizers.Whitespace(), "its pre-tokenizer must be .*; got 'White"),
+        (
+            "pre_tokenizer",
+            pre_tokenizers.Split(Regex("x"), "isolated"),
+            "the expression of its pre-tokenizer must be .*; got 'x'",
+        ),
+        ("pre_tokenizer", None, "byte_fallback without a pre-tokenizer of bytes must be True"),
+        (
+            "model",
+            models.BPE({END: 0, "a": 1}, []),
+            "the first byte without a token must be None; got '!'",
+        ),
+        (
+            "model",
+            models.Unigram([("a", 0.0)]),
+            "model must be 'WordPiece' or 'BPE'; got 'Unigram'",
+        ),
+    ],
+)
+def test_a_byte_pair_tokenizer_of_another_kind_is_refused_with_the_reason(part, value, words):
+    with pytest.raises(ValueError, match=words):
+        tokenizer_settings(changed(part, value))
+
+
 def test_a_tokenizer_of_another_kind_is_refused_with_the_reason():
     other = tokenizer()
-    from tokenizers import pre_tokenizers
-
     other.backend_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     with pytest.raises(
         ValueError, match="pre-tokenizer must be 'BertPreTokenizer'; got 'Whitespace'"

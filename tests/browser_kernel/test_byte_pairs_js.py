@@ -1,0 +1,67 @@
+"""Byte pairs in JavaScript are those of the library `tokenizers`, for every text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnpanel.bench.product.live.tokenizing import every_character, random_texts
+from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
+from attnpanel.models.tokens import origins_of
+from tests.browser_kernel.conftest import node_running
+from tests.tiny_language_models import TOKENIZERS
+
+pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
+# What splits a text: contractions, classes of characters, white space, added tokens.
+LETTERS = st.one_of(
+    st.characters(exclude_categories=["Cs"]),
+    st.sampled_from(["'s", "'S", "'\u017f", "'ll", "'", " ", "  ", "\n", "\r\n", "\t", "\xa0"]),
+    st.sampled_from(["12345", "\u0663", "\xbd", "attention", "the", "\u6771", "\u2581", "e\u0301"]),
+    st.sampled_from(["<|endoftext|>", "<mask>", "<s>", "<0x0A>", "<|endo"]),
+)
+
+
+@pytest.fixture(scope="module")
+def live():
+    with node_running(Path(__file__).with_name("live_model.mjs")) as node:
+        yield node
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
+def opened(request, live):
+    """A tokenizer, as transformers has it, which JavaScript has opened, too."""
+    tokenizer = TOKENIZERS[request.param]()
+    live("openTokenizer", json.loads(json.dumps(tokenizer_settings(tokenizer))))
+    return tokenizer
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(st.lists(LETTERS, max_size=30).map("".join), min_size=1, max_size=20))
+def test_texts_become_the_tokens_that_the_library_gives(live, opened, texts):
+    assert live("encode", texts) == opened(texts)["input_ids"]
+
+
+@pytest.mark.slow
+def test_no_character_and_no_random_text_is_read_otherwise(live, opened):
+    characters = every_character()
+    together = ["\n".join(characters[at : at + 64]) for at in range(0, len(characters), 64)]
+    for texts in (random_texts(5_000), together):
+        made, expected = live("encode", texts), opened(texts)["input_ids"]
+        differing = [made != known for made, known in zip(made, expected, strict=True)]
+        assert [text for text, differs in zip(texts, differing, strict=True) if differs] == []
+
+
+def test_a_long_text_without_a_space_is_read(live, opened):
+    text = "attention\u6771" * 1_000
+    assert live("encode", [text]) == [opened(text)["input_ids"]]
+
+
+def test_tokens_say_which_part_of_the_text_they_came_from(live, opened):
+    text = " the caf\xe9\u6771\n is  it <|endoftext|> 😀?"
+    (expected,) = origins_of(opened, [text]).texts
+    # Spaces around a part are not said: whether they belong to it depends on the tokenizer.
+    assert live("origins", text) == [part.strip(" ") for part in expected]
