@@ -152,7 +152,7 @@ def change_prompt(
     on_progress = progress or no_progress
     _check(text, max_tokens)
     on_progress(0.0, f"Loading the model {model}")
-    loaded = _load_for_output(model)
+    loaded = load_for_output(model)
     prompt = _tokenize(loaded, text, max_tokens, on_progress)
     before, outputs_before = _run(prompt)
     _check_tokens(change, before.calls[0].key_len)
@@ -208,7 +208,7 @@ def measure_prompt(
         As for :func:`trace_prompt` and :func:`attnpanel.head_importance`.
     """
     _check(text, max_tokens)
-    loaded = _load_for_output(model)
+    loaded = load_for_output(model)
     inputs, _ = prompt_inputs(loaded, text, max_tokens)
     measure(
         loaded.model.base_model,
@@ -331,7 +331,7 @@ def _run(prompt: _Prompt) -> tuple[Trace, Any]:
     return trace, outputs
 
 
-def _load_for_output(model: str) -> LoadedModel:
+def load_for_output(model: str) -> LoadedModel:
     """Load a model, with its language-model head if it was trained with one."""
     loaded = load_model(model)
     return load_model(model, head=True) if _predicts(loaded) else loaded

@@ -30,6 +30,9 @@ class PromptBox(MessagingComponent):
     about = param.String(default="", doc="What is said about the model and its error.")
     prompt = param.String(default="", doc="The text of the report's own trace; empty if unknown.")
     limit = param.Integer(default=1, bounds=(1, None), doc="The most tokens that the model reads.")
+    next_tokens = param.Integer(
+        default=0, bounds=(0, None), doc="How many tokens it gives scores of; 0: it does not write."
+    )
     wanted = param.Dict(default={}, doc="The prompt of a link, and its other choices; by the page.")
 
     _esm = bundle("prompt_box")

@@ -1,12 +1,17 @@
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 import { LiveModel } from "../live_model/page_side.js";
+import { LiveWriting } from "./live_writing.js";
 
 // The box in which a reader types a text for the model in the file. What the model computes goes to the driver as a trace.
 
 /**
- * @typedef {Dispatching<{name_of_model: string, about: string, prompt: string, limit: number,
- *   wanted: {prompt?: ?string, address?: string, number?: number}}>} PromptBoxParameters
+ * `next_tokens` is how many tokens the model gives scores of, 0 if it does not write.
+ *
+ * @typedef {Dispatching<{name_of_model: string, about: string, prompt: string, limit: number, next_tokens: number,
+ *   wanted: {prompt?: ?string, write?: ?string, address?: string, number?: number}}>} PromptBoxParameters
+ * @typedef {{text: string, address: string, choices: ?WritingChoices}} Question a text, the choices to open with, as query
+ *   parameters, and how it is written on, if it is
  */
 
 const MOST_LETTERS = 20_000;
@@ -16,9 +21,10 @@ class PromptBox {
   ready = false;
   /** number of the trace that was made last */
   made = 0;
-  /** @type {?{text: string, address: string}} what is to be run once the model is ready */
+  /** @type {?Question} what is to be run once the model is ready */
   pending = null;
-  root = element("form", "attn-prompt-form");
+  root = element("div");
+  form = element("form", "attn-prompt-form");
   field = element("textarea", "attn-prompt-field");
   button = element("button", "attn-plain-button attn-strong", "Show its attention");
   back = element("button", "attn-link-button", "Back to the report’s own prompt");
@@ -38,16 +44,21 @@ class PromptBox {
     this.said.setAttribute("role", "status");
     this.back.hidden = true;
     this.status.append(this.said, " ", this.back);
-    this.root.append(heading, line, this.status, element("p", "attn-caption muted", model.about));
-    this.root.addEventListener("submit", (event) => {
+    this.form.append(heading, line);
+    this.writing = new LiveWriting(model, {
+      start: (choices, address) => this.submit({ text: this.field.value, address, choices }),
+      stop: () => this.live.stopWriting(),
+    });
+    this.root.append(this.form, this.status, this.writing.root, element("p", "attn-caption muted", model.about));
+    this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.submit(this.field.value, "");
+      this.submit({ text: this.field.value, address: "", choices: null });
     });
     this.field.addEventListener("keydown", (event) => {
       event.stopPropagation(); // the explorer's keys are letters
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
-      this.submit(this.field.value, "");
+      this.submit({ text: this.field.value, address: "", choices: null });
     });
     this.back.addEventListener("click", () => this.goBack());
   }
@@ -62,7 +73,7 @@ class PromptBox {
         this.ready = true;
         performance.mark(`attnpanel-model ${kernel}`); // for who looks at a page's timeline
         this.say("Ready.");
-        if (this.pending) this.submit(this.pending.text, this.pending.address);
+        if (this.pending) this.submit(this.pending);
       },
       (error) => {
         this.button.disabled = true;
@@ -73,51 +84,59 @@ class PromptBox {
 
   /** Runs the prompt of a link. */
   take() {
-    const { prompt, address = "" } = this.model.wanted;
+    const { prompt, write = null, address = "" } = this.model.wanted;
     if (prompt === undefined) return;
     this.field.value = prompt ?? this.model.prompt;
-    if (prompt !== null) this.submit(prompt, address);
-    else this.shown("", false);
+    if (prompt === null) this.showOwn();
+    else if (write !== null && this.model.next_tokens > 0) this.writing.open(write, address);
+    else if (write !== null) this.refuse("The model in this file does not write on.");
+    else this.submit({ text: prompt, address, choices: null });
   }
 
   goBack() {
     this.field.value = this.model.prompt;
     dispatch(this.model, { typed: null });
-    this.shown("", false);
+    this.showOwn();
     this.field.focus();
   }
 
-  /**
-   * @param {string} text
-   * @param {string} address the choices to open with, as query parameters
-   */
-  submit(text, address) {
-    if (text.trim() === "") {
+  showOwn() {
+    this.writing.clear();
+    this.shown("", false);
+  }
+
+  /** @param {Question} question */
+  submit(question) {
+    if (question.text.trim() === "") {
       this.refuse("A text must hold a character other than white space.");
       return;
     }
-    this.pending = { text, address };
+    this.pending = question;
     if (this.button.disabled) return;
-    if (this.ready) this.run(text, address);
+    if (this.ready) this.run(question);
     else this.say(`Loading ${this.model.name_of_model} from this file; your text is next …`);
   }
 
-  /** @param {string} text @param {string} address */
-  async run(text, address) {
+  /** @param {Question} question */
+  async run({ text, address, choices }) {
     this.pending = null;
     this.say("Running …");
+    this.writing.clear();
     try {
-      const answer = await this.live.run(text);
+      const answer = choices ? await this.writing.write(this.live, text, choices) : await this.live.run(text);
       if (answer === null) return; // a newer one is on its way
       const { tokens, origins, causal, layers, unknown, ms } = answer;
       const trace = `typed ${++this.made}`;
-      dispatch(this.model, { typed: { trace, text, tokens, origins, causal, layers, address } });
+      const parameters = { prompt: text, ...(this.writing.written.length > 0 ? { write: this.writing.address } : {}) };
+      dispatch(this.model, { typed: { trace, parameters, tokens, origins, causal, layers, address } });
       const count = `${tokens.length} ${tokens.length === 1 ? "token" : "tokens"}, computed in ${ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0)} ms.`;
       this.shown(count + unknownWords(unknown), true);
+      if (choices) this.writing.arrive(address === "");
       const values = await this.live.numbers();
       if (values !== null) dispatch(this.model, { typed_numbers: { trace, values } });
     } catch (error) {
       const { message } = /** @type {Error} */ (error);
+      this.writing.clear();
       this.refuse(`${message[0].toUpperCase()}${message.slice(1)}. What was shown before is still here.`);
     }
   }

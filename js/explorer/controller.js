@@ -99,7 +99,7 @@ export class BrowserExplorer {
   /** @type {?{key: string, row: Float64Array}} what of each token has reached the chosen one, and of which choices */
   rollout = null;
   lesson = new Lesson(this);
-  /** @type {?string} the text that the reader typed, if its attention is shown */
+  /** @type {?Record<string, string>} the text that the reader typed as parameters of the address, if its attention is shown */
   typed = null;
   /** how many prompts of links were asked for */
   wanted = 0;

@@ -7,7 +7,9 @@ import { fitLayer } from "./rules.js";
  * What the file was made with, kept for the way back.
  *
  * @typedef {{meta: TraceMeta, payloads: string[], annotations: any, numbers: any}} Original
- * @typedef {{trace: string, text: string, tokens: string[], origins: string[], causal: boolean, layers: ArrayBuffer[], address: string}} Typed
+ * `parameters` are what the address says of a text: "prompt", and how it was written on, if it was.
+ *
+ * @typedef {{trace: string, parameters: Record<string, string>, tokens: string[], origins: string[], causal: boolean, layers: ArrayBuffer[], address: string}} Typed
  */
 
 /**
@@ -19,7 +21,7 @@ import { fitLayer } from "./rules.js";
 export function showTyped(explorer, typed) {
   const original = (explorer.original ??= originalOf(explorer));
   const { model } = explorer;
-  explorer.typed = typed?.text ?? null;
+  explorer.typed = typed?.parameters ?? null;
   if (typed === null) {
     show(explorer, { ...original.meta, trace: "own" }, original.payloads);
     explorer.write("attn-annotations", original.annotations);
@@ -29,11 +31,11 @@ export function showTyped(explorer, typed) {
   }
   const meta = metaOf(original.meta, typed);
   show(explorer, meta, typed.layers);
-  const identity = `${original.annotations.about.identity}:${typed.text}`;
+  const identity = [original.annotations.about.identity, ...Object.values(typed.parameters)].join(":");
   const calls = meta.calls.map(({ B, H, T, S }) => [B, H, T, S]);
   explorer.write("attn-annotations", { about: { identity, calls }, book: { identity, notes: [] } });
   explorer.write("attn-head-maps", { numbers: { ...original.numbers, trace: typed.trace, values: {} } });
-  writeComponents([model], { address: { prompt: typed.text } });
+  writeComponents([model], { address: typed.parameters });
 }
 
 /**
@@ -60,9 +62,10 @@ export function showTypedNumbers(explorer, { trace, values }) {
  */
 export function openPrompt(explorer, address) {
   if (!explorer.models.has("attn-prompt-box")) return false;
-  const prompt = new URLSearchParams(address).get("prompt");
-  if (prompt === explorer.typed) return false;
-  explorer.write("attn-prompt-box", { wanted: { prompt, address, number: ++explorer.wanted } });
+  const parameters = new URLSearchParams(address);
+  const [prompt, write] = ["prompt", "write"].map((name) => parameters.get(name));
+  if (prompt === (explorer.typed?.prompt ?? null) && write === (explorer.typed?.write ?? null)) return false;
+  explorer.write("attn-prompt-box", { wanted: { prompt, write, address, number: ++explorer.wanted } });
   if (prompt === null) {
     showTyped(explorer, null);
     return false;
@@ -77,7 +80,7 @@ export function openPrompt(explorer, address) {
  * @param {import("./controller.js").BrowserExplorer} explorer
  */
 export function keepShown(explorer) {
-  writeComponents([explorer.model], { address: explorer.typed === null ? {} : { prompt: explorer.typed } });
+  writeComponents([explorer.model], { address: explorer.typed ?? {} });
 }
 
 /** @param {import("./controller.js").BrowserExplorer} explorer @returns {Original} */

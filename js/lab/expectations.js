@@ -1,3 +1,4 @@
+import { fillCandidates } from "../components/candidate_table.js";
 import { element } from "../components/dom.js";
 import { likeliest } from "../live_model/next_token.js";
 
@@ -19,9 +20,6 @@ const MOST_CANDIDATES = 8;
 /** @param {number} number */
 const nats = (number) => (number >= 99.5 ? number.toFixed(0) : number.toFixed(2));
 
-/** @param {number} part */
-const share = (part) => (part > 0 && part < 0.001 ? "< 0.1 %" : `${(100 * part).toFixed(1)} %`);
-
 /** @param {number[]} numbers */
 const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 
@@ -31,7 +29,7 @@ export class Expectations {
   summary = element("p", "attn-caption lab-loss-words");
   tokens = element("div", "lab-cells");
   legend = element("p", "lab-legend");
-  table = element("table", "lab-candidates");
+  table = element("table", "attn-candidates");
   /** position whose next token is shown; -1 for the last */
   selected = -1;
   /** @type {?Content} */
@@ -177,35 +175,13 @@ export class Expectations {
     const shown = likeliest(row(before), MOST_CANDIDATES);
     if (actual !== null && !shown.includes(actual)) shown.push(actual);
     const comes = position + 1 < ids.length ? "comes next" : "was written";
-    const caption = element("caption", "", `After “${labels[ids[position]]}” (${position})`);
-    if (actual !== null) caption.append(`: “${labels[actual]}” ${comes}, loss ${nats(-row(before)[actual])} nats`);
-    else caption.append(": the sequence ends here");
-    const head = element("tr");
-    for (const name of ["Next token", "Probability", ...(after === null ? [] : [`Without ${without.join(", ")}`])]) {
-      const cell = element("th", "", name);
-      cell.scope = "col";
-      head.append(cell);
-    }
-    const lines = shown.map((id) => {
-      const line = element("tr", id === actual ? "lab-actual" : "");
-      const name = element("th", "", labels[id]);
-      name.scope = "row";
-      if (id === actual) name.append(element("small", "", ` ${comes}`));
-      line.append(name, ...[before, ...(after === null ? [] : [after])].map((expected) => bar(Math.exp(row(expected)[id]))));
-      return line;
-    });
-    const [top, body] = [element("thead"), element("tbody")];
-    top.append(head);
-    body.append(...lines);
-    this.table.replaceChildren(caption, top, body);
+    const what = actual === null ? "the sequence ends here" : `“${labels[actual]}” ${comes}, loss ${nats(-row(before)[actual])} nats`;
+    const candidates = shown.map((id) => ({
+      name: labels[id],
+      note: id === actual ? comes : "",
+      shares: [before, ...(after === null ? [] : [after])].map((expected) => Math.exp(row(expected)[id])),
+    }));
+    const columns = ["Probability", ...(after === null ? [] : [`Without ${without.join(", ")}`])];
+    fillCandidates(this.table, `After “${labels[ids[position]]}” (${position}): ${what}`, columns, candidates);
   }
-}
-
-/** @param {number} part */
-function bar(part) {
-  const cell = element("td");
-  const fill = element("i");
-  fill.style.width = `${(100 * part).toFixed(2)}%`;
-  cell.append(fill, element("span", "", share(part)));
-  return cell;
 }

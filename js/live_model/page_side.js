@@ -3,13 +3,13 @@
 const END = "attnpanel-model-end";
 const PARTS = "script[data-attnpanel-weights]";
 
-/** @typedef {LiveAnswer & {unknown: number}} TypedTrace */
+/** @typedef {LiveAnswer & {unknown: number, ended?: boolean}} TypedTrace */
 
 export class LiveModel {
   /** @type {?Worker} */
   worker = null;
   asked = 0;
-  /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
+  /** @type {Map<number, {resolve: (answer: any) => void, reject: (error: Error) => void, onToken: (token: LiveToken) => void}>} */
   waiting = new Map();
 
   /** Starts the model; resolves with the name of its kernel, and rejects with what a reader can be told. @returns {Promise<string>} */
@@ -51,6 +51,23 @@ export class LiveModel {
   }
 
   /**
+   * Runs a text and writes on.
+   *
+   * @param {string} text
+   * @param {WritingChoices} choices
+   * @param {(token: LiveToken) => void} onToken gets each token as it is drawn
+   * @returns {Promise<?TypedTrace>} of all tokens; null if a newer question replaced it
+   */
+  write(text, choices, onToken) {
+    return this.ask({ kind: "write", text, choices }, onToken);
+  }
+
+  /** Ends what is being written; its trace comes. */
+  stopWriting() {
+    this.worker?.postMessage({ kind: "stop" });
+  }
+
+  /**
    * The numbers of every head for the text run last.
    *
    * @returns {Promise<?Record<string, ?number>[][]>} by layer and head; null if a newer question replaced it
@@ -59,13 +76,13 @@ export class LiveModel {
     return (await this.ask({ kind: "numbers" }))?.values ?? null;
   }
 
-  /** @param {object} question @returns {Promise<any>} */
-  ask(question) {
+  /** @param {object} question @param {(token: LiveToken) => void} [onToken] @returns {Promise<any>} */
+  ask(question, onToken = () => {}) {
     for (const { resolve } of this.waiting.values()) resolve(null);
     this.waiting.clear();
     const id = ++this.asked;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
+      this.waiting.set(id, { resolve, reject, onToken });
       this.worker?.postMessage({ ...question, id });
     });
   }
@@ -73,6 +90,10 @@ export class LiveModel {
   /** @param {any} answer */
   settle({ kind, id, error, ...content }) {
     const question = this.waiting.get(id);
+    if (kind === "written") {
+      question?.onToken(/** @type {any} */ (content));
+      return;
+    }
     this.waiting.delete(id);
     if (kind === "refused") question?.reject(new Error(error));
     else question?.resolve(content);

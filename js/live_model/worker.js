@@ -1,3 +1,4 @@
+import { continuation } from "./continuation.js";
 import { headMetrics, inducedKeys } from "./head_metrics.js";
 import { startLayerKernel } from "./layer_kernels.js";
 import { packLayer } from "./packed_layer.js";
@@ -7,7 +8,8 @@ import { Transformer } from "./transformer.js";
 // Runs a model of an offline file in a Worker: takes its bytes, then texts, of which the newest counts.
 //
 // In: {kind: "open", description}, {kind: "bytes", base64} in order, {kind: "start"}; then {kind: "run", id, text} and
-// {kind: "numbers", id}, which is about the text run last. Out: "ready", "failed", "trace", "refused" and "numbers".
+// {kind: "numbers", id}, which is about the text run last, or {kind: "write", id, text, choices}, which {kind: "stop"} ends early.
+// Out: "ready", "failed", "trace", "refused", "numbers", and "written" for each token that is written.
 
 /** @typedef {import("./transformer.js").Run} Run */
 
@@ -24,6 +26,8 @@ class ModelWorker {
   newest = 0;
   /** @type {?Run} */
   last = null;
+  /** whether what is being written is to end */
+  stopped = false;
 
   /** @param {any} port */
   constructor(port) {
@@ -43,6 +47,7 @@ class ModelWorker {
       this.description = description;
       this.bytes = new Uint8Array(description.bytes);
     } else if (kind === "bytes") this.take(base64);
+    else if (kind === "stop") this.stopped = true;
     else this.start();
   }
 
@@ -66,11 +71,32 @@ class ModelWorker {
     this.port.postMessage({ kind: "ready", kernel: kernel.name, ms: performance.now() - since });
   }
 
-  /** @param {{kind: string, id: number, text: string}} question */
-  async answer({ kind, id, text }) {
+  /** @param {{kind: string, id: number, text: string, choices: WritingChoices}} question */
+  async answer({ kind, id, text, choices }) {
     if (id !== this.newest) return;
     if (kind === "numbers") await this.numbers(id);
+    else if (kind === "write") await this.write(id, text, choices);
     else this.run(id, text);
+  }
+
+  /** @param {number} id @param {string} text @param {WritingChoices} choices */
+  async write(id, text, choices) {
+    const since = performance.now();
+    const { ids, origins } = this.tokenizer.read(text);
+    this.stopped = false;
+    const written = [];
+    for (const { token, candidates, run } of continuation(this.model, ids, choices, this.description.ends)) {
+      this.last = run;
+      if (token === null) break;
+      const named = candidates.map(({ id: candidate, chance }) => ({ name: this.tokenizer.name(candidate), chance, drawn: candidate === token }));
+      written.push(token);
+      this.port.postMessage({ kind: "written", id, prompt: ids.length, token: this.tokenizer.name(token), candidates: named });
+      await pause();
+      if (id !== this.newest) return;
+      if (this.stopped) break;
+    }
+    const ended = this.description.ends.includes(written[written.length - 1]);
+    this.send(id, [...origins, ...written.map(() => "")], since, { ended });
   }
 
   /** @param {number} id @param {string} text */
@@ -87,14 +113,16 @@ class ModelWorker {
    * @param {number} id
    * @param {string[]} origins
    * @param {number} since when the question was begun
+   * @param {object} [more]
    */
-  send(id, origins, since) {
+  send(id, origins, since, more = {}) {
     const { ids, layers } = /** @type {Run} */ (this.last);
     const packed = layers.map(({ query, key, value }) => packLayer([query, key, value]));
     const tokens = ids.map((token) => this.tokenizer.name(token));
     const unknown = ids.filter((token) => token === this.tokenizer.unknown).length;
     const { causal } = this.description;
-    this.port.postMessage({ kind: "trace", id, tokens, origins, causal, unknown, layers: packed, ms: performance.now() - since }, packed);
+    const ms = performance.now() - since;
+    this.port.postMessage({ kind: "trace", id, tokens, origins, causal, unknown, layers: packed, ms, ...more }, packed);
   }
 
   /** @param {number} id */

@@ -97,8 +97,12 @@ interface ModelDescription extends TransformerDescription {
   weights: number;
   bytes: number;
   tokenizer: TokenizerSettings;
+  /** how many next tokens it gives scores of; 0 where it was not made for that */
+  nextTokens: number;
+  /** tokens that end a text */
+  ends: number[];
   /** of the stored weights, on the report's own prompt */
-  error: { weights: number; rows: number; sameLargest: number };
+  error: { weights: number; rows: number; sameLargest: number; nextToken: number | null };
   /** the report's own prompt as text; "" if its tokens give none */
   prompt: string;
 }
@@ -125,6 +129,17 @@ interface LayerKernel extends AttentionKernel {
 
 /** What one layer of a run holds, head by head: heads*T*headDim numbers, or kvHeads*T*headDim. */
 type LayerStates = { query: Float32Array; key: Float32Array; value: Float32Array };
+
+/** How a text is written on: how many tokens, and how each is drawn. */
+type WritingChoices = { count: number; temperature: number; topK: number; seed: number };
+
+/** A token as it is written, with the likeliest ones at its place. */
+interface LiveToken {
+  token: string;
+  candidates: { name: string; chance: number; drawn: boolean }[];
+  /** tokens of the text that is continued */
+  prompt: number;
+}
 
 /** The Worker's answer to a text. */
 interface LiveAnswer {

@@ -148,7 +148,9 @@ def test_the_next_tokens_of_a_position_are_a_table_that_keys_reach(open_report, 
     reached.focus()
     page.keyboard.press("ArrowLeft")
 
-    expect(page.locator(".lab-candidates caption")).to_contain_text("After “c” (4): “a” comes next")
+    expect(page.locator(".attn-candidates caption")).to_contain_text(
+        "After “c” (4): “a” comes next"
+    )
     task, model = model_at(store, 1, 20)
     with torch.no_grad():
         chances = torch.softmax(model(torch.tensor([task.tokens_of(TYPED)])), -1)[0, 4]
@@ -216,14 +218,14 @@ def write(page, **choices):
 
 
 def written(page):
-    return page.locator(".lab-written-token").all_inner_texts()
+    return page.locator(".attn-written-token").all_inner_texts()
 
 
 def test_at_temperature_0_a_model_writes_what_is_likeliest(open_report, store):
     page = open_report(1)
     type_in(page, TYPED)
     write(page, Tokens=5, Temperature=0)
-    expect(page.locator(".lab-writing-said")).to_contain_text(
+    expect(page.locator(".attn-writing-said")).to_contain_text(
         "5 tokens written by the weights of step 20, temperature 0, top-k 5, seed 1."
     )
 
@@ -234,17 +236,17 @@ def test_at_temperature_0_a_model_writes_what_is_likeliest(open_report, store):
             ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
     assert written(page) == task.labels(np.array(ids[6:]))
     # The attention and the candidates of a written token: those of what was before it.
-    page.locator(".lab-written-token").nth(1).click()
+    page.locator(".attn-written-token").nth(1).click()
     expect(page.locator(".lab-down span")).to_have_text(task.labels(np.array(ids[:7])))
-    expect(page.locator(".lab-candidates caption")).to_contain_text("was written")
-    page.locator(".lab-prompt").click()
+    expect(page.locator(".attn-candidates caption")).to_contain_text("was written")
+    page.locator(".attn-written-prompt").click()
     expect(page.locator(".lab-down span")).to_have_text(TYPED.split())
 
 
 def test_a_seed_writes_the_same_text_again_and_past_the_window(open_report):
     page = open_report(2)
     page.get_by_role("button", name="Only a beginning").click()
-    said = page.locator(".lab-writing-said")
+    said = page.locator(".attn-writing-said")
     texts = []
     for seed in (7, 7, 8):
         write(page, Tokens=50, Temperature=1, Seed=seed)
@@ -260,11 +262,11 @@ def test_a_seed_writes_the_same_text_again_and_past_the_window(open_report):
 def test_another_step_ends_a_text_that_would_go_on_by_another_model(open_report):
     page = open_report(2)
     write(page, Tokens=500)
-    expect(page.locator(".lab-written-token").nth(2)).to_be_visible()
+    expect(page.locator(".attn-written-token").nth(2)).to_be_visible()
     page.get_by_role("slider", name="Step of training").focus()
     page.keyboard.press("Home")
 
-    said = page.locator(".lab-writing-said")
+    said = page.locator(".attn-writing-said")
     expect(said).to_contain_text("Stopped.")
     expect(said).to_contain_text("written by the weights of step 10,")
     expect(page.get_by_role("button", name="Write on")).to_be_visible()
@@ -275,11 +277,11 @@ def test_a_task_of_fixed_length_ends_where_the_model_does(open_report):
     page = open_report(1)
     page.get_by_role("button", name="Only a beginning").click()
     write(page, Tokens=40)
-    expect(page.locator(".lab-writing-said")).to_contain_text(
+    expect(page.locator(".attn-writing-said")).to_contain_text(
         "The model reads at most 16 tokens, so it ends here. 8 tokens written"
     )
     write(page, Temperature=-1)
-    expect(page.locator(".lab-writing-said.error")).to_have_text(
+    expect(page.locator(".attn-writing-said.error")).to_have_text(
         "The temperature must be from 0 to 10; got -1."
     )
 
@@ -306,7 +308,7 @@ def test_a_report_with_a_model_has_nothing_serious(open_report, axe):
     page.get_by_role("button", name="Knock it out").click()
     page.get_by_text("Vocabulary: 13 tokens").click()
     write(page, Tokens=1)
-    expect(page.locator(".lab-writing-said")).to_contain_text("1 token written")
+    expect(page.locator(".attn-writing-said")).to_contain_text("1 token written")
     axe(page)
 
 

@@ -10,13 +10,22 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from attnpanel.models.prompts import trace_prompt
+from attnpanel.models.loading import load_model
+from attnpanel.models.prompts import trace_ids, trace_prompt
+from attnpanel.models.tokens import names_of_ids
 from attnpanel.pages.explorer.report import save_report
-from tests.browser.reading import matrix
-from tests.browser.report_page import Opened, go, open_report
+from tests.browser.reading import matrix, settle
+from tests.browser.report_page import LIVE, Opened, fragment, go, open_report
 from tests.browser.test_live_prompt import status, type_text
 from tests.tiny_language_models import save_gpt2
 
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
+TOKENS = """() => {
+  for (const model of Bokeh.documents[0]._all_models.values())
+    if (model.css_classes?.includes("attn-token-strip")) return model.data.names.keys
+}"""
+AT_POSITION = "(token) => new URLSearchParams(location.hash.slice(1)).get('token') === token"
 OWN, TYPED = "The page computes attention.", "It's a 東 page,\n isn't it: 12 heads?"
 
 
@@ -63,3 +72,51 @@ def test_what_a_reader_types_is_shown_as_pytorch_computes_it(page, folder):
     chip = page.locator(".attn-tokens .attn-chips button", has_text="\\x").first
     chip.hover()
     expect(chip).to_have_attribute("title", re.compile("from “東”"))
+
+
+def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
+    page.get_by_role("textbox", name="Your own text").fill(OWN)
+    for name, value in (("Tokens", "6"), ("Temperature", "2"), ("Top-k", "400"), ("Seed", "4")):
+        page.get_by_role("spinbutton", name=name, exact=True).fill(value)
+    page.get_by_role("button", name="Write on").click()
+    said = page.locator(".attn-writing-said")
+    expect(said).to_have_text("6 tokens written by tiny, temperature 2, top-k 400, seed 4.")
+    settle(page)
+    written = page.locator(".attn-written-token")
+    words = written.all_inner_texts()
+
+    # What PyTorch gives for the same tokens: attention and candidates of the one before a token.
+    ids = ids_shown(page, folder)
+    loaded = load_model(folder, head=True)
+    weights = trace_ids(loaded, ids).calls[1].weights(2)
+    assert_shown(page, weights)
+    written.nth(2).click()
+    position = len(ids) - len(words) + 1
+    page.wait_for_function(AT_POSITION, arg=str(position))
+    with torch.no_grad():
+        logits = loaded.model(torch.tensor([ids])).logits[0, position]
+    likely = names_of_ids(loaded.tokenizer, logits.argsort(descending=True)[:8].tolist())
+    shown = page.locator(".attn-candidates tbody th")
+    names = [text.removesuffix(" was drawn") for text in shown.all_inner_texts()]
+    assert names[:8] == list(likely)
+    assert names[-1] == words[2] or words[2] in names[:8]
+
+    # The address says how it was written, and a reload writes the same.
+    assert fragment(page)["write"] == "6,2,400,4"
+    page.reload()
+    page.wait_for_function(LIVE)
+    expect(said).to_contain_text("6 tokens written by tiny")
+    settle(page)
+    assert written.all_inner_texts() == words
+    assert_shown(page, weights)
+    assert fragment(page)["token"] == str(position)
+
+
+def ids_shown(page: Page, folder: str) -> list[int]:
+    """The ids of the tokens on the page; names of this tokenizer's tokens are unique."""
+    tokenizer = load_model(folder).tokenizer
+    numbers = {
+        name: number for number, name in enumerate(names_of_ids(tokenizer, range(len(tokenizer))))
+    }
+    assert len(numbers) == len(tokenizer)
+    return [numbers[name] for name in page.evaluate(TOKENS)]

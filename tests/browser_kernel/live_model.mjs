@@ -1,6 +1,7 @@
 // Exports a model of an offline file to the tests: its tokenizer, its layers, its heads' numbers.
 
 import { readFileSync } from "node:fs";
+import { continuation } from "../../js/live_model/continuation.js";
 import { headMetrics, inducedKeys } from "../../js/live_model/head_metrics.js";
 import { startLayerKernel } from "../../js/live_model/layer_kernels.js";
 import { packLayer } from "../../js/live_model/packed_layer.js";
@@ -35,6 +36,14 @@ export function continued(parts) {
   let past = null;
   for (const ids of parts) past = model.run(ids, { past });
   return { layers: past.layers, logits: model.logits(past) };
+}
+
+/** What is drawn after some tokens, the candidates of each, and all tokens read. */
+export function write(ids, choices, ends) {
+  const steps = [...continuation(model, ids, choices, ends)];
+  const { run } = steps[steps.length - 1];
+  const drawn = steps.filter(({ token }) => token !== null);
+  return { tokens: drawn.map(({ token }) => token), candidates: drawn.map(({ candidates }) => candidates), read: run.ids };
 }
 
 const headsOf = (states, T) => Array.from({ length: model.description.heads }, (_, head) => model.weightsOf(states, head, T));

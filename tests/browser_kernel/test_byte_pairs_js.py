@@ -55,6 +55,12 @@ def test_no_character_and_no_random_text_is_read_otherwise(live, opened):
         assert [text for text, differs in zip(texts, differing, strict=True) if differs] == []
 
 
+def test_of_equal_pairs_the_leftmost_is_joined_first(live, opened):
+    # Pairs of one sign: of three the first two become a token.
+    texts = [chr(code) * count for code in range(33, 127) for count in (3, 5, 7)]
+    assert live("encode", texts) == opened(texts)["input_ids"]
+
+
 def test_a_long_text_without_a_space_is_read(live, opened):
     text = "attention\u6771" * 1_000
     assert live("encode", [text]) == [opened(text)["input_ids"]]

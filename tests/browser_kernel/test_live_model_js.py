@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnpanel.analysis import numbers_of_heads
+from attnpanel.models.generation import trace_generation
 from attnpanel.models.live_model import FAMILIES, store_model
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
 from attnpanel.models.loading import LoadedModel, load_model
-from attnpanel.models.prompts import trace_ids, trace_prompt
+from attnpanel.models.prompts import load_for_output, trace_ids, trace_prompt
+from attnpanel.models.tokens import names_of_ids
 from tests.browser_kernel.conftest import node_running
 from tests.tiny_encoders import tokenizer
 from tests.tiny_language_models import MODELS
@@ -47,7 +49,7 @@ def stored(tmp_path_factory):
     def store(kind):
         folder = tmp_path_factory.mktemp("live") / kind
         loaded = load_model(str(MODELS[kind](folder, rounded=True)))
-        stored = store_model(loaded, trace_prompt(TEXT, str(folder)))
+        stored = store_model(load_for_output(str(folder)), trace_prompt(TEXT, str(folder)))
         assert stored.description["error"]["weights"] == 0.0
         path = folder / "weights.bin"
         path.write_bytes(stored.data)
@@ -130,6 +132,50 @@ def test_the_scores_of_the_next_token_are_pytorchs(live, decoder):
         expected = model(torch.tensor([ids])).logits[0, -1].numpy()
     # Sums of 15 products of about 1.
     np.testing.assert_allclose(live("continued", [ids])["logits"], expected, atol=5e-5)
+
+
+def test_at_temperature_0_it_writes_what_pytorch_generates_until_it_ends(live, decoder):
+    _, description, path = decoder
+    live("openModel", description, path, "wasm-simd")
+    (ids,) = live("encode", ["The page"])
+    choices = {"count": 9, "temperature": 0, "topK": 5, "seed": 1}
+    made = live("write", ids, choices, [])
+
+    folder = str(Path(path).parent)
+    trace = trace_generation("The page", folder, new_tokens=9)
+    names = names_of_ids(load_model(folder).tokenizer, made["read"])
+    assert names[:-1] == trace.query_tokens[0]
+    # Cut off by a token that ends a text, and by the limit.
+    choices |= {"temperature": 10, "topK": description["nextTokens"]}
+    tokens = live("write", ids, choices, [])["tokens"]
+    stop = tokens.index(tokens[4]) + 1
+    assert live("write", ids, choices, [tokens[4]])["tokens"] == tokens[:stop]
+    limit = description["limit"]
+    assert len(live("write", [5] * (limit - 2), choices, [])["read"]) == limit
+
+
+def test_candidates_are_the_likeliest_tokens_and_the_one_drawn(live, decoder):
+    import torch
+
+    loaded, description, path = decoder
+    model = load_model(str(Path(path).parent), head=True).model
+    live("openModel", description, path, "wasm-simd")
+    ids = loaded.tokenizer(TEXT)["input_ids"]
+    count = description["nextTokens"]
+    made = live("write", ids, {"count": 3, "temperature": 10, "topK": count, "seed": 3}, [])
+    read = ids
+    for token, candidates in zip(made["tokens"], made["candidates"], strict=True):
+        with torch.no_grad():
+            chances = torch.softmax(model(torch.tensor([read])).logits[0, -1].double(), -1).numpy()
+        expected = [*np.argsort(-chances)[:8]]
+        expected += [] if token in expected else [token]
+        assert [row["id"] for row in candidates] == expected
+        np.testing.assert_allclose(
+            [row["chance"] for row in candidates], chances[expected], rtol=0, atol=1e-5
+        )
+        read = [*read, token]
+    again = live("write", ids, {"count": 3, "temperature": 10, "topK": count, "seed": 3}, [])
+    assert again["tokens"] == made["tokens"]
 
 
 def test_the_numbers_of_heads_are_those_of_the_analysis(live, rounded):

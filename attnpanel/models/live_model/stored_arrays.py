@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def read_arrays(
-    family: ModelFamily, model: Any, limit: int, unreachable: Sequence[tuple[int, int]]
+    family: ModelFamily,
+    model: Any,
+    limit: int,
+    unreachable: Sequence[tuple[int, int]],
+    head: Any = None,
 ) -> dict[str, NDArray[Any]]:
     """Return a model's arrays: float16, but for those of normalization, and angles.
 
@@ -31,18 +35,33 @@ def read_arrays(
         The number of positions to store.
     unreachable : sequence of (int, int)
         Runs of ids whose embeddings are left out, first and last.
+    head : torch.nn.Linear, optional
+        What gives the scores of next tokens.
 
     Raises
     ------
     ValueError
-        If a weight is beyond float16's range.
+        If a weight is beyond float16's range, or the head is of another kind.
     """
     state = _State(model)
     return (
         _embeddings(family, model, state, limit, unreachable)
         | _products(family, model, state)
         | _normalizations(family, model, state)
+        | _scores(family, model, head)
     )
+
+
+def _scores(family: ModelFamily, model: Any, head: Any) -> dict[str, NDArray[Any]]:
+    """Return the matrix that gives the scores of next tokens, unless the embeddings are that."""
+    if head is None or head.weight is model.get_input_embeddings().weight:
+        return {}
+    if getattr(head, "bias", None) is not None:
+        raise ValueError(
+            f"a {family.label} model in a file can't be run: its next tokens' scores must have no "
+            f"bias; got one of {head.bias.numel()} numbers"
+        )
+    return {"next_token.weight": _State(head).read("weight")}
 
 
 class _State:

@@ -48,11 +48,17 @@ class StoredModel:
     def sentence(self) -> str:
         """What the page says about the model and its error."""
         about, error = self.description, self.description["error"]
+        changed = error["nextToken"]
+        next_token = (
+            ""
+            if changed is None
+            else f" A next token's probability differs by at most {changed:.2g}."
+        )
         return (
             f"{about['name']} itself is in this file: {about['weights'] / 1e6:.3g} million "
             "weights, stored as float16. On the report's own prompt, attention weights computed "
             f"from them differ from the model's by at most {error['weights']:.2g}; the largest is "
-            f"at the same key in {error['sameLargest']} of {error['rows']} rows."
+            f"at the same key in {error['sameLargest']} of {error['rows']} rows." + next_token
         )
 
 
@@ -82,7 +88,8 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
     settings = tokenizer_settings(loaded.tokenizer)
     limit = min(loaded.position_limit or MAX_TOKENS, MAX_TOKENS)
     unreachable = unreachable_ids(loaded.tokenizer, settings)
-    arrays = read_arrays(family, model, limit, unreachable)
+    head = loaded.model.get_output_embeddings() if family.causal else None
+    arrays = read_arrays(family, model, limit, unreachable, head)
     left_out = sum(last + 1 - first for first, last in unreachable)
     _check_vocabulary(settings["vocabulary"], len(arrays["words"]) + left_out)
     count = sum(array.size for array in arrays.values())
@@ -105,7 +112,9 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
         "tensors": tensors,
         "withoutEmbedding": unreachable,
         "tokenizer": settings | {"vocabulary": _without(settings["vocabulary"], unreachable)},
-        "error": _error(family, loaded, trace, ids),
+        "nextTokens": 0 if head is None else len(arrays.get("next_token.weight", arrays["words"])),
+        "ends": _ends(loaded.model),
+        "error": _error(family, loaded, trace, ids, predicts=head is not None),
         "prompt": _prompt(loaded.tokenizer, ids),
     }
     return StoredModel(description, data)
@@ -162,10 +171,17 @@ def _prompt(tokenizer: Any, ids: list[int]) -> str:
     return text if list(tokenizer(text, verbose=False)["input_ids"]) == ids else ""
 
 
+def _ends(model: Any) -> list[int]:
+    """Return the tokens with which a model ends a text."""
+    options = getattr(model, "generation_config", None) or model.config
+    ends = options.eos_token_id
+    return ends if isinstance(ends, list) else [] if ends is None else [ends]
+
+
 def _error(
-    family: ModelFamily, loaded: LoadedModel, trace: Trace, ids: list[int]
+    family: ModelFamily, loaded: LoadedModel, trace: Trace, ids: list[int], *, predicts: bool
 ) -> dict[str, Any]:
-    """Measure what rounding a model's weights to float16 changes in a trace's weights."""
+    """Measure what rounding a model's weights to float16 changes for a trace's tokens."""
     copied = type(loaded)(loaded.name, rounded(family, loaded.model), loaded.tokenizer)
     other = trace_ids(copied, ids)
     largest, rows, same = 0.0, 0, 0
@@ -180,4 +196,21 @@ def _error(
             f"a report with a model must show what {loaded.name!r} gives for its tokens; attention "
             f"weights differ by {largest:.2g}"
         )
-    return {"weights": largest, "rows": rows, "sameLargest": same}
+    return {
+        "weights": largest,
+        "rows": rows,
+        "sameLargest": same,
+        "nextToken": _next_token_error(loaded.model, copied.model, ids) if predicts else None,
+    }
+
+
+def _next_token_error(model: Any, other: Any, ids: list[int]) -> float:
+    """Return the largest difference of a next token's probability."""
+    import torch
+
+    tokens = torch.tensor([ids])
+    with torch.inference_mode():
+        own, changed = (
+            torch.softmax(each(input_ids=tokens).logits.double(), dim=-1) for each in (model, other)
+        )
+    return float((own - changed).abs().max())

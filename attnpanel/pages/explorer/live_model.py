@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.live_model import store_model
-from attnpanel.models.loading import LoadedModel, load_model
+from attnpanel.models.loading import LoadedModel
+from attnpanel.models.prompts import load_for_output
 from attnpanel.ui.layout import box
 from attnpanel.ui.live_model_component import PromptBox
 
@@ -50,7 +51,7 @@ def stored_model(
                 "model='minilm'"
             )
         model = trace.model
-    loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    loaded = model if isinstance(model, LoadedModel) else load_for_output(model)
     return store_model(loaded, trace)
 
 
@@ -64,6 +65,7 @@ def prompt_card(stored: StoredModel, explorer_id: str) -> Any:
         about=stored.sentence,
         prompt=about["prompt"],
         limit=about["limit"],
+        next_tokens=about["nextTokens"],
         sizing_mode="stretch_width",
         margin=0,
         css_classes=["attn-prompt-box"],

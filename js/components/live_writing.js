@@ -1,0 +1,117 @@
+import { fillCandidates } from "./candidate_table.js";
+import { dispatch } from "./dispatch.js";
+import { element } from "./dom.js";
+import { madeBy, WritingPanel } from "./writing_panel.js";
+
+// The model in the file writes on: each token as it comes, its attention and what else might have come.
+
+/** @typedef {{start: (choices: WritingChoices, address: string) => void, stop: () => void}} LiveWritingActions `address` as query parameters */
+
+const TOP_K = 40;
+const NAMES = /** @type {const} */ (["count", "temperature", "topK", "seed"]);
+
+export class LiveWriting {
+  root = element("div", "attn-live-writing");
+  table = element("table", "attn-candidates");
+  /** @type {LiveToken[]} */
+  written = [];
+  /** the choices that a link opens with */
+  linked = "";
+  /** @type {?WritingChoices} what was written with */
+  choices = null;
+  /** whether the attention of what was written is on screen */
+  shown = false;
+
+  /**
+   * @param {ComponentModel<import("./prompt_box.js").PromptBoxParameters>} model
+   * @param {LiveWritingActions} actions
+   */
+  constructor(model, actions) {
+    this.model = model;
+    this.panel = new WritingPanel({
+      start: (choices) => {
+        const address = this.linked;
+        this.linked = "";
+        actions.start(choices, address);
+      },
+      stop: actions.stop,
+      select: (place) => this.select(place),
+    });
+    this.root.hidden = model.next_tokens === 0;
+    this.root.append(this.panel.root, this.table);
+    this.panel.open(model.next_tokens, TOP_K);
+    this.clear();
+  }
+
+  clear() {
+    this.written = [];
+    this.shown = false;
+    this.table.hidden = true;
+    this.panel.clear();
+  }
+
+  /** How the text was written, as the address has it: what was asked for, or fewer tokens if it was stopped. */
+  get address() {
+    return NAMES.map((name) => (name === "count" ? this.written.length : this.choices?.[name])).join(",");
+  }
+
+  /**
+   * Writes as a link says.
+   *
+   * @param {string} write of `address`
+   * @param {string} address the link's other choices
+   */
+  open(write, address) {
+    const numbers = write.split(",");
+    this.panel.choices = /** @type {any} */ (Object.fromEntries(NAMES.map((name, at) => [name, numbers[at] ?? ""])));
+    this.linked = address;
+    if (this.panel.start()) return;
+    this.linked = "";
+    dispatch(this.model, { typed_refused: true });
+  }
+
+  /**
+   * @param {import("../live_model/page_side.js").LiveModel} live
+   * @param {string} text
+   * @param {WritingChoices} choices
+   */
+  async write(live, text, choices) {
+    this.choices = choices;
+    this.panel.begin(text);
+    const answer = await live.write(text, choices, (token) => this.append(token));
+    if (answer === null) return null;
+    const reached = answer.tokens.length >= this.model.limit ? `The model reads at most ${this.model.limit} tokens, so it ends here. ` : "";
+    const made = madeBy(this.model.name_of_model, choices);
+    this.panel.end(answer.ended ? "The model ended its text. " : reached, made, this.written.map(({ token }) => token).join(""));
+    return answer;
+  }
+
+  /** @param {LiveToken} token */
+  append(token) {
+    this.written.push(token);
+    const { chance } = /** @type {{chance: number}} */ (token.candidates.find(({ drawn }) => drawn));
+    this.panel.append({ label: token.token, spoken: token.token, chance, before: "", breaks: token.token === "\\n" });
+  }
+
+  /**
+   * The attention of what was written is on screen.
+   *
+   * @param {boolean} selects whether the explorer goes to the token that is looked at here
+   */
+  arrive(selects) {
+    this.shown = true;
+    if (selects && this.written.length > 0) this.select(this.panel.selected);
+  }
+
+  /** @param {number} place of a written token; -1 for what comes after the prompt */
+  select(place) {
+    const at = Math.max(place, 0);
+    const { token, candidates, prompt } = this.written[at];
+    const position = prompt + at - 1;
+    const after = at === 0 ? "the prompt" : `“${this.written[at - 1].token}”`;
+    const rows = candidates.map(({ name, chance, drawn }) => ({ name, note: drawn ? "was drawn" : "", shares: [chance] }));
+    fillCandidates(this.table, `After ${after} (${position}), whose attention is shown below: “${token}” was drawn`, ["Probability"], rows);
+    this.table.hidden = false;
+    if (this.shown) dispatch(this.model, { token: position });
+  }
+}
