@@ -17,7 +17,7 @@ from attnpanel.pages.explorer.report import save_report
 from tests.browser.reading import matrix, settle
 from tests.browser.report_page import LIVE, Opened, fragment, go, open_report
 from tests.browser.test_live_prompt import status, type_text
-from tests.tiny_language_models import save_gpt2
+from tests.tiny_language_models import save_gpt2, save_llama
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
@@ -110,6 +110,17 @@ def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
     assert written.all_inner_texts() == words
     assert_shown(page, weights)
     assert fragment(page)["token"] == str(position)
+
+
+def test_a_llama_with_grouped_keys_and_rotated_ones_is_run(browser, tmp_path):
+    folder = str(save_llama(tmp_path / "llama", rounded=True))
+    trace = trace_prompt(OWN, folder)
+    path = save_report(trace, tmp_path / "llama.html", model=folder, layer=1, head=5)
+    opened = open_report(browser, path, trace)
+    type_text(opened.page, TYPED)
+    assert_shown(opened.page, trace_prompt(TYPED, folder).calls[1].weights(5))
+    assert opened.faults() == []
+    opened.page.context.close()
 
 
 def ids_shown(page: Page, folder: str) -> list[int]:

@@ -108,6 +108,42 @@ def test_attention_is_what_pytorch_computes(live, rounded, kernel):
             np.testing.assert_allclose(weights.reshape(expected.shape), expected, atol=1e-5)
 
 
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 13,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "text"),
+    [
+        # A padding token has a position of its own, which those behind it do not count.
+        ("roberta", {}, "<pad>The page<pad><pad> reads <mask>"),
+        ("gpt2", {"activation_function": "relu"}, TEXT),
+        ("llama", {"rope_parameters": LLAMA3}, TEXT),
+        ("llama", {"attention_bias": True, "mlp_bias": True, "hidden_act": "gelu"}, TEXT),
+        ("llama", {"num_key_value_heads": 1, "head_dim": 6}, TEXT),
+    ],
+)
+def test_options_of_a_family_are_followed(live, tmp_path, kind, options, text):
+    folder = str(MODELS[kind](tmp_path / kind, rounded=True, **options))
+    loaded = load_model(folder)
+    stored = store_model(loaded, trace_prompt(text, folder))
+    path = tmp_path / "weights.bin"
+    path.write_bytes(stored.data)
+    live("openModel", json.loads(json.dumps(stored.description)), str(path), "wasm-simd")
+    (ids,) = live("encode", [text])
+    assert ids == loaded.tokenizer(text)["input_ids"]
+    for call, heads in zip(trace_prompt(text, folder).calls, live("weights", ids), strict=True):
+        for head, weights in enumerate(heads):
+            expected = call.weights(head)
+            np.testing.assert_allclose(weights.reshape(expected.shape), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_tokens_read_one_after_another_give_the_same(live, decoder, kernel):
     _, description, path = decoder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -123,35 +123,47 @@ _BERT_EMBEDDINGS = {
     "norm": "embeddings.LayerNorm",
 }
 
+_BERT = ModelFamily(
+    "bert",
+    "BERT",
+    embeddings=_BERT_EMBEDDINGS | {"types": "embeddings.token_type_embeddings.weight"},
+    layer="encoder.layer.{}.",
+    parts={
+        "query": "attention.self.query",
+        "key": "attention.self.key",
+        "value": "attention.self.value",
+        "output": "attention.output.dense",
+        "up": "intermediate.dense",
+        "down": "output.dense",
+        "attention_norm": "attention.output.LayerNorm",
+        "feed_forward_norm": "output.LayerNorm",
+    },
+    options={
+        "width": "hidden_size",
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "activation": "hidden_act",
+        "epsilon": "layer_norm_eps",
+    },
+    required={
+        "position_embedding_type": "absolute",
+        "is_decoder": False,
+        "add_cross_attention": False,
+    },
+)
+
+
+def _rope_problem(config: Any) -> str:
+    """Return why a configuration's rotary embedding is not supported, or ""."""
+    kind = (config.rope_parameters or {}).get("rope_type", "default")
+    if kind in ROPE_TYPES:
+        return ""
+    return f"rope_type must be one of {', '.join(ROPE_TYPES)}; got {kind!r}"
+
+
 FAMILIES: tuple[ModelFamily, ...] = (
-    ModelFamily(
-        "bert",
-        "BERT",
-        embeddings=_BERT_EMBEDDINGS | {"types": "embeddings.token_type_embeddings.weight"},
-        layer="encoder.layer.{}.",
-        parts={
-            "query": "attention.self.query",
-            "key": "attention.self.key",
-            "value": "attention.self.value",
-            "output": "attention.output.dense",
-            "up": "intermediate.dense",
-            "down": "output.dense",
-            "attention_norm": "attention.output.LayerNorm",
-            "feed_forward_norm": "output.LayerNorm",
-        },
-        options={
-            "width": "hidden_size",
-            "layers": "num_hidden_layers",
-            "heads": "num_attention_heads",
-            "activation": "hidden_act",
-            "epsilon": "layer_norm_eps",
-        },
-        required={
-            "position_embedding_type": "absolute",
-            "is_decoder": False,
-            "add_cross_attention": False,
-        },
-    ),
+    _BERT,
+    replace(_BERT, model_type="roberta", label="RoBERTa", padded_positions=True),
     ModelFamily(
         "distilbert",
         "DistilBERT",
@@ -204,6 +216,37 @@ FAMILIES: tuple[ModelFamily, ...] = (
         causal=True,
         norm_first=True,
         transposed=True,
+    ),
+    ModelFamily(
+        "llama",
+        "Llama",
+        embeddings={"words": "embed_tokens.weight", "norm": "norm"},
+        layer="layers.{}.",
+        parts={
+            "query": "self_attn.q_proj",
+            "key": "self_attn.k_proj",
+            "value": "self_attn.v_proj",
+            "output": "self_attn.o_proj",
+            "gate": "mlp.gate_proj",
+            "up": "mlp.up_proj",
+            "down": "mlp.down_proj",
+            "attention_norm": "input_layernorm",
+            "feed_forward_norm": "post_attention_layernorm",
+        },
+        options={
+            "width": "hidden_size",
+            "layers": "num_hidden_layers",
+            "heads": "num_attention_heads",
+            "kv_heads": "num_key_value_heads",
+            "head_dim": "head_dim",
+            "activation": "hidden_act",
+            "epsilon": "rms_norm_eps",
+        },
+        causal=True,
+        norm_first=True,
+        norm="rms",
+        rotary=True,
+        check=_rope_problem,
     ),
 )
 

@@ -49,15 +49,19 @@ def test_the_bytes_hold_the_weights_of_the_model_in_float16(folder):
     second = {
         "bert": "encoder.layer.1.intermediate.dense",
         "distilbert": "transformer.layer.1.ffn.lin1",
+        "roberta": "encoder.layer.1.intermediate.dense",
         "gpt2": "h.1.mlp.c_fc",
+        "llama": "layers.1.mlp.up_proj",
     }
     kind = loaded.model.config.model_type
     name = second[kind]
 
-    weight, bias = state[f"{name}.weight"].numpy(), state[f"{name}.bias"].numpy()
+    weight = state[f"{name}.weight"].numpy()
     weight = weight.T if kind == "gpt2" else weight
     np.testing.assert_array_equal(tensor(stored, "1.up.weight"), weight.astype(np.float16))
-    np.testing.assert_array_equal(tensor(stored, "1.up.bias"), bias.astype(np.float16))
+    if kind != "llama":  # which has no biases
+        bias = state[f"{name}.bias"].numpy()
+        np.testing.assert_array_equal(tensor(stored, "1.up.bias"), bias.astype(np.float16))
     assert stored.description["weights"] == sum(
         int(np.prod(row["shape"])) for row in stored.description["tensors"]
     )
@@ -68,7 +72,7 @@ def test_the_stated_error_is_that_of_the_rounded_weights(folder):
     trace = trace_prompt(TEXT, folder)
     error = store_model(loaded, trace).description["error"]
 
-    assert error["rows"] == 2 * 3 * len(trace.query_tokens[0])
+    assert error["rows"] == 2 * trace.calls[0].heads * len(trace.query_tokens[0])
     # Rounding to 11 bits moves scores of some units by some thousandths.
     assert 1e-5 < error["weights"] < 2e-2
 
@@ -105,10 +109,32 @@ def test_a_bert_of_another_kind_is_refused_with_the_reason(options, words):
         family_of(transformers.BertConfig(**options))
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale_attn_by_inverse_layer_idx": True}, "inverse_layer_idx must be False; got True"),
+        ({"activation_function": "mish"}, "activation_function must be one of .*; got 'mish'"),
+    ],
+)
+def test_a_gpt2_of_another_kind_is_refused_with_the_reason(options, words):
+    import transformers
+
+    with pytest.raises(ValueError, match=words):
+        family_of(transformers.GPT2Config(**options))
+
+
+def test_angles_that_change_with_the_length_are_refused():
+    import transformers
+
+    options = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    with pytest.raises(ValueError, match=r"rope_type must be one of default, .*; got 'dynamic'"):
+        family_of(transformers.LlamaConfig(rope_parameters=options))
+
+
 def test_another_family_is_refused_by_name():
     import transformers
 
-    with pytest.raises(ValueError, match=r"known family \(bert, distilbert, .*\); got 'opt'"):
+    with pytest.raises(ValueError, match=r"known family \(bert, roberta, .*\); got 'opt'"):
         family_of(transformers.OPTConfig())
 
 
@@ -138,9 +164,9 @@ def test_too_many_weights_and_weights_beyond_float16_are_refused(folder, monkeyp
 
 def test_a_trace_that_the_model_did_not_compute_is_refused(folder, tmp_path):
     loaded = load_model(folder)
-    with pytest.raises(ValueError, match="must show one prompt's 2 layers of 3 heads"):
+    with pytest.raises(ValueError, match=r"must show one prompt's 2 layers of [36] heads"):
         store_model(loaded, toy_trace())
-    with pytest.raises(ValueError, match="must show one prompt's 2 layers of 3 heads"):
+    with pytest.raises(ValueError, match=r"must show one prompt's 2 layers of [36] heads"):
         store_model(loaded, trace_prompt(["The cat.", "A dog."], folder))
     kind = loaded.model.config.model_type
     other = str(MODELS[kind](tmp_path / "other", seed=8))
