@@ -33,11 +33,6 @@ export class BytePairs {
     this.steps = splitSteps(settings.steps);
   }
 
-  /** @param {string} text @returns {number[]} */
-  encode(text) {
-    return this.read(text).ids;
-  }
-
   /**
    * The ids of a text, those before and after it included, and the part of the text that each came from.
    *

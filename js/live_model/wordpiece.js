@@ -34,29 +34,45 @@ export class WordPiece {
   }
 
   /**
-   * The ids of a text, those before and after it included.
-   *
-   * @param {string} text
-   * @returns {number[]}
-   */
-  encode(text) {
-    const { before, after } = this.settings;
-    const ids = [...before];
-    const wellFormed = text.replace(/\p{Surrogate}/gu, "\ufffd");
-    for (const { from, to, id } of this.added.split(wellFormed)) {
-      if (id !== null) ids.push(id);
-      else for (const word of this.words(wellFormed.slice(from, to))) ids.push(...this.pieces(word));
-    }
-    return [...ids, ...after];
-  }
-
-  /**
-   * The ids of a text; which part of it each came from is not said.
+   * The ids of a text, those before and after it included, and the part of the text that each came from.
    *
    * @param {string} text
    */
   read(text) {
-    return { ids: this.encode(text), origins: /** @type {string[]} */ ([]) };
+    const { before, after } = this.settings;
+    const wellFormed = text.replace(/\p{Surrogate}/gu, "\ufffd");
+    /** @type {{id: number, origin: ?string}[]} */
+    const tokens = [];
+    for (const { from, to, id } of this.added.split(wellFormed)) {
+      const part = wellFormed.slice(from, to);
+      if (id !== null) tokens.push({ id, origin: part });
+      else tokens.push(...this.tokens(part));
+    }
+    const known = tokens.every(({ origin }) => origin !== null);
+    const origins = [...before.map(() => ""), ...tokens.map(({ origin }) => origin ?? ""), ...after.map(() => "")];
+    return { ids: [...before, ...tokens.map(({ id }) => id), ...after], origins: known ? origins : [] };
+  }
+
+  /** @param {string} text @returns {{id: number, origin: ?string}[]} without a part of the text where that can't be said */
+  tokens(text) {
+    const normal = this.normalise(text);
+    /** by character of the normal text: the letter of the text that it came from @type {{from: number, to: number}[]} */
+    const places = [];
+    let byLetter = "";
+    let from = 0;
+    for (const letter of text) {
+      const to = from + letter.length;
+      byLetter += this.normalise(letter);
+      while (places.length < byLetter.length) places.push({ from, to });
+      from = to;
+    }
+    const same = byLetter === normal; // unless marks change places
+    return this.words(normal).flatMap(({ word, at }) =>
+      this.pieces(word).map(({ id, from, to }) => ({
+        id,
+        origin: same ? text.slice(places[at + from].from, places[at + to - 1].to) : null,
+      })),
+    );
   }
 
   /**
@@ -88,45 +104,52 @@ export class WordPiece {
     return lower;
   }
 
-  /** @param {string} text */
-  words(text) {
-    /** @type {string[]} */
+  /** @param {string} normal @returns {{word: string, at: number}[]} */
+  words(normal) {
+    /** @type {{word: string, at: number}[]} */
     const words = [];
     let word = "";
+    let at = 0;
     const end = () => {
-      if (word) words.push(word);
+      if (word) words.push({ word, at: at - word.length });
       word = "";
     };
-    for (const letter of this.normalise(text)) {
+    for (const letter of normal) {
       if (letter === " ") end();
       else if (punctuation.has(/** @type {number} */ (letter.codePointAt(0)))) {
         end();
-        words.push(letter);
+        words.push({ word: letter, at });
       } else word += letter;
+      at += letter.length;
     }
     end();
     return words;
   }
 
   /**
-   * The ids of a word: the longest piece that it begins with, and so on; one unknown token where there is none.
+   * The pieces of a word, and their characters: the longest that it begins with, and so on; one unknown token where there is none.
    *
    * @param {string} word
    */
   pieces(word) {
+    const unknown = [{ id: this.unknown, from: 0, to: word.length }];
     const letters = [...word];
-    if (letters.length > this.settings.longest) return [this.unknown];
+    if (letters.length > this.settings.longest) return unknown;
     const found = [];
+    let from = 0;
     for (let start = 0; start < letters.length; ) {
       const prefix = start ? this.settings.prefix : "";
       let stop = letters.length;
+      let piece = "";
       let id;
       for (; stop > start; stop--) {
-        id = this.ids.get(prefix + letters.slice(start, stop).join(""));
+        piece = letters.slice(start, stop).join("");
+        id = this.ids.get(prefix + piece);
         if (id !== undefined) break;
       }
-      if (id === undefined) return [this.unknown];
-      found.push(id);
+      if (id === undefined) return unknown;
+      found.push({ id, from, to: from + piece.length });
+      from += piece.length;
       start = stop;
     }
     return found;

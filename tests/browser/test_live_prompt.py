@@ -142,6 +142,7 @@ def test_a_text_that_cannot_be_run_is_refused_and_nothing_changes(page, folder):
 def test_an_unknown_token_is_explained(page, folder):
     type_text(page, "the 😀 cat")
     expect(status(page)).to_contain_text("One of them is [UNK]: the model")
+    expect(page.locator(".attn-tokens-note")).to_contain_text("2 ← “😀”")
     assert_shown(page, "the 😀 cat", folder)
 
 

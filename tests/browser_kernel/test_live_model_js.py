@@ -17,7 +17,7 @@ from attnpanel.models.live_model import FAMILIES, store_model
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
 from attnpanel.models.loading import LoadedModel, load_model
 from attnpanel.models.prompts import load_for_output, trace_ids, trace_prompt
-from attnpanel.models.tokens import names_of_ids
+from attnpanel.models.tokens import names_of_ids, origins_of
 from tests.browser_kernel.conftest import node_running
 from tests.tiny_encoders import tokenizer
 from tests.tiny_language_models import MODELS
@@ -77,6 +77,14 @@ def test_texts_become_the_tokens_that_transformers_gives(live, lowercase, texts)
     known = TOKENIZERS[lowercase]
     live("openTokenizer", SETTINGS[lowercase])
     assert live("encode", texts) == known(texts)["input_ids"]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_tokens_say_which_part_of_the_text_they_came_from(live, lowercase):
+    live("openTokenizer", SETTINGS[lowercase])
+    text = " The Caf\xe9, unable\tDOG 東 😀? cafe\u0301 [MASK]!"
+    (expected,) = origins_of(TOKENIZERS[lowercase], [text]).texts
+    assert live("origins", text) == list(expected)
 
 
 TOKENIZERS = {lowercase: tokenizer(lowercase=lowercase) for lowercase in (True, False)}
