@@ -33,7 +33,10 @@ class ModelWorker {
   constructor(port) {
     this.port = port;
     port.onmessage = (/** @type {MessageEvent} */ { data }) => {
-      if (data.id) this.newest = data.id;
+      if (data.id) {
+        this.newest = data.id;
+        this.stopped = false; // what comes before the first token is drawn counts
+      }
       const answering = data.id ? pause().then(() => this.answer(data)) : this.load(data);
       answering.catch((/** @type {Error} */ error) => {
         port.postMessage({ kind: data.id ? "refused" : "failed", id: data.id, error: error.message });
@@ -83,7 +86,6 @@ class ModelWorker {
   async write(id, text, choices) {
     const since = performance.now();
     const { ids, origins } = this.tokenizer.read(text);
-    this.stopped = false;
     const written = [];
     for (const { token, candidates, run } of continuation(this.model, ids, choices, this.description.ends)) {
       this.last = run;

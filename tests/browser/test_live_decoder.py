@@ -17,7 +17,7 @@ from attnpanel.pages.explorer.report import save_report
 from tests.browser.reading import matrix, settle
 from tests.browser.report_page import LIVE, Opened, fragment, go, open_report
 from tests.browser.test_live_prompt import status, type_text
-from tests.tiny_language_models import save_gpt2, save_llama
+from tests.tiny_language_models import LIMIT, save_gpt2, save_llama
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
@@ -110,6 +110,18 @@ def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
     assert written.all_inner_texts() == words
     assert_shown(page, weights)
     assert fragment(page)["token"] == str(position)
+    # Stopped at once, it has written one token; what can't be followed is refused.
+    write_on = page.get_by_role("button", name="Write on")
+    write_on.evaluate("(button) => { button.click(); button.click(); }")
+    expect(said).to_contain_text("1 token written by tiny")
+    assert fragment(page)["write"] == "1,2,400,4"
+    page.get_by_role("spinbutton", name="Top-k").fill("401")
+    write_on.click()
+    expect(said).to_have_text("Top-k must be an integer from 1 to 400; got 401.")
+    page.get_by_role("spinbutton", name="Top-k").fill("400")
+    page.get_by_role("spinbutton", name="Tokens").fill("500")
+    write_on.click()
+    expect(said).to_contain_text(f"The model reads at most {LIMIT} tokens, so it ends here.")
 
 
 def test_a_llama_with_grouped_keys_and_rotated_ones_is_run(browser, tmp_path):

@@ -45,7 +45,11 @@ def test_texts_become_the_tokens_that_the_library_gives(live, opened, texts):
     assert live("encode", texts) == opened(texts)["input_ids"]
 
 
+# One for each way to treat characters.
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "opened", ["gpt2", "digits", "llama2", "llama3", "qwen2"], indirect=True, scope="module"
+)
 def test_no_character_and_no_random_text_is_read_otherwise(live, opened):
     characters = every_character()
     together = ["\n".join(characters[at : at + 64]) for at in range(0, len(characters), 64)]
