@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.acting import choose, position
@@ -12,78 +11,55 @@ from tests.browser.conftest import free_port, started
 from tests.browser.reading import open_explorer, settle
 from tests.hand_made import call, trace_of
 
+INERT = """() => [...Bokeh.documents[0]._all_models.values()]
+  .filter((model) => Bokeh.index.find_one(model)?.el?.inert)
+  .map((model) => model.class_name ?? model.type)"""
 
-@pytest.fixture
-def port():
-    return free_port()
 
-
-def test_a_page_tells_that_its_server_died_draws_on_and_comes_back_with_its_state(
-    root, page, problems, port, tmp_path
+def test_pages_tell_that_their_server_died_draw_on_and_come_back_as_they_were(
+    root, open_page, problems, tmp_path
 ):
     problems.allow("ERR_CONNECTION_REFUSED|not connected so cannot send")
-    log = tmp_path / "server.log"
-    status = page.locator(".attn-status")
-    with started(root, log, port=port) as (server, address):
-        open_explorer(page, address)
-        server.send_signal(signal.SIGKILL)
-        expect(status).to_contain_text("Not connected")
-
-    # What needs the server is inert; the page's own controls go on, and so does the address.
-    inert = page.evaluate(
-        """() => [...Bokeh.documents[0]._all_models.values()]
-          .filter((model) => Bokeh.index.find_one(model)?.el?.inert)
-          .map((model) => model.class_name ?? model.type)"""
-    )
-    assert {"Download", "Spinner", "ThemeButton"} <= set(inert)
-    expect(page.locator(".attn-caption-row")).to_contain_text("“t2”")
-    page.keyboard.press("ArrowDown")
-    expect(page.locator(".attn-caption-row")).to_contain_text("“t3”")
-    page.wait_for_url("**token=3**")
-
-    with started(root, log, port=port):
-        expect(status).to_be_hidden()
-        expect(page.locator(".attn-caption-row")).to_contain_text("“t3”")
-        assert position(page, "Token i") == 3
-        choose(page, Head=2)  # the server answers again
-    assert "Traceback" not in log.read_text()
-
-
-def test_what_was_typed_and_not_sent_survives_a_restart(root, page, problems, port, tmp_path):
-    problems.allow("ERR_CONNECTION_REFUSED")
-    log, runs = tmp_path / "server.log", str(tmp_path / "runs.sqlite3")
-    notes = page.locator(".lab-notes-field textarea")
-    steps = page.locator(".lab-steps input")
-    with started(root, log, "--runs", runs, port=port) as (server, address):
-        page.goto(f"{address}lab")
+    log, own, port = tmp_path / "server.log", tmp_path / "mine.safetensors", free_port()
+    trace_of(call(query_len=3)).save(own)
+    options = (root, log, "--runs", str(tmp_path / "runs.sqlite3"))
+    toy, lab, file = pages = [open_page() for _ in range(3)]
+    notes, steps = lab.locator(".lab-notes-field textarea"), lab.locator(".lab-steps input")
+    with started(*options, port=port) as (server, address):
+        open_explorer(toy, address)
+        lab.goto(f"{address}lab")
         notes.fill("layer 1 first")
         steps.fill("77")
         steps.press("Tab")
+        open_explorer(file, address)
+        file.get_by_role("button", name="File").click()
+        file.locator(".attn-upload input").set_input_files(own)
+        file.wait_for_url("**source=file**")
+        settle(file)
         server.send_signal(signal.SIGKILL)
-        expect(page.locator(".attn-status")).to_contain_text("Not connected")
-    with started(root, log, "--runs", runs, port=port):
-        expect(page.locator(".attn-status")).to_be_hidden()
+        for page in pages:
+            expect(page.locator(".attn-status")).to_contain_text("Not connected")
+
+    # What needs the server is inert; the page's own controls go on, and so does the address.
+    assert {"Download", "Spinner", "ThemeButton"} <= set(toy.evaluate(INERT))
+    expect(toy.locator(".attn-caption-row")).to_contain_text("“t2”")
+    toy.keyboard.press("ArrowDown")
+    expect(toy.locator(".attn-caption-row")).to_contain_text("“t3”")
+    toy.wait_for_url("**token=3**")
+
+    with started(*options, port=port):
+        expect(toy.locator(".attn-status")).to_be_hidden()
+        expect(toy.locator(".attn-caption-row")).to_contain_text("“t3”")
+        assert position(toy, "Token i") == 3
+        choose(toy, Head=2)  # the server answers again
+        # What was typed and not sent survives.
+        expect(lab.locator(".attn-status")).to_be_hidden()
         expect(notes).to_have_value("layer 1 first")
         expect(steps).to_have_value("77")
-
-
-def test_an_uploaded_file_stays_on_screen_until_the_reader_says_so(
-    root, page, problems, port, tmp_path
-):
-    problems.allow("ERR_CONNECTION_REFUSED")
-    log, path = tmp_path / "server.log", tmp_path / "mine.safetensors"
-    trace_of(call(query_len=3)).save(path)
-    status = page.locator(".attn-status")
-    with started(root, log, port=port) as (server, address):
-        open_explorer(page, address)
-        page.get_by_role("button", name="File").click()
-        page.locator(".attn-upload input").set_input_files(path)
-        page.wait_for_url("**source=file**")
-        settle(page)
-        server.send_signal(signal.SIGKILL)
-        expect(status).to_contain_text("Not connected")
-    with started(root, log, port=port):
+        # An uploaded file stays on screen until the reader says so.
+        status = file.locator(".attn-status")
         expect(status).to_contain_text("has lost the file")
-        assert "source=file" in page.url
+        assert "source=file" in file.url
         status.get_by_role("button", name="Load anew").click()
-        expect(page.locator(".attn-caption")).to_contain_text(["choose the file again"])
+        expect(file.locator(".attn-caption")).to_contain_text(["choose the file again"])
+    assert "Traceback" not in log.read_text()
