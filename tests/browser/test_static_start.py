@@ -143,37 +143,32 @@ def test_notes_go_along_where_the_browser_keeps_none(start, page):
     expect(page.locator(".attn-note-list")).to_contain_text("changed, and not saved")
 
 
-def test_a_full_server_is_told_and_the_page_goes_on(start, page, problems):
-    problems.allow("503")
-    said = "This server is full: 2 pages are open, the most at a time."
+@pytest.mark.slow
+def test_a_server_that_is_full_or_does_not_answer_is_told_and_asked_again(start, page, problems):
+    problems.allow("503|ERR_INTERNET_DISCONNECTED")
+    # A choice that does not apply is told, too, and the rest is shown.
+    open_explorer(page, f"{start}?head=99&token=5")
+    notice = page.locator(".attn-notice")
+    expect(notice).to_contain_text("Not restored from the link. Head: “99” does not apply here.")
+    full = "This server is full: 2 pages are open, the most at a time."
     page.route(
         "**/?*live=1*",
-        lambda route: route.fulfill(status=503, body=said, content_type="text/plain"),
+        lambda route: route.fulfill(status=503, body=full, content_type="text/plain"),
     )
-    open_explorer(page, start)
 
     page.get_by_role("button", name="Prompt", exact=True).click()
 
     status = page.locator(".attn-status")
-    expect(status).to_contain_text(said)
+    expect(status).to_contain_text(full)
     expect(page.locator(".attn-sources .bk-active")).to_have_text("Toy")
     press(page, "ArrowDown")
-    assert position(page, "Token i") == 3
+    assert position(page, "Token i") == 6
     assert page.evaluate(ALONE)
-
-
-@pytest.mark.slow
-def test_a_server_that_does_not_answer_is_told_and_asked_again(start, page, problems):
-    problems.allow("ERR_INTERNET_DISCONNECTED")
-    # A choice that does not apply is told, too, and the rest is shown.
-    open_explorer(page, f"{start}?head=99&token=6")
-    said = page.locator(".attn-notice")
-    expect(said).to_contain_text("Not restored from the link. Head: “99” does not apply here.")
+    page.unroute_all()
     page.context.set_offline(True)
 
     page.get_by_role("button", name="File", exact=True).click()
 
-    status = page.locator(".attn-status")
     expect(status).to_contain_text("The server does not answer")
     expect(page.locator(".attn-sources .bk-active")).to_have_text("Toy")
     choose(page, Head=2)
