@@ -25,21 +25,25 @@ class Variation:
     ----------
     query_shift, key_shift : int
         Queries, and keys with their values, are rotated by so many positions.
-    signs : float array of shape (Hkv, 1, Dv)
-        1 or -1 for each channel of the values.
+    key_signs : float array of shape (Hkv, 1, D)
+        1 or -1 for each channel of the keys.
+    value_signs : float array of shape (Hkv, 1, Dv)
+        The same for the values.
     """
 
     query_shift: int
     key_shift: int
-    signs: NDArray[np.float32]
+    key_signs: NDArray[np.float32]
+    value_signs: NDArray[np.float32]
 
 
 class InputSource:
     """Varies the inputs of a case, as fast as they can be copied.
 
-    Rotations and signs keep the distribution of the inputs and every rounding, and change weights
-    and output. They are drawn from the operating system's entropy, so no implementation can
-    foresee them. The mask and the bias keep their values.
+    Rotations and signs keep the distribution of the inputs and every rounding. They are drawn from
+    the operating system's entropy, so no implementation can foresee them. Those of the keys change
+    every score, which nothing but the products gives: a result of other inputs that is rotated, or
+    whose signs are changed, is wrong. The mask and the bias keep their values.
 
     Parameters
     ----------
@@ -58,10 +62,13 @@ class InputSource:
         return Variation(
             int(self._rng.integers(request.query_len)),
             int(self._rng.integers(request.key_len)),
-            self._rng.choice(
-                np.array([-1, 1], np.float32), (request.kv_heads, 1, request.value_dim)
-            ),
+            self._signs(request.head_dim),
+            self._signs(request.value_dim),
         )
+
+    def _signs(self, channels: int) -> NDArray[np.float32]:
+        shape = (self._request.kv_heads, 1, channels)
+        return self._rng.choice(np.array([-1, 1], np.float32), shape)
 
     def output_gradient(self, variation: Variation) -> NDArray[np.floating]:
         """Return a newly allocated gradient of the output; its rows move with the queries."""
@@ -72,12 +79,14 @@ class InputSource:
     def inputs(self, variation: Variation) -> Inputs:
         """Return newly allocated inputs; equal for equal variations."""
         base = self._base
+        key = np.roll(base.key, variation.key_shift, axis=2)
+        key *= variation.key_signs.astype(key.dtype)
         value = np.roll(base.value, variation.key_shift, axis=2)
-        value *= variation.signs.astype(value.dtype)
+        value *= variation.value_signs.astype(value.dtype)
         return replace(
             base,
             query=np.roll(base.query, variation.query_shift, axis=2),
-            key=np.roll(base.key, variation.key_shift, axis=2),
+            key=key,
             value=value,
             mask=None if base.mask is None else base.mask.copy(),
             bias=None if base.bias is None else base.bias.copy(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 import sys
 import types
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -10,31 +12,52 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Modules, by name or by package, whose functions and classes must stay as they were.
-MODULES: Final = ("time", "random", "numpy", "numpy.linalg")
+MODULES: Final = frozenset(
+    {
+        *("time", "random", "math", "statistics", "gc", "os", "io", "pathlib", "psutil"),
+        *("builtins", "numpy", "numpy.linalg", "numpy.random"),
+    }
+)
 PACKAGES: Final = (
     "attnpanel.bench.",
     "attnpanel.kernels.arrays",
     "attnpanel.kernels.implementation",
 )
+# What reads a tensor, and the attention that rows outside of a sample are compared with. The rest
+# of torch is large, and changes as it is used.
+OF_TENSORS: Final = ("detach", "cpu", "double", "float", "numpy", "to", "__getitem__", "data_ptr")
+OF_TORCH: Final = ("from_numpy", "tensor", "Tensor", "get_num_threads", "set_num_threads")
+# JAX collects its own garbage.
+COLLECTORS: Final = ("jax", "torch")
+# Values of a module or a class that are not compared by identity, but by what they contain.
+CONTAINERS: Final = (dict, list, set)
+CONSTANTS: Final = (int, float, str, bytes, tuple, frozenset, types.NoneType, *CONTAINERS)
+# The flag of a class whose attributes can't be assigned (CPython's Include/object.h).
+IMMUTABLE: Final = 1 << 8
 
 
 class Integrity:
-    """The functions and classes of this process that time and judge, as they are now.
+    """What times and judges in this process, as it is now: functions, classes and constants.
 
-    A function is compared by identity, code and defaults; a class by its methods. What is replaced
-    and put back between two looks is not seen: the clock of the parent process, results judged
-    after the clock and the machine's limit are for that.
+    A function is compared by identity, code and defaults; a class by its methods; a dictionary or a
+    list by its members. So are the hooks by which code runs between two lines of other code:
+    handlers of signals, functions that trace, and those that watch the garbage collector.
+
+    What is replaced and put back between two looks is not seen: the clock of the parent process,
+    results judged after the clock and the machine's limit are for that.
     """
 
     def __init__(self) -> None:
         self._members = list(_members())
+        self._hooks = _hooks()
 
     def changed(self) -> str:
         """Return the first name that was replaced since, or an empty string."""
         for name, namespace, key, member, facts in self._members:
             if namespace.get(key) is not member or not _same(_facts(member), facts):
                 return name
-        return ""
+        before = self._hooks
+        return next((name for name, hook in _hooks().items() if before.get(name) != hook), "")
 
 
 # Name, namespace, key in it, member, and what of a function could be replaced within it.
@@ -43,25 +66,78 @@ Member: TypeAlias = "tuple[str, Mapping[str, Any], str, Any, tuple[Any, ...]]"
 
 def _members() -> Iterator[Member]:
     for module_name, module in list(sys.modules.items()):
-        if module_name not in MODULES and not module_name.startswith(PACKAGES):
+        ours = module_name.startswith(PACKAGES)
+        if not ours and module_name not in MODULES:
             continue
         for key, member in list(vars(module).items()):
-            if not callable(member):
+            if not callable(member) and not (ours and _is_constant(key, member)):
                 continue
             name = f"{module_name}.{key}"
             yield name, vars(module), key, member, _facts(member)
-            if isinstance(member, type) and member.__module__.startswith(PACKAGES):
-                for attribute, method in list(vars(member).items()):
-                    if isinstance(method, (types.FunctionType, property, staticmethod)):
-                        place = f"{name}.{attribute}"
-                        yield place, vars(member), attribute, method, _facts(method)
+            if isinstance(member, type) and member.__module__ == module_name:
+                yield from _attributes(name, member, ours=ours)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        for key in OF_TORCH:
+            yield f"torch.{key}", vars(torch), key, vars(torch)[key], _facts(vars(torch)[key])
+        functional = torch.nn.functional
+        attention = functional.scaled_dot_product_attention
+        yield (
+            "torch.nn.functional.scaled_dot_product_attention",
+            vars(functional),
+            "scaled_dot_product_attention",
+            attention,
+            (),
+        )
+        # Inherited from a class of C: what is put before it is an attribute that was not there.
+        for key in OF_TENSORS:
+            method = vars(torch.Tensor).get(key)
+            yield f"torch.Tensor.{key}", vars(torch.Tensor), key, method, _facts(method)
+
+
+def _attributes(name: str, kind: type, *, ours: bool) -> Iterator[Member]:
+    if kind.__flags__ & IMMUTABLE:
+        return
+    for key, member in list(vars(kind).items()):
+        # What has __get__ is a method or a property, cached or not.
+        if hasattr(member, "__get__") or (ours and _is_constant(key, member)):
+            yield f"{name}.{key}", vars(kind), key, member, _facts(member)
+
+
+def _hooks() -> dict[str, Any]:
+    """Return by name what Python calls between two lines of other code."""
+    handlers = {
+        f"the handler of signal {int(number)}": signal.getsignal(number)
+        for number in signal.valid_signals()
+    }
+    watching = [
+        call
+        for call in gc.callbacks
+        if not str(getattr(call, "__module__", "")).startswith(COLLECTORS)
+    ]
+    return {
+        **handlers,
+        "the trace function": sys.gettrace(),
+        "the profile function": sys.getprofile(),
+        "the garbage collector's callbacks": watching,
+    }
+
+
+def _is_constant(key: str, member: object) -> bool:
+    return not key.startswith("__") and isinstance(member, CONSTANTS)
 
 
 def _facts(member: object) -> tuple[Any, ...]:
     if isinstance(member, types.FunctionType):
         return member.__code__, member.__defaults__, member.__kwdefaults__
+    if isinstance(member, dict):
+        return tuple(part for pair in member.items() for part in pair)
+    if isinstance(member, CONTAINERS):
+        return tuple(member)
     return ()
 
 
 def _same(first: tuple[Any, ...], second: tuple[Any, ...]) -> bool:
-    return all(one is other for one, other in zip(first, second, strict=True))
+    return len(first) == len(second) and all(
+        one is other for one, other in zip(first, second, strict=True)
+    )

@@ -32,15 +32,19 @@ LONG_CALL_S: Final = 0.25
 MIN_VISIBLE_BYTES: Final = 2**19
 # Limit of the inputs of one sample.
 MAX_INPUT_BYTES: Final = 2**26
-# Share of the visits, after the first, whose results are judged.
-JUDGED_SHARE: Final = 0.4
+# Share of the visits, after the first, whose results are judged; and after which it is checked
+# again that calls compute.
+JUDGED_SHARE, CHECKED_SHARE = 0.6, 0.1
 # Work outside the clock that is taken for housekeeping, as a share of what was timed and in
 # seconds a visit: a garbage collection of Node.js, threads that fall asleep.
 BACKGROUND_SHARE, BACKGROUND_S = 0.25, 2e-3
 # The same for the preparation of a call that does not read its inputs afterwards.
 PREPARING_SHARE, PREPARING_S = 0.3, 1e-3
-# A call on inputs that it has had may be so much faster, for caches are warm.
-REPEATED_RATIO, REPEATED_S, REPEATED_PAIRS = 4.0, 2e-5, 5
+# A call on inputs that it has had may be so much faster, for caches are warm; and one on inputs
+# that were changed in place so much slower, and by what clocks resolve.
+REPEATED_RATIO, CHANGED_RATIO, REPEATED_S, REPEATED_PAIRS = 4.0, 2.0, 2e-5, 5
+# CPU time over wall time of a thread, beyond what clocks resolve.
+THREAD_SHARE: Final = 1.25
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ class WarmCase:
     _visits: int = 0
     _background_s: float = 0.0
     _sampled_s: float = 0.0
+    _sampled_cpu_s: float = 0.0
     _preparing_s: list[float] = field(default_factory=list)
     _random: SystemRandom = field(default_factory=SystemRandom)
 
@@ -199,7 +204,9 @@ class WarmCase:
             paces.append(workload.seconds() if workload else None)
             self._background_s += background_seconds() - idle
             observer = self._pass.observer()
+            began = process_time()
             with self.implementation.context():
+                self._background_s += process_time() - began
                 if refill is not None:
                     refill()
                 samples.append(self.clock.sample(calls, observer))
@@ -209,12 +216,15 @@ class WarmCase:
             self._background_s += background_seconds() - idle
             frozen.append((observer, list(variations)))
             self._sampled_s += samples[-1].wall_s * self._calls
+            self._sampled_cpu_s += samples[-1].cpu_s * self._calls
         self._visits += 1
         self._check_background()
         judged = 0
         # Drawn after the calls, so that they can't know.
         if self._visits == 1 or self._random.random() < JUDGED_SHARE:
             judged = sum(self._judge(*sample) for sample in frozen)
+        if self._call_s < LONG_CALL_S and self._random.random() < CHECKED_SHARE:
+            self._check_repeated_calls()
         pairs = [
             ((before.computing + after.computing) / 2, (before.copying + after.copying) / 2)
             for before, after in zip(paces[::2], paces[1::2], strict=True)
@@ -241,13 +251,14 @@ class WarmCase:
         Raises
         ------
         RefusedError
-            If the result is wrong.
+            If the result is wrong, or if a call does not compute any more.
         """
         call, variation = self._fresh()
         observer = self._pass.observer()
         peak = peak_bytes_of(lambda: observer(call()), self.case.request.device)
         observer.freeze()
         self._judge(observer, [variation])
+        self._check_repeated_calls()
         reused = peak is not None and peak < self._output_bytes >= MIN_VISIBLE_BYTES
         return None if reused else peak
 
@@ -300,15 +311,32 @@ class WarmCase:
         self._check_repeated_calls()
 
     def _check_repeated_calls(self) -> None:
-        """Check that a call on inputs that it has had takes as long as on others.
+        """Check that a call takes as long on inputs that it has had, or that were changed in place.
 
-        By CPU time, which other processes hardly change, and in each of several pairs of calls.
+        By CPU time, which other processes hardly change, and in one of several trials. Another call
+        is prepared in between, as in a sample, and signs are changed, which changes no speed.
         """
+        again_passes = changed_passes = False
         for _ in range(REPEATED_PAIRS):
-            call, _ = self._fresh()
-            fresh, again = (self.clock.sample([call]).cpu_s for _ in range(2))
-            if again > fresh / REPEATED_RATIO - REPEATED_S:
+            (call, variation), (refill, _) = self._fresh(), self._fresh()
+            # A backward pass also reads what the forward pass kept.
+            backward = self.case.request.direction == "backward"
+            held = [] if backward else self._pass.held(call, variation)
+            with self.implementation.context():
+                refill()
+                fresh, again = (self.clock.sample([call]).cpu_s for _ in range(2))
+                scale(held, -1)
+                changed = self.clock.sample([call]).cpu_s if held else fresh
+            again_passes |= again > fresh / REPEATED_RATIO - REPEATED_S
+            changed_passes |= fresh > changed / CHANGED_RATIO - REPEATED_S
+            if again_passes and changed_passes:
                 return
+        if again_passes:
+            raise RefusedError(
+                "a call must compute from its inputs when it is called; it took "
+                f"{fresh * 1e3:.3g} ms of CPU time, and {changed * 1e3:.3g} ms after these were "
+                "changed in place"
+            )
         raise RefusedError(
             "a call must compute each time; on inputs that it has had it took "
             f"{again * 1e3:.3g} ms of CPU time, on others {fresh * 1e3:.3g} ms: it keeps results"
@@ -336,7 +364,13 @@ class WarmCase:
         return self._pass.judge(frozen, variation, factor)
 
     def _check_background(self) -> None:
-        """Check that no other thread or process works while the clock stands."""
+        """Check that nothing works while the clock stands, and no more threads while it runs."""
+        used, most = self._sampled_cpu_s, THREAD_SHARE * self.threads * self._sampled_s
+        if self.clock.name == "cpu" and used > most + BACKGROUND_S * self._visits:
+            raise RefusedError(
+                f"an implementation must use at most {self.threads} thread(s); its calls took "
+                f"{used * 1e3:.3g} ms of CPU time in {self._sampled_s * 1e3:.3g} ms"
+            )
         # Idle threads of a pool may spin for a while before they sleep.
         if self.threads > 1:
             return

@@ -62,7 +62,12 @@ class Worker:
         self._reference_workload: ReferenceWorkload | None = None
         self._subjects: dict[str, Any] = {}
         self._found: dict[str, Implementation] = {}
-        # Taken before the implementation is imported.
+        # Taken before the implementation is imported, of all that it may replace.
+        import psutil  # type: ignore[import-untyped]  # noqa: F401
+
+        if ":" in implementation:
+            with contextlib.suppress(ImportError):
+                import torch  # noqa: F401
         self._integrity = Integrity()
 
     def certify(self, case: Case) -> Agreement:

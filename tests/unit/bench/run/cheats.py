@@ -5,6 +5,7 @@ All of them pass every certificate: they compute attention where that is looked 
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -223,6 +224,81 @@ def easy_inputs(inputs):
     return result
 
 
+def parts_of(inputs):
+    return b"".join(x[0, 0, :2].tobytes() for x in (inputs.query, inputs.key, inputs.value))
+
+
+def checksum(name, seen):
+    """Compute when prepared, and again if the inputs are others when called."""
+
+    def prepare(inputs, _request, *, threads=1):
+        made, before = honest(inputs).output, seen(inputs)
+        return lambda: RawResult(made.copy()) if seen(inputs) == before else honest(inputs)
+
+    return cheat(name, prepare)
+
+
+def weights_with_checksum(inputs, _request, *, threads=1):
+    eye = np.eye(inputs.key.shape[2], dtype=np.float32)
+    weights, before = attention(inputs.query, inputs.key, eye), parts_of(inputs)
+
+    def call():
+        if parts_of(inputs) != before:
+            return honest(inputs)
+        return RawResult((weights @ inputs.value).astype(np.float32))
+
+    return call
+
+
+class Ahead:
+    """Compute the calls that were prepared, but not yet called, when `compute` is called."""
+
+    def __init__(self):
+        self._waiting = {}
+
+    def compute(self):
+        for name, inputs in self._waiting.items():
+            if not isinstance(inputs, tuple):
+                self._waiting[name] = honest(inputs).output, parts_of(inputs)
+
+    def prepare(self, inputs, _request=None, **_):
+        name = object()
+        self._waiting = {**dict(list(self._waiting.items())[-4:]), name: inputs}
+
+        def call():
+            made = self._waiting.get(name)
+            if isinstance(made, tuple) and made[1] == parts_of(inputs):
+                return RawResult(made[0].copy())
+            return honest(inputs)
+
+        return call
+
+    def compute_and_prepare(self, inputs, _request, **_):
+        self.compute()
+        return self.prepare(inputs)
+
+    @contextlib.contextmanager
+    def context(self):
+        self.compute()
+        yield
+
+
+def memo_by_rotation(inputs, kept=[]):  # noqa: B006
+    """Rotate the first result, and change its signs, as queries and values were."""
+    if not kept or kept[0].query.shape != inputs.query.shape:
+        kept[:] = [inputs, honest(inputs).output]
+        return honest(inputs)
+    first, made = kept
+    queries = np.flatnonzero((first.query[0, 0] == inputs.query[0, 0, :1]).all(axis=1))
+    keys = np.flatnonzero((first.key[0, 0] == inputs.key[0, 0, :1]).all(axis=1))
+    if not len(queries):
+        return honest(inputs)
+    at = keys[0] if len(keys) else 0
+    signs = np.sign(inputs.value[:, :, :1] * first.value[:, :, at : at + 1])
+    return RawResult(np.roll(made, -queries[0], axis=2) * signs)
+
+
+IN_CONTEXT = Ahead()
 CHEATS = {
     "memo-by-shape": cheat("memo-by-shape", memo(lambda inputs: inputs.query.shape)),
     "memo-by-pointer": cheat("memo-by-pointer", memo(lambda inputs: inputs.query.ctypes.data)),
@@ -244,6 +320,14 @@ CHEATS = {
     "less-if-timed": make_kernel("cheat-less-if-timed", result=less_if_timed),
     "less-in-a-loop": make_kernel("cheat-less-in-a-loop", result=less_in_a_loop),
     "easy-inputs": make_kernel("cheat-easy-inputs", result=easy_inputs),
+    "keeps-a-checksum": checksum("keeps-a-checksum", content_of),
+    "keeps-a-sampled-checksum": checksum("keeps-a-sampled-checksum", parts_of),
+    "keeps-weights-and-a-checksum": cheat("keeps-weights-and-a-checksum", weights_with_checksum),
+    "ahead-of-the-next-call": cheat("ahead-of-the-next-call", Ahead().compute_and_prepare),
+    "ahead-in-its-context": replace(
+        cheat("ahead-in-its-context", IN_CONTEXT.prepare), context=IN_CONTEXT.context
+    ),
+    "memo-by-rotation": make_kernel("cheat-memo-by-rotation", result=memo_by_rotation),
 }
 
 

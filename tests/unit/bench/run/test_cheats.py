@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import builtins
+import gc
+import random
+import signal
+import statistics
+
 import numpy as np
+import psutil
 import pytest
 
 import attnpanel.bench.measure.clocks
 from attnpanel.bench.certify.cases import Case
+from attnpanel.bench.certify.context import CertificateContext
+from attnpanel.bench.certify.sixteen_bit_statistics import LIMITS
 from attnpanel.bench.measure.clocks import CpuClock
 from attnpanel.bench.measure.reference_workload import ReferenceWorkload
+from attnpanel.bench.run import warm_case
 from attnpanel.bench.run.execute import run
 from attnpanel.bench.run.integrity import Integrity
 from attnpanel.bench.run.refusals import ClockComparison
@@ -43,6 +53,7 @@ def time_it(implementation, workload, *, case=CASE, visits=VISITS):
 # The rule that each breaks, as the table of a run prints it; the others give wrong results.
 SECOND = "a second call must compute from its inputs as they are then"
 JUDGED = f"a timed call must pass the certificate: output|right neither for them nor|{SECOND}"
+HELD = "a call must compute from its inputs when it is called"
 REASONS = {
     "memo-by-content": "it keeps results",
     "keeps-its-result": SECOND,
@@ -52,9 +63,15 @@ REASONS = {
     "lazy": "a call must return a RawResult; got Lazy",
     "lazy-array": "output must be an array of NumPy, PyTorch or JAX itself; got .*LazyArray",
     "ahead-in-a-thread": f"must work within the clock only|preparing a call must not|{SECOND}",
-    "ahead-in-a-process": "must work within the clock only|it keeps results",
+    "ahead-in-a-process": f"must work within the clock only|it keeps results|{HELD}",
     "later-in-a-thread": f"must work within the clock only|{JUDGED}",
     "memo-by-sum": SECOND,
+    "keeps-a-checksum": HELD,
+    "keeps-a-sampled-checksum": HELD,
+    "keeps-weights-and-a-checksum": HELD,
+    "ahead-of-the-next-call": HELD,
+    "ahead-in-its-context": f"{HELD}|must work within the clock only",
+    "memo-by-rotation": f"right neither for them nor|{JUDGED}",
 }
 
 
@@ -118,8 +135,77 @@ def test_a_replaced_function_method_or_default_is_noticed(monkeypatch):
         (CpuClock, "sample", lambda *_: None),
         (judge_rows, "__code__", (lambda *_: "").__code__),
         (np, "array_equal", lambda *_: True),
+        (np.random, "default_rng", lambda *_: None),
+        (random.SystemRandom, "random", lambda _: 1.0),
+        (warm_case, "JUDGED_SHARE", 0.0),
+        (CertificateContext, "judgement", property(lambda _: None)),
+        (builtins, "max", lambda *_: 0),
+        (statistics, "median", lambda _: 0.0),
+        (psutil.Process, "children", lambda *_, **__: []),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, value)
-            assert before.changed() != ""
-        assert before.changed() == ""
+            assert before.changed() != "", name
+        assert before.changed() == "", name
+
+
+def test_a_limit_that_was_raised_is_noticed(monkeypatch):
+    before = Integrity()
+
+    monkeypatch.setitem(LIMITS, "rms", 1e30)
+
+    assert "LIMITS" in before.changed()
+
+
+def test_a_method_put_before_one_of_torch_is_noticed(monkeypatch):
+    torch = pytest.importorskip("torch")
+    before = Integrity()
+
+    monkeypatch.setattr(torch.Tensor, "numpy", lambda _: None, raising=False)
+
+    assert before.changed() == "torch.Tensor.numpy"
+
+
+def test_code_that_runs_between_the_lines_of_other_code_is_noticed():
+    def work(*_):
+        pass
+
+    before = Integrity()
+
+    previous = signal.signal(signal.SIGUSR2, work)
+    found = [before.changed()]
+    signal.signal(signal.SIGUSR2, previous)
+    gc.callbacks.append(work)
+    found.append(before.changed())
+    gc.callbacks.remove(work)
+
+    assert found == [
+        f"the handler of signal {int(signal.SIGUSR2)}",
+        "the garbage collector's callbacks",
+    ]
+    assert before.changed() == ""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_threads_than_it_may_use_are_refused(threads, workload):
+    class TwoThreads(CpuClock):
+        def sample(self, calls, observer=None):
+            found = super().sample(calls, observer)
+            return found._replace(
+                cpu_s=1.9 * max(found.wall_s, 0.02), wall_s=max(found.wall_s, 0.02)
+            )
+
+    warm = WarmCase(
+        make_kernel("honest", result=honest),
+        CASE,
+        TwoThreads(),
+        threads,
+        check_process=lambda: None,
+    )
+    warm.warm(0.05)
+    if threads == 2:
+        assert warm.visit(1, workload).wall_s[0] > 0
+        return
+
+    with pytest.raises(RefusedError, match="must use at most 1 thread"):
+        warm.visit(1, workload)
