@@ -150,6 +150,9 @@ class Implementation:
         changes made to them in between. In other dtypes it may have copied them.
     strided : bool
         Whether it claims inputs that are not contiguous.
+    adjacent_strided : bool
+        Whether it claims such inputs if the channels of a token are adjacent in memory: heads that
+        are stored after tokens, or a slice of a longer cache.
     context : callable, optional
         Returns a context manager that is entered before calls are timed. A call must give the same
         result without it.
@@ -181,6 +184,7 @@ class Implementation:
     hidden_leaks: frozenset[HiddenContent] | None = None
     reads_in_place: frozenset[DType] = frozenset()
     strided: bool = False
+    adjacent_strided: bool = False
     context: Callable[[], AbstractContextManager[object]] = nullcontext
     gradients: Backward | None = None
     interpreted_on: tuple[str, ...] = ()

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from attnpanel.bench.certify.context import make_check
+from attnpanel.bench.certify.context import make_check, returned_arrays
 from attnpanel.bench.certify.judged_rows import fresh_copy, inputs_of, reference_of
 from attnpanel.bench.certify.judgement import judge
+from attnpanel.bench.certify.reference import reference
 from attnpanel.kernels.arrays import to_float64
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from attnpanel.bench.certify.context import CertificateContext
     from attnpanel.bench.run.records import Check
     from attnpanel.kernels.request import Inputs
 
+# Of query, key and value, by the names of `LAYOUTS`.
+Layouts: TypeAlias = tuple[str, str, str]
 # The calls of one preparation that are compared; the last in small cases only.
 CALLS: Final = (2, 3, 7, 50)
 # Scores times channels up to which a case is called 50 times, and seven times.
@@ -43,57 +48,110 @@ def repeated_calls(context: CertificateContext) -> Check:
 
 def calls_of(context: CertificateContext) -> int:
     """Return how many calls of one preparation are made, by the size of the case."""
-    full = context.case.request
-    cells = full.batch * full.heads * full.query_len * full.key_len
-    work = cells * (full.head_dim + full.value_dim)
+    work = _work(context)
     return CALLS[3] if work <= SMALL else CALLS[2] if work <= MEDIUM else CALLS[1]
 
 
 def changed_inputs(context: CertificateContext) -> Check:
     """Check that new inputs at the addresses of old ones give the new inputs' result.
 
-    Inputs of the same case from another seed are written into the arrays of a preparation, and
-    prepared again. Where the implementation declares that it reads its inputs in place, the
-    earlier preparation must then return the same result.
+    Other inputs are written into the arrays of a preparation, and prepared again; what the first
+    call returned must stay as it was. Where the implementation declares that it reads its inputs in
+    place, the earlier preparation must then return the same result.
+
+    In small cases the other inputs are those of another seed; in larger ones the same with other
+    signs, so that no other reference is needed: ``(-q) (-k) = q k``, and values change the output's
+    sign.
     """
     request, view = context.case.request, context.view
-    other = replace(context.case, seed=context.case.seed + OTHER_SEED)
     storage = fresh_copy(context.inputs)
     before = context.implementation.prepare(storage, request, threads=context.threads)
-    first = view.of(to_float64(before().output))
-    failures = context.judge(first).failures
-    if failures:
+    kept = returned_arrays(before())
+    copies = {name: to_float64(array) for name, array in kept.items()}
+    small = _work(context) <= SMALL
+    if small and (failures := context.judge(view.of(copies["output"])).failures):
         return make_check("changed inputs", f"in fresh storage: {'; '.join(failures)}")
-    _write(storage, inputs_of(other))
+    other = replace(context.case, seed=context.case.seed + OTHER_SEED)
+    _write(storage, inputs_of(other) if small else _with_other_signs(context.inputs))
     after = context.implementation.prepare(storage, request, threads=context.threads)
     second = view.of(to_float64(after().output))
-    expected, judged = reference_of(other, view), view.inputs(storage)
-    failures = judge(view.request, judged, second, expected, places=view.places).failures
+    if small:
+        expected, judged = reference_of(other, view), view.inputs(storage)
+        failures = judge(view.request, judged, second, expected, places=view.places).failures
+    else:
+        failures = context.judge(-second).failures
     if failures:
         return make_check("changed inputs", f"prepared again: {'; '.join(failures)}")
-    # Without that declaration it may have copied all of the inputs, or some of them.
-    if request.dtype in context.implementation.reads_in_place:
-        again = view.of(to_float64(before().output))
-        if not np.array_equal(again, second, equal_nan=True):
+    again = view.of(to_float64(before().output))
+    for name, array in kept.items():
+        if not np.array_equal(to_float64(array), copies[name], equal_nan=True):
             return make_check(
                 "changed inputs",
-                "a call that reads its inputs in place must see that they changed; it did not",
+                f"a result must stay as it was returned; its {name} changed with the inputs, or by "
+                "another call",
             )
+    # Without that declaration it may have copied all of the inputs, or some of them.
+    in_place = request.dtype in context.implementation.reads_in_place
+    if in_place and not np.array_equal(again, second, equal_nan=True):
+        return make_check(
+            "changed inputs",
+            "a call that reads its inputs in place must see that they changed; it did not",
+        )
     return make_check("changed inputs", "")
 
 
 def strided_inputs(context: CertificateContext) -> Check | None:
-    """Check the result of inputs that are not contiguous, if the implementation claims them."""
-    if not context.implementation.strided:
+    """Check the results of inputs that are not contiguous, if the implementation claims them.
+
+    Each input comes in each layout: heads last, a slice of a longer cache, and, if that is claimed,
+    channels that are not adjacent. In small cases also keys and values that all heads share.
+    """
+    layouts: tuple[Layouts, ...] = ADJACENT_LAYOUTS
+    if context.implementation.strided:
+        layouts = ANY_LAYOUTS
+    elif not context.implementation.adjacent_strided:
         return None
-    strided = replace(
-        context.inputs,
-        query=_heads_last(context.inputs.query),
-        key=_every_second(context.inputs.key),
-        value=_heads_last(context.inputs.value),
+    for names in layouts:
+        failures = context.judge(context.run(laid_out(context.inputs, names))).failures
+        if failures:
+            found = f"query, key, value as {', '.join(names)}: {'; '.join(failures)}"
+            return make_check("strided inputs", found)
+    if context.request.kv_heads == 1 or _work(context) > SMALL:
+        return make_check("strided inputs", "")
+    shared = {
+        name: np.broadcast_to(array[:, :1], array.shape)
+        for name, array in (("key", context.inputs.key), ("value", context.inputs.value))
+    }
+    inputs = replace(context.inputs, **shared)
+    judged = context.view.inputs(inputs)
+    expected = reference(context.request, judged)
+    output = context.run(inputs)
+    failures = judge(context.request, judged, output, expected, places=context.places).failures
+    found = f"one key head, expanded: {'; '.join(failures)}" if failures else ""
+    return make_check("strided inputs", found)
+
+
+def laid_out(inputs: Inputs, names: Layouts) -> Inputs:
+    """Return the inputs as views of other arrays: query and bias, key, and value."""
+    query, key, value = (LAYOUTS[name] for name in names)
+    return replace(
+        inputs,
+        query=query(inputs.query),
+        key=key(inputs.key),
+        value=value(inputs.value),
+        bias=None if inputs.bias is None else query(inputs.bias[None])[0],
     )
-    failures = context.judge(context.run(strided)).failures
-    return make_check("strided inputs", "; ".join(failures))
+
+
+def _work(context: CertificateContext) -> int:
+    """Return the multiplications of one call."""
+    full = context.case.request
+    cells = full.batch * full.heads * full.query_len * full.key_len
+    return cells * (full.head_dim + full.value_dim)
+
+
+def _with_other_signs(inputs: Inputs) -> Inputs:
+    return replace(inputs, query=-inputs.query, key=-inputs.key, value=-inputs.value)
 
 
 def _write(storage: Inputs, values: Inputs) -> None:
@@ -108,8 +166,32 @@ def _heads_last(array: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.ascontiguousarray(array.swapaxes(1, 2)).swapaxes(1, 2)
 
 
+def _in_a_cache(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the array as a view of the middle tokens of a longer one, with nan around them."""
+    tokens = array.shape[2]
+    long = np.full((*array.shape[:2], tokens + 5, array.shape[3]), np.nan, array.dtype)
+    long[:, :, 2 : tokens + 2] = array
+    return long[:, :, 2 : tokens + 2]
+
+
 def _every_second(array: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the array as a view of every second channel of one with nan in between."""
     wide = np.full((*array.shape[:-1], 2 * array.shape[-1]), np.nan, array.dtype)
     wide[..., ::2] = array
     return wide[..., ::2]
+
+
+LAYOUTS: Final[dict[str, Callable[[NDArray[np.floating]], NDArray[np.floating]]]] = {
+    "heads last": _heads_last,
+    "a slice of a cache": _in_a_cache,
+    "every second channel": _every_second,
+}
+ADJACENT_LAYOUTS: Final = (
+    ("heads last", "a slice of a cache", "heads last"),
+    ("a slice of a cache", "heads last", "a slice of a cache"),
+)
+ANY_LAYOUTS: Final = (
+    ("heads last", "every second channel", "a slice of a cache"),
+    ("every second channel", "a slice of a cache", "heads last"),
+    ("a slice of a cache", "heads last", "every second channel"),
+)

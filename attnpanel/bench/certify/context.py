@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from attnpanel.bench.certify.error_units import output_unit, weight_error
 from attnpanel.bench.certify.judged_rows import judged_rows
 from attnpanel.bench.certify.judgement import (
@@ -22,7 +24,6 @@ from attnpanel.kernels.arrays import to_float64
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from attnpanel.bench.certify.cases import Case
@@ -113,10 +114,15 @@ class CertificateContext:
     @cached_property
     def judgement(self) -> Judgement:
         """The judgement of the first call's output."""
-        return self.judge(self.output)
+        return self._judge(self.output)
 
     def judge(self, output: NDArray[np.float64]) -> Judgement:
-        """Judge an output of the case's inputs."""
+        """Judge an output of the case's inputs; equal bits are judged once."""
+        if np.array_equal(output, self.output, equal_nan=True):
+            return self.judgement
+        return self._judge(output)
+
+    def _judge(self, output: NDArray[np.float64]) -> Judgement:
         return judge(
             self.request,
             self.judged,

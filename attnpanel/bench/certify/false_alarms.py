@@ -16,6 +16,13 @@ import numpy as np
 from attnpanel.attention.mask_table import find_mask, mask_kinds
 from attnpanel.bench.certify.cases import Case, example_mask
 from attnpanel.bench.certify.certificate import certify
+from attnpanel.bench.certify.varied_cases import (
+    EXACT_KINDS,
+    KINDS,
+    MOST_TIES,
+    SIXTEEN_BIT,
+    drawn_mask,
+)
 from attnpanel.bench.product.tables import markdown
 from attnpanel.kernels import find_implementation
 from attnpanel.kernels.request import DType, Request
@@ -70,9 +77,14 @@ def _draw(rng: np.random.Generator) -> Case:
         bias=bool(rng.random() < 0.3),
         scale=None if rng.random() < 0.6 else float(rng.uniform(0.01, 1) * one(1, 1, -1)),
         temperature=1.0 if rng.random() < 0.6 else float(10 ** rng.uniform(-0.5, 2)),
-        **example_mask(mask, query_len, key_len, batch),
+        **(
+            drawn_mask(rng, mask, query_len, key_len, batch)
+            if rng.random() < 0.5
+            else example_mask(mask, query_len, key_len, batch)
+        ),
     )
-    kind = one("randn", "peaked", "outlier", "large")
+    kinds = KINDS if dtype in SIXTEEN_BIT else EXACT_KINDS
+    kind = one(*(name for name in kinds if name != "ties" or key_len <= MOST_TIES))
     return Case(request, kind, int(rng.integers(2**32)))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from attnpanel.bench.certify.cases import BLOCKS, SQUARE, Case, make_inputs
 from attnpanel.bench.certify.checks_hidden import CONTENTS, poisoned
+from attnpanel.bench.certify.checks_state import ADJACENT_LAYOUTS, ANY_LAYOUTS, laid_out
 from attnpanel.bench.certify.judged_rows import judged_rows
 from attnpanel.bench.certify.judgement import judge
 from attnpanel.bench.certify.reference import reference
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnpanel.attention.validation import EmptyRows
+    from attnpanel.bench.certify.checks_state import Layouts
     from attnpanel.kernels.implementation import HiddenContent
     from attnpanel.kernels.request import DType, Inputs, Request
 
@@ -49,6 +51,8 @@ def square_causal(request: Request) -> bool:
 
 
 TEMPERED_BIAS: Final = "a bias with a temperature"
+ADJACENT: Final = "inputs that are not contiguous"
+STRIDED: Final = "channels that are not adjacent"
 # What a call may need beyond one head and D = Dv, T = S, and a small call that needs it.
 FEATURES: Final[dict[str, tuple[Callable[[Request], bool], Request]]] = {
     "several sequences": (lambda r: r.batch > 1, replace(SQUARE, heads=1, kv_heads=1)),
@@ -91,7 +95,8 @@ class Observed:
     dtypes : tuple of str
         Those that it computes.
     declined : dict of str to str
-        What it can't do, by the names of `FEATURES` and dtypes: the exception that it raised.
+        What it can't do, by the names of `FEATURES` and of layouts, and dtypes: the exception that
+        it raised.
     empty_rows : {"zero", "uniform", "nan"}
     hidden_leaks : frozenset of str
     places : RoundingPlaces
@@ -142,11 +147,21 @@ class PlainCall:
         }
         keywords = {key: value for key, value in given.items() if key in self.keywords}
         function = self.function
+        arrays = (inputs.query, inputs.key, inputs.value)
+        copies = [
+            (array, tensor)
+            for array, tensor in zip(arrays, positional, strict=True)
+            if framework == "torch" and request.dtype == "bfloat16" and array.flags.writeable
+        ]
 
         def run() -> RawResult:
             # Overflow and nan are judged; NumPy's warnings of them say nothing more.
             with np.errstate(all="ignore"):
-                return RawResult(function(*positional, **keywords))
+                result = RawResult(function(*positional, **keywords))
+            for array, tensor in copies:
+                if tensor._version:  # noqa: SLF001 - how torch counts changes in place
+                    array[...] = tensor.detach().cpu().float().numpy()
+            return result
 
         return run
 
@@ -180,7 +195,8 @@ def _as_tensor(request: Request) -> Callable[[NDArray[Any]], Any]:
         dtype = torch.bool if array.dtype == bool else getattr(torch, request.dtype)
         if array.flags.writeable and device.type == "cpu" and request.dtype != "bfloat16":
             return torch.from_numpy(array)
-        return torch.tensor(array, dtype=dtype, device=device)
+        # Of the same layout, unless there are gaps.
+        return torch.from_numpy(array.copy(order="K")).to(device=device, dtype=dtype)
 
     return convert
 
@@ -244,6 +260,12 @@ def observe(call: PlainCall, framework: Framework, device: str) -> Observed:
         if why:
             declined[feature] = why
     found = Observed(framework, tuple(dtypes), declined)
+    several = "several heads" not in declined
+    heads = 3 if several else 1
+    small = replace(ONE_HEAD, heads=heads, kv_heads=heads, dtype=usual, device=device)
+    for name, layouts in ((ADJACENT, ADJACENT_LAYOUTS), (STRIDED, ANY_LAYOUTS)):
+        if why := _refusal_of_layouts(call, small, framework, layouts):
+            declined[name] = why
     padded = replace(ONE_HEAD, mask="key_padding", pad_lens=(3,), dtype=usual, device=device)
     if "a mask" not in declined:
         hidden = replace(padded, pad_lens=(0,))
@@ -259,6 +281,22 @@ def _refusal(call: PlainCall, request: Request, framework: Framework) -> str:
     """Return the exception of a function that cannot compute a request; empty if it can."""
     try:
         _output(call, request, framework)
+    except Exception as error:  # noqa: BLE001 - foreign code may raise anything
+        return format_exception(error)
+    return ""
+
+
+def _refusal_of_layouts(
+    call: PlainCall,
+    request: Request,
+    framework: Framework,
+    layouts: Sequence[Layouts],
+) -> str:
+    """Return the exception of a function given inputs that are not contiguous, or nothing."""
+    inputs = make_inputs(Case(request))
+    try:
+        for names in layouts:
+            to_float64(call.prepare(laid_out(inputs, names), request, framework)().output)
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         return format_exception(error)
     return ""

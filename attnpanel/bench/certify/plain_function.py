@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from attnpanel.bench.certify.function_observation import (
+    ADJACENT,
     DTYPES,
     FEATURES,
+    STRIDED,
     Framework,
     FunctionError,
     Observed,
@@ -101,6 +103,8 @@ def implementation_of(
         weights_dtype=storage[places.weights],
         scaled_query_dtype=storage[places.scaled_query],
         hidden_leaks=observed.hidden_leaks,
+        strided=STRIDED not in observed.declined,
+        adjacent_strided=ADJACENT not in observed.declined,
         reads_in_place=_in_place(observed.framework, device),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from attnpanel.bench.certify.cases import format_option
+from attnpanel.bench.certify.case import format_option
 from attnpanel.bench.measure.flop_count import flops, minimal_bytes
 from attnpanel.bench.measure.roofline import share_of_limit
 from attnpanel.bench.run.tables import limits_of

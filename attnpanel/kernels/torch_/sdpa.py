@@ -207,6 +207,7 @@ def _row(
         weights_dtype="float32" if backend == "MATH" else "storage",
         hidden_leaks=LEAKS_ALL if "cpu" in devices else None,  # the others were never run by us
         strided=backend != "FLASH_ATTENTION",  # it refuses channels that are not adjacent
+        adjacent_strided=True,
         context=functools.partial(backend_context, backend) if backend else nullcontext,
         gradients=by_autograd(prepare),
     )

@@ -1,11 +1,12 @@
 """Cases have unique names, and inputs of their kind and dtype."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case, make_inputs
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case, InputKind, make_inputs
 from attnpanel.kernels.request import Request
 
 PRIMES = Request(2, 6, 3, 5, 7, 11, 13)
@@ -17,7 +18,7 @@ def test_no_two_cases_share_a_name():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("kind", ["randn", "peaked", "outlier", "large"])
+@pytest.mark.parametrize("kind", get_args(InputKind))
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 def test_inputs_have_the_shapes_of_the_request_in_its_dtype(kind, dtype):
     request = replace(PRIMES, dtype=dtype, bias=True, mask="key_padding", pad_lens=(3, 7))

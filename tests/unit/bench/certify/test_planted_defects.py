@@ -6,9 +6,12 @@ from attnpanel.bench import certify
 from attnpanel.bench.certify.cases import CERTIFICATE_CASES
 from tests.unit.bench.certify.case_strategies import size
 from tests.unit.bench.certify.planted_defects import BASE, PLANTED
+from tests.unit.bench.certify.planted_varied_defects import VARIED
 from tests.unit.bench.certify.simulated_flash import simulated_flash
 
 pytestmark = pytest.mark.slow  # every planted defect
+
+ALL = {**PLANTED, **VARIED}
 
 
 def cases_where(when):
@@ -16,9 +19,9 @@ def cases_where(when):
     return sorted((case for case in CERTIFICATE_CASES if when(case.request)), key=size)
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize("name", ALL)
 def test_a_planted_defect_fails_a_certificate(name):
-    implementation, when = PLANTED[name]
+    implementation, when = ALL[name]
 
     verdicts = (certify(implementation, case).verdict for case in cases_where(when))
 
@@ -34,6 +37,6 @@ def test_the_simulated_flash_kernel_without_a_fault_passes(dtype, block):
         assert certify(simulated_flash(block=block), case).reasons == (), case.name
 
 
-def test_there_are_sixty_planted_defects_or_more():
-    assert len(PLANTED) >= 60
+def test_every_planted_defect_has_a_name_of_its_own():
+    assert len(ALL) == len(PLANTED) + len(VARIED)
     assert BASE.hidden_leaks == frozenset()
