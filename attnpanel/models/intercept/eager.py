@@ -113,7 +113,7 @@ class EagerTracker:
             if func in operators()["write"]:
                 self._after_write(args[0], tracked)
                 return None
-            changed = result is before and writes_in_place(func, kwargs)
+            changed = (result is before or result is None) and writes_in_place(func, kwargs)
             if tracked.stage != "scores" and (changed or func in operators()["memory"]):
                 tracked.use.written = True
             self._advance(func, args, kwargs, before, tracked, result)

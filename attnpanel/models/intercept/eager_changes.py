@@ -103,6 +103,8 @@ class ChangingTracker(EagerTracker):
                 self._tracked[product.left] = replace(tracked, intervention=intervention)
         if intervention is not None and (tracked.stage != "weights" or tracked.mixes_heads):
             intervention.refuse_other_weights()
+        if intervention is not None:
+            intervention.note_other_weights(tracked, product.left)
 
 
 def _intervention(tracked: TrackedTensor, logits: Tensor) -> EagerIntervention | None:

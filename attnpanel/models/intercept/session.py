@@ -133,9 +133,12 @@ def owns(modules: tuple[nn.Module, ...]) -> bool:
 
 
 def note_use(use: ScoreUse) -> None:
-    """Note scores that were normalised, or met values, in every capture and intervention."""
-    for owner in _owners():
-        owner.audit.note_use(use)
+    """Note scores that were normalised, or met values; not in a backward pass."""
+    import torch
+
+    if torch._C._current_graph_task_id() == -1:  # noqa: SLF001 - as torch.utils.checkpoint asks
+        for owner in _owners():
+            owner.audit.note_use(use)
 
 
 def note_linear(arguments: tuple[Any, ...]) -> None:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_folded, unfold_heads
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.session import knock_outs
-from attnpanel.models.intercept.tracked_scores import RECOMPUTED, precision, rows_agree
+from attnpanel.models.intercept.tracked_scores import (
+    RECOMPUTED,
+    ROUNDING,
+    precision,
+    rows_agree,
+)
 from attnpanel.models.intervene.apply import (
     call_to_record,
     query_offset,
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from attnpanel.models.intercept.call import InterceptedCall
     from attnpanel.models.intercept.loop_turns import Place
     from attnpanel.models.intercept.matmul import Product
+    from attnpanel.models.intercept.tracked_scores import TrackedTensor
     from attnpanel.trace.call import Kind
 
 
@@ -88,6 +94,22 @@ class EagerIntervention:
                 f"attention of layer {self.plan.target.layer!r} cannot be changed: its weights are "
                 "not the softmax of its scores alone; only scale can be changed"
             )
+
+    def note_other_weights(self, tracked: TrackedTensor, used: Tensor) -> None:
+        """Note if the model has changed its weights again since an intervention changed them."""
+        changed, dropout = tracked.weights, tracked.dropout
+        if not self.plan.heads or changed is None:
+            return
+        before = used if dropout is None else dropout.before
+        tolerance = max(1e-4, ROUNDING[precision(used)])
+        same = before.numel() == changed.numel() and rows_agree(
+            before.detach().reshape(changed.shape), changed, tolerance
+        )
+        if same and (dropout is not None or not tracked.use.written):
+            return
+        for intervention in self.plan.active:
+            if intervention.change.changes_weights:
+                intervention.altered[self.plan.target.layer] = None
 
     def scale_weights(self, weights: Tensor) -> Tensor:
         """Return weights that give scaled outputs."""

@@ -101,8 +101,9 @@ def intervene(
     -----
     UserWarning
         When the block ends and nothing was changed; says which layers ran. Or if some of a chosen
-        layer's attention was not, or a head scaled by 0 left its module with another output than 0:
-        names the layers. Or if `hide_keys`, `hide_edges` or `passes` are beyond every call.
+        layer's attention was not, if it changes its weights again after the softmax, or if a head
+        scaled by 0 left its module with another output than 0: names the layers. Or if `hide_keys`,
+        `hide_edges` or `passes` are beyond every call.
 
     Notes
     -----
@@ -141,7 +142,8 @@ def intervene(
     with applied(intervention):
         yield
     beyond = (intervention.hidden.beyond_all_calls(), intervention.passes_beyond_all_calls())
-    for message in filter(None, (*beyond, _leaking(list(intervention.leaking)))):
+    others = (_leaking(list(intervention.leaking)), _altered(list(intervention.altered)))
+    for message in filter(None, (*beyond, *others)):
         warnings.warn(message, UserWarning, stacklevel=3)
     if unreached := intervention.unreached_layers():
         warnings.warn(_unreached(unreached), UserWarning, stacklevel=3)
@@ -230,6 +232,15 @@ def _leaking(layers: list[str]) -> str:
     return (
         f"a head scaled by 0 leaves layer {list_layers(layers)} with another output than 0: the "
         "layer adds to its heads what is not their weights times values, which stays as it was"
+    )
+
+
+def _altered(layers: list[str]) -> str:
+    if not layers:
+        return ""
+    return (
+        f"layer {list_layers(layers)} changes its weights after the softmax, where the block has "
+        "changed them: its outputs, of other heads too, are those of weights that are neither"
     )
 
 

@@ -94,6 +94,8 @@ class Intervention:
         self._places: dict[str, tuple[Place, ...]] = {}
         # Layers some of whose knocked-out heads still gave an output.
         self.leaking: dict[str, None] = {}
+        # Layers that changed their weights again, after the softmax.
+        self.altered: dict[str, None] = {}
         # Layers of calls whose output should be scaled and is not yet, one entry a call.
         self.unscaled: list[str] = []
 
@@ -192,7 +194,10 @@ class Intervention:
         for layer, use in self.audit.uses():
             scales = self.change.scale is not None
             reached = use.intervened and (use.recorded or not scales)
-            if self._matches(layer) and (use.recorded or use.met_values) and not reached:
+            used = use.recorded or use.met_values
+            # What became of changed weights is not known; a scale that reaches none is an error.
+            lost = use.intervened and not used and self.change.changes_weights
+            if self._matches(layer) and (lost or (used and not reached)):
                 found[layer] = None
         # What a capture leaves out cannot be trusted to have been changed as a whole.
         known = {*self.call_counts, *self.other_layers}

@@ -323,3 +323,34 @@ def test_what_one_head_adds_to_its_values_is_noticed():
         intervene(model := Model(attend), layer="odd", scale=0),
     ):
         model(torch.randn(1, 1, T, D))
+
+
+def halved_rows(weights):
+    weights[:, :, 3] *= 0.5
+    return weights
+
+
+@pytest.mark.parametrize(
+    "change", [lambda w: w.roll(1, 1), lambda w: w.clamp(max=0.05), halved_rows]
+)
+def test_weights_that_the_model_changes_again_are_told(change):
+    def attend(q, k, v):
+        return change(weigh(q, k)) @ v, None
+
+    with (
+        pytest.warns(UserWarning, match="layer odd changes its weights after the softmax"),
+        intervene(model := Model(attend), layer="odd", head=0, weights="uniform"),
+    ):
+        model(torch.randn(B, H, T, D))
+
+
+def test_changed_weights_that_get_out_of_sight_are_told():
+    def attend(q, k, v):
+        return torch.from_numpy(weigh(q, k).numpy() / 2) @ v, None
+
+    with (
+        pytest.warns(UserWarning, match="not all attention of layer odd was changed"),
+        torch.no_grad(),
+        intervene(model := Model(attend), layer="odd", head=0, weights="uniform"),
+    ):
+        model(torch.randn(B, H, T, D))
