@@ -106,9 +106,9 @@ class StepTracker:
     def __init__(self) -> None:
         self._sequences: list[StepSequence] = []
         self._open: dict[str, StepSequence] = {}
-        # The rows that the last self-attention continued, None if it began a text: those of a
-        # cross-attention call after it.
-        self._latest: NDArray[np.intp] | None = None
+        # The rows that each sequence of the last self-attention may continue, None if it began a
+        # text: those of a cross-attention call after it.
+        self._latest: list[list[int]] | None = None
         # The rows that each layer's latest call continues.
         self._parents: dict[str, NDArray[np.intp]] = {}
 
@@ -132,9 +132,10 @@ class StepTracker:
             If there is no room for more keys.
         """
         sequence = self._open.get(live.layer)
-        parents = None if sequence is None else _parents(sequence, live, self._latest)
+        rows = None if sequence is None else _rows_before(sequence, live, self._latest)
+        parents = None if rows is None else np.array([row for row, *_ in rows], np.intp)
         if live.kind == "self":
-            self._latest = parents
+            self._latest = rows
         self._parents[live.layer] = np.arange(live.batch) if parents is None else parents
         if sequence is None or parents is None:
             self._count_unstored_key(live, stored, budget)
@@ -199,13 +200,14 @@ def _same_places(parents: NDArray[np.intp], sequence: StepSequence) -> bool:
     return np.array_equal(parents, np.arange(sequence.calls[-1].batch))
 
 
-def _parents(
-    sequence: StepSequence, call: AttentionCall, latest: NDArray[np.intp] | None
-) -> NDArray[np.intp] | None:
-    """Return the rows of a step sequence whose keys each row of a call continues.
+def _rows_before(
+    sequence: StepSequence, call: AttentionCall, latest: list[list[int]] | None
+) -> list[list[int]] | None:
+    """Return the rows of a step sequence whose keys each row of a call may continue.
 
-    None if some row continues none, or fewer rows are left: sequences have ended. `latest` are the
-    rows that the self-attention before has continued.
+    The likeliest is first: several rows have equal keys where they hold the same tokens, in the
+    first layer those of other prompts, too. None if some row continues none, or fewer rows are
+    left: sequences have ended. `latest` are those of the self-attention before.
     """
     if not sequence.calls or call.key is None:
         return None
@@ -215,21 +217,28 @@ def _parents(
     if len(call.key) < len(keys):
         return None
     if call.kind == "cross":
-        fits = latest is not None and len(latest) == len(call.key)
-        if not fits or call.key.shape[2] != keys.shape[2] or max(latest) >= len(keys):  # type: ignore[arg-type]  # as checked
+        if latest is None or len(latest) != len(call.key) or call.key.shape[2] != keys.shape[2]:
             return None
-        pairs = enumerate(latest)  # type: ignore[arg-type]  # as checked
-        return latest if all(np.array_equal(call.key[i], keys[row]) for i, row in pairs) else None
+        same = [
+            [row for row in rows if row < len(keys) and np.array_equal(call.key[i], keys[row])]
+            for i, rows in enumerate(latest)
+        ]
+        return same if all(same) else None
     # A cache with a window keeps the last keys only.
     past = call.key_len - call.query_len
     if not 0 < past <= sequence.keys.length or call.q_offset != past:
         return None
     ours, earlier = call.key[:, :, :past], sequence.keys.last(past)
     if np.array_equal(ours, earlier):
-        return np.arange(len(ours))
-    numbers = {row.tobytes(): number for number, row in enumerate(earlier)}
-    found = [numbers.get(row.tobytes()) for row in ours]
-    return None if None in found else np.array(found, np.intp)
+        return [[i] for i in range(len(ours))]
+    numbers: dict[bytes, list[int]] = {}
+    for number, row in enumerate(earlier):
+        numbers.setdefault(row.tobytes(), []).append(number)
+    found = [
+        sorted(numbers.get(row.tobytes(), ()), key=lambda number, i=i: abs(number - i))
+        for i, row in enumerate(ours)
+    ]
+    return found if all(found) else None
 
 
 def _settings(call: AttentionCall) -> tuple[object, ...]:
