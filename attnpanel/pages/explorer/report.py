@@ -125,8 +125,8 @@ def save_report(
         PNG snapshots by caption, shown below the foreword; they do not follow the controls.
     model : bool, str or LoadedModel, optional
         Whether the file holds the model itself, so that a reader may type another text and see its
-        attention, without a network. True is the trace's own model by its name; a str names a
-        model or its folder. A model of 22 million weights takes 59 MB.
+        attention, without a network; a decoder also writes on. True is the trace's own model by
+        its name; a str names a model or its folder. A model of 22 million weights takes 59 MB.
     progress : callable, optional
         Called with the fraction done, 0 to 1, and a message; by default a bar in a terminal or
         notebook, where it takes more than a second.
