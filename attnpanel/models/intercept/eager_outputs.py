@@ -136,11 +136,11 @@ def used_by_element(use: ScoreUse, weights: Tensor, values: Any) -> ScoreUse | N
 def _rescales(tensor: Tensor, found: TrackedTensor, use: ScoreUse) -> bool:
     """Whether a factor of an output is computed from scores, or is one of its own columns.
 
-    Such a column has summed the weights.
+    Such a column has summed the weights. A product with one matrix for a whole batch is a layer.
     """
     if found.stage == "output":
         return found.use is use and tensor.shape[-1] == 1
-    return found.scored
+    return found.scored and found.key.dim() > 2
 
 
 def _joins_queries(

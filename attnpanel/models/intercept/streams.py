@@ -100,7 +100,7 @@ class Streams:
             picks = func is not self._tensor.__getitem__ or moved_axes(func, args, kwargs)
             if result.dim() > source.dim() and picks:
                 self._windows[id(result)] = weakref.ref(result)
-            elif result.shape == source.shape and self._changes_order(func, args, kwargs):
+            elif self._changes_order(func, args, kwargs, result):
                 module = next(iter(running_modules()), None)
                 self._moved[id(result)] = weakref.ref(result), module
                 return
@@ -113,16 +113,23 @@ class Streams:
             self._moved.update((id(x), (weakref.ref(x), moved[1])) for x in results)
 
     def _changes_order(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Tensor,
     ) -> bool:
         """Whether positions change places, and not sequences of a batch, heads or channels."""
         source = args[0]
+        if result.shape != source.shape:
+            return False
         axes = moved_axes(func, args, kwargs)
         axes = [axis + source.dim() if axis < 0 else axis for axis in axes]
         length = self.length(source) or 0
-        return length > 1 and any(
+        moves = length > 1 and any(
             0 < axis < source.dim() - 1 and source.shape[axis] == length for axis in axes
         )
+        return moves and not result.equal(source)  # such as an index of all positions in order
 
     def is_window(self, tensor: Any) -> bool:
         """Whether a tensor (…, T, W, C) holds a window of a sequence around each position."""

@@ -160,6 +160,15 @@ def blocks_and_heads_in_the_batch(q, k, v):  # in an order that nobody can tell
     return torch.bmm(torch.bmm(q, k.mT).softmax(-1), v).view(B, H, T, D), None
 
 
+def keys_by_an_index_of_all(q, k, v):
+    weights = weigh(q, k[:, :, torch.arange(T)])
+    return weights @ v, weights
+
+
+def gate_of_a_layer_without_parameters(q, k, v):
+    return attention(q, k, v) * torch.sigmoid(q @ torch.ones(D, 1)), weigh(q, k)
+
+
 def heads_mixed_by_a_matrix_as_wide_as_a_sequence(q, k, v):
     weights = weigh(q[:, :, :H], k[:, :, :H])
     mix = torch.eye(H) + torch.eye(H).roll(1, 0)
@@ -246,6 +255,8 @@ def one_row_that_sees_nothing(q, k, v):
         a_low_rank_of_the_keys,
         one_row_changed_in_shared_memory,
         one_row_that_sees_nothing,
+        keys_by_an_index_of_all,
+        gate_of_a_layer_without_parameters,
         heads_mixed_by_a_matrix_as_wide_as_a_sequence,
     ],
 )
