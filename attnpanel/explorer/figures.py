@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from bokeh.core.serialization import Deserializer, Serializer
 from bokeh.models import (
     CrosshairTool,
     CustomAction,
@@ -16,7 +15,6 @@ from bokeh.models import (
     HoverTool,
     Span,
 )
-from bokeh.util.serialization import make_id
 
 from attnpanel.explorer.page_limits import fits
 from attnpanel.explorer.views import VIEWS, View
@@ -24,7 +22,7 @@ from attnpanel.explorer.views.elements import furnish
 from attnpanel.explorer.views.live import one_cell
 from attnpanel.ui.components import bundle
 from attnpanel.ui.fields import name_tag
-from attnpanel.ui.figures import render
+from attnpanel.ui.figures import copy_of, render, serialize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,7 +93,7 @@ def explorer_figures(state: ExplorerState, explorer_id: str) -> dict[str, figure
     explorer_id : str
         Names the pointer events of this explorer on the page.
     """
-    figures = _copy(_serialized_figures(VIEWS), explorer_id)
+    figures: dict[str, figure] = copy_of(_serialized_figures(VIEWS), {EXPLORER_ID: explorer_id})
     # A layer too large for the page is computed on request, not here.
     if fits(state.call):
         for view in VIEWS:
@@ -122,7 +120,7 @@ def _serialized_figures(views: tuple[View, ...]) -> Any:
             place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
             source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
     share_equal_parts(figures.values())
-    return Serializer(deferred=False).encode(figures)
+    return serialize(figures)
 
 
 def share_equal_parts(figures: Iterable[figure]) -> None:
@@ -139,26 +137,6 @@ def share_equal_parts(figures: Iterable[figure]) -> None:
                 if type(part).__name__ == kind:
                     same = repr(part.properties_with_values(include_defaults=False))
                     setattr(model, name, shared.setdefault(same, part))
-
-
-def _copy(serialized: Any, explorer_id: str) -> dict[str, figure]:
-    """Return serialized figures as new models, whose events are named after the explorer."""
-    names: dict[str, str] = {}
-
-    def renamed(part: Any) -> Any:
-        if isinstance(part, dict):
-            copy = {name: renamed(value) for name, value in part.items() if name != "id"}
-            if "id" in part:
-                if part["id"] not in names:
-                    names[part["id"]] = make_id()
-                copy["id"] = names[part["id"]]
-            return copy
-        if isinstance(part, list | tuple):
-            return [renamed(value) for value in part]
-        return explorer_id if part == EXPLORER_ID else part
-
-    figures: dict[str, figure] = Deserializer().decode(renamed(serialized))
-    return figures
 
 
 def _figure(view: View, state: ExplorerState) -> figure:

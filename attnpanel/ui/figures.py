@@ -1,4 +1,4 @@
-"""Bokeh figures: rendered from HoloViews elements, and placed on a page."""
+"""Bokeh figures: rendered from HoloViews elements, copied, and placed on a page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import panel as pn
+from bokeh.core.serialization import Deserializer, Serializer
 from bokeh.document import Document
+from bokeh.util.serialization import make_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bokeh.model import Model
     from bokeh.plotting import figure
 
@@ -30,6 +34,39 @@ def render(element: Any) -> figure:
     plot.document = Document()  # the other one lets go of it
     drawn: figure = plot.state
     return drawn
+
+
+def serialize(figures: Any) -> Any:
+    """Return a figure, or a dict of figures, as Bokeh serializes them."""
+    return Serializer(deferred=False).encode(figures)
+
+
+def copy_of(serialized: Any, replaced: Mapping[str, str] | None = None) -> Any:
+    """Return serialized figures as new models, with some of their texts replaced.
+
+    Parameters
+    ----------
+    serialized
+        What ``serialize`` returned.
+    replaced : mapping of str to str, optional
+        New texts by whole old texts, such as the id of an explorer by what stood for it.
+    """
+    texts = replaced or {}
+    ids: dict[str, str] = {}
+
+    def renamed(part: Any) -> Any:
+        if isinstance(part, dict):
+            copy = {name: renamed(value) for name, value in part.items() if name != "id"}
+            if "id" in part:
+                if part["id"] not in ids:
+                    ids[part["id"]] = make_id()
+                copy["id"] = ids[part["id"]]
+            return copy
+        if isinstance(part, list | tuple):
+            return [renamed(value) for value in part]
+        return texts.get(part, part) if isinstance(part, str) else part
+
+    return Deserializer().decode(renamed(serialized))
 
 
 class FigurePane(pn.pane.Bokeh):

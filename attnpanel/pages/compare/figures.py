@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.models import CrosshairTool, CustomJS, CustomJSHover, HoverTool, Span
 
-from attnpanel.explorer.figures import POINTED, POINTER_EVENT, add_toolbar, saving_callback
+from attnpanel.explorer.figures import (
+    EXPLORER_ID,
+    POINTED,
+    POINTER_EVENT,
+    add_toolbar,
+    saving_callback,
+)
 from attnpanel.explorer.views.drawing import Colours, Drawing, image_columns
 from attnpanel.explorer.views.elements import image_element, labels_element, rectangles_element
 from attnpanel.ui.fields import name_tag
-from attnpanel.ui.figures import load_backend, render
+from attnpanel.ui.figures import copy_of, load_backend, render, serialize
 from attnpanel.ui.layout import CLIP
 from attnpanel.ui.theme import LIGHT, ramp
 
@@ -37,6 +44,12 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
     explorer_id : str
         Identifies this comparison's pointer events on the page.
     """
+    figures: dict[str, figure] = copy_of(_serialized_figures(), {EXPLORER_ID: explorer_id})
+    return figures
+
+
+@lru_cache(maxsize=1)
+def _serialized_figures() -> Any:
     load_backend()
     elements = {name: image_element(_matrix(name)) for name in (*MATRICES, "heads")}
     elements["bars"] = _bars()
@@ -47,7 +60,7 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
         plot.styles = CLIP
         plot.toolbar.tools = []
         for kind, event in POINTED:
-            arguments = {"explorer_id": explorer_id, "view": name, "kind": kind}
+            arguments = {"explorer_id": EXPLORER_ID, "view": name, "kind": kind}
             plot.js_on_event(event, CustomJS(args=arguments, code=POINTER_EVENT))
     _link([figures[name] for name in MATRICES])
     figures["bars"].add_tools(
@@ -60,7 +73,7 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
     for name, plot in figures.items():
         axes = {"heads": ("head", "layer"), "row": ("key", "")}.get(name, ("key", "query"))
         add_toolbar(plot, saving, zoomed=name in MATRICES, axes=axes)
-    return figures
+    return serialize(figures)
 
 
 def _link(plots: list[figure]) -> None:

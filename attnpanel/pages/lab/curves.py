@@ -1,12 +1,13 @@
 """Charts of loss, accuracy and weight on the answer against the step, for several runs.
 
-HoloViews creates each plot once; new points are written into its data sources.
+HoloViews renders each plot once in a process; points are written into a copy's data sources.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import holoviews as hv
@@ -14,7 +15,7 @@ from bokeh.core.properties import field
 from bokeh.models import CustomJSTickFormatter, HoverTool, Range1d, Span
 
 from attnpanel.ui.fields import name_tag
-from attnpanel.ui.figures import FigurePane, load_backend, render
+from attnpanel.ui.figures import FigurePane, copy_of, load_backend, render, serialize
 from attnpanel.ui.layout import CLIP
 
 if TYPE_CHECKING:
@@ -92,21 +93,12 @@ class CurvePlot:
     """
 
     def __init__(self, chart: Chart) -> None:
-        load_backend()
         self.chart = chart
-        self._sources: dict[str, ColumnDataSource] = {}
-        stand_in = [(0.0, 1.0), (1.0, 2.0)]
-        parts = {
-            "lines": hv.Path([stand_in]),
-            "dashed": hv.Path([stand_in]),
-            "points": hv.Points(stand_in),
+        self.figure: figure = copy_of(_serialized_plot(chart))
+        self._sources: dict[str, ColumnDataSource] = {
+            renderer.data_source.name.rpartition(":")[2]: renderer.data_source
+            for renderer in self.figure.renderers
         }
-        elements = [
-            element.opts(logy=chart.logarithmic, default_tools=[], hooks=[self._part(part)])
-            for part, element in parts.items()
-        ]
-        overlay = hv.Overlay(elements).opts(hooks=[self._furnish])
-        self.figure: figure = render(overlay)
         self.figure.tags = [name_tag(f"{chart.title}, {chart.subtitle}, of each run by step")]
         self.pane = FigurePane(self.figure)
         self.write((), 1)
@@ -140,78 +132,95 @@ class CurvePlot:
         positive = [value for value in values if value > 0 and math.isfinite(value)] or [1.0]
         return min(positive) / 1.25, max(positive) * 1.25
 
-    def _part(self, part: str) -> Any:
-        def finish(plot: Any, _element: Any) -> None:
-            source, glyph = plot.handles["cds"], plot.handles["glyph"]
-            source.name = f"lab:{self.chart.name}:{part}"
-            self._sources[part] = source
-            renderer = plot.handles["glyph_renderer"]
-            renderer.nonselection_glyph = None
-            if part == "points":
-                # Invisible points that the pointer can hit; a dot appears under it.
-                source.data = {name: [] for name in ("x", "y", "color", "name", "text")}
-                colour = field("color")
-                glyph.update(
-                    size=7, fill_alpha=0, line_alpha=0, fill_color=colour, line_color=colour
-                )
-                dot = glyph.clone()
-                dot.update(fill_alpha=1)
-                renderer.hover_glyph = dot
-                rows = [("", "@name"), ("", "@text")]
-                plot.state.add_tools(HoverTool(renderers=[renderer], tooltips=rows, mode="mouse"))
-            else:
-                source.data = {name: [] for name in ("xs", "ys", "color", "width")}
-                glyph.update(line_color=field("color"), line_width=field("width"))
-                glyph.line_dash = "dashed" if part == "dashed" else "solid"
 
-        return finish
+@lru_cache(maxsize=len(CHARTS))
+def _serialized_plot(chart: Chart) -> Any:
+    """Return an empty plot, as Bokeh serializes it."""
+    load_backend()
+    stand_in = [(0.0, 1.0), (1.0, 2.0)]
+    parts = {
+        "lines": hv.Path([stand_in]),
+        "dashed": hv.Path([stand_in]),
+        "points": hv.Points(stand_in),
+    }
+    elements = [
+        element.opts(logy=chart.logarithmic, default_tools=[], hooks=[_part(chart, part)])
+        for part, element in parts.items()
+    ]
+    overlay = hv.Overlay(elements).opts(hooks=[partial(_furnish, chart)])
+    return serialize(render(overlay))
 
-    def _furnish(self, plot: Any, _element: Any) -> None:
-        shown: figure = plot.state
-        shown.name = f"lab:plot:{self.chart.name}"
-        shown.output_backend = "canvas"
-        shown.toolbar_location = None
-        shown.toolbar.logo = None
-        shown.outline_line_color = shown.border_fill_color = shown.background_fill_color = None
-        shown.title = None
-        shown.height = HEIGHT
-        shown.styles = CLIP
-        shown.sizing_mode = "stretch_width"
-        shown.min_border = 4
-        shown.x_range = Range1d(0, 1)
-        shown.y_range = Range1d(0.5, 1)
-        for axis in (*shown.xaxis, *shown.yaxis):
-            axis.axis_label = None
-            axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
-            axis.major_label_text_font_size = FONT
-            axis.major_label_standoff = 4
-        shown.xaxis[0].update(
-            axis_label="steps",
-            axis_label_standoff=2,
-            axis_label_text_font_size=FONT,
-            axis_label_text_font_style="normal",
+
+def _part(chart: Chart, part: str) -> Any:
+    def finish(plot: Any, _element: Any) -> None:
+        source, glyph = plot.handles["cds"], plot.handles["glyph"]
+        source.name = f"lab:{chart.name}:{part}"
+        renderer = plot.handles["glyph_renderer"]
+        renderer.nonselection_glyph = None
+        if part == "points":
+            # Invisible points that the pointer can hit; a dot appears under it.
+            source.data = {name: [] for name in ("x", "y", "color", "name", "text")}
+            colour = field("color")
+            glyph.update(size=7, fill_alpha=0, line_alpha=0, fill_color=colour, line_color=colour)
+            dot = glyph.clone()
+            dot.update(fill_alpha=1)
+            renderer.hover_glyph = dot
+            rows = [("", "@name"), ("", "@text")]
+            plot.state.add_tools(HoverTool(renderers=[renderer], tooltips=rows, mode="mouse"))
+        else:
+            source.data = {name: [] for name in ("xs", "ys", "color", "width")}
+            glyph.update(line_color=field("color"), line_width=field("width"))
+            glyph.line_dash = "dashed" if part == "dashed" else "solid"
+
+    return finish
+
+
+def _furnish(chart: Chart, plot: Any, _element: Any) -> None:
+    shown: figure = plot.state
+    shown.name = f"lab:plot:{chart.name}"
+    shown.output_backend = "canvas"
+    shown.toolbar_location = None
+    shown.toolbar.logo = None
+    shown.outline_line_color = shown.border_fill_color = shown.background_fill_color = None
+    shown.title = None
+    shown.height = HEIGHT
+    shown.styles = CLIP
+    shown.sizing_mode = "stretch_width"
+    shown.min_border = 4
+    shown.x_range = Range1d(0, 1)
+    shown.y_range = Range1d(0.5, 1)
+    for axis in (*shown.xaxis, *shown.yaxis):
+        axis.axis_label = None
+        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
+        axis.major_label_text_font_size = FONT
+        axis.major_label_standoff = 4
+    shown.xaxis[0].update(
+        axis_label="steps",
+        axis_label_standoff=2,
+        axis_label_text_font_size=FONT,
+        axis_label_text_font_style="normal",
+    )
+    if chart.logarithmic:
+        shown.yaxis[0].formatter = CustomJSTickFormatter(code=DECIMAL)
+    shown.xaxis[0].ticker.desired_num_ticks = 4
+    shown.yaxis[0].ticker.desired_num_ticks = 4
+    for grid in shown.grid:
+        grid.update(grid_line_color=GRID, grid_line_alpha=0.18, minor_grid_line_color=None)
+    if not shown.grid:
+        shown.xgrid.visible = shown.ygrid.visible = True
+    # The step that the replay shows; moved by the page.
+    shown.add_layout(
+        Span(
+            name="lab:step",
+            dimension="height",
+            location=0,
+            visible=False,
+            line_color=GRID,
+            line_dash="dotted",
+            line_width=1.5,
         )
-        if self.chart.logarithmic:
-            shown.yaxis[0].formatter = CustomJSTickFormatter(code=DECIMAL)
-        shown.xaxis[0].ticker.desired_num_ticks = 4
-        shown.yaxis[0].ticker.desired_num_ticks = 4
-        for grid in shown.grid:
-            grid.update(grid_line_color=GRID, grid_line_alpha=0.18, minor_grid_line_color=None)
-        if not shown.grid:
-            shown.xgrid.visible = shown.ygrid.visible = True
-        # The step that the replay shows; moved by the page.
-        shown.add_layout(
-            Span(
-                name="lab:step",
-                dimension="height",
-                location=0,
-                visible=False,
-                line_color=GRID,
-                line_dash="dotted",
-                line_width=1.5,
-            )
-        )
-        if self.chart.name == "answer":
-            # The replay reports a head as formed from here on (FORMED in training_replay.js).
-            half = Span(dimension="width", location=0.5, line_color=GRID, line_alpha=0.6)
-            shown.add_layout(half)
+    )
+    if chart.name == "answer":
+        # The replay reports a head as formed from here on (FORMED in training_replay.js).
+        half = Span(dimension="width", location=0.5, line_color=GRID, line_alpha=0.6)
+        shown.add_layout(half)
