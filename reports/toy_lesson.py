@@ -53,7 +53,7 @@ The lesson at the top goes through these ideas step by step. Here, click an expe
 2. Under the causal mask, change the temperature and watch the row of t0. Why does nothing happen?
 3. Can a token get weight 0 without a mask?
 4. With the causal mask, which *column* has the most cells that are not masked, and why?
-5. *Aggregate heads* shows the mean of all heads. Does its sharpest row look like any head's?
+5. *Mean of heads* shows the mean of all heads. Does its sharpest row look like any head's?
 
 ## Answers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bokeh.models import (
@@ -25,24 +25,13 @@ from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import copy_of, render, serialize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from bokeh.model import Model
     from bokeh.models import ColumnDataSource
     from bokeh.plotting import figure
 
     from attnpanel.explorer.state import ExplorerState
 
-# What holds no state, each kind after those it refers to.
-STATELESS: Final = (
-    "AllIndices",
-    "AllLabels",
-    "AreaVisuals",
-    "BoxInteractionHandles",
-    "LinearScale",
-    "Node",
-    "UnionRenderers",
-)
 EXPLORER_ID = "(the id of an explorer)"  # stands for it in serialized figures
 POINTER_EVENT = """
 document.dispatchEvent(new CustomEvent("attn:" + explorer_id, {
@@ -119,24 +108,7 @@ def _serialized_figures(views: tuple[View, ...]) -> Any:
         if "image" in source.data:
             place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
             source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
-    share_equal_parts(figures.values())
     return serialize(figures)
-
-
-def share_equal_parts(figures: Iterable[figure]) -> None:
-    """Have figures share equal parts without a state of their own, a fifth of a page's models.
-
-    A scale is one of them: each frame makes its own after it.
-    """
-    models = {model for plot in figures for model in plot.references()}
-    for kind in STATELESS:
-        shared: dict[str, Model] = {}
-        for model in models:
-            for name in model.properties_with_refs():
-                part = getattr(model, name)
-                if type(part).__name__ == kind:
-                    same = repr(part.properties_with_values(include_defaults=False))
-                    setattr(model, name, shared.setdefault(same, part))
 
 
 def _figure(view: View, state: ExplorerState) -> figure:

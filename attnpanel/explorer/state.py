@@ -87,13 +87,13 @@ class ExplorerState(param.Parameterized):
         default=0, bounds=(0, 0), label="Head", doc="Which head of the layer is shown, from 0."
     )
     aggregate = param.Boolean(
-        default=False, label="Aggregate heads", doc="Show the mean over all heads of the layer."
+        default=False, label="Mean of heads", doc="Show the mean over all heads of the layer."
     )
     batch = param.Integer(
         default=0, bounds=(0, 0), label="Batch", doc="Which sequence of the batch, from 0."
     )
     query_index = param.Integer(
-        default=0, bounds=(0, 0), label="Token i", doc="The query token, from 0."
+        default=0, bounds=(0, 0), label="Token", doc="The query token, from 0."
     )
     temperature = param.Number(
         default=1.0,

@@ -10,7 +10,7 @@ SLIDERS = {
     "Layer": "layer",
     "Head": "head",
     "Batch": "batch",
-    "Token i": "query_index",
+    "Token": "query_index",
     "Pad length": "pad_len",
     "Window": "window",
     "Temperature": "temperature",
@@ -21,7 +21,7 @@ BUTTONS = {
     "Colour scale": "weight_scale",
     "Causal alignment": "align",
 }
-SWITCHES = {"Aggregate heads": "aggregate", "Scale without first token": "skip_first"}
+SWITCHES = {"Mean of heads": "aggregate", "Scale without first token": "skip_first"}
 TEMPERATURE_STEP = 0.05  # of the exponent
 
 
@@ -34,7 +34,7 @@ def control(page: Page, label: str) -> Locator:
 def choose(page: Page, **choices: object) -> None:
     """Bring controls to the given values, as a reader would, and wait for the picture.
 
-    Labels are written with underscores (`Token_i=3`). A temperature is given as steps of its
+    Labels are written with underscores (`Token=3`). A temperature is given as steps of its
     slider, 0 being 1.0.
     """
     changed = [_bring(page, name.replace("_", " "), value) for name, value in choices.items()]

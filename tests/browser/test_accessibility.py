@@ -54,7 +54,7 @@ def explorer(visit, site):
     page = visit(site, settles=True)
     page.locator(PLACES[""]).first.wait_for()
     settle(page)
-    choose(page, Head=0, Token_i=2)
+    choose(page, Head=0, Token=2)
     return page
 
 

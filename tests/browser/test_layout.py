@@ -83,7 +83,7 @@ def test_moving_a_control_shows_its_effect_without_scrolling(sized):
     page.wait_for_function("scrollY > 50")
     before = matrix(page, "weights")
 
-    choose(page, Token_i=5, Temperature=4)
+    choose(page, Token=5, Temperature=4)
 
     bar, slider = box(page, ".attn-controls"), box(page, ".attn-control-temperature")
     assert bar["y"] >= 0
@@ -118,14 +118,14 @@ def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(toy):
     def bars() -> list[str]:
         return toy.locator(".attn-legend").all_inner_texts()
 
-    choose(toy, Mask="none", Temperature=0, Token_i=6, Colour_scale="√, 0–1", Head=0)
+    choose(toy, Mask="none", Temperature=0, Token=6, Colour_scale="√, 0–1", Head=0)
     before = bars()
 
     assert len(before) == 4
     assert all("0" in text for text in before)
     assert "masked" in before[0]
     assert "blue: below 0" in before[0]
-    choose(toy, Mask="causal", Temperature=12, Token_i=3)
+    choose(toy, Mask="causal", Temperature=12, Token=3)
     assert bars() == before
     choose(toy, Mask="none", Temperature=20, Colour_scale="own scale")
     assert bars()[1] != before[1]

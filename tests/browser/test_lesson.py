@@ -20,7 +20,7 @@ SLIDER_STEPS = 20  # from the middle of the temperature's slider to its end
 @pytest.fixture
 def lesson(toy):
     """The toy's page at its first step, reached by the button."""
-    choose(toy, Head=0, Token_i=2, Mask="none", Temperature=0, Aggregate_heads=False)
+    choose(toy, Head=0, Token=2, Mask="none", Temperature=0, Mean_of_heads=False)
     toy.get_by_role("button", name="Lesson").focus()
     press(toy, "Enter")
     yield toy

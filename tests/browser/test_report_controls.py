@@ -26,8 +26,8 @@ STATE = {"query_index": 6}
     ("moves", "means"),
     [
         ({"Head": 2}, {"head": 2}),
-        ({"Aggregate_heads": True}, {"aggregate": True}),
-        ({"Token_i": 3}, {"query_index": 3}),
+        ({"Mean_of_heads": True}, {"aggregate": True}),
+        ({"Token": 3}, {"query_index": 3}),
         ({"Temperature": 6}, {"temperature": 10**0.3}),
         ({"Temperature": -20}, {"temperature": 0.1}),
         ({"Mask": "causal"}, {"mask": "causal"}),
@@ -92,15 +92,15 @@ def test_a_reader_who_prefers_dark_gets_a_dark_page(browser, reports):
 
 
 def test_sliders_say_their_value_in_words(toy_report):
-    choose(toy_report.page, Token_i=2, Head=1, Temperature=-6)
+    choose(toy_report.page, Token=2, Head=1, Temperature=-6)
 
-    assert title(toy_report.page, "Token i").endswith("2 · t2")
+    assert title(toy_report.page, "Token").endswith("2 · t2")
     assert title(toy_report.page, "Head").endswith("1 of 0–3")
     assert title(toy_report.page, "Temperature").endswith("0.50")
 
 
 def test_titles_follow_the_choices(toy_report):
-    choose(toy_report.page, Head=3, Token_i=4, Paint_seed=5, Colour_scale="per row")
+    choose(toy_report.page, Head=3, Token=4, Paint_seed=5, Colour_scale="per row")
 
     words = toy_report.page.locator(".attn-caption")
     expect(words.filter(has_text="Where “t4” looks")).to_be_visible()
@@ -119,7 +119,7 @@ def test_a_control_that_does_nothing_is_disabled_until_it_does(toy_report):
 
     assert not is_dimmed(toy_report.page, "Pad length")
     assert not is_dimmed(toy_report.page, "Empty rows")
-    choose(toy_report.page, Mask="window", Aggregate_heads=True)
+    choose(toy_report.page, Mask="window", Mean_of_heads=True)
     expect(control(toy_report.page, "Window")).to_be_visible()
     assert is_dimmed(toy_report.page, "Head")
 
@@ -137,7 +137,7 @@ def test_the_tooltip_of_a_control_says_why_it_is_idle_only_while_it_is(toy_repor
     ("nonsense", "named"),
     [
         ("head=99", "Head: “99” does not apply here."),
-        ("token=banana", "Token i: “banana” does not apply here."),
+        ("token=banana", "Token: “banana” does not apply here."),
         ("temperature=nan", "Temperature: “nan” does not apply here."),
         ("mask=<img src=x onerror=window.pwned=1>", "Mask: “<img src=x onerror=window.pwned=1>”"),
         ("mask=model&layer=-1", "Layer: “-1” does not apply here."),

@@ -111,7 +111,7 @@ def test_tokens_stand_on_the_page_as_they_are(page):
 
 
 def test_the_sentence_quotes_a_token_as_it_is(page):
-    choose(page, Layer=0, Token_i=3)
+    choose(page, Layer=0, Token=3)
 
     assert sentence(page).startswith("javascript:window.pwned=1// →")
 

@@ -82,7 +82,7 @@ def test_one_token_and_one_head_are_shown(odd):
 
     assert_shows(odd.page, state)
     assert image(odd.page, "weights").tolist() == [[1.0]]
-    for label in ("Head", "Aggregate heads", "Token i"):
+    for label in ("Head", "Mean of heads", "Token"):
         assert is_dimmed(odd.page, label), label
 
 

@@ -63,7 +63,7 @@ def test_a_control_of_larger_traces_shows_what_python_draws(kinds_report, start,
 
 
 def test_a_tap_on_a_tile_chooses_layer_and_head(kinds_report):
-    choose(kinds_report.page, Aggregate_heads=True)
+    choose(kinds_report.page, Mean_of_heads=True)
 
     tap(kinds_report.page, "grid", 2, 1)
 
@@ -99,7 +99,7 @@ def test_brackets_move_the_layer(kinds_report):
 
 
 def test_sliders_say_in_words_what_the_layer_has(kinds_report):
-    assert title(kinds_report.page, "Token i").endswith("0 · The")
+    assert title(kinds_report.page, "Token").endswith("0 · The")
 
     choose(kinds_report.page, Layer=4)
 

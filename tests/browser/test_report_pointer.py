@@ -28,7 +28,7 @@ def test_a_tap_on_a_heatmap_chooses_the_token_of_its_row(toy_report, view):
     tap(toy_report.page, view, 1, 3)
 
     assert token(toy_report) == 3
-    assert position(toy_report.page, "Token i") == 3
+    assert position(toy_report.page, "Token") == 3
     assert outlined(toy_report.page, view) == (2.5, 3.5)
 
 

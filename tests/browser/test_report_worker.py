@@ -51,7 +51,7 @@ def shown(trace: Trace, head: int | None) -> np.ndarray:
 def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opened, long_trace):
     page = opened.page
 
-    page.get_by_role("checkbox", name="Aggregate heads").check()
+    page.get_by_role("checkbox", name="Mean of heads").check()
 
     status = page.locator(".attn-caption.busy")
     expect(status).to_contain_text(f"the mean of {HEADS} heads")
@@ -64,8 +64,8 @@ def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opene
 def test_a_newer_choice_takes_the_place_of_one_that_is_still_computed(opened, long_trace):
     page = opened.page
 
-    page.get_by_role("checkbox", name="Aggregate heads").check()
-    page.get_by_role("checkbox", name="Aggregate heads").uncheck()
+    page.get_by_role("checkbox", name="Mean of heads").check()
+    page.get_by_role("checkbox", name="Mean of heads").uncheck()
     page.evaluate("document.activeElement.blur()")
     for _ in range(3):
         page.keyboard.press("ArrowRight")
@@ -83,7 +83,7 @@ def test_a_browser_without_workers_computes_in_the_page(browser, long_trace, lon
     page.goto(long_report.as_uri())
 
     page.wait_for_function("location.hash.includes('head=0')")
-    page.get_by_role("checkbox", name="Aggregate heads").check()
+    page.get_by_role("checkbox", name="Mean of heads").check()
     page.wait_for_function("location.hash.includes('mean=1')")
 
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)

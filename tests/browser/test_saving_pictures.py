@@ -133,7 +133,7 @@ def test_the_name_follows_what_is_shown(opened, tmp_path):
 
     assert save(opened, "grid", "SVG", tmp_path).name == "attnpanel-grid-layer-0-head-3.svg"
 
-    opened.get_by_label("Aggregate heads").check()
+    opened.get_by_label("Mean of heads").check()
     expect(opened.get_by_text("mean of 4 heads · entropy")).to_be_visible()
     name = save(opened, "weights", "SVG", tmp_path).name
     assert name == "attnpanel-weights-layer-0-mean-of-4-heads.svg"

@@ -27,7 +27,7 @@ def test_a_link_opened_by_somebody_else_shows_the_same(toy, open_page):
     fill_number(toy, "seed", 3)
     choose(
         toy,
-        Aggregate_heads=False, Head=2, Token_i=5, Temperature=-4, Mask="padding", Pad_length=4,
+        Mean_of_heads=False, Head=2, Token=5, Temperature=-4, Mask="padding", Pad_length=4,
         Empty_rows="uniform", Colour_scale="linear, 0–1", Paint_seed=9,
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ def test_a_link_opened_by_somebody_else_shows_the_same(toy, open_page):
 
     assert other.url == toy.url
     assert differing(snapshot(toy), snapshot(other), within=CLOSE) == set()
-    assert (position(other, "Head"), position(other, "Token i")) == (2, 5)
+    assert (position(other, "Head"), position(other, "Token")) == (2, 5)
     assert matrix(other, "weights").shape == (7, 7)
     assert notice(other) == ""
 
@@ -43,7 +43,7 @@ def test_a_link_opened_by_somebody_else_shows_the_same(toy, open_page):
 def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(library, page):
     open_explorer(page, library)
     open_trace(page, "many.safetensors")
-    choose(page, Batch=1, Layer=1, Head=3, Token_i=2, Mask="window", Window=2, Temperature=4)
+    choose(page, Batch=1, Layer=1, Head=3, Token=2, Mask="window", Window=2, Temperature=4)
     before, address = snapshot(page), page.url
 
     page.reload()

@@ -21,7 +21,7 @@ pytest_plugins = ["tests.browser.opened"]
 
 ONE_HEAD = {"scores", "weights", "output", "row", "swatches", "mixed"}
 TOY = {
-    "Head": 0, "Aggregate_heads": False, "Token_i": 6, "Temperature": 0, "Mask": "none",
+    "Head": 0, "Mean_of_heads": False, "Token": 6, "Temperature": 0, "Mask": "none",
     "Colour_scale": "√, 0–1", "Paint_seed": 0, "Scale_without_first_token": False,
 }  # fmt: skip
 
@@ -30,10 +30,10 @@ TOY = {
     ("start", "change", "changed"),
     [
         ({}, {"Head": 2}, ONE_HEAD),
-        ({}, {"Aggregate_heads": True}, ONE_HEAD),
-        ({}, {"Token_i": 3}, {"row", "swatches", "mixed"}),
+        ({}, {"Mean_of_heads": True}, ONE_HEAD),
+        ({}, {"Token": 3}, {"row", "swatches", "mixed"}),
         # Token 5 looks at several keys, so that its weights move with the temperature.
-        ({"Token_i": 5}, {"Temperature": 6}, ONE_HEAD - {"scores"} | {"grid"}),
+        ({"Token": 5}, {"Temperature": 6}, ONE_HEAD - {"scores"} | {"grid"}),
         ({}, {"Mask": "causal"}, ONE_HEAD | {"grid"}),
         ({"Mask": "padding", "Pad_length": 8}, {"Pad_length": 5}, ONE_HEAD | {"grid"}),
         ({"Mask": "key padding", "Pad_length": 8}, {"Pad_length": 6}, ONE_HEAD | {"grid"}),
@@ -94,7 +94,7 @@ def test_one_outline_follows_token_i_in_all_three_heatmaps(toy):
         **TOY,
     )
     for token in (2, 7):
-        choose(toy, Token_i=token)
+        choose(toy, Token=token)
 
         for view in ("scores", "weights", "output"):
             assert outlined(toy, view) == (token - 0.5, token + 0.5)
@@ -134,7 +134,7 @@ def test_a_control_that_changes_nothing_is_dimmed_and_says_why(toy):
     choose(toy, Mask="padding", Pad_length=3)
     assert not is_dimmed(toy, "Pad length")
     assert not is_dimmed(toy, "Empty rows")
-    choose(toy, Aggregate_heads=True)
+    choose(toy, Mean_of_heads=True)
     assert is_dimmed(toy, "Head")
 
 
@@ -142,21 +142,21 @@ def test_every_control_is_labelled_for_those_who_do_not_see_it(toy):
     choose(toy, **TOY)
 
     open_more(toy, "Pad length")
-    for label in ("Layer", "Head", "Token i", "Temperature", "Pad length"):
+    for label in ("Layer", "Head", "Token", "Temperature", "Pad length"):
         assert toy.get_by_role("slider", name=label, exact=True).count() == 1, label
     for label in ("Mask", "Colour scale"):
         assert toy.get_by_role("combobox", name=label, exact=True).count() == 1, label
     assert toy.get_by_role("group", name="Empty rows", exact=True).count() == 1
-    assert toy.get_by_role("checkbox", name="Aggregate heads", exact=True).count() == 1
+    assert toy.get_by_role("checkbox", name="Mean of heads", exact=True).count() == 1
     assert toy.get_by_role("textbox", name="Paint seed", exact=True).count() == 1
 
 
 def test_a_slider_says_its_value_in_words(toy):
-    choose(toy, **TOY | {"Token_i": 4, "Temperature": -6})
+    choose(toy, **TOY | {"Token": 4, "Temperature": -6})
 
-    assert "4 · t4" in title(toy, "Token i")
+    assert "4 · t4" in title(toy, "Token")
     assert "0.50" in title(toy, "Temperature")  # 10 ** (-6 * 0.05) = 0.501
-    for label, said in (("Token i", "4 · t4"), ("Temperature", "0.50")):
+    for label, said in (("Token", "4 · t4"), ("Temperature", "0.50")):
         slider = control(toy, label).get_by_role("slider")
         expect(slider).to_have_attribute("aria-valuetext", said)
 
@@ -164,7 +164,7 @@ def test_a_slider_says_its_value_in_words(toy):
 def test_quick_steps_of_a_slider_are_all_taken(toy):
     choose(toy, **TOY)
 
-    for label, steps in (("Temperature", -12), ("Temperature", 5), ("Token i", 1)):
+    for label, steps in (("Temperature", -12), ("Temperature", 5), ("Token", 1)):
         choose(toy, **{label.replace(" ", "_"): steps})
 
         assert position(toy, label) == steps

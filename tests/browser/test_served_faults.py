@@ -50,7 +50,7 @@ def test_pages_tell_that_their_server_died_draw_on_and_come_back_as_they_were(
     with started(*options, port=port):
         expect(toy.locator(".attn-status")).to_be_hidden()
         expect(toy.locator(".attn-caption-row")).to_contain_text("“t3”")
-        assert position(toy, "Token i") == 3
+        assert position(toy, "Token") == 3
         choose(toy, Head=2)  # the server answers again
         # What was typed and not sent survives.
         expect(lab.locator(".attn-status")).to_be_hidden()

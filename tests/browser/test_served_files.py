@@ -98,6 +98,6 @@ def test_a_good_file_opens_after_a_bad_one(toy, good):
     upload(toy, "good.safetensors", good)
 
     assert notice(toy) == ""
-    choose(toy, Head=1, Mask="none", Temperature=0, Aggregate_heads=False)
+    choose(toy, Head=1, Mask="none", Temperature=0, Mean_of_heads=False)
     expected = reckon(made_traces()["cross.safetensors"].calls[0], 1)
     np.testing.assert_allclose(matrix(toy, "weights"), expected.weights, rtol=1e-6)

@@ -150,20 +150,20 @@ def chips(page: Page) -> list[str]:
 
 STATES = {
     "many.safetensors": [
-        {"Layer": 0, "Head": 2, "Token_i": 3},
+        {"Layer": 0, "Head": 2, "Token": 3},
         {"Layer": 1, "Head": 3, "Batch": 1, "Mask": "as the model"},
-        {"Mask": "padding", "Pad_length": 3, "Empty_rows": "uniform", "Token_i": 4},
+        {"Mask": "padding", "Pad_length": 3, "Empty_rows": "uniform", "Token": 4},
         {"Mask": "window", "Window": 2, "Temperature": -6, "Colour_scale": "per row"},
-        {"Aggregate_heads": True, "Mask": "causal", "Colour_scale": "linear, 0–1", "Paint_seed": 3},
-        {"Aggregate_heads": False, "Scale_without_first_token": True, "Token_i": 2},
+        {"Mean_of_heads": True, "Mask": "causal", "Colour_scale": "linear, 0–1", "Paint_seed": 3},
+        {"Mean_of_heads": False, "Scale_without_first_token": True, "Token": 2},
     ],
     "cross.safetensors": [
-        {"Head": 1, "Token_i": 2},
-        {"Mask": "causal", "Causal_alignment": "bottom right", "Token_i": 0},
+        {"Head": 1, "Token": 2},
+        {"Mask": "causal", "Causal_alignment": "bottom right", "Token": 0},
     ],
-    "keys.safetensors": [{"Head": 1, "Token_i": 2}],
-    "recorded.safetensors": [{"Head": 1, "Token_i": 4}, {"Aggregate_heads": True}],
-    "long.safetensors": [{"Token_i": 5, "Mask": "causal"}],
+    "keys.safetensors": [{"Head": 1, "Token": 2}],
+    "recorded.safetensors": [{"Head": 1, "Token": 4}, {"Mean_of_heads": True}],
+    "long.safetensors": [{"Token": 5, "Mask": "causal"}],
 }
 
 
@@ -181,7 +181,7 @@ def test_everything_is_as_where_the_page_computes(told, shelf, name):
 def test_a_pair_of_another_row_is_told_under_the_pointer(told, shelf):
     for page in (told, shelf):
         open_trace(page, "many.safetensors")
-        choose(page, Aggregate_heads=False, Layer=0, Head=1, Token_i=0, Mask="causal")
+        choose(page, Mean_of_heads=False, Layer=0, Head=1, Token=0, Mask="causal")
         hover(page, "weights", 1, 3)
     assert sentence(told).startswith("down → cat")
     assert sentence(told) == sentence(shelf)
@@ -195,7 +195,7 @@ def test_a_pair_of_another_row_is_told_under_the_pointer(told, shelf):
 def test_taps_choose_token_and_head(told):
     open_trace(told, "many.safetensors")
     tap(told, "scores", 1, 4)
-    assert position(told, "Token i") == 4
+    assert position(told, "Token") == 4
     tap(told, "grid", 2, 1)
     assert (position(told, "Layer"), position(told, "Head")) == (1, 2)
     assert outlined(told, "grid") == (0.5, 1.5)
@@ -227,7 +227,7 @@ def test_the_part_on_screen_is_shown_cell_by_cell(told, traces):
 
 def test_keys_pressed_in_a_hurry_end_where_they_lead(told):
     open_trace(told, "many.safetensors")
-    choose(told, Aggregate_heads=False, Layer=1, Head=0)
+    choose(told, Mean_of_heads=False, Layer=1, Head=0)
     hurry(told)
 
     assert position(told, "Head") == 3
@@ -240,7 +240,7 @@ def test_keys_pressed_in_a_hurry_end_where_they_lead(told):
 
 
 def test_no_key_makes_the_server_write_a_plot(toy, server_log):
-    choose(toy, Aggregate_heads=False, Head=0)
+    choose(toy, Mean_of_heads=False, Head=0)
     said = len(server_log.read_text())
     hurry(toy)
 
@@ -277,7 +277,7 @@ def horizontal(page: Page) -> tuple[float, float]:
 def test_a_weight_is_explained_by_python_as_by_the_page(told, shelf, name):
     for page in (told, shelf):
         open_trace(page, name)
-        choose(page, Layer=0, Head=1, Token_i=2, Mask="none", Temperature=0)
+        choose(page, Layer=0, Head=1, Token=2, Mask="none", Temperature=0)
         if not page.locator(".attn-why").evaluate("(one) => one.open"):
             page.get_by_text("Why this token:").click()
         settle(page)

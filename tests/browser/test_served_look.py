@@ -99,7 +99,7 @@ def test_no_width_needs_sideways_scrolling(toy, width):
 
 
 def test_every_control_is_reached_by_tab(toy):
-    choose(toy, Mask="padding", Pad_length=4, Aggregate_heads=False)
+    choose(toy, Mask="padding", Pad_length=4, Mean_of_heads=False)
     leave_focus(toy)
     toy.evaluate("getSelection().removeAllRanges(); scrollTo(0, 0)")
     reached = set()
@@ -118,7 +118,7 @@ def test_every_control_is_reached_by_tab(toy):
         )
     wanted = {
         "Toy", "Prompt", "File", "T", "d_model", "heads", "seed", "Copy link", "Light or dark",
-        "Head", "Aggregate heads", "Token i", "Temperature", "Mask", "Colour scale", "More",
+        "Head", "Mean of heads", "Token", "Temperature", "Mask", "Colour scale", "More",
         "Pad length", "zero", "uniform", "Paint seed",
     }  # fmt: skip
     assert wanted - reached == set()

@@ -13,7 +13,7 @@ from tests.browser.reckoned import Reckoned, hexadecimal, mask_of, paints, recko
 pytest_plugins = ["tests.browser.opened"]
 
 CALL = toy_trace().calls[0]
-START = {"Aggregate_heads": False, "Colour_scale": "√, 0–1", "Paint_seed": 0}
+START = {"Mean_of_heads": False, "Colour_scale": "√, 0–1", "Paint_seed": 0}
 # float32 numbers of the size of 10: its resolution is 1e-6 of them.
 CLOSE = {"rtol": 1e-6, "atol": 1e-6, "equal_nan": True}
 # What to choose, and what that means to NumPy. Temperatures are steps of 0.05 in the exponent.
@@ -41,7 +41,7 @@ def test_scores_weights_and_output_are_numpys_under_any_mask(toy, kind):
 
 
 def test_the_mean_over_heads_is_the_mean_of_their_scores_weights_and_outputs(toy):
-    choose(toy, **START | {"Aggregate_heads": True}, Mask="causal", Temperature=4)
+    choose(toy, **START | {"Mean_of_heads": True}, Mask="causal", Temperature=4)
 
     expected = reckon(CALL, None, mask=mask_of(CALL, "causal"), temperature=10**0.2)
     assert_heatmaps_show(toy, expected)
@@ -50,7 +50,7 @@ def test_the_mean_over_heads_is_the_mean_of_their_scores_weights_and_outputs(toy
 
 @pytest.mark.parametrize("policy", ["zero", "uniform", "nan"])
 def test_an_empty_row_is_filled_as_the_policy_says(toy, policy):
-    choose(toy, **START, Head=1, Temperature=0, Mask="padding", Pad_length=4, Token_i=6)
+    choose(toy, **START, Head=1, Temperature=0, Mask="padding", Pad_length=4, Token=6)
     choose(toy, Empty_rows=policy)
 
     expected = reckon(CALL, 1, mask=mask_of(CALL, "padding", pad_len=4), empty_rows=policy)
@@ -63,8 +63,8 @@ def test_an_empty_row_is_filled_as_the_policy_says(toy, policy):
 
 @pytest.mark.parametrize("head", [1, None])
 def test_the_row_the_swatches_and_their_mix_are_numpys(toy, head):
-    choose(toy, **START | {"Paint_seed": 5}, Mask="causal", Temperature=6, Token_i=5)
-    choose(toy, **({"Aggregate_heads": True} if head is None else {"Head": head}))
+    choose(toy, **START | {"Paint_seed": 5}, Mask="causal", Temperature=6, Token=5)
+    choose(toy, **({"Mean_of_heads": True} if head is None else {"Head": head}))
 
     expected = reckon(CALL, head, mask=mask_of(CALL, "causal"), temperature=10**0.3)
     weights, colours = expected.weights[5], paints(CALL, head, seed=5)
@@ -113,7 +113,7 @@ def test_a_causal_mask_starts_where_its_alignment_says(shelf, traces, align):
         Temperature=0,
         Mask="causal",
         Causal_alignment=align.replace("_", " "),
-        Token_i=2,
+        Token=2,
     )
 
     assert_heatmaps_show(shelf, reckon(call, mask=mask_of(call, "causal", align=align)))

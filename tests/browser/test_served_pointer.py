@@ -28,7 +28,7 @@ from tests.browser.reckoned import mask_of, reckon
 pytest_plugins = ["tests.browser.opened"]
 
 CALL = toy_trace().calls[0]
-START = {"Head": 1, "Aggregate_heads": False, "Token_i": 0, "Temperature": 0, "Mask": "none"}
+START = {"Head": 1, "Mean_of_heads": False, "Token": 0, "Temperature": 0, "Mask": "none"}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_tapping_a_picture_selects_the_token_that_was_tapped(toy, view, x, y, to
     tap(toy, view, x, y)
 
     assert link(toy)["token"] == str(token)
-    assert position(toy, "Token i") == token
+    assert position(toy, "Token") == token
     assert outlined(toy, "weights") == (token - 0.5, token + 0.5)
     expected = reckon(CALL, 1).weights[token]
     np.testing.assert_allclose(source(toy, "attn:row")["weight"], expected, rtol=1e-5)
@@ -59,36 +59,36 @@ def test_tapping_a_token_selects_it_and_marks_it(toy):
     toy.locator(".attn-chips").get_by_role("button", name="t6", exact=True).click()
     settle(toy)
 
-    assert position(toy, "Token i") == 6
+    assert position(toy, "Token") == 6
     pressed = toy.locator(".attn-chips").get_by_role("button", pressed=True)
     assert pressed.all_inner_texts() == ["t6"]
 
 
 def test_tapping_the_overview_selects_layer_and_head(shelf):
     open_trace(shelf, "many.safetensors")
-    choose(shelf, Layer=0, Aggregate_heads=True)
+    choose(shelf, Layer=0, Mean_of_heads=True)
 
     tap(shelf, "grid", 3, 1)
 
     assert (position(shelf, "Layer"), position(shelf, "Head")) == (1, 3)
-    expect(control(shelf, "Aggregate heads").get_by_role("checkbox")).not_to_be_checked()
+    expect(control(shelf, "Mean of heads").get_by_role("checkbox")).not_to_be_checked()
     tap(shelf, "grid", 3, 0)  # the first layer has three heads
     assert (position(shelf, "Layer"), position(shelf, "Head")) == (1, 3)
 
 
 def test_of_two_languages_a_tapped_key_is_told_and_a_tapped_query_selected(shelf):
     open_trace(shelf, "cross.safetensors")
-    choose(shelf, Token_i=0)
+    choose(shelf, Token=0)
     queries, keys = shelf.locator(".attn-chips:visible").all()
 
     keys.get_by_role("button", name="slept", exact=True).click()
     settle(shelf)
 
     assert sentence(shelf).startswith("il → slept")
-    assert position(shelf, "Token i") == 0
+    assert position(shelf, "Token") == 0
     queries.get_by_role("button", name="dormi", exact=True).click()
     settle(shelf)
-    assert position(shelf, "Token i") == 2
+    assert position(shelf, "Token") == 2
     tap(shelf, "row", 4, 0.01)
     assert sentence(shelf).startswith("dormi → long")
 
@@ -118,7 +118,7 @@ def test_hovering_tells_the_weight_itself_where_colours_are_relative_to_the_row(
 
 
 def test_hovering_output_and_bars_tells_their_numbers(toy):
-    choose(toy, **START | {"Token_i": 3})
+    choose(toy, **START | {"Token": 3})
     expected = reckon(CALL, 1)
 
     hover(toy, "output", 1, 3)
@@ -130,7 +130,7 @@ def test_hovering_output_and_bars_tells_their_numbers(toy):
 
 
 def test_the_sentence_follows_the_pointer_and_returns(toy):
-    choose(toy, **START | {"Token_i": 5})
+    choose(toy, **START | {"Token": 5})
     strongest = f"t5 → t{reckon(CALL, 1).weights[5].argmax()}"
     assert sentence(toy).startswith(strongest)
 
@@ -142,7 +142,7 @@ def test_the_sentence_follows_the_pointer_and_returns(toy):
     settle(toy)
 
     assert sentence(toy).startswith(strongest)
-    assert position(toy, "Token i") == 5
+    assert position(toy, "Token") == 5
 
 
 def test_a_masked_pair_is_told_as_masked(toy):
@@ -174,7 +174,7 @@ def test_the_sentences_arithmetic_is_right(toy, key, step):
 
 
 def test_the_sentence_of_the_mean_tells_the_mean(toy):
-    choose(toy, **START | {"Aggregate_heads": True})
+    choose(toy, **START | {"Mean_of_heads": True})
 
     hover(toy, "weights", 3, 2)
 
@@ -196,13 +196,13 @@ def test_arrow_keys_move_token_and_head_and_stop_at_the_ends(toy):
 
 
 def test_home_and_end_go_to_the_first_and_last_token(toy):
-    choose(toy, **START | {"Token_i": 4})
+    choose(toy, **START | {"Token": 4})
     leave_focus(toy)
 
     press(toy, "End")
-    assert position(toy, "Token i") == 7
+    assert position(toy, "Token") == 7
     press(toy, "Home")
-    assert position(toy, "Token i") == 0
+    assert position(toy, "Token") == 0
 
 
 def test_m_goes_through_the_masks_and_around(toy):
@@ -228,7 +228,7 @@ def test_brackets_move_the_layer(shelf):
 
 
 def test_keys_typed_into_a_field_or_on_a_slider_do_nothing_else(toy):
-    choose(toy, **START | {"Token_i": 3})
+    choose(toy, **START | {"Token": 3})
     open_more(toy, "Paint seed")
     field = control(toy, "Paint seed").locator("input")
     field.focus()

@@ -117,7 +117,7 @@ def test_a_typed_prompt_shows_its_tokens_and_its_weights(asked):
 
 def test_a_link_to_a_prompt_restores_prompt_and_choices(asked, page):
     ask(asked, "Paris is the capital of France & more?")
-    choose(asked, Layer=4, Head=7, Token_i=4, Mask="causal", Temperature=6)
+    choose(asked, Layer=4, Head=7, Token=4, Mask="causal", Temperature=6)
 
     open_explorer(page, asked.url)
     wait_for_model(page)
@@ -180,7 +180,7 @@ def test_a_hostile_prompt_is_text_wherever_it_appears(asked):
     ask(asked, " ".join(HOSTILE))
     assert notice(asked) == ""
     for index in (2, 5, 9):
-        choose(asked, Token_i=index)
+        choose(asked, Token=index)
         hover(asked, "weights", 3, index)
         assert re.search(r"\d", tooltip(asked)["weight"])
 

@@ -13,20 +13,20 @@ pytest_plugins = ["tests.browser.opened"]
 
 
 def test_two_pages_at_once_do_not_disturb_each_other(toy, served, page):
-    choose(toy, Head=0, Token_i=1, Mask="none", Aggregate_heads=False)
+    choose(toy, Head=0, Token=1, Mask="none", Mean_of_heads=False)
     open_explorer(page, served)
     before = snapshot(toy)
 
-    choose(page, Head=3, Token_i=6, Mask="causal")
+    choose(page, Head=3, Token=6, Mask="causal")
     settle(toy)
     assert differing(before, snapshot(toy)) == set()
-    assert (position(toy, "Head"), position(toy, "Token i")) == (0, 1)
+    assert (position(toy, "Head"), position(toy, "Token")) == (0, 1)
 
     others = snapshot(page)
-    choose(toy, Head=1, Token_i=2)
+    choose(toy, Head=1, Token=2)
     settle(page)
     assert differing(others, snapshot(page)) == set()
-    assert (position(page, "Head"), position(page, "Token i")) == (3, 6)
+    assert (position(page, "Head"), position(page, "Token")) == (3, 6)
 
 
 def test_a_taken_port_is_one_clear_line(root):

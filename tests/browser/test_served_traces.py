@@ -44,8 +44,8 @@ def test_one_token_looks_at_itself(toy):
     assert matrix(toy, "weights").tolist() == [[1.0]]
     assert sentence(toy).startswith("t0 → t0")
     assert "100 %" in sentence(toy)
-    assert is_dimmed(toy, "Token i")
-    choose(toy, Head=0, Aggregate_heads=False)
+    assert is_dimmed(toy, "Token")
+    choose(toy, Head=0, Mean_of_heads=False)
     before = snapshot(toy)
     choose(toy, Head=3)
     assert "scores" in differing(before, snapshot(toy))
@@ -65,7 +65,7 @@ def test_a_toy_that_cannot_be_made_is_told_and_the_last_one_stays(toy):
 
 def test_512_tokens_are_shown_cell_by_cell(toy):
     fill_number(toy, "T", 512)
-    choose(toy, Head=1, Aggregate_heads=False, Mask="none", Temperature=0, Paint_seed=0, Token_i=3)
+    choose(toy, Head=1, Mean_of_heads=False, Mask="none", Temperature=0, Paint_seed=0, Token=3)
 
     call = toy_trace(T=512).calls[0]
     expected, colours = reckon(call, 1), paints(call, 1)
@@ -110,7 +110,7 @@ def test_each_sequence_of_a_batch_has_its_own_tokens(shelf, traces):
 
 def test_without_values_the_weights_are_shown_and_the_mix_is_said_to_be_unknown(shelf, traces):
     open_trace(shelf, "keys.safetensors")
-    choose(shelf, Head=1, Token_i=2)
+    choose(shelf, Head=1, Token=2)
 
     weights = traces["keys.safetensors"].calls[0].weights(1)
     np.testing.assert_allclose(matrix(shelf, "weights"), weights, **CLOSE)
@@ -123,7 +123,7 @@ def test_without_values_the_weights_are_shown_and_the_mix_is_said_to_be_unknown(
 
 def test_the_card_of_the_picture_comes_and_goes_with_the_trace(shelf, traces):
     open_trace(shelf, "keys.safetensors")
-    choose(shelf, Head=1, Token_i=0)
+    choose(shelf, Head=1, Token=0)
     stage = shelf.locator(".attn-picture-stage")
     stage.press("ArrowRight")
     settle(shelf)
@@ -139,7 +139,7 @@ def test_the_card_of_the_picture_comes_and_goes_with_the_trace(shelf, traces):
 
 def test_recorded_weights_are_shown_as_they_are_and_nothing_pretends_to_change_them(shelf, traces):
     open_trace(shelf, "recorded.safetensors")
-    choose(shelf, Head=1, Token_i=4)
+    choose(shelf, Head=1, Token=4)
 
     weights = traces["recorded.safetensors"].calls[0].recorded_weights[0, 1]
     np.testing.assert_array_equal(matrix(shelf, "weights"), weights)
@@ -189,7 +189,7 @@ def test_1024_tokens_are_pooled_and_exact_where_one_zooms_in(shelf, traces):
 def test_hostile_tokens_are_text_wherever_they_appear(shelf):
     open_trace(shelf, "hostile.safetensors")
     for index, token in enumerate(HOSTILE):
-        choose(shelf, Head=0, Mask="none", Token_i=index)
+        choose(shelf, Head=0, Mask="none", Token=index)
         hover(shelf, "weights", (index + 1) % len(HOSTILE), index)
 
         assert token[:20] in sentence(shelf)

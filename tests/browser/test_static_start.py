@@ -64,7 +64,7 @@ def test_what_needs_python_gets_a_session_with_all_that_was_on_screen(start, pag
     page.get_by_role("button", name="More", exact=True).click()
     page.get_by_role("button", name="Lesson").click()
     page.get_by_label("All steps").select_option(index=2)
-    choose(page, Head=3, Token_i=6)
+    choose(page, Head=3, Token=6)
     page.locator(".attn-notes-card textarea").fill("not added yet")
     page.mouse.wheel(0, 300)
     page.wait_for_function("window.scrollY > 200")
@@ -76,7 +76,7 @@ def test_what_needs_python_gets_a_session_with_all_that_was_on_screen(start, pag
     attached(page)
 
     expect(page.locator(".attn-upload")).to_be_attached()
-    assert (position(page, "Head"), position(page, "Token i")) == (3, 6)
+    assert (position(page, "Head"), position(page, "Token")) == (3, 6)
     assert page.get_by_label("All steps").input_value() == "2"
     assert link(page)["lesson"] == "3"
     assert page.locator(".attn-notes-card textarea").input_value() == "not added yet"
@@ -89,7 +89,7 @@ def test_what_needs_python_gets_a_session_with_all_that_was_on_screen(start, pag
     # One page handles a key, and Python follows it.
     page.evaluate(f"() => {{ {focused}; n.blur() }}")
     press(page, "ArrowUp")
-    assert position(page, "Token i") == 5
+    assert position(page, "Token") == 5
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_a_server_that_is_full_or_does_not_answer_is_told_and_asked_again(start,
     expect(status).to_contain_text(full)
     expect(page.locator(".attn-sources .bk-active")).to_have_text("Toy")
     press(page, "ArrowDown")
-    assert position(page, "Token i") == 6
+    assert position(page, "Token") == 6
     assert page.evaluate(ALONE)
     page.unroute_all()
     page.context.set_offline(True)
@@ -176,7 +176,7 @@ def test_a_server_that_is_full_or_does_not_answer_is_told_and_asked_again(start,
     status.get_by_role("button", name="Try again").click()
     attached(page)
     expect(page.locator(".attn-upload")).to_be_visible()
-    assert (position(page, "Head"), position(page, "Token i")) == (2, 6)
+    assert (position(page, "Head"), position(page, "Token")) == (2, 6)
 
 
 @pytest.mark.slow

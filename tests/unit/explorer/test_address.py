@@ -93,7 +93,7 @@ def test_the_page_gets_the_table_with_labels_and_options():
     assert rows["aggregate"] == {
         "address": "mean",
         "name": "aggregate",
-        "label": "Aggregate heads",
+        "label": "Mean of heads",
         "options": ["0", "1"],
         "optional": True,
     }

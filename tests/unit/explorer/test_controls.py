@@ -12,8 +12,8 @@ from tests.hand_made import call, trace_of
 LABELS = {
     "layer": "Layer",
     "head": "Head",
-    "aggregate": "Aggregate heads",
-    "query_index": "Token i",
+    "aggregate": "Mean of heads",
+    "query_index": "Token",
     "temperature": "Temperature",
     "mask": "Mask",
     "weight_scale": "Colour scale",
