@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
@@ -45,6 +47,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 def root() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced_stores() -> Iterator[None]:
+    """Have stores of runs not wait for the disk: on a busy one each transaction takes 30 ms."""
+    connect = sqlite3.connect
+
+    def unsynced(*args, **options):
+        database = connect(*args, **options)
+        database.execute("PRAGMA synchronous = OFF")
+        return database
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("attnpanel.training.database.sqlite3.connect", unsynced)
+        yield
 
 
 @pytest.fixture

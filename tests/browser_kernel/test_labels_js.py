@@ -336,7 +336,8 @@ texts = st.fixed_dictionaries(
 
 
 def test_what_a_link_restores_and_what_not_is_as_in_python(page, name):
-    @settings(max_examples=60, deadline=None)
+    # Of each of eleven traces.
+    @settings(max_examples=20, deadline=None)
     @given(states(TRACES[name]), texts)
     def held(state, texts):
         page._open(state)
