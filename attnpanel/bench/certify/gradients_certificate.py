@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from attnpanel.bench.certify.cases import BLOCKS, GROUPED, PRIMES, SAME_DIMS, SQUARE, Case
+from attnpanel.bench.certify.covering import covering_array
 from attnpanel.bench.certify.gradients_checks import CHECKS, WITHOUT_CALLS
 from attnpanel.bench.certify.gradients_context import GradientContext, draw_output_gradient
 from attnpanel.bench.certify.judged_rows import inputs_of
 from attnpanel.bench.certify.reference import visible_keys
+from attnpanel.bench.certify.varied_cases import drawn_mask, masks
 from attnpanel.bench.run.exception_text import format_exception
 from attnpanel.kernels.request import Request
 
@@ -68,8 +70,46 @@ class GradientCertificate:
 
 def gradient_cases(dtype: DType, *, small: bool = False) -> tuple[Case, ...]:
     """Return the cases of gradients in a dtype; the small ones if each call compiles."""
-    requests = SMALL if small else SMALL + AT_BLOCK_SIZE + LONG
-    return tuple(Case(replace(request, dtype=dtype), kind) for request, kind in requests)
+    first, others = (
+        tuple(Case(replace(request, dtype=dtype), kind) for request, kind in requests)
+        for requests in (SMALL, AT_BLOCK_SIZE + LONG)
+    )
+    return first if small else first + _covering_cases(dtype) + others
+
+
+def _covering_cases(dtype: DType) -> tuple[Case, ...]:
+    """Return cases in which every two of the factors' levels meet; lengths leave remainders."""
+    rng = np.random.default_rng(0)
+    rows = covering_array(
+        {
+            "query_len": (1, 24, 64, 97, 130),
+            "key_len": (1, 35, 128, 150, 258),
+            "widths": ((16, 16), (64, 64), (80, 80), (128, 128), (32, 48)),
+            "heads": ((1, 1, 1), (2, 2, 2), (1, 4, 1), (2, 4, 2)),
+            "mask": masks(),
+            "bias": (False, True),
+            "scale": (None, -0.2, 0.4),
+            "temperature": (1.0, 1.5),
+        }
+    )
+    cases = []
+    for seed, row in enumerate(rows, 1):
+        (batch, heads, kv_heads), (head_dim, value_dim) = row.pop("heads"), row.pop("widths")
+        kind, align = row.pop("mask")
+        mask = drawn_mask(rng, kind, row["query_len"], row["key_len"], batch)
+        request = Request(
+            batch=batch,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=head_dim,
+            value_dim=value_dim,
+            align=align,
+            dtype=dtype,
+            **mask,
+            **row,
+        )
+        cases.append(Case(request, seed=seed))
+    return tuple(cases)
 
 
 def certify_gradients(implementation: Implementation, case: Case) -> GradientCertificate:
