@@ -298,4 +298,4 @@ def test_a_trace_too_large_for_a_cell_says_in_a_page_that_the_notebook_is_needed
     drawn = page.evaluate(
         f"() => {{ {MODELS} return sources('attn:weights').map((one) => one.data.image[0][0]) }}"
     )
-    assert np.isnan(drawn).tolist() == [False, True]
+    assert sorted(np.isnan(drawn)) == [False, True]  # in any order

@@ -50,8 +50,8 @@ def lose_the_device(inputs):
     """Access memory illegally on the case without a mask; as in CUDA, all calls fail from then."""
     if inputs.mask is None:
         sys.modules["torch"] = SimpleNamespace(cuda=FakeCuda(lost=True))
-    if "torch" in sys.modules:
-        raise RuntimeError(f"CUDA error in process {os.getpid()}")
+    if isinstance(sys.modules.get("torch"), SimpleNamespace):
+        raise RuntimeError(f"CUDA error in process {os.getpid()}")  # noqa: TRY004
     return correct(inputs)
 
 
