@@ -44,12 +44,7 @@ def tokenizer(*, lowercase: bool = True) -> Any:
 def save_encoder(
     folder: Path, kind: str = "bert", *, seed: int = 7, rounded: bool = False, **options: Any
 ) -> Path:
-    """Save a model of 2 layers, 3 heads of 5 and 19 inner units, and its tokenizer.
-
-    Its weights are ten times as wide as usual, so that attention is far from uniform; `rounded`,
-    they are numbers of float16.
-    """
-    import torch
+    """Save a model of 2 layers, 3 heads of 5 and 19 inner units, and its tokenizer."""
     import transformers
 
     common = {"vocab_size": len(vocabulary()), "max_position_embeddings": 23}
@@ -68,6 +63,17 @@ def save_encoder(
             dim=15, n_layers=2, n_heads=3, hidden_dim=19, initializer_range=0.5, **common | options
         )
         model = transformers.DistilBertModel(config)
+    return save(model, tokenizer(), folder, seed, rounded=rounded)
+
+
+def save(model: Any, tokenizer: Any, folder: Path, seed: int, *, rounded: bool) -> Path:
+    """Save a model with random weights, and its tokenizer.
+
+    Its weights are wider than usual, so that attention is far from uniform; `rounded`, they are
+    numbers of float16.
+    """
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -76,5 +82,5 @@ def save_encoder(
             if rounded:
                 parameter.copy_(parameter.half().float())
     model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attnpanel.models.live_model.byte_pair_settings import PATTERNS
-from tests.tiny_encoders import save_encoder
+from tests.tiny_encoders import save, save_encoder
 
 TEXT = Path(__file__).parents[1] / "README.md"
 END = "<|endoftext|>"
@@ -225,26 +225,6 @@ def save_llama(folder: Path, *, seed: int = 7, rounded: bool = False, **options:
         | options
     )
     return save(transformers.LlamaForCausalLM(config), tokenizer, folder, seed, rounded=rounded)
-
-
-def save(model: Any, tokenizer: Any, folder: Path, seed: int, *, rounded: bool) -> Path:
-    """Save a model with random weights, and its tokenizer.
-
-    Its weights are wider than usual, so that attention is far from uniform; `rounded`, they are
-    numbers of float16.
-    """
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(noise * 0.5 if parameter.ndim > 1 else 1 + noise * 0.3)
-            if rounded:
-                parameter.copy_(parameter.half().float())
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 # What saves a model of each family, by its type.

@@ -23,6 +23,15 @@ def test_every_plot_and_source_has_its_documented_name(figures):
         assert f"attn:{name}" in {renderer.data_source.name for renderer in plot.renderers}
 
 
+def test_plots_share_equal_parts_that_hold_no_state_and_no_other(figures):
+    axes = [axis for plot in figures.values() for axis in (*plot.xaxis, *plot.yaxis)]
+    renderers = [renderer for plot in figures.values() for renderer in plot.renderers]
+
+    assert len({axis.major_label_policy.id for axis in axes}) == 1
+    assert len({plot.x_scale.id for plot in figures.values()}) == 1
+    assert len({renderer.view.id for renderer in renderers}) == len(renderers)
+
+
 def test_scores_weights_and_output_zoom_together(figures):
     scores, weights, output = (figures[name] for name in ("scores", "weights", "output"))
 
