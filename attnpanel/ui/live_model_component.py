@@ -34,6 +34,7 @@ class PromptBox(MessagingComponent):
         default=0, bounds=(0, None), doc="How many tokens it gives scores of; 0: it does not write."
     )
     wanted = param.Dict(default={}, doc="The prompt of a link, and its other choices; by the page.")
+    place = param.Dict(default={}, doc="Layer, head and token on screen; by the page.")
 
     _esm = bundle("prompt_box")
 

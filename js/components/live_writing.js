@@ -73,12 +73,13 @@ export class LiveWriting {
   /**
    * @param {import("../live_model/page_side.js").LiveModel} live
    * @param {string} text
+   * @param {string} without heads that are knocked out
    * @param {WritingChoices} choices
    */
-  async write(live, text, choices) {
+  async write(live, text, without, choices) {
     this.choices = choices;
     this.panel.begin(text);
-    const answer = await live.write(text, choices, (token) => this.append(token));
+    const answer = await live.write(text, without, choices, (token) => this.append(token));
     if (answer === null) return null;
     const reached = answer.tokens.length >= this.model.limit ? `The model reads at most ${this.model.limit} tokens, so it ends here. ` : "";
     const made = madeBy(this.model.name_of_model, choices);

@@ -1,6 +1,7 @@
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 import { LiveModel } from "../live_model/page_side.js";
+import { KnockOut } from "./knock_out.js";
 import { LiveWriting } from "./live_writing.js";
 
 // The box in which a reader types a text for the model in the file. What the model computes goes to the driver as a trace.
@@ -9,7 +10,10 @@ import { LiveWriting } from "./live_writing.js";
  * `next_tokens` is how many tokens the model gives scores of, 0 if it does not write.
  *
  * @typedef {Dispatching<{name_of_model: string, about: string, prompt: string, limit: number, next_tokens: number,
- *   wanted: {prompt?: ?string, write?: ?string, address?: string, number?: number}}>} PromptBoxParameters
+ *   wanted: {prompt?: ?string, write?: ?string, without?: ?string, address?: string, number?: number},
+ *   place: Partial<import("./knock_out.js").Place>}>} PromptBoxParameters
+ * @typedef {{trace: string, prompt: string, parameters: Record<string, string>, answer: import("../live_model/page_side.js").TypedTrace,
+ *   numbers: Map<boolean, Record<string, ?number>[][]>}} Shown what was run last; the numbers of its heads with and without all
  * @typedef {{text: string, address: string, choices: ?WritingChoices}} Question a text, the choices to open with, as query
  *   parameters, and how it is written on, if it is
  */
@@ -23,6 +27,10 @@ class PromptBox {
   made = 0;
   /** @type {?Question} what is to be run once the model is ready */
   pending = null;
+  /** @type {?Question} what is run, or was run last */
+  asked = null;
+  /** @type {?Shown} */
+  current = null;
   root = element("div");
   form = element("form", "attn-prompt-form");
   field = element("textarea", "attn-prompt-field");
@@ -49,7 +57,11 @@ class PromptBox {
       start: (choices, address) => this.submit({ text: this.field.value, address, choices }),
       stop: () => this.live.stopWriting(),
     });
-    this.root.append(this.form, this.status, this.writing.root, element("p", "attn-caption muted", model.about));
+    this.knockOut = new KnockOut(model, {
+      run: () => this.submit({ text: this.asked?.text ?? this.field.value, address: "", choices: this.asked?.choices ?? null }),
+      show: (after) => this.showRun(after),
+    });
+    this.root.append(this.form, this.status, this.knockOut.root, this.writing.root, element("p", "attn-caption muted", model.about));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit({ text: this.field.value, address: "", choices: null });
@@ -84,9 +96,10 @@ class PromptBox {
 
   /** Runs the prompt of a link. */
   take() {
-    const { prompt, write = null, address = "" } = this.model.wanted;
+    const { prompt, write = null, without, address = "" } = this.model.wanted;
     if (prompt === undefined) return;
     this.field.value = prompt ?? this.model.prompt;
+    this.knockOut.address = without ?? "";
     if (prompt === null) this.showOwn();
     else if (write !== null && this.model.next_tokens > 0) this.writing.open(write, address);
     else if (write !== null) this.refuse("The model in this file does not write on.");
@@ -95,12 +108,14 @@ class PromptBox {
 
   goBack() {
     this.field.value = this.model.prompt;
+    this.knockOut.address = "";
     dispatch(this.model, { typed: null });
     this.showOwn();
     this.field.focus();
   }
 
   showOwn() {
+    this.asked = this.current = null;
     this.writing.clear();
     this.shown("", false);
   }
@@ -118,27 +133,64 @@ class PromptBox {
   }
 
   /** @param {Question} question */
-  async run({ text, address, choices }) {
+  async run(question) {
+    const { text, address, choices } = question;
     this.pending = null;
+    this.asked = question;
     this.say("Running …");
     this.writing.clear();
+    this.knockOut.clear();
+    const without = this.knockOut.address;
     try {
-      const answer = choices ? await this.writing.write(this.live, text, choices) : await this.live.run(text);
+      const answer = choices ? await this.writing.write(this.live, text, without, choices) : await this.live.run(text, without);
       if (answer === null) return; // a newer one is on its way
-      const { tokens, origins, causal, layers, unknown, ms } = answer;
-      const trace = `typed ${++this.made}`;
-      const parameters = { prompt: text, ...(this.writing.written.length > 0 ? { write: this.writing.address } : {}) };
-      dispatch(this.model, { typed: { trace, parameters, tokens, origins, causal, layers, address } });
+      const { tokens, unknown, ms } = answer;
+      const parameters = { ...(this.writing.written.length > 0 ? { write: this.writing.address } : {}), ...(without ? { without } : {}) };
+      this.current = { trace: `typed ${++this.made}`, prompt: text, parameters, answer, numbers: new Map() };
+      this.showTyped(this.current, true, address);
       const count = `${tokens.length} ${tokens.length === 1 ? "token" : "tokens"}, computed in ${ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0)} ms.`;
       this.shown(count + unknownWords(unknown), true);
       if (choices) this.writing.arrive(address === "");
-      const values = await this.live.numbers();
-      if (values !== null) dispatch(this.model, { typed_numbers: { trace, values } });
+      if (without) {
+        const change = await this.live.change();
+        if (change === null) return;
+        this.knockOut.arrive(change, tokens);
+      }
+      await this.showNumbers(this.current, true);
     } catch (error) {
       const { message } = /** @type {Error} */ (error);
       this.writing.clear();
       this.refuse(`${message[0].toUpperCase()}${message.slice(1)}. What was shown before is still here.`);
     }
+  }
+
+  /**
+   * Shows one of the two runs of a text: with the heads that are knocked out, or with all.
+   *
+   * @param {boolean} after
+   */
+  showRun(after) {
+    const { current } = this;
+    if (current === null) return;
+    this.showTyped(current, after, "");
+    this.showNumbers(current, after).catch((/** @type {Error} */ { message }) => this.refuse(`The numbers of all heads could not be computed: ${message}.`));
+  }
+
+  /** @param {Shown} shown @param {boolean} after @param {string} address */
+  showTyped({ trace, prompt, parameters: made, answer }, after, address) {
+    const { tokens, origins, causal, layers, before } = answer;
+    const { without, ...rest } = made;
+    const parameters = { prompt, ...rest, ...(after && without ? { without } : {}) };
+    const content = (after ? layers : (before ?? layers)).map((layer) => layer.slice(0)); // the explorer may hand them to a Worker
+    dispatch(this.model, { typed: { trace: nameOf(trace, after), parameters, tokens, origins, causal, layers: content, address } });
+  }
+
+  /** @param {Shown} shown @param {boolean} after */
+  async showNumbers(shown, after) {
+    const values = shown.numbers.get(after) ?? (await this.live.numbers(!after));
+    if (values === null || shown !== this.current) return;
+    shown.numbers.set(after, values);
+    dispatch(this.model, { typed_numbers: { trace: nameOf(shown.trace, after), values } });
   }
 
   /** @param {string} text */
@@ -160,6 +212,9 @@ class PromptBox {
     this.back.hidden = !typed;
   }
 }
+
+/** @param {string} trace @param {boolean} after */
+const nameOf = (trace, after) => (after ? trace : `${trace}, all heads`);
 
 /** @param {number} count */
 function unknownWords(count) {

@@ -141,5 +141,7 @@ export function updateNotePlace(explorer, selection) {
     address: explorer.address,
   };
   explorer.write("attn-annotations", { place: noted });
-  explorer.write("attn-head-maps", { place: { layer: noted.layer, head: noted.head, batch: noted.batch } });
+  const { layer, head, batch } = noted;
+  explorer.write("attn-head-maps", { place: { layer, head, batch } });
+  explorer.write("attn-prompt-box", { place: { layer, head, token: state.query_index } });
 }

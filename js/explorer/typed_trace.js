@@ -3,11 +3,14 @@ import { fitLayer } from "./rules.js";
 
 // The trace of a text that a reader typed, in place of the one that the file was made of. It has the same layers and heads.
 
+// What an address says of a text: what was typed, how it was written on, and which heads are knocked out.
+const PARAMETERS = ["prompt", "write", "without"];
+
 /**
  * What the file was made with, kept for the way back.
  *
  * @typedef {{meta: TraceMeta, payloads: string[], annotations: any, numbers: any}} Original
- * `parameters` are what the address says of a text: "prompt", and how it was written on, if it was.
+ * `parameters` are some of PARAMETERS.
  *
  * @typedef {{trace: string, parameters: Record<string, string>, tokens: string[], origins: string[], causal: boolean, layers: ArrayBuffer[], address: string}} Typed
  */
@@ -63,9 +66,10 @@ export function showTypedNumbers(explorer, { trace, values }) {
 export function openPrompt(explorer, address) {
   if (!explorer.models.has("attn-prompt-box")) return false;
   const parameters = new URLSearchParams(address);
-  const [prompt, write] = ["prompt", "write"].map((name) => parameters.get(name));
-  if (prompt === (explorer.typed?.prompt ?? null) && write === (explorer.typed?.write ?? null)) return false;
-  explorer.write("attn-prompt-box", { wanted: { prompt, write, address, number: ++explorer.wanted } });
+  const wanted = Object.fromEntries(PARAMETERS.map((name) => [name, parameters.get(name)]));
+  if (PARAMETERS.every((name) => wanted[name] === (explorer.typed?.[name] ?? null))) return false;
+  const { prompt } = wanted;
+  explorer.write("attn-prompt-box", { wanted: { ...wanted, address, number: ++explorer.wanted } });
   if (prompt === null) {
     showTyped(explorer, null);
     return false;

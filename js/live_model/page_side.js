@@ -3,7 +3,11 @@
 const END = "attnpanel-model-end";
 const PARTS = "script[data-attnpanel-weights]";
 
-/** @typedef {LiveAnswer & {unknown: number, ended?: boolean}} TypedTrace */
+/**
+ * With heads knocked out, `before` has the layers of the run with all heads.
+ *
+ * @typedef {LiveAnswer & {unknown: number, ended?: boolean, before: ?ArrayBuffer[]}} TypedTrace
+ */
 
 export class LiveModel {
   /** @type {?Worker} */
@@ -44,22 +48,24 @@ export class LiveModel {
    * Runs a text.
    *
    * @param {string} text
+   * @param {string} without heads that are knocked out, such as "3.5,4.0"
    * @returns {Promise<?TypedTrace>} null if a newer question replaced it
    */
-  run(text) {
-    return this.ask({ kind: "run", text });
+  run(text, without) {
+    return this.ask({ kind: "run", text, without });
   }
 
   /**
    * Runs a text and writes on.
    *
    * @param {string} text
+   * @param {string} without as for `run`
    * @param {WritingChoices} choices
    * @param {(token: LiveToken) => void} onToken gets each token as it is drawn
    * @returns {Promise<?TypedTrace>} of all tokens; null if a newer question replaced it
    */
-  write(text, choices, onToken) {
-    return this.ask({ kind: "write", text, choices }, onToken);
+  write(text, without, choices, onToken) {
+    return this.ask({ kind: "write", text, without, choices }, onToken);
   }
 
   /** Ends what is being written; its trace comes. */
@@ -70,10 +76,20 @@ export class LiveModel {
   /**
    * The numbers of every head for the text run last.
    *
+   * @param {boolean} whole whether of the run with all heads
    * @returns {Promise<?Record<string, ?number>[][]>} by layer and head; null if a newer question replaced it
    */
-  async numbers() {
-    return (await this.ask({ kind: "numbers" }))?.values ?? null;
+  async numbers(whole) {
+    return (await this.ask({ kind: "numbers", whole }))?.values ?? null;
+  }
+
+  /**
+   * What the heads that were knocked out changed in the text run last.
+   *
+   * @returns {Promise<?ModelChange>} null if a newer question replaced it
+   */
+  async change() {
+    return (await this.ask({ kind: "change" }))?.change ?? null;
   }
 
   /** @param {object} question @param {(token: LiveToken) => void} [onToken] @returns {Promise<any>} */

@@ -1,5 +1,6 @@
 import { continuation } from "./continuation.js";
 import { headMetrics, inducedKeys } from "./head_metrics.js";
+import { changeOf, readHeads } from "./knock_out.js";
 import { startLayerKernel } from "./layer_kernels.js";
 import { packLayer } from "./packed_layer.js";
 import { makeTokenizer } from "./tokenizers.js";
@@ -7,9 +8,10 @@ import { Transformer } from "./transformer.js";
 
 // Runs a model of an offline file in a Worker: takes its bytes, then texts, of which the newest counts.
 //
-// In: {kind: "open", description}, {kind: "bytes", base64} in order, {kind: "start"}; then {kind: "run", id, text} and
-// {kind: "numbers", id}, which is about the text run last, or {kind: "write", id, text, choices}, which {kind: "stop"} ends early.
-// Out: "ready", "failed", "trace", "refused", "numbers", and "written" for each token that is written.
+// In: {kind: "open", description}, {kind: "bytes", base64} in order, {kind: "start"}; then {kind: "run", id, text, without} and
+// {kind: "numbers", id, whole} or {kind: "change", id}, which are about the text run last, or {kind: "write", id, text, without, choices}, which {kind: "stop"}
+// ends early. `without` names heads that are knocked out, such as "3.5,4.0".
+// Out: "ready", "failed", "trace", "refused", "numbers", "change", and "written" for each token that is written.
 
 /** @typedef {import("./transformer.js").Run} Run */
 
@@ -26,6 +28,8 @@ class ModelWorker {
   newest = 0;
   /** @type {?Run} */
   last = null;
+  /** the same tokens with all heads, where some are knocked out @type {?Run} */
+  whole = null;
   /** whether what is being written is to end */
   stopped = false;
 
@@ -74,20 +78,25 @@ class ModelWorker {
     this.port.postMessage({ kind: "ready", kernel: kernel.name, ms: performance.now() - since });
   }
 
-  /** @param {{kind: string, id: number, text: string, choices: WritingChoices}} question */
-  async answer({ kind, id, text, choices }) {
+  /** @param {{kind: string, id: number, text: string, without: string, whole: boolean, choices: WritingChoices}} question */
+  async answer({ kind, id, text, without, whole, choices }) {
     if (id !== this.newest) return;
-    if (kind === "numbers") await this.numbers(id);
-    else if (kind === "write") await this.write(id, text, choices);
-    else this.run(id, text);
+    if (kind === "numbers") await this.numbers(id, (whole && this.whole) || this.last);
+    else if (kind === "change") await this.change(id);
+    else {
+      const heads = readHeads(without, this.description);
+      if (kind === "write") await this.write(id, text, heads, choices);
+      else this.run(id, text, heads);
+    }
   }
 
-  /** @param {number} id @param {string} text @param {WritingChoices} choices */
-  async write(id, text, choices) {
+  /** @param {number} id @param {string} text @param {Set<string>} without @param {WritingChoices} choices */
+  async write(id, text, without, choices) {
     const since = performance.now();
     const { ids, origins } = this.tokenizer.read(text);
+    this.whole = null;
     const written = [];
-    for (const { token, candidates, run } of continuation(this.model, ids, choices, this.description.ends)) {
+    for (const { token, candidates, run } of continuation(this.model, ids, choices, this.description.ends, without)) {
       this.last = run;
       if (token === null) break;
       const named = candidates.map(({ id: candidate, chance }) => ({ name: this.tokenizer.name(candidate), chance, drawn: candidate === token }));
@@ -98,15 +107,44 @@ class ModelWorker {
       if (this.stopped) break;
     }
     const ended = this.description.ends.includes(written[written.length - 1]);
+    if (without.size > 0) this.compare(/** @type {Run} */ (this.last).ids, without);
     this.send(id, [...origins, ...written.map(() => "")], since, { ended });
   }
 
-  /** @param {number} id @param {string} text */
-  run(id, text) {
+  /** @param {number} id @param {string} text @param {Set<string>} without */
+  run(id, text, without) {
     const since = performance.now();
     const { ids, origins } = this.tokenizer.read(text);
-    this.last = this.model.run(ids);
+    this.whole = null;
+    if (without.size > 0) this.compare(ids, without);
+    else this.last = this.model.run(ids);
     this.send(id, origins, since);
+  }
+
+  /**
+   * Runs tokens with all heads and without some, and holds both runs.
+   *
+   * @param {number[]} ids
+   * @param {Set<string>} without
+   */
+  compare(ids, without) {
+    this.whole = this.model.run(ids);
+    this.last = this.model.run(ids, { without });
+  }
+
+  /** @param {number} id */
+  async change(id) {
+    const parts = changeOf(this.model, /** @type {Run} */ (this.whole), /** @type {Run} */ (this.last), this.description.nextTokens > 0);
+    for (let part = parts.next(); ; part = parts.next()) {
+      if (part.done) {
+        const { expected, ...change } = part.value;
+        const named = expected.map((row) => row.map(({ id: token, ...shares }) => ({ name: this.tokenizer.name(token), ...shares })));
+        this.port.postMessage({ kind: "change", id, change: { ...change, expected: named } });
+        return;
+      }
+      await pause();
+      if (id !== this.newest) return;
+    }
   }
 
   /**
@@ -115,21 +153,22 @@ class ModelWorker {
    * @param {number} id
    * @param {string[]} origins
    * @param {number} since when the question was begun
-   * @param {object} [more]
+   * @param {{ended?: boolean}} [more]
    */
   send(id, origins, since, more = {}) {
-    const { ids, layers } = /** @type {Run} */ (this.last);
-    const packed = layers.map(({ query, key, value }) => packLayer([query, key, value]));
+    const { ids } = /** @type {Run} */ (this.last);
+    const layers = packed(/** @type {Run} */ (this.last));
+    const before = this.whole && packed(this.whole);
     const tokens = ids.map((token) => this.tokenizer.name(token));
     const unknown = ids.filter((token) => token === this.tokenizer.unknown).length;
     const { causal } = this.description;
     const ms = performance.now() - since;
-    this.port.postMessage({ kind: "trace", id, tokens, origins, causal, unknown, layers: packed, ms, ...more }, packed);
+    this.port.postMessage({ kind: "trace", id, tokens, origins, causal, unknown, layers, before, ms, ...more }, [...layers, ...(before ?? [])]);
   }
 
-  /** @param {number} id */
-  async numbers(id) {
-    const { ids, layers } = /** @type {Run} */ (this.last);
+  /** @param {number} id @param {?Run} run */
+  async numbers(id, run) {
+    const { ids, layers } = /** @type {Run} */ (run);
     const induced = inducedKeys(ids);
     const { heads } = this.description;
     const values = [];
@@ -143,6 +182,9 @@ class ModelWorker {
     this.port.postMessage({ kind: "numbers", id, values });
   }
 }
+
+/** @param {Run} run */
+const packed = ({ layers }) => layers.map(({ query, key, value }) => packLayer([query, key, value]));
 
 /** @param {string} base64 @returns {Uint8Array} */
 function decode(base64) {

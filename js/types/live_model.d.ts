@@ -141,6 +141,14 @@ interface LiveToken {
   prompt: number;
 }
 
+/** What changed in a model's run, with the names of next tokens: knock_out.js has the numbers. */
+interface ModelChange {
+  heads: number[][];
+  tokens: number[];
+  whole: number | null;
+  expected: { name: string; before: number; after: number }[][];
+}
+
 /** The Worker's answer to a text. */
 interface LiveAnswer {
   tokens: string[];

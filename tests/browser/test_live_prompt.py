@@ -12,7 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from attnpanel.bench.browser import FIREFOX_HINT, find_firefox
 from attnpanel.explorer.views.head_maps import head_maps
-from attnpanel.models.prompts import trace_prompt
+from attnpanel.models.intervene.output_change import describe_output
+from attnpanel.models.prompts import change_prompt, trace_prompt
 from attnpanel.pages.explorer.report import save_report
 from tests.browser.firefox import start_firefox
 from tests.browser.reading import matrix, settle
@@ -174,6 +175,55 @@ def test_notes_belong_to_the_text_on_which_they_were_written(page):
     expect(notes).to_have_count(0)
     type_text(page, TYPED)
     expect(notes).to_have_count(1)
+
+
+def test_a_head_is_knocked_out_and_put_back(page, folder):
+    type_text(page, TYPED)
+    go(page, f"prompt={quote(TYPED)}&layer=0&head=1&mean=0")
+    change = change_prompt(TYPED, folder, layer=0, head=1, scale=0)
+    before, after = (trace.calls[1].weights(2) for trace in (change.before, change.after))
+    assert abs(after - before).max() > 1e-3
+
+    page.get_by_role("button", name="Knock out layer 0, head 1").click()
+    said = page.locator(".attn-knock-out [role=status]")
+    expect(said).to_contain_text("Attention that has moved")
+    words = describe_output(change.output, page_tokens(change))
+    expect(said).to_contain_text(words.partition("'s ")[2])
+    assert fragment(page)["without"] == "0.1"
+    expect(page.locator(".attn-knock-out")).to_contain_text("what it mixes is replaced by 0")
+    go(page, f"prompt={quote(TYPED)}&without=0.1&layer=1&head=2&token=4")
+    np.testing.assert_allclose(matrix(page, "weights"), after, rtol=0, atol=1e-5)
+
+    page.get_by_role("button", name="All heads", exact=True).click()
+    settle(page)
+    np.testing.assert_allclose(matrix(page, "weights"), before, rtol=0, atol=1e-5)
+    assert "without" not in fragment(page)
+    assert (fragment(page)["layer"], fragment(page)["token"]) == ("1", "4")
+    page.get_by_role("button", name="Without it", exact=True).click()
+    settle(page)
+    assert fragment(page)["without"] == "0.1"
+
+    page.get_by_role("button", name="Put back layer 0, head 1").click()
+    expect(said).to_be_empty()
+    expect(page.get_by_role("button", name="Put back")).to_have_count(0)
+    settle(page)
+    np.testing.assert_allclose(matrix(page, "weights"), before, rtol=0, atol=1e-5)
+
+
+def page_tokens(change) -> tuple[str, ...]:
+    return change.after.tokens_of(change.after.calls[0])[0]
+
+
+def test_a_link_knocks_heads_out_and_one_that_is_missing_is_refused(page, folder):
+    go(page, f"prompt={quote(TYPED)}&without=0.1,0.2&layer=1&head=2&mean=0")
+    expect(page.get_by_role("button", name="Put all back")).to_be_visible()
+    expect(page.locator(".attn-knock-out [role=status]")).to_contain_text("cosine distance")
+    settle(page)
+    after = change_prompt(TYPED, folder, layer=0, head=[1, 2], scale=0).after.calls[1].weights(2)
+    np.testing.assert_allclose(matrix(page, "weights"), after, rtol=0, atol=1e-5)
+
+    go(page, f"prompt={quote(TYPED)}&without=7.0")
+    expect(status(page)).to_contain_text("Heads must be LAYER.HEAD from 0.0 to 1.2")
 
 
 def test_weights_cut_short_are_said_to_be(browser, file, folder, tmp_path):

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { continuation } from "../../js/live_model/continuation.js";
 import { headMetrics, inducedKeys } from "../../js/live_model/head_metrics.js";
 import { startLayerKernel } from "../../js/live_model/layer_kernels.js";
+import { changeOf, readHeads } from "../../js/live_model/knock_out.js";
 import { packLayer } from "../../js/live_model/packed_layer.js";
 import { Transformer } from "../../js/live_model/transformer.js";
 import { makeTokenizer } from "../../js/live_model/tokenizers.js";
@@ -38,9 +39,18 @@ export function continued(parts) {
   return { layers: past.layers, logits: model.logits(past) };
 }
 
+/** Every head's weights without some heads, and what that changes. */
+export function knockedOut(ids, heads, predicts) {
+  const after = model.run(ids, { without: readHeads(heads, model.description) });
+  const parts = changeOf(model, model.run(ids), after, predicts);
+  let part = parts.next();
+  while (!part.done) part = parts.next();
+  return { weights: after.layers.map((states) => headsOf(states, ids.length)), change: part.value };
+}
+
 /** What is drawn after some tokens, the candidates of each, and all tokens read. */
-export function write(ids, choices, ends) {
-  const steps = [...continuation(model, ids, choices, ends)];
+export function write(ids, choices, ends, without = "") {
+  const steps = [...continuation(model, ids, choices, ends, readHeads(without, model.description))];
   const { run } = steps[steps.length - 1];
   const drawn = steps.filter(({ token }) => token !== null);
   return { tokens: drawn.map(({ token }) => token), candidates: drawn.map(({ candidates }) => candidates), read: run.ids };

@@ -16,9 +16,9 @@ from attnpanel.models.generation import trace_generation
 from attnpanel.models.live_model import FAMILIES, store_model
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
 from attnpanel.models.loading import LoadedModel, load_model
-from attnpanel.models.prompts import load_for_output, trace_ids, trace_prompt
+from attnpanel.models.prompts import change_prompt, load_for_output, trace_ids, trace_prompt
 from attnpanel.models.tokens import names_of_ids, origins_of
-from tests.browser_kernel.conftest import node_running
+from tests.browser_kernel.conftest import KernelError, node_running
 from tests.tiny_encoders import tokenizer
 from tests.tiny_language_models import MODELS
 
@@ -280,3 +280,45 @@ def test_minilm_in_javascript_is_pytorchs_but_for_the_rounding(live, tmp_path):
             expected = call.weights(head)
             # The mark of the offline file.
             np.testing.assert_allclose(weights.reshape(expected.shape), expected, atol=1.5e-3)
+
+
+def test_what_a_knocked_out_head_changes_is_what_pytorch_computes(live, rounded):
+    loaded, description, path = rounded
+    live("openModel", description, path, KERNELS[0])
+    ids = loaded.tokenizer(TEXT)["input_ids"]
+    predicts = description["nextTokens"] > 0
+    change = change_prompt(TEXT, str(Path(path).parent), layer=0, head=1, scale=0)
+
+    made = live("knockedOut", ids, "0.1", predicts)
+
+    moved = []
+    for before, after, layer in zip(
+        change.before.calls, change.after.calls, made["weights"], strict=True
+    ):
+        expected = np.stack([after.weights(head) for head in range(after.heads)])
+        shown = np.stack([head.reshape(len(ids), len(ids)) for head in layer])
+        np.testing.assert_allclose(shown, np.nan_to_num(expected), rtol=0, atol=1e-5)
+        unchanged = np.stack([before.weights(head) for head in range(before.heads)])
+        moved.append(np.abs(expected - unchanged).sum(axis=(1, 2)) / 2 / len(ids))
+    np.testing.assert_allclose(made["change"]["heads"], moved, rtol=0, atol=1e-5)
+    assert change.output.kind == ("prediction" if predicts else "embedding")
+    np.testing.assert_allclose(made["change"]["tokens"], change.output.moved, rtol=0, atol=2e-5)
+    assert max(made["change"]["tokens"]) > 2e-4
+    if predicts:
+        shown = [
+            [(one["before"], one["after"]) for one in row] for row in made["change"]["expected"]
+        ]
+        expected = [[(one.before, one.after) for one in row] for row in change.output.candidates]
+        np.testing.assert_allclose(shown, expected, rtol=0, atol=2e-5)
+    else:
+        assert made["change"]["whole"] == pytest.approx(change.output.whole, abs=2e-5)
+
+
+@pytest.mark.parametrize("heads", ["2.0", "0.3", "0", "a.b", "0.1;1.1", "0.1,", "-1.0", "0.1.1"])
+def test_a_head_that_a_model_lacks_is_an_error_with_the_rule(live, stored, heads):
+    _loaded, description, path = stored("gpt2")
+    live("openModel", description, path, KERNELS[0])
+    last = f"{description['layers'] - 1}.{description['heads'] - 1}"
+
+    with pytest.raises(KernelError, match=f"heads must be LAYER.HEAD from 0.0 to {last}"):
+        live("knockedOut", [1, 2], heads)
