@@ -38,6 +38,7 @@ const BUNDLES = [
       on_picture: "components/on_picture.js",
       page_status: "components/page_status.js",
       prompt_box: "components/prompt_box.js",
+      prompt_pair: "components/prompt_pair.js",
       run_list: "lab/run_list.js",
       save_plot: "components/save_plot.js",
       sentence: "components/sentence.js",

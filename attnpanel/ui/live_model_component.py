@@ -1,4 +1,4 @@
-"""The box to type a text for the model in a file, and the model as elements of that file."""
+"""The boxes to type texts for the model in a file, and the model as elements of that file."""
 
 from __future__ import annotations
 
@@ -37,6 +37,21 @@ class PromptBox(MessagingComponent):
     place = param.Dict(default={}, doc="Layer, head and token on screen; by the page.")
 
     _esm = bundle("prompt_box")
+
+
+class PromptPair(MessagingComponent):
+    """A box to type two texts in, which the model in the file compares.
+
+    Sends ``{"typed": …}`` with two traces to the driver, which sets `wanted` for a link with texts.
+    """
+
+    name_of_model = param.String(default="", doc="What the model is called.")
+    about = param.String(default="", doc="What is said about the model and its error.")
+    prompts = param.List(default=["", ""], bounds=(2, 2), item_type=str, doc="The file's texts.")
+    limit = param.Integer(default=1, bounds=(1, None), doc="The most tokens that the model reads.")
+    wanted = param.Dict(default={}, doc="The texts of a link, and its other choices; by the page.")
+
+    _esm = bundle("prompt_pair")
 
 
 def model_elements(description: dict[str, Any], data: bytes) -> Iterator[str]:

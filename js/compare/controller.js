@@ -25,6 +25,7 @@ import {
 import { fixed } from "../core/format.js";
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
 import { openTrace } from "../core/trace_data.js";
+import { openTexts } from "./typed_texts.js";
 import { readableOn } from "../views/colours.js";
 import { applyDrawings, findPlots, modelsByClass, namePlots } from "../views/plots.js";
 
@@ -48,8 +49,8 @@ function sameNames(queries, keys) {
 }
 
 /**
- * @typedef {Dispatching<{given: {serial?: number, start: any, address: ?Record<string, string>, changed: string,
- *   sides: {meta: TraceMeta, calls: string[]}[]}, served: boolean, at_rest: boolean}>} ComparisonParameters
+ * @typedef {Dispatching<{given: {serial?: number | string, start: any, address: ?Record<string, string>, changed: string,
+ *   sides: {meta: TraceMeta, calls: (string | ArrayBuffer)[]}[]}, served: boolean, at_rest: boolean}>} ComparisonParameters
  */
 
 export class ComparisonPage {
@@ -65,8 +66,10 @@ export class ComparisonPage {
   caches = [{}, {}];
   /** @type {Compared} */
   state = /** @type {any} */ (undefined);
-  /** @type {?number | undefined} serial number of the traces */
+  /** @type {?number | string | undefined} which traces these are */
   serial = null;
+  /** @type {?ComparisonParameters["given"]} the file's own traces, once typed texts were shown */
+  own = null;
   /** whether the URL was applied */
   found = false;
   left = false;
@@ -97,7 +100,7 @@ export class ComparisonPage {
   /** @param {any} event */
   onPlotEvent = (event) => point(this, event.detail);
   /** @param {HashChangeEvent} event where the reader went: the address may have been written anew since */
-  onHashChange = ({ newURL }) => restore(this, new URL(newURL).hash.slice(1));
+  onHashChange = ({ newURL }) => this.follow(new URL(newURL).hash.slice(1));
   flush = () => this.sendState();
 
   /** @param {ComponentModel<ComparisonParameters>} model @param {HTMLElement} root */
@@ -142,8 +145,13 @@ export class ComparisonPage {
     this.changes = null;
     this.drawn = "";
     this.state = fitCompared(this.traces, { ...start, dark: this.state?.dark ?? false });
-    if (first) restore(this, this.model.served ? window.location.search.slice(1) : window.location.hash.slice(1));
+    if (first) this.follow(this.model.served ? window.location.search.slice(1) : window.location.hash.slice(1));
     this.set({});
+  }
+
+  /** @param {string} address the choices of a link */
+  follow(address) {
+    if (!openTexts(this, address)) restore(this, address);
   }
 
   /** @param {Partial<Compared>} changes */

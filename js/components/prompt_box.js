@@ -3,6 +3,7 @@ import { element } from "./dom.js";
 import { LiveModel } from "../live_model/page_side.js";
 import { KnockOut } from "./knock_out.js";
 import { LiveWriting } from "./live_writing.js";
+import { unknownWords } from "./unknown_tokens.js";
 
 // The box in which a reader types a text for the model in the file. What the model computes goes to the driver as a trace.
 
@@ -215,13 +216,6 @@ class PromptBox {
 
 /** @param {string} trace @param {boolean} after */
 const nameOf = (trace, after) => (after ? trace : `${trace}, all heads`);
-
-/** @param {number} count */
-function unknownWords(count) {
-  if (count === 0) return "";
-  const words = count === 1 ? "One of them is [UNK]" : `${count} of them are [UNK]`;
-  return ` ${words}: the model’s vocabulary has no pieces for such a word or sign, so that it can’t tell it from any other.`;
-}
 
 /** @param {Props<PromptBoxParameters>} props */
 export function render({ model }) {

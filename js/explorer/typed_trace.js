@@ -1,4 +1,5 @@
 import { writeComponents } from "../core/scope.js";
+import { typedMeta } from "../live_model/typed_meta.js";
 import { fitLayer } from "./rules.js";
 
 // The trace of a text that a reader typed, in place of the one that the file was made of. It has the same layers and heads.
@@ -32,7 +33,7 @@ export function showTyped(explorer, typed) {
     writeComponents([model], { address: {} });
     return;
   }
-  const meta = metaOf(original.meta, typed);
+  const meta = typedMeta(original.meta, typed);
   show(explorer, meta, typed.layers);
   const identity = [original.annotations.about.identity, ...Object.values(typed.parameters)].join(":");
   const calls = meta.calls.map(({ B, H, T, S }) => [B, H, T, S]);
@@ -109,22 +110,4 @@ function show(explorer, meta, payloads) {
   const { state } = explorer;
   explorer.open(meta, payloads, { ...state, trace: meta.trace });
   explorer.set(fitLayer(explorer.trace, explorer.state));
-}
-
-/** @param {TraceMeta} original @param {Typed} typed @returns {TraceMeta} */
-function metaOf(original, { trace, tokens, origins, causal }) {
-  const T = tokens.length;
-  return {
-    ...original,
-    trace,
-    queryTokens: [tokens],
-    origins: [origins],
-    labels: original.calls.map(() => [null]),
-    calls: original.calls.map((fields) => {
-      const array = (/** @type {string} */ name) =>
-        /** @type {ArrayLayout} */ ({ name, dtype: "float32", shape: [1, name === "query" ? fields.H : fields.Hkv, T, fields.D] });
-      const arrays = ["query", "key", "value"].map(array);
-      return { ...fields, B: 1, T, S: T, causal: causal ? "top_left" : "none", dtype: "float32", notFinite: [], arrays };
-    }),
-  };
 }

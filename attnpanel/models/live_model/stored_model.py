@@ -120,6 +120,33 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
     return StoredModel(description, data)
 
 
+def prompt_of(loaded: LoadedModel, trace: Trace) -> str:
+    """Return the text of a trace that a model computed; "" if no text gives its tokens.
+
+    Raises
+    ------
+    ValueError
+        If the trace does not come from the model.
+    """
+    ids = _ids(loaded, trace)
+    differences = [
+        float(np.abs(call.weights(head) - again.weights(head)).max())
+        for call, again in zip(trace.calls, trace_ids(loaded, ids).calls, strict=True)
+        for head in range(call.heads)
+    ]
+    _check_weights(loaded, max(differences))
+    return _prompt(loaded.tokenizer, ids)
+
+
+def _check_weights(loaded: LoadedModel, largest: float) -> None:
+    """Refuse a trace whose weights differ from a model's."""
+    if not largest <= MOST_ROUNDING:
+        raise ValueError(
+            f"a report with a model must show what {loaded.name!r} gives for its tokens; attention "
+            f"weights differ by {largest:.2g}"
+        )
+
+
 def _without(vocabulary: list[str], unreachable: Sequence[tuple[int, int]]) -> list[str]:
     """Return a vocabulary with nothing for pieces that no text gives."""
     kept = list(vocabulary)
@@ -191,11 +218,7 @@ def _error(
             largest = max(largest, float(np.abs(weights - others).max()))
             rows += len(weights)
             same += int((weights.argmax(axis=1) == others.argmax(axis=1)).sum())
-    if not largest <= MOST_ROUNDING:
-        raise ValueError(
-            f"a report with a model must show what {loaded.name!r} gives for its tokens; attention "
-            f"weights differ by {largest:.2g}"
-        )
+    _check_weights(loaded, largest)
     return {
         "weights": largest,
         "rows": rows,

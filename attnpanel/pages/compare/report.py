@@ -10,16 +10,19 @@ from bokeh.document import Document
 from panel.io.state import set_curdoc
 
 from attnpanel.pages.compare.comparison import Comparison
+from attnpanel.pages.explorer.live_model import prompts_card, stored_for_two
 from attnpanel.pages.explorer.report import notes_pane
 from attnpanel.trace.atomic_write import atomic_write_text
 from attnpanel.ui import Caption, ThemeButton
 from attnpanel.ui.layout import box
+from attnpanel.ui.live_model_component import model_elements
 from attnpanel.ui.standalone_html import standalone_html
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from attnpanel.models.loading import LoadedModel
     from attnpanel.trace import Trace
 
 MAX_TOKENS_LISTED = 60
@@ -38,6 +41,7 @@ def save_comparison(
     changed: str = "",
     outcome: str = "",
     query_index: int | None = 0,
+    model: bool | str | LoadedModel = False,
     **choices: Any,
 ) -> Path:
     """Write a comparison as one HTML file that needs no server and no network.
@@ -57,6 +61,9 @@ def save_comparison(
         A :attr:`Comparison.state` to open with.
     outcome : str, optional
         The change's effect on the model's output, as plain text.
+    model : bool, str or LoadedModel, optional
+        Put the model that computed both traces into the file, whose reader can type two other texts
+        and compare them; as for :func:`attnpanel.save_report`.
     changed, query_index, **choices
         As for :class:`Comparison`.
 
@@ -68,11 +75,13 @@ def save_comparison(
     Raises
     ------
     ValueError
-        If the traces can't be compared, or a choice does not exist in them.
+        If the traces can't be compared, a choice does not exist in them, or the model can't be
+        stored or did not compute them.
     OSError
         If the file can't be written; an existing file stays as it was.
     """
     path = Path(path)
+    stored, prompts = stored_for_two(model, first, second) or (None, [])
     document = Document()
     # In its own document: one made while a page is served would share that page's stylesheets.
     with set_curdoc(document):
@@ -83,16 +92,17 @@ def save_comparison(
             comparison.show(first, second, start=start, address={}, changed=changed)
         layout = comparison.__panel__()
         layout.insert(1, _header(title, comparison.explorer_id))
-        layout.insert(
-            3, box(box(*_texts(first, second, changed), css="attn-card"), css="attn-above")
-        )
+        texts = box(box(*_texts(first, second, changed), css="attn-card"), css="attn-above")
+        typing = prompts_card(stored, prompts, comparison.explorer_id) if stored else texts
+        layout.insert(3, typing)
         answer = [_line(outcome)] if outcome else []
         answer += [_line(question, heading=True)] if question else []
         answer += [_line(line) for line in words.splitlines() if line.strip()]
         about = [_line(line, tone="muted") for line in _provenance(first, second)]
         below = [notes_pane(notes)] if notes else []
         layout.append(box(box(*answer, *below, *about, css="attn-card"), css="attn-footer"))
-        page = standalone_html(document, layout, title)
+        appendix = model_elements(stored.description, stored.data) if stored else ()
+        page = standalone_html(document, layout, title, appendix=appendix)
     atomic_write_text(path, page)
     return path
 

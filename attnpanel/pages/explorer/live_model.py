@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.models.live_model import store_model
+from attnpanel.models.live_model import prompt_of, store_model
 from attnpanel.models.loading import LoadedModel
 from attnpanel.models.prompts import load_for_output
 from attnpanel.ui.layout import box
-from attnpanel.ui.live_model_component import PromptBox
+from attnpanel.ui.live_model_component import PromptBox, PromptPair
 
 if TYPE_CHECKING:
     from attnpanel.models.live_model import StoredModel
@@ -44,6 +44,35 @@ def stored_model(
                 f"a report with a model must hold everything the model computes: {name} can't be "
                 f"chosen; got {given!r}"
             )
+    return store_model(_loaded(model, trace), trace)
+
+
+def stored_for_two(
+    model: bool | str | LoadedModel,  # noqa: FBT001 - True stands for the first trace's own
+    first: Trace,
+    second: Trace,
+) -> tuple[StoredModel, list[str]] | None:
+    """Return the model that a comparison is to hold, if any, and the texts of its traces.
+
+    Parameters
+    ----------
+    model : bool, str or LoadedModel
+        As for :func:`attnpanel.save_report`.
+    first, second : Trace
+
+    Raises
+    ------
+    ValueError
+        As for :func:`attnpanel.models.live_model.store_model`, of both traces.
+    """
+    if model is False:
+        return None
+    loaded = _loaded(model, first)
+    stored = store_model(loaded, first)
+    return stored, [stored.description["prompt"], prompt_of(loaded, second)]
+
+
+def _loaded(model: bool | str | LoadedModel, trace: Trace) -> LoadedModel:  # noqa: FBT001 - as above
     if model is True:
         if not trace.model:
             raise ValueError(
@@ -51,8 +80,8 @@ def stored_model(
                 "model='minilm'"
             )
         model = trace.model
-    loaded = model if isinstance(model, LoadedModel) else load_for_output(model)
-    return store_model(loaded, trace)
+    assert not isinstance(model, bool)  # noqa: S101 - False holds no model
+    return model if isinstance(model, LoadedModel) else load_for_output(model)
 
 
 def prompt_card(stored: StoredModel, explorer_id: str) -> Any:
@@ -71,3 +100,20 @@ def prompt_card(stored: StoredModel, explorer_id: str) -> Any:
         css_classes=["attn-prompt-box"],
     )
     return box(box(prompt, css="attn-card"), css="attn-above attn-prompt-card")
+
+
+def prompts_card(stored: StoredModel, prompts: list[str], explorer_id: str) -> Any:
+    """Return the card in which a reader types two texts to compare."""
+    about = stored.description
+    pair = PromptPair(
+        explorer_id=explorer_id,
+        driver="browser",
+        name_of_model=about["name"],
+        about=stored.sentence,
+        prompts=prompts,
+        limit=about["limit"],
+        sizing_mode="stretch_width",
+        margin=0,
+        css_classes=["attn-prompt-pair"],
+    )
+    return box(box(pair, css="attn-card"), css="attn-above attn-prompt-card")
