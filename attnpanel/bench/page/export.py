@@ -56,7 +56,7 @@ def save_run_report(
     document = Document()
     # A document of its own; otherwise it would share styles with the page being served.
     with set_curdoc(document):
-        layout = BenchLayout(text_line(title, heading=True, css="attn-slot"))
+        layout = BenchLayout(text_line(title, heading=True, css="attn-report-title"))
         layout.body[:] = run_cards(run, history, recorded_error_card(), dark=False)
         pieces = standalone_html(document, layout.view, title)
     atomic_write_text(path, pieces)

@@ -109,7 +109,7 @@ def save_comparison(
 
 def _header(title: str, explorer_id: str) -> Any:
     return box(
-        Caption(text=title, heading=True, margin=0, css_classes=["attn-slot"]),
+        Caption(text=title, heading=True, margin=0, css_classes=["attn-report-title"]),
         ThemeButton(explorer_id=explorer_id, driver="browser", margin=0),
         css="attn-header",
     )

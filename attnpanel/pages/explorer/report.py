@@ -281,7 +281,7 @@ def _writable(path: Path) -> Path:
 
 def _header(title: str, explorer_id: str) -> Any:
     return pn.Column(
-        Caption(text=title, heading=True, margin=0, css_classes=["attn-slot"]),
+        Caption(text=title, heading=True, margin=0, css_classes=["attn-report-title"]),
         ThemeButton(explorer_id=explorer_id, driver="browser", margin=0),
         css_classes=["attn-header"],
         stylesheets=[stylesheet()],

@@ -158,7 +158,7 @@ def _view(
         margin=0,
     )
     header = box(
-        Caption(text=title, heading=True, margin=0, css_classes=["attn-slot"]),
+        Caption(text=title, heading=True, margin=0, css_classes=["attn-report-title"]),
         ThemeButton(explorer_id=explorer_id, driver="browser", margin=0),
         css="attn-header",
     )

@@ -50,7 +50,7 @@ def save_variants(path: str | os.PathLike[str], *, link: str = "", title: str = 
     document = Document()
     # In its own document: one made while a page is served would share that page's stylesheets.
     with set_curdoc(document):
-        heading = Caption(text=title, heading=True, margin=0, css_classes=["attn-slot"])
+        heading = Caption(text=title, heading=True, margin=0, css_classes=["attn-report-title"])
         view = lay_out(VariantCards(link=link), heading)
         about = Caption(
             text=f"Made by attnpanel {version('attnpanel')}. Everything is computed in this page.",
