@@ -104,6 +104,11 @@ def identity_value(context: CertificateContext) -> Check:
     unit = context.weight_error[..., None] + SMALLEST[request.dtype] * (1 + request.key_len)
     found = context.excess(sums, np.ones(1), unit, context.nonempty_rows)
     if found:
+        # Of the normaliser, and of the product of weights and ones.
+        alike = 2 * context.alike_error[..., None]
+        nearest = np.clip(sums, 1 - alike, 1 + alike)
+        found = context.excess(sums, nearest, unit, context.nonempty_rows)
+    if found:
         return make_check("identity value", f"weights must sum to 1: {found}")
     keys, actual = [], []
     for first in _column_starts(context):

@@ -108,8 +108,21 @@ def logsumexp(context: CertificateContext) -> Check | None:
         np.where(np.isfinite(expected), expected, 0)
     )
     actual = context.results["logsumexp"]
+    found = _excess(context, actual, expected, unit)
+    if found:
+        near = np.clip(actual, expected - context.alike_error, expected + context.alike_error)
+        found = _excess(context, actual, near, unit)
+    return make_check("logsumexp", found)
+
+
+def _excess(
+    context: CertificateContext,
+    actual: NDArray[np.float64],
+    expected: NDArray[np.floating],
+    unit: NDArray[np.floating],
+) -> str:
     ratio = error_ratio(actual, expected, unit, ~context.reference.empty)
-    return make_check("logsumexp", describe_excess(ratio, actual, expected))
+    return describe_excess(ratio, actual, expected)
 
 
 def empty_rows(context: CertificateContext) -> Check | None:
@@ -156,8 +169,14 @@ def describe_weight_error(
     for b, h in np.ndindex(request.batch, request.heads):
         expected = reference_weights(request, context.judged, b, h)[:, keys]
         unit = _weight_unit(context, expected, (b, h), keys)
-        ratio = error_ratio(actual[b, h], expected, unit, context.nonempty_rows[b, h], stored=dtype)
+        judged = context.nonempty_rows[b, h]
+        ratio = error_ratio(actual[b, h], expected, unit, judged, stored=dtype)
         found = describe_excess(ratio, actual[b, h], expected)
+        if found:
+            by = context.alike_error[b, h][:, None] * expected
+            near = np.clip(actual[b, h], expected - by, expected + by)
+            ratio = error_ratio(actual[b, h], near, unit, judged, stored=dtype)
+            found = describe_excess(ratio, actual[b, h], near)
         if found:
             return f"weights of batch {b}, head {h}: {found}"
     return ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from attnpanel.bench.certify.alike_sums import alike_error
 from attnpanel.bench.certify.error_units import output_unit, weight_error
 from attnpanel.bench.certify.judged_rows import judged_rows
 from attnpanel.bench.certify.judgement import (
@@ -17,6 +18,8 @@ from attnpanel.bench.certify.judgement import (
     judge,
     stored_in,
 )
+from attnpanel.bench.certify.reference import reference_weights, visible_keys
+from attnpanel.bench.certify.rounding import UNIT_ROUNDOFF
 from attnpanel.bench.certify.sixteen_bits import rounding_places
 from attnpanel.bench.run.records import Check
 from attnpanel.kernels.arrays import to_float64
@@ -103,6 +106,23 @@ class CertificateContext:
     def weight_error(self) -> NDArray[np.floating]:
         """One of :mod:`~attnpanel.bench.certify.error_units` of each row's weights, (B, H, T)."""
         return weight_error(self.request, self.judged, self.places)
+
+    @cached_property
+    def alike_error(self) -> NDArray[np.floating]:
+        """The relative error of each row's normaliser that rounding alike explains, (B, H, T).
+
+        See :mod:`~attnpanel.bench.certify.alike_sums`. 0 in 16 bits, whose units are far larger.
+        Needed by what exceeds its units only.
+        """
+        request = self.request
+        visible = visible_keys(request, self.judged)
+        visible = np.broadcast_to(visible, (request.batch, request.heads, *visible.shape[2:]))
+        found = np.zeros(visible.shape[:3])
+        if self.places is None:
+            for head in np.ndindex(*visible.shape[:2]):
+                weights = reference_weights(request, self.judged, *head)
+                found[head] = alike_error(weights, visible[head], UNIT_ROUNDOFF[request.dtype])
+        return found
 
     @cached_property
     def unit(self) -> NDArray[np.floating]:
