@@ -180,8 +180,12 @@ def make_certificate(
     seed: int,
     threads: int,
     command: str,
+    not_held: Sequence[str] = (),
 ) -> Certificate:
-    """Return the certificate of a subject by its judged cases, at least one."""
+    """Return the certificate of a subject by its judged cases, at least one.
+
+    `not_held` is what the way they were judged can't see.
+    """
     cases = tuple(_case_result(case, agreement) for case, agreement in judged)
     verdict = _verdict(cases)
     requests = [case.request for case, agreement in judged if agreement.verdict in ("pass", "fail")]
@@ -195,7 +199,12 @@ def make_certificate(
         verdict=verdict,
         summary=_summary(verdict, cases),
         scope=_scope(requests),
-        not_covered=(*_declined(description, cases), *_interpreted(judged), *NEVER_COVERED),
+        not_covered=(
+            *_declined(description, cases),
+            *_interpreted(judged),
+            *not_held,
+            *NEVER_COVERED,
+        ),
         reference=REFERENCE,
         reference_error_units=reference_error_units(),
         seed=seed,

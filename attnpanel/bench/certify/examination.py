@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args, overload
 
@@ -16,6 +17,7 @@ from attnpanel.bench.certify.serving import measure_invariance
 from attnpanel.bench.certify.subject import name_of
 from attnpanel.bench.measure import environment
 from attnpanel.bench.run.child import ChildFailure
+from attnpanel.bench.run.integrity import Integrity
 from attnpanel.bench.run.records import Agreement
 from attnpanel.kernels.request import DType
 
@@ -31,10 +33,17 @@ if TYPE_CHECKING:
 
 Which = Literal["all", "few"]
 SEEDS: Final = 2**31
+# What found that a subject replaced its judge in this process; no list, of which it would find the
+# growth, too.
+REPLACED_EARLIER: Final[deque[Callable[[], str]]] = deque()
 
 
 class Examiner(Protocol):
     """Answers what a certificate needs to know of its subject."""
+
+    @property
+    def not_held(self) -> tuple[str, ...]:
+        """What this way to examine can't see, in sentences."""
 
     def describe(self, device: str) -> Description:
         """Describe the subject."""
@@ -49,16 +58,32 @@ class Examiner(Protocol):
 class InProcess:
     """Certifies a subject in this process, which a crash ends.
 
+    What judges is compared before and after each case
+    (:class:`attnpanel.bench.run.integrity.Integrity`). Once a subject has replaced some of it, no
+    case is judged any more, of this subject or another, until it is put back.
+
     Raises
     ------
     attnpanel.bench.certify.function_observation.FunctionError
         If a function does not compute even one small call.
     """
 
+    not_held: Final[tuple[str, ...]] = (
+        "What judges it, beyond doubt: subject and judge were in one process. What judges was "
+        "compared before and after each case, so what was replaced before the certificate began, "
+        "or was put back in time, is not seen. attnpanel bench certify gives a function a process "
+        "of its own.",
+    )
+
     def __init__(
         self, subject: Any, *, framework: Framework | None, device: str, threads: int
     ) -> None:
         self._subject, self._threads, self._name = subject, threads, name_of(subject)
+        # Bound before the subject's first call, which may replace the method.
+        self._violations = [
+            *(found for found in REPLACED_EARLIER if found()),
+            Integrity().violation,
+        ]
         self._implementation = as_implementation(
             subject, self._name, framework=framework, device=device
         )
@@ -68,16 +93,37 @@ class InProcess:
         return describe(self._implementation, self._name, self._subject)
 
     def certify(self, case: Case) -> Agreement:
-        """Certify one case."""
-        return certify_case(self._implementation, case, threads=self._threads)
+        """Certify one case; what judges it having been replaced is the verdict ``"error"``."""
+        violation = self._violation()
+        if not violation:
+            judged = certify_case(self._implementation, case, threads=self._threads)
+            violation = self._violation()
+        if violation:
+            return Agreement(self._name, case.name, "error", "computed", (violation,), ())
+        return judged
 
     def invariance(self, device: str, dtype: DType) -> tuple[Invariance, ...]:
-        """Measure how far the laws of serving hold in a dtype."""
-        return measure_invariance(self._implementation, dtype, device=device, threads=self._threads)
+        """Measure how far the laws of serving hold in a dtype; none if their judge was replaced."""
+        if self._violation():
+            return ()
+        found = measure_invariance(
+            self._implementation, dtype, device=device, threads=self._threads
+        )
+        return () if self._violation() else found
+
+    def _violation(self) -> str:
+        for violation in self._violations:
+            if found := violation():
+                if violation not in REPLACED_EARLIER:
+                    REPLACED_EARLIER.append(violation)
+                return found
+        return ""
 
 
 class InChild:
     """Certifies a subject in a process of its own, which may crash, hang or run out of memory."""
+
+    not_held: Final[tuple[str, ...]] = ()
 
     def __init__(self, name: str, children: Children) -> None:
         self._name, self._children = name, children
@@ -179,6 +225,7 @@ def examine(
         seed=drawn,
         threads=threads,
         command=f"{command} --seed {drawn}" if command else "",
+        not_held=examiner.not_held,
     )
 
 

@@ -51,6 +51,14 @@ class Integrity:
         self._members = list(_members())
         self._hooks = _hooks()
 
+    def violation(self) -> str:
+        """Return in a sentence what was replaced since; empty if nothing was."""
+        changed = self.changed()
+        return changed and (
+            f"an implementation must leave what times and judges it as it is; {changed} was "
+            "replaced"
+        )
+
     def changed(self) -> str:
         """Return the first name that was replaced since, or an empty string."""
         for name, namespace, key, member, facts in self._members:

@@ -160,12 +160,8 @@ class Worker:
         return self._found[device]
 
     def _check_integrity(self) -> None:
-        changed = self._integrity.changed()
-        if changed:
-            raise RefusedError(
-                f"an implementation must leave what times and judges it as it is; {changed} was "
-                "replaced"
-            )
+        if violation := self._integrity.violation():
+            raise RefusedError(violation)
 
 
 def main(arguments: list[str]) -> None:
