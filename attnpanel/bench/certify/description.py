@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.bench.certify.cases import SQUARE
 from attnpanel.bench.certify.checks_hidden import describe_leaks
-from attnpanel.bench.certify.sixteen_bits import describe_rounding
+from attnpanel.bench.certify.function_observation import ONE_HEAD
+from attnpanel.bench.certify.gradients_certificate import DTYPES, unsupported_gradients
+from attnpanel.bench.certify.gradients_units import passing_units
+from attnpanel.bench.certify.plain_gradients import NO_GRADIENTS
+from attnpanel.bench.certify.sixteen_bits import describe_rounding, rounding_places
 from attnpanel.bench.certify.subject import Subject, describe_subject
 
 if TYPE_CHECKING:
@@ -26,6 +31,8 @@ class Description:
         What it declares, or what a function was seen to do, by name.
     limits : str
         What it can't run.
+    gradient_limits : dict of str to float
+        The largest error of a gradient that passes in a dtype, in units.
     """
 
     subject: Subject
@@ -33,6 +40,7 @@ class Description:
     dtypes: tuple[str, ...]
     properties: dict[str, str]
     limits: str
+    gradient_limits: dict[str, float]
 
 
 def describe(implementation: Implementation, name: str, subject: Any) -> Description:
@@ -49,4 +57,19 @@ def describe(implementation: Implementation, name: str, subject: Any) -> Descrip
             "returned": ", ".join(sorted(implementation.returns)),
         },
         limits=implementation.limits,
+        gradient_limits={
+            dtype: passing_units(rounding_places(implementation, replace(SQUARE, dtype=dtype)))
+            for dtype in DTYPES
+        },
     )
+
+
+def why_no_gradients(implementation: Implementation, device: str) -> str:
+    """Return why an implementation gives no gradients of one head in any dtype, or nothing."""
+    if implementation.gradients is None:
+        return NO_GRADIENTS if implementation.framework == "numpy" else "it declares no gradients"
+    found = [
+        unsupported_gradients(implementation, replace(ONE_HEAD, dtype=dtype, device=device))
+        for dtype in DTYPES
+    ]
+    return "" if [] in found else found[0][0]

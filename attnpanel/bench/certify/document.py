@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from attnpanel.bench.certify.cases import BLOCKS, Case, make_inputs
+from attnpanel.bench.certify.document_scope import scope
 from attnpanel.bench.certify.error_units import PASSING_UNITS
 from attnpanel.bench.certify.judgement import error_unit
 from attnpanel.bench.certify.reference import reference
@@ -19,7 +20,6 @@ from attnpanel.bench.certify.subject import Subject  # noqa: TC001
 from attnpanel.bench.measure.environment import Environment  # noqa: TC001
 from attnpanel.bench.run.records import Verdict  # noqa: TC001
 from attnpanel.bench.run.serialization import ResultFileError, read
-from attnpanel.kernels.request import DType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from attnpanel.bench.certify.description import Description
     from attnpanel.bench.run.records import Agreement
-    from attnpanel.kernels.request import Request
 
 CERTIFICATE_SCHEMA: Final = "attnpanel.certificate/1"
 # Reasons of one case that are kept.
@@ -36,9 +35,11 @@ REFERENCE: Final = (
     "Attention by its formula in NumPy, in float64 on the same rounded inputs (longdouble for "
     "float64), independent of every implementation."
 )
+GRADIENTS: Final = " gradients"
+NO_GRADIENTS: Final = "Gradients."
 # True of every certificate; docs/bench.md says more.
 NEVER_COVERED: Final = (
-    "Gradients; dropout; float8 inputs; masks that no rule of this project describes; a bias that "
+    "Dropout; float8 inputs; masks that no rule of this project describes; a bias that "
     "differs by sequence.",
     "Lengths, widths and numbers of heads beyond those of the scope, and three factors at once "
     "unless they met by chance: the cases combine them in pairs.",
@@ -56,7 +57,9 @@ class CaseResult:
 
     Attributes
     ----------
-    case, dtype : str
+    case : str
+    dtype : str
+        With `GRADIENTS` after it where gradients were judged.
     verdict : {"pass", "fail", "unsupported", "error"}
     units : float or None
         Largest error in units of rounding error; up to 8 pass.
@@ -81,6 +84,7 @@ class Margin:
     Attributes
     ----------
     dtype : str
+        As of :class:`CaseResult`.
     passed : int
         Number of cases that passed.
     not_finite : int
@@ -198,18 +202,19 @@ def make_certificate(
         properties=description.properties,
         verdict=verdict,
         summary=_summary(verdict, cases),
-        scope=_scope(requests),
+        scope=scope(requests),
         not_covered=(
             *_declined(description, cases),
             *_interpreted(judged),
             *not_held,
+            *(() if any(r.direction != "forward" for r in requests) else (NO_GRADIENTS,)),
             *NEVER_COVERED,
         ),
         reference=REFERENCE,
         reference_error_units=reference_error_units(),
         seed=seed,
         cases=cases,
-        margins=_margins(cases),
+        margins=_margins(cases, description),
         checks=_count_checks(agreement for _, agreement in judged),
         invariances=tuple(invariances),
         environment=environment,
@@ -261,7 +266,7 @@ def reference_error_units() -> float | None:
 def _case_result(case: Case, agreement: Agreement) -> CaseResult:
     return CaseResult(
         case.name,
-        case.request.dtype,
+        case.request.dtype + (GRADIENTS if case.request.direction != "forward" else ""),
         agreement.verdict,
         agreement.max_ratio,
         agreement.worst,
@@ -279,10 +284,14 @@ def _verdict(cases: Sequence[CaseResult]) -> Literal["pass", "fail", "error"]:
 def _summary(verdict: str, cases: Sequence[CaseResult]) -> str:
     counts = Counter(case.verdict for case in cases)
     judged = len(cases) - counts["unsupported"]
+    gradients = Counter(case.verdict for case in cases if case.dtype.endswith(GRADIENTS))
+    of_gradients = gradients.total() - gradients["unsupported"]
     if verdict == "pass":
-        return f"Computes attention in all {judged} cases that it takes."
+        more = f", {of_gradients} of them of gradients" if of_gradients else ""
+        return f"Computes attention in all {judged} cases that it takes{more}."
     if verdict == "fail":
-        return f"Is wrong in {counts['fail']} of {judged} cases."
+        more = f", {gradients['fail']} of them of gradients" if gradients["fail"] else ""
+        return f"Is wrong in {counts['fail']} of {judged} cases{more}."
     if counts["error"]:
         return f"Raised or ended in {counts['error']} of {judged} cases."
     if counts["graded"]:
@@ -291,43 +300,6 @@ def _summary(verdict: str, cases: Sequence[CaseResult]) -> str:
             "claim to compute attention to rounding."
         )
     return "Nothing was certified: it takes none of the cases."
-
-
-def _scope(requests: Sequence[Request]) -> tuple[str, ...]:
-    """Describe the requests that were judged, in sentences."""
-    if not requests:
-        return ()
-
-    def levels(name: str) -> list[Any]:
-        return sorted({getattr(request, name) for request in requests})
-
-    def span(name: str) -> str:
-        found = levels(name)
-        return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
-
-    def words(name: str) -> str:
-        return ", ".join(map(str, levels(name)))
-
-    dtypes = [dtype for dtype in get_args(DType) if dtype in levels("dtype")]
-    groups = sorted({request.heads // request.kv_heads for request in requests})
-    options = [
-        (any(r.bias for r in requests), "a bias that is added to the scores"),
-        (any(r.temperature != 1 for r in requests), "temperatures"),
-        (any((r.scale or 1) < 0 for r in requests), "a negative scale"),
-        (any(r.align == "bottom_right" for r in requests), "the diagonal at either end"),
-    ]
-    found = [words for there, words in options if there]
-    return (
-        f"{len(requests)} cases in {', '.join(dtypes)}, on {words('device')}.",
-        f"T {span('query_len')} queries, S {span('key_len')} keys; D {words('head_dim')}; "
-        f"Dv {words('value_dim')}.",
-        f"Batches of {span('batch')}; {span('heads')} heads, {' or '.join(map(str, groups))} for "
-        "a head of keys.",
-        f"Masks: {words('mask')}.",
-        *((f"With {', '.join(found)}.",) if found else ()),
-        "Inputs: normal, peaked, with outliers, large; other values, orders of keys, hidden keys "
-        "and identity values made from them.",
-    )
 
 
 def _declined(description: Description, cases: Sequence[CaseResult]) -> list[str]:
@@ -345,7 +317,8 @@ def _interpreted(judged: Sequence[tuple[Case, Agreement]]) -> list[str]:
     return [f"{words} ({count} cases)."] if count else []
 
 
-def _margins(cases: Sequence[CaseResult]) -> tuple[Margin, ...]:
+def _margins(cases: Sequence[CaseResult], description: Description) -> tuple[Margin, ...]:
+    limits = {name + GRADIENTS: limit for name, limit in description.gradient_limits.items()}
     found = []
     for dtype in dict.fromkeys(case.dtype for case in cases):
         judged = [c for c in cases if c.dtype == dtype and c.verdict in ("pass", "fail")]
@@ -359,7 +332,7 @@ def _margins(cases: Sequence[CaseResult]) -> tuple[Margin, ...]:
                 passed=sum(case.verdict == "pass" for case in judged),
                 not_finite=len(judged) - len(known),
                 units=worst.units or 0.0,
-                limit=PASSING_UNITS,
+                limit=limits.get(dtype, PASSING_UNITS),
                 case=worst.case,
                 worst=worst.worst,
             )

@@ -13,6 +13,7 @@ from attnpanel.bench.certify.badge import badge_svg
 from attnpanel.bench.certify.cases import select_cases
 from attnpanel.bench.certify.document_html import certificate_html
 from attnpanel.bench.certify.examination import InChild, Which, examine, repeating_command
+from attnpanel.bench.certify.function_observation import FunctionError
 from attnpanel.bench.measure.environment import RESULTS
 from attnpanel.bench.run.child import ChildFailure
 from attnpanel.bench.run.children import Children
@@ -34,9 +35,9 @@ SUFFIXES: Final = (".json", ".html", ".svg")
 def certify_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `python -m bench certify`."""
     parser.description = (
-        "Certify a function fn(query, key, value, *, mask, scale, is_causal) of NumPy arrays or "
-        "PyTorch tensors, or an Implementation, and write its certificate as HTML and JSON, with a "
-        "badge."
+        "Certify a function fn(query, key, value, *, mask, scale, is_causal) of NumPy arrays, "
+        "PyTorch tensors or JAX arrays, or an Implementation, and write its certificate as HTML "
+        "and JSON, with a badge."
     )
     parser.add_argument(
         "subject",
@@ -54,6 +55,11 @@ def certify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N")
     parser.add_argument(
         "--seed", type=int, metavar="N", help="of the inputs; drawn anew by default"
+    )
+    parser.add_argument(
+        "--gradients",
+        action="store_true",
+        help="certify the gradients, too, by PyTorch's autograd or jax.vjp",
     )
     parser.add_argument(
         "--time-limit", type=float, default=120.0, metavar="S", help="of one case, in seconds"
@@ -99,10 +105,13 @@ def certify_command(options: argparse.Namespace) -> None:
             dtypes=options.dtype,
             seed=options.seed,
             threads=options.threads,
-            command=repeating_command(name, options.cases, options.dtype, options.device),
+            gradients=options.gradients,
+            command=repeating_command(
+                name, options.cases, options.dtype, options.device, gradients=options.gradients
+            ),
             on_progress=_Progress(),
         )
-    except ChildFailure as failure:
+    except (ChildFailure, FunctionError) as failure:
         raise ValueError(f"{name} is not certified: {failure}") from None
     finally:
         children.close()

@@ -36,6 +36,16 @@ CHECKS_IN_WORDS: Final = {
     "changed inputs": "other values at the same addresses",
     "repeated calls": "calls 2, 3, 7 and 50",
     "determinism": "the same bits twice, and inputs left alone",
+    "d query": "the gradient of the query against the reference",
+    "d key": "that of the key",
+    "d value": "that of the value",
+    "d bias": "that of the bias",
+    "hidden keys": "hidden keys, and queries without keys, have gradients of exactly 0",
+    "sums of products": "Σ q · dq = Σ k · dk",
+    "equal values": "all values equal: dQ = dK = 0",
+    "one row": "dO in one row: dV are its weights",
+    "shifted keys": "a vector added to every key changes no dQ",
+    "doubled": "2 dO doubles every bit",
 }
 
 

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, get_args, overl
 
 from attnpanel.bench.certify.cases import Case, select_cases
 from attnpanel.bench.certify.certificate import certify as certify_case
-from attnpanel.bench.certify.description import describe
+from attnpanel.bench.certify.description import describe, why_no_gradients
+from attnpanel.bench.certify.direction import certify_direction
 from attnpanel.bench.certify.document import make_certificate
+from attnpanel.bench.certify.function_observation import FunctionError
+from attnpanel.bench.certify.gradients_certificate import DTYPES as GRADIENT_DTYPES
+from attnpanel.bench.certify.gradients_certificate import gradient_cases
 from attnpanel.bench.certify.plain_function import as_implementation
 from attnpanel.bench.certify.serving import measure_invariance
 from attnpanel.bench.certify.subject import name_of
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
     from attnpanel.bench.certify.description import Description
     from attnpanel.bench.certify.document import Certificate
-    from attnpanel.bench.certify.function_observation import Framework
+    from attnpanel.bench.certify.plain_call import Framework
     from attnpanel.bench.certify.serving import Invariance
     from attnpanel.bench.run.children import Children
     from attnpanel.kernels.implementation import Implementation
@@ -50,6 +54,9 @@ class Examiner(Protocol):
 
     def certify(self, case: Case) -> Agreement:
         """Certify one case; an exception of the subject is its verdict."""
+
+    def why_no_gradients(self, device: str) -> str:
+        """Return why the subject gives no gradients at all; empty if it gives some."""
 
     def invariance(self, device: str, dtype: DType) -> tuple[Invariance, ...]:
         """Measure how far the laws of serving hold in a dtype."""
@@ -96,7 +103,7 @@ class InProcess:
         """Certify one case; what judges it having been replaced is the verdict ``"error"``."""
         violation = self._violation()
         if not violation:
-            judged = certify_case(self._implementation, case, threads=self._threads)
+            judged = certify_direction(self._implementation, case, threads=self._threads)
             violation = self._violation()
         if violation:
             return Agreement(self._name, case.name, "error", "computed", (violation,), ())
@@ -110,6 +117,10 @@ class InProcess:
             self._implementation, dtype, device=device, threads=self._threads
         )
         return () if self._violation() else found
+
+    def why_no_gradients(self, device: str) -> str:
+        """Return why the subject gives no gradients at all; empty if it gives some."""
+        return why_no_gradients(self._implementation, device)
 
     def _violation(self) -> str:
         for violation in self._violations:
@@ -147,6 +158,11 @@ class InChild:
             return Agreement(self._name, case.name, "error", "computed", (str(failure),), ())
         return found
 
+    def why_no_gradients(self, device: str) -> str:
+        """Return why the subject gives no gradients at all; empty if it gives some."""
+        found: str = self._children.ask(self._name, "why_no_gradients", device)
+        return found
+
     def invariance(self, device: str, dtype: DType) -> tuple[Invariance, ...]:
         """Measure how far the laws of serving hold in a dtype; none if the process ends."""
         try:
@@ -166,6 +182,7 @@ def examine(
     dtypes: Sequence[DType] = (),
     seed: int | None = None,
     threads: int = 1,
+    gradients: bool = False,
     command: str = "",
     on_progress: Callable[[int, int, str], None] = lambda _done, _of, _case: None,
 ) -> Certificate:
@@ -183,6 +200,8 @@ def examine(
         From 0; added to the seed of every case. Drawn anew by default, so that a function cannot
         know its inputs.
     threads : int
+    gradients : bool
+        Whether to certify the gradients of query, key, value and bias, too.
     command : str
         Repeats the certificate, but for its seed, which is appended.
     on_progress : function of number done, number of all, name of the next case
@@ -190,14 +209,15 @@ def examine(
     Raises
     ------
     ValueError
-        If the seed is negative, or there is no such case.
+        If the seed is negative, there is no such case, or gradients are asked for and the subject
+        gives none.
     """
     drawn = secrets.randbelow(SEEDS) if seed is None else seed
     if drawn < 0:
         raise ValueError(f"seed must be at least 0; got {drawn}")
     cases = [
         replace(case, seed=case.seed + drawn, request=replace(case.request, device=device))
-        for case in select_cases(which)
+        for case in (*select_cases(which), *(_gradient_cases(which) if gradients else ()))
         if not dtypes or case.request.dtype in dtypes
     ]
     if not cases:
@@ -206,11 +226,17 @@ def examine(
         )
     before = environment.describe()
     description = examiner.describe(device)
+    if gradients and (reason := examiner.why_no_gradients(device)):
+        raise FunctionError(reason)
     judged = []
     for number, case in enumerate(cases):
         on_progress(number, len(cases), case.name)
         judged.append((case, examiner.certify(case)))
-    passed = {case.request.dtype for case, agreement in judged if agreement.verdict == "pass"}
+    passed = {
+        case.request.dtype
+        for case, agreement in judged
+        if agreement.verdict == "pass" and case.request.direction == "forward"
+    }
     invariances = [
         found
         for dtype in get_args(DType)
@@ -229,12 +255,23 @@ def examine(
     )
 
 
-def repeating_command(name: str, which: Which, dtypes: Sequence[str], device: str) -> str:
+def _gradient_cases(which: Which) -> list[Case]:
+    return [
+        replace(case, request=replace(case.request, direction="backward"))
+        for dtype in GRADIENT_DTYPES
+        for case in gradient_cases(dtype, small=which == "few")
+    ]
+
+
+def repeating_command(
+    name: str, which: Which, dtypes: Sequence[str], device: str, *, gradients: bool = False
+) -> str:
     """Return the command that makes the same certificate, but for its seed."""
     words = ["attnpanel", "bench", "certify", name]
     words += ["--cases", which] if which != "all" else []
     words += ["--dtype", *dtypes] if dtypes else []
     words += ["--device", device] if device != "cpu" else []
+    words += ["--gradients"] if gradients else []
     return shlex.join(words)
 
 
@@ -251,6 +288,7 @@ def certify(
     cases: Which = ...,
     dtypes: Sequence[DType] = ...,
     seed: int | None = ...,
+    gradients: bool = ...,
 ) -> Certificate: ...
 def certify(
     subject: Any,
@@ -262,6 +300,7 @@ def certify(
     cases: Which = "all",
     dtypes: Sequence[DType] = (),
     seed: int | None = None,
+    gradients: bool = False,
 ) -> Agreement | Certificate:
     """Certify that a function computes attention, or an implementation on one case.
 
@@ -274,17 +313,17 @@ def certify(
     Parameters
     ----------
     subject : callable or Implementation
-        ``fn(query, key, value, *, mask, scale, is_causal)`` of NumPy arrays or PyTorch tensors,
-        (B, H, T, D), (B, Hkv, S, D) and (B, Hkv, S, Dv), returns (B, H, T, Dv) in their dtype. The
-        mask is None or boolean, (B or 1, 1, T, S), True where a query may attend; the scale a
-        float; `is_causal` True, with `mask` None, for causal calls with T = S. It may leave out
-        keywords, and take ``bias``, (1, H, T, S); what it can't compute it declines by raising.
+        ``fn(query, key, value, *, mask, scale, is_causal)`` of NumPy arrays, PyTorch tensors or
+        JAX arrays, (B, H, T, D), (B, Hkv, S, D) and (B, Hkv, S, Dv), returns (B, H, T, Dv) in their
+        dtype. The mask is None or boolean, (B or 1, 1, T, S), True where a query may attend; the
+        scale a float; `is_causal` True, with `mask` None, for causal calls with T = S. It may leave
+        out keywords, and take ``bias``, (1, H, T, S); what it can't compute it declines by raising.
     case : Case, optional
         With an Implementation: this case alone, by
         :func:`attnpanel.bench.certify.certificate.certify`.
     threads : int
         Threads that it may use; those of PyTorch are its process'.
-    framework : {"numpy", "torch"}, optional
+    framework : {"numpy", "torch", "jax"}, optional
         Whose arrays a function takes; by default, that of what it returns.
     device : str
     cases : {"all", "few"}
@@ -293,6 +332,8 @@ def certify(
         Empty for all.
     seed : int, optional
         Of the inputs; drawn anew by default.
+    gradients : bool
+        Whether to certify the gradients, too, that PyTorch's autograd or ``jax.vjp`` gives.
 
     Returns
     -------
@@ -302,7 +343,8 @@ def certify(
     Raises
     ------
     attnpanel.bench.certify.function_observation.FunctionError
-        If a function does not compute even one small call.
+        If a function does not compute even one small call, or no gradients where they are asked
+        for.
     ValueError
         If the seed is negative, or there is no such case.
 
@@ -334,5 +376,8 @@ def certify(
         dtypes=dtypes,
         seed=seed,
         threads=threads,
-        command=repeating_command(name, cases, dtypes, device) if importable else "",
+        gradients=gradients,
+        command=repeating_command(name, cases, dtypes, device, gradients=gradients)
+        if importable
+        else "",
     )

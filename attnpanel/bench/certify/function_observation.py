@@ -7,9 +7,9 @@ and then certified on every case.
 
 from __future__ import annotations
 
-import inspect
+import sys
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,39 +18,30 @@ from attnpanel.bench.certify.checks_hidden import CONTENTS, poisoned
 from attnpanel.bench.certify.checks_state import ADJACENT_LAYOUTS, ANY_LAYOUTS, laid_out
 from attnpanel.bench.certify.judged_rows import judged_rows
 from attnpanel.bench.certify.judgement import judge
+from attnpanel.bench.certify.plain_call import DTYPES, TEMPERED_BIAS, square_causal
 from attnpanel.bench.certify.reference import reference
 from attnpanel.bench.certify.rounding import SIXTEEN_BIT
 from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
 from attnpanel.bench.run.exception_text import format_exception
 from attnpanel.kernels.arrays import to_float64
-from attnpanel.kernels.implementation import RawResult
 from attnpanel.kernels.reasons import device_is_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from attnpanel.attention.validation import EmptyRows
     from attnpanel.bench.certify.checks_state import Layouts
+    from attnpanel.bench.certify.plain_call import Framework, PlainCall
     from attnpanel.kernels.implementation import HiddenContent
-    from attnpanel.kernels.request import DType, Inputs, Request
+    from attnpanel.kernels.request import DType, Request
 
-Framework = Literal["numpy", "torch"]
-KEYWORDS: Final = ("mask", "scale", "is_causal")
-# NumPy has no bfloat16.
-DTYPES: Final[dict[Framework, tuple[DType, ...]]] = {
-    "numpy": ("float64", "float32", "float16"),
-    "torch": ("float64", "float32", "float16", "bfloat16"),
+NOT_COMPUTED: Final[dict[Framework, dict[str, str]]] = {
+    "numpy": {"bfloat16": "NumPy has no bfloat16"},
+    "torch": {},
+    "jax": {"float64": "JAX computes it in float32, unless it is told not to"},
 }
 
 
-def square_causal(request: Request) -> bool:
-    """Whether a mask is causal and its alignment makes no difference."""
-    return request.mask == "causal" and request.query_len == request.key_len
-
-
-TEMPERED_BIAS: Final = "a bias with a temperature"
 ADJACENT: Final = "inputs that are not contiguous"
 STRIDED: Final = "channels that are not adjacent"
 # What a call may need beyond one head and D = Dv, T = S, and a small call that needs it.
@@ -90,7 +81,7 @@ class Observed:
 
     Attributes
     ----------
-    framework : {"numpy", "torch"}
+    framework : {"numpy", "torch", "jax"}
         Whose arrays it takes and returns.
     dtypes : tuple of str
         Those that it computes.
@@ -115,102 +106,18 @@ class FunctionError(ValueError):
     """A function that computes no attention at all: not even one small call."""
 
 
-class PlainCall:
-    """A function and the keywords that it takes."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        try:
-            parameters = inspect.signature(function).parameters
-        except (TypeError, ValueError):  # compiled code without a signature
-            self.keywords: frozenset[str] = frozenset(KEYWORDS)
-            return
-        every = any(p.kind == p.VAR_KEYWORD for p in parameters.values())
-        named = {key for key, p in parameters.items() if p.kind != p.POSITIONAL_ONLY}
-        known = {*KEYWORDS, "bias"} & named
-        self.keywords = frozenset(known | set(KEYWORDS) if every else known)
-
-    def prepare(
-        self, inputs: Inputs, request: Request, framework: Framework
-    ) -> Callable[[], RawResult]:
-        """Convert the inputs to arrays of the framework; return the call on them."""
-        convert = _as_tensor(request) if framework == "torch" else _as_array
-        positional = [convert(array) for array in (inputs.query, inputs.key, inputs.value)]
-        mask, causal = inputs.mask, square_causal(request) and "is_causal" in self.keywords
-        if mask is not None:
-            mask = convert(mask.reshape((1,) * (4 - mask.ndim) + mask.shape))
-        given = {
-            "mask": None if causal else mask,
-            "scale": request.score_scale / request.temperature,
-            "is_causal": causal,
-            "bias": None if inputs.bias is None else convert(inputs.bias[None]),
-        }
-        keywords = {key: value for key, value in given.items() if key in self.keywords}
-        function = self.function
-        arrays = (inputs.query, inputs.key, inputs.value)
-        copies = [
-            (array, tensor)
-            for array, tensor in zip(arrays, positional, strict=True)
-            if framework == "torch" and request.dtype == "bfloat16" and array.flags.writeable
-        ]
-
-        def run() -> RawResult:
-            # Overflow and nan are judged; NumPy's warnings of them say nothing more.
-            with np.errstate(all="ignore"):
-                result = RawResult(function(*positional, **keywords))
-            for array, tensor in copies:
-                if tensor._version:  # noqa: SLF001 - how torch counts changes in place
-                    array[...] = tensor.detach().cpu().float().numpy()
-            return result
-
-        return run
-
-    def missing(self, feature: str) -> str:
-        """Return why the keywords do not express a feature; empty if they do."""
-        keywords = {
-            "a mask": ("mask",),
-            "a causal call": ("is_causal", "mask"),
-            "a bias": ("bias",),
-            "another scale": ("scale",),
-        }.get(feature, ())
-        if feature == TEMPERED_BIAS:
-            return "it takes no keyword temperature"
-        if not keywords or self.keywords.intersection(keywords):
-            return ""
-        return f"it takes no keyword {' or '.join(keywords)}"
-
-
-def _as_array(array: NDArray[Any]) -> Any:
-    return array
-
-
-def _as_tensor(request: Request) -> Callable[[NDArray[Any]], Any]:
-    import torch
-
-    from attnpanel.kernels.torch_.inputs import torch_device
-
-    device = torch_device(request)
-
-    def convert(array: NDArray[Any]) -> Any:
-        dtype = torch.bool if array.dtype == bool else getattr(torch, request.dtype)
-        if array.flags.writeable and device.type == "cpu" and request.dtype != "bfloat16":
-            return torch.from_numpy(array)
-        # Of the same layout, unless there are gaps.
-        return torch.from_numpy(array.copy(order="K")).to(device=device, dtype=dtype)
-
-    return convert
-
-
 def framework_of(call: PlainCall, device: str) -> Framework:
     """Return the framework whose arrays a function takes and returns; NumPy has the CPU alone.
 
     Raises
     ------
     FunctionError
-        If it takes and returns neither; the message has its exceptions.
+        If it takes and returns none; the message has its exceptions.
     """
     failures = []
-    tried: tuple[Framework, ...] = ("numpy", "torch")
+    tried: list[Framework] = ["numpy", "torch"]
+    if "jax" in sys.modules:
+        tried.append("jax")
     if device != "cpu":
         return "torch"
     for framework in tried:
@@ -221,13 +128,17 @@ def framework_of(call: PlainCall, device: str) -> Framework:
             except Exception as error:  # noqa: BLE001 - foreign code may raise anything
                 why = why or format_exception(error)
                 continue
-            if any(base.__module__.startswith(framework) for base in type(output).__mro__):
-                return framework
+            for found in DTYPES:
+                # JAX's functions take NumPy arrays, too.
+                if found in (framework, "jax") and any(
+                    base.__module__.startswith(found) for base in type(output).__mro__
+                ):
+                    return found
             why = f"it returned {type(output).__name__}"
         failures.append(f"with {framework} arrays {why}")
     raise FunctionError(
-        "a function must take query, key and value as NumPy arrays or PyTorch tensors, and return "
-        f"one of the same; {'; '.join(failures)}"
+        "a function must take query, key and value as NumPy arrays, PyTorch tensors or JAX arrays, "
+        f"and return one of the same; {'; '.join(failures)}"
     )
 
 
@@ -251,8 +162,7 @@ def observe(call: PlainCall, framework: Framework, device: str) -> Observed:
         raise FunctionError(
             f"a function must compute one head without a mask; in float32 {declined['float32']}"
         )
-    if framework == "numpy":
-        declined["bfloat16"] = "NumPy has no bfloat16"
+    declined.update(NOT_COMPUTED[framework])
     usual: DType = "float32" if "float32" in dtypes else dtypes[0]
     for feature, (_, request) in FEATURES.items():
         small = replace(request, dtype=usual, device=device)

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attnpanel.bench.certify.function_observation import (
     ADJACENT,
-    DTYPES,
     FEATURES,
     STRIDED,
-    Framework,
     FunctionError,
     Observed,
-    PlainCall,
     framework_of,
     observe,
 )
+from attnpanel.bench.certify.plain_call import DTYPES, Framework, PlainCall
+from attnpanel.bench.certify.plain_gradients import plain_backward
 from attnpanel.kernels.implementation import Implementation, RawResult
 from attnpanel.kernels.reasons import device_is_here, no_device
 
@@ -56,7 +55,7 @@ def implementation_of(
         ``is_causal`` True, and then ``mask`` None, for a causal call with T = S. It may leave out
         any of these keywords, and may take ``bias``, (1, H, T, S), which is added to the scores.
     name : str
-    framework : {"numpy", "torch"}, optional
+    framework : {"numpy", "torch", "jax"}, optional
         By default its attribute ``framework``, or that of whose arrays it takes and returns.
     device : str
         Type of device by torch's name; other than the CPU for tensors only.
@@ -70,7 +69,7 @@ def implementation_of(
     call = PlainCall(function)
     framework = framework or getattr(function, "framework", None)
     if framework not in (None, *DTYPES):
-        raise FunctionError(f"framework must be numpy or torch; got {framework!r}")
+        raise FunctionError(f"framework must be numpy, torch or jax; got {framework!r}")
     observed = observe(call, framework or framework_of(call, device), device)
     places = observed.places
 
@@ -106,12 +105,13 @@ def implementation_of(
         strided=STRIDED not in observed.declined,
         adjacent_strided=ADJACENT not in observed.declined,
         reads_in_place=_in_place(observed.framework, device),
+        gradients=plain_backward(call, observed.framework),
     )
 
 
 def _in_place(framework: Framework, device: str) -> frozenset[DType]:
     """Return the dtypes whose arrays are handed on without a copy."""
-    if device != "cpu":
+    if device != "cpu" or framework == "jax":
         return frozenset()
     return frozenset(dtype for dtype in DTYPES[framework] if dtype != "bfloat16")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.bench.certify.description import describe
+from attnpanel.bench.certify.description import describe, why_no_gradients
 from attnpanel.bench.certify.direction import certify_direction
 from attnpanel.bench.certify.gradients_certificate import certify_gradients
 from attnpanel.bench.certify.plain_function import as_implementation
@@ -92,6 +92,13 @@ class Worker:
         found = self._implementation(device)
         self._check_integrity()
         return describe(found, self._name, self._subjects[device])
+
+    def why_no_gradients(self, device: str) -> str:
+        """Return why the implementation gives no gradients at all; empty if it gives some."""
+        found = self._implementation(device)
+        reason = why_no_gradients(found, device)
+        self._check_integrity()
+        return reason
 
     def invariance(self, device: str, dtype: DType) -> tuple[Invariance, ...]:
         """Measure how far the laws of serving hold."""

@@ -95,3 +95,58 @@ class Model:
 
 model = Model()
 NOT_CALLABLE = 3
+
+
+def float32_formula(query, key, value, *, mask=None, scale=1.0, bias=None, is_causal=False):
+    """Compute in float32 whatever the inputs are, by torch's own operations; groups of heads."""
+    wide = torch.promote_types(query.dtype, torch.float32)
+    group = query.shape[1] // key.shape[1]
+    k, v = (x.to(wide).repeat_interleave(group, dim=1) for x in (key, value))
+    scores = scale * (query.to(wide) @ k.mT)
+    if bias is not None:
+        scores = scores + bias.to(wide)
+    if is_causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if mask is not None:
+        scores = scores.masked_fill(mask.logical_not(), -torch.inf)
+    seen = scores.detach().amax(dim=-1, keepdim=True).isfinite()
+    weights = torch.where(seen, torch.where(seen, scores, 0).softmax(dim=-1), 0)
+    return (weights @ v).to(query.dtype)
+
+
+class _LargerKeyGradient(torch.autograd.Function):
+    """The key as it is; its gradient 1 % too large."""
+
+    @staticmethod
+    def forward(_ctx, key):
+        return key.clone()
+
+    @staticmethod
+    def backward(_ctx, gradient):
+        return 1.01 * gradient
+
+
+def wrong_key_gradient(query, key, value, **keywords):
+    return float32_formula(query, _LargerKeyGradient.apply(key), value, **keywords)
+
+
+def not_differentiable(query, key, value, **keywords):
+    with torch.no_grad():
+        return float32_formula(query, key, value, **keywords)
+
+
+def jax_attention(query, key, value, *, mask=None, scale=1.0):
+    import jax.numpy as jnp
+
+    wide = jnp.promote_types(query.dtype, jnp.float32)
+    group = query.shape[1] // key.shape[1]
+    q, k, v = (jnp.asarray(x).astype(wide) for x in (query, key, value))
+    k, v = jnp.repeat(k, group, axis=1), jnp.repeat(v, group, axis=1)
+    scores = scale * (q @ k.swapaxes(-1, -2))
+    seen = jnp.ones(scores.shape[-2:], bool) if mask is None else jnp.asarray(mask)
+    some = seen.any(axis=-1, keepdims=True)
+    scores = jnp.where(seen, scores, jnp.where(some, -jnp.inf, 0))
+    peak = scores.max(axis=-1, keepdims=True)
+    weights = jnp.where(seen, jnp.exp(scores - peak), 0)
+    total = weights.sum(axis=-1, keepdims=True)
+    return (weights / jnp.where(some, total, 1) @ v).astype(query.dtype)

@@ -16,7 +16,8 @@ from attnpanel.bench.certify.cases import (
     Case,
     make_inputs,
 )
-from attnpanel.bench.certify.function_observation import FunctionError, PlainCall
+from attnpanel.bench.certify.function_observation import FunctionError
+from attnpanel.bench.certify.plain_call import PlainCall
 from attnpanel.bench.certify.plain_function import as_implementation, implementation_of
 from attnpanel.kernels.implementation import LEAKS_ALL, LEAKS_VALUES
 from attnpanel.kernels.request import Request
@@ -180,7 +181,7 @@ def test_scale_includes_the_temperature():
     ],
 )
 def test_what_computes_nothing_is_one_error(function, words):
-    with pytest.raises(FunctionError, match="NumPy arrays or PyTorch tensors") as caught:
+    with pytest.raises(FunctionError, match="PyTorch tensors or JAX arrays") as caught:
         made(function)
 
     assert words in str(caught.value)
@@ -189,8 +190,8 @@ def test_what_computes_nothing_is_one_error(function, words):
 def test_declared_framework_is_taken_and_an_unknown_one_refused():
     with pytest.raises(FunctionError, match="one head without a mask; in float32 TypeError"):
         made(functions.torch_attention, framework="numpy")
-    with pytest.raises(FunctionError, match="framework must be numpy or torch; got 'jax'"):
-        made(functions.torch_attention, framework="jax")
+    with pytest.raises(FunctionError, match="framework must be numpy, torch or jax; got 'mlx'"):
+        made(functions.torch_attention, framework="mlx")
 
 
 def test_implementation_is_left_as_it_is():
