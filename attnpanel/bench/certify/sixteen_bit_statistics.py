@@ -6,7 +6,10 @@ rounded weight moves its whole row::
 
     |Σ e Y| / sqrt(Σ (var - σ²) Y² + Σ_ij R² P_ij² (Y V^T)_ij² + Σ P² vs ((Y V^T) - (Y·o))²)
 
-less what float32 may add (Σ f |Y|) and two last bits. With p = ulp² / 12 + v:
+less what float32 may add (Σ f |Y|) and two last bits. Scores that are kept in 16 bits are often
+equal, and equal scores of a row give equal weights, which are rounded alike. So what exceeds its
+limit is judged again with ``Σ R² (Σ_j P_ij (Y V^T)_ij)²`` in place of the second term, the inner
+sum over the keys of one score. With p = ulp² / 12 + v:
 
 - **rms**: sqrt(Σ e² / p / (Σ var / p + 24)), also over each sixteenth of a head's rows;
 - **gain**, Y = o / p: is the output too large by a factor?
@@ -75,6 +78,8 @@ def head_statistics(
     output: NDArray[np.float64],
     places: RoundingPlaces,
     head: tuple[int, int],
+    *,
+    alike: bool = False,
 ) -> dict[str, float]:
     """Return the statistics of one head, by the names of `LIMITS`; those that apply.
 
@@ -87,6 +92,8 @@ def head_statistics(
     places : RoundingPlaces
     head : (int, int)
         Batch entry and query head.
+    alike : bool
+        Whether weights of equal scores are rounded alike, where scores are kept in 16 bits.
     """
     tests: dict[str, Sums] = {name: Sums() for name in ("gain", "bias", "first key", "last key")}
     squares, due, row_gain = [], [], RowGain()
@@ -99,12 +106,13 @@ def head_statistics(
         error, variance, plain = stored_error(_with_output(model, output[block.index]), model)
         own = np.maximum(variance - model.sigma2, 0)
         weight = np.where(fine[:, None], 1 / plain, 0)
+        equal = _equal_scores(model.scores) if alike and model.scores is not None else None
         squares.append((error**2 / plain)[fine].sum(axis=1))
         due.append((variance / plain)[fine].sum(axis=1))
         elements += int(fine.sum()) * output.shape[3]
         rows += int(fine.sum())
         for name, test in _test_values(model, block.visible, weight):
-            value, spread, float32 = _project(model, error, own, test)
+            value, spread, float32 = _project(model, error, own, test, equal)
             sums = tests[name]
             sums.value.append(value)
             sums.variance.append(spread)
@@ -179,19 +187,41 @@ def _project(
     error: NDArray[np.float64],
     own: NDArray[np.float64],
     test: NDArray[np.float64],
+    equal: tuple[NDArray[np.intp], NDArray[np.intp]] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return each row's Σ e Y, its variance, and the most that float32 adds, (n,) each."""
     variance = (own * test**2).sum(axis=1)
     if model.rounded:
         through = test @ model.value.T  # (n, S)
         weights2 = model.weights**2
-        variance += model.rounded * (weights2 * through**2).sum(axis=1)
+        if equal is None:
+            variance += model.rounded * (weights2 * through**2).sum(axis=1)
+        else:
+            group, row = equal
+            sums = np.bincount(group, (model.weights * through).ravel())
+            variance += model.rounded * np.bincount(row, sums**2, len(variance))
         if model.subnormal is not None:
             variance += (model.subnormal * through**2).sum(axis=1)
         if model.score_variance is not None:
             through -= (test * model.output).sum(axis=1, keepdims=True)
             variance += (weights2 * model.score_variance * through**2).sum(axis=1)
     return (error * test).sum(axis=1), variance, (model.float32 * np.abs(test)).sum(axis=1)
+
+
+def _equal_scores(
+    scores: NDArray[np.floating],
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the group of equal scores of a row that each score is in, and the row of each group.
+
+    Scores are of shape (n, S), the groups of their shape, flat.
+    """
+    order = np.argsort(scores, axis=1, kind="stable")
+    sorted_ = np.take_along_axis(scores, order, axis=1)
+    first = np.ones(scores.shape, bool)
+    first[:, 1:] = sorted_[:, 1:] != sorted_[:, :-1]
+    group = np.empty(scores.shape, np.intp)
+    np.put_along_axis(group, order, first.ravel().cumsum().reshape(scores.shape) - 1, axis=1)
+    return group.ravel(), np.nonzero(first)[0]
 
 
 def _square_statistics(squares: NDArray[np.float64], due: NDArray[np.float64]) -> dict[str, float]:

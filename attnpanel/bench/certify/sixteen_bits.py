@@ -110,6 +110,8 @@ class BlockModel:
         The last bit of o.
     score_variance : float64 array of shape (n, S), or None
         vs, where scores are kept in 16 bits.
+    scores : float array of shape (n, S), or None
+        The scores as they are kept, where that is in 16 bits.
     rounded : float
         Relative variance of a weight's own rounding.
     subnormal : float64 array of shape (n, S), or None
@@ -127,6 +129,7 @@ class BlockModel:
     float32: NDArray[np.float64]
     step: NDArray[np.float64]
     score_variance: NDArray[np.float64] | None
+    scores: NDArray[np.floating] | None
     rounded: float
     subnormal: NDArray[np.float64] | None
 
@@ -197,6 +200,7 @@ def block_model(block: QueryBlock, request: Request, places: RoundingPlaces) -> 
         float32=error,
         step=last_bit(output, dtype),
         score_variance=variance,
+        scores=round_to(scores, dtype) if places.scores else None,
         rounded=rounded,
         subnormal=subnormal,
     )

@@ -9,7 +9,7 @@ from attnpanel.bench.certify.cases import Case, make_inputs
 from attnpanel.bench.certify.judgement import judge
 from attnpanel.bench.certify.reference import query_blocks, reference
 from attnpanel.bench.certify.rounding import round_to
-from attnpanel.bench.certify.sixteen_bit_statistics import LIMITS
+from attnpanel.bench.certify.sixteen_bit_statistics import LIMITS, _equal_scores, head_statistics
 from attnpanel.bench.certify.sixteen_bits import (
     MEAN_SQUARE,
     RoundingPlaces,
@@ -153,3 +153,33 @@ def test_only_16_bit_requests_have_rounding_places():
     for implementation in IMPLEMENTATIONS:
         assert rounding_places(implementation, REQUEST) is None
         assert rounding_places(implementation, replace(REQUEST, dtype="float16")) is not None
+
+
+def test_weights_of_equal_scores_are_rounded_alike():
+    # Scores of one sign near 10 are kept as multiples of 1/16: a row has some forty of them.
+    request = Request(1, 1, 1, 64, 800, 256, 256, "bfloat16")
+    inputs = make_inputs(Case(request, "positive"))
+    places = RoundingPlaces(scores=True)
+    scores = round_to(inputs.query @ inputs.key.swapaxes(-1, -2) / 16, "bfloat16")
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights = round_to(weights / weights.sum(axis=-1, keepdims=True), "bfloat16")
+    output = round_to(weights @ inputs.value, "bfloat16").astype(np.float64)
+
+    apart, alike = (
+        head_statistics(request, inputs, output, places, (0, 0), alike=alike)["row gain"]
+        for alike in (False, True)
+    )
+
+    assert apart > 2 * alike
+    assert alike < 1
+    # A factor is found all the same.
+    wrong = round_to(output * 1.01, "bfloat16").astype(np.float64)
+    found = judge(request, inputs, wrong, reference(request, inputs), places=places)
+    assert any(reason.startswith("row gain up to 2") for reason in found.failures)
+
+
+def test_equal_scores_of_a_row_are_one_group():
+    group, row = _equal_scores(np.array([[2.0, 1, 2], [1, 1, 3]]))
+
+    np.testing.assert_array_equal(group, [1, 0, 1, 2, 2, 3])
+    np.testing.assert_array_equal(row, [0, 0, 1, 1])
