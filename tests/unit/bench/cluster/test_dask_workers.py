@@ -34,7 +34,7 @@ PLAN = Plan(
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(children_without_torch):
     from distributed import LocalCluster
 
     with LocalCluster(

@@ -18,7 +18,10 @@ from attnpanel.bench.run.serialization import read, write
 from attnpanel.bench.run.terminal import format_remaining
 from attnpanel.kernels import IMPLEMENTATIONS
 
-pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
+pytestmark = [
+    pytest.mark.slow,  # whole runs, each implementation in a process of its own
+    pytest.mark.usefixtures("children_without_torch"),
+]
 KERNELS = "tests.unit.bench.run.fake_kernels:"
 SMALL_LIMITS = Path(__file__).with_name("small_limits")
 PRESET = """

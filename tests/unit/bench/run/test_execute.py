@@ -18,12 +18,15 @@ from attnpanel.bench.run.records import BenchRun
 from attnpanel.bench.run.serialization import read
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, KERNELS, plan, timing, worker_processes
 
-pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
+pytestmark = [
+    pytest.mark.slow,  # whole runs, each implementation in a process of its own
+    pytest.mark.usefixtures("children_without_torch"),
+]
 WAIT_S = 120  # for conditions, on a busy machine
 
 
 @pytest.fixture(scope="module")
-def misbehaved() -> BenchRun:
+def misbehaved(children_without_torch) -> BenchRun:
     """One run with a right implementation before, between and after those that misbehave."""
     names = ["RIGHT", "WRONG", "REFUSING", "RAISING", "EXITING", "QUITTING", "ABORTING", "KILLED"]
     names += ["GREEDY", "TALKING", "NOT_TKERNELS", "COMPILING"]

@@ -59,6 +59,7 @@ LOSING = make_kernel("losing", result=lose_the_device)
 
 
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
+@pytest.mark.usefixtures("children_without_torch")
 def test_rows_after_a_lost_device_are_certified_in_a_new_process():
     cases = (CASE, CAUSAL, replace(CAUSAL, seed=1))
 

@@ -19,11 +19,14 @@ from attnpanel.bench.run.records import RUN_SCHEMA, BenchRun
 from attnpanel.bench.run.serialization import ResultFileError, read, write
 from tests.unit.bench.run.fake_plans import CASE, CAUSAL, plan, timing, worker_processes
 
-pytestmark = pytest.mark.slow  # whole runs, each implementation in a process of its own
+pytestmark = [
+    pytest.mark.slow,  # whole runs, each implementation in a process of its own
+    pytest.mark.usefixtures("children_without_torch"),
+]
 
 
 @pytest.fixture(scope="module")
-def finished_file(tmp_path_factory):
+def finished_file(tmp_path_factory, children_without_torch):
     """The file of a finished run of one kernel; copy it before changing it."""
     output = tmp_path_factory.mktemp("finished") / "run.json"
     run(plan("RIGHT"), output=output)

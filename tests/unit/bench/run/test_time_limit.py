@@ -24,6 +24,7 @@ def test_a_run_out_of_time_is_finished_and_each_row_says_why_it_has_none(tmp_pat
 
 
 @pytest.mark.slow  # a whole run, in a process of its own
+@pytest.mark.usefixtures("children_without_torch")
 def test_with_a_limit_what_is_only_certified_comes_last():
     steps = []
     limited = plan("RIGHT", timed=(CASE,), certified=(CAUSAL,), run_limit_s=1000)
