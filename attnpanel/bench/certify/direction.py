@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from attnpanel.kernels.reasons import device_is_here, no_device
 
 if TYPE_CHECKING:
     from attnpanel.bench.certify.cases import Case
+    from attnpanel.bench.certify.gradients_certificate import GradientCertificate
     from attnpanel.kernels.implementation import Implementation
 
 # The float64 reference holds a dozen matrices of the scores of a key head's queries.
@@ -43,7 +45,7 @@ def certify_direction(implementation: Implementation, case: Case, *, threads: in
     if not here:
         return replace(blank, reasons=(no_device(request.device),))
     forward = replace(case, request=replace(request, direction="forward"))
-    found = certify_gradients(implementation, forward)
+    found = _certified(implementation, forward)
     largest = max(found.units.values(), default=math.nan)
     return replace(
         blank,
@@ -52,3 +54,9 @@ def certify_direction(implementation: Implementation, case: Case, *, threads: in
         checks=found.checks,
         max_ratio=largest if math.isfinite(largest) else None,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _certified(implementation: Implementation, case: Case) -> GradientCertificate:
+    """Certify gradients once for the two directions, backward and both, that have them."""
+    return certify_gradients(implementation, case)

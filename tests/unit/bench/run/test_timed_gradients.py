@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench.certify import direction
 from attnpanel.bench.certify.cases import Case
 from attnpanel.bench.certify.direction import MAX_GROUP_SCORES, certify_direction
+from attnpanel.bench.certify.gradients_certificate import certify_gradients
 from attnpanel.bench.measure.clocks import CpuClock
 from attnpanel.bench.measure.flop_count import flops, minimal_bytes
 from attnpanel.bench.run.presets import in_directions, load_preset, make_plan
@@ -149,6 +151,24 @@ def test_a_forward_pass_that_computes_the_gradients_is_refused_if_it_copies_its_
 
     with pytest.raises(RefusedError, match="a forward pass must not compute the gradients"):
         warm._pass.check_backward()
+
+
+def test_two_directions_of_a_case_have_one_certificate(monkeypatch):
+    certified = []
+    monkeypatch.setattr(
+        direction,
+        "certify_gradients",
+        lambda implementation, case: (
+            certified.append(case.name) or certify_gradients(implementation, case)
+        ),
+    )
+    implementation = kernel(honest)
+
+    found = [certify_direction(implementation, CASES[d], threads=1) for d in ("backward", "both")]
+
+    assert [agreement.verdict for agreement in found] == ["pass", "pass"]
+    assert [agreement.case for agreement in found] == [CASES["backward"].name, CASES["both"].name]
+    assert certified == [Case(REQUEST).name]
 
 
 def test_certificate_of_a_timed_gradient_is_that_of_its_case():
