@@ -69,10 +69,8 @@ def rows(found, name):
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
 def test_each_fault_is_the_status_of_its_row_and_the_others_are_timed(in_children):
     # Processes import torch before the time counts.
-    found = run(plan("RIGHT", "GREEDY", "ILLEGAL", "TIMELESS", "HANGING", time_limit_s=15))
+    found = run(plan("GREEDY", "ILLEGAL", "TIMELESS", "HANGING", time_limit_s=15))
 
-    verdicts, statuses, _ = rows(found, "RIGHT")
-    assert (verdicts, statuses) == (["pass", "pass"], ["timed", "timed"])
     timed = next(timing for timing in found.timings if timing.wall_s)
     assert timed.clock == "cuda"
     assert timed.peak_bytes == 12345
@@ -94,24 +92,21 @@ def test_each_fault_is_the_status_of_its_row_and_the_others_are_timed(in_childre
 
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
 def test_device_that_disappears_leaves_rows_without_times(in_children):
-    found = run(plan("DISAPPEARING", "RIGHT"))
+    # What starts later finds no device, as in test_execute.
+    found = run(plan("DISAPPEARING"))
 
     assert in_children.exists()
     verdicts, statuses, reasons = rows(found, "DISAPPEARING")
     assert (verdicts, statuses) == (["pass", "error"], ["error", "error"])
     assert reasons[0] == "RuntimeError: no CUDA device here any more"
     assert "device was removed" in reasons[1]
-    # Without a device a certificate is of shapes alone, and says so.
-    assert {a.basis for a in found.agreements if a.implementation == KERNELS + "RIGHT"} == {"fake"}
-    _, statuses, reasons = rows(found, "RIGHT")
-    assert statuses == ["unsupported", "unsupported"]
-    assert reasons == ["no CUDA device here"] * 2
 
 
 @pytest.mark.slow  # a whole run, in a process of its own
 def test_captured_calls_are_replayed_with_their_inputs_and_judged(in_children):
     found = run(plan("RIGHT", cuda_graphs=True, timed=CASES[:1]))
 
+    assert [agreement.verdict for agreement in found.agreements] == ["pass"]
     (timing,) = found.timings
     assert (timing.status, timing.reasons) == ("timed", ())
     assert timing.judged >= 1
