@@ -80,7 +80,12 @@ const BUNDLES = [
   {
     folder: "attnpanel/bench/bundles",
     format: "iife",
-    entries: { report_probe: "bench/report_probe.js", ui_probe: "bench/ui_probe.js" },
+    entries: {
+      offline_bench: "offline_bench/page.js",
+      offline_bench_worker: "offline_bench/worker.js",
+      report_probe: "bench/report_probe.js",
+      ui_probe: "bench/ui_probe.js",
+    },
   },
 ];
 

@@ -17,6 +17,7 @@ from attnpanel.bench.certify.invariance_command import invariance_arguments, inv
 from attnpanel.bench.certify.sharpness import sharpness_arguments, sharpness_command
 from attnpanel.bench.cluster.ring import ring_arguments, ring_command
 from attnpanel.bench.measure.environment import RESULTS
+from attnpanel.bench.offline.page import file_arguments, file_command
 from attnpanel.bench.product.capture.family_table import families_table, measure_families
 from attnpanel.bench.product.capture.large import (
     LARGE,
@@ -273,6 +274,7 @@ COMMANDS: tuple[Command, ...] = (
         gradients_arguments,
         gradients_command,
     ),
+    Command("file", "the bench as an offline page for any device", file_arguments, file_command),
     Command("ring", "ring attention over torchrun's processes", ring_arguments, ring_command),
     Command("ui", "latency of the sliders, of starting and of importing", _ui_arguments, _ui),
     Command("load", "what a server takes to open pages", _arguments("load"), _load),

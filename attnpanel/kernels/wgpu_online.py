@@ -7,110 +7,47 @@ results are NumPy arrays.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from attnpanel.kernels.implementation import Implementation, RawResult
-from attnpanel.kernels.native_causal import is_top_left_causal
 from attnpanel.kernels.reasons import unmet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from attnpanel.kernels.request import DType, Inputs, Request
 
 NAME: Final = "wgpu-online"
-DTYPES: tuple[DType, ...] = ("float32",)
+DTYPES: tuple[DType, ...] = ("float32", "float16")
+# The feature that an adapter with float16 has.
+HALF: Final = "shader-f16"
 WORKGROUP: Final = 64
 # What every adapter offers: bytes of a storage buffer, and workgroups along an axis.
 MAX_BUFFER_BYTES: Final = 2**27
 MAX_WORKGROUPS: Final = 65535
 MAX_WIDTH: Final = 256
-MAX_KEYS: Final = 65_000
+MAX_KEYS: Final = 58_000
 
-# One invocation a query. exp() is the shader's own, since WebGPU allows it errors of some ulp times
-# the exponent; the logarithm of the log-sum-exp is NumPy's. Nothing of a hidden key is read. Loops
-# over channels are written out: Mesa 22.3's lavapipe ends all loops of an invocation, without an
-# error, after 65,535 rounds.
-SHADER: Final = """
-@group(0) @binding(0) var<storage, read> query: array<f32>;
-@group(0) @binding(1) var<storage, read> key: array<f32>;
-@group(0) @binding(2) var<storage, read> value: array<f32>;
-@group(0) @binding(3) var<storage, read> mask: array<u32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read> scales: array<f32>;
-@group(0) @binding(6) var<storage, read_write> result: array<f32>;
-@group(0) @binding(7) var<storage, read_write> sums: array<f32>;
-
-const T = {query_len}u;
-const S = {key_len}u;
-const D = {head_dim}u;
-const DV = {value_dim}u;
-const HEADS = {heads}u;
-const GROUP = {group}u;
-
-// e^x for x up to 0: 2^k e^r with |r| up to ln(2) / 2, and the series of e^r; 0 below 2^-126.
-fn exponential(x: f32) -> f32 {{
-  if (x < -87.3) {{ return 0.0; }}
-  let k = round(x * 1.4426950408889634);
-  let r = (x - k * 0.693359375) + k * 2.12194440054690583e-4;
-  let tail = r * (0.16666666666 + r * (0.041666666666 + r * (0.0083333333 + r * 0.0013888889)));
-  return (1.0 + r * (1.0 + r * (0.5 + tail))) * bitcast<f32>(u32(i32(k) + 127) << 23u);
-}}
-
-@compute @workgroup_size({workgroup})
-fn attention(@builtin(global_invocation_id) id: vec3<u32>) {{
-  let row = id.x;
-  let head = id.y;
-  if (row >= T) {{ return; }}
-  let batch = head / HEADS;
-  let kv = head / GROUP;
-  let q = (head * T + row) * D;
-  let masked = batch * {mask_batch}u + (head % HEADS) * {mask_head}u + row * {mask_query}u;
-  let biased = ((head % HEADS) * T + row) * S;
-  var summed: array<f32, DV>;
-  var peak = 0.0;
-  var total = 0.0;
-  let end = select(S, min(S, row + 1u), {causal});
-  for (var j = 0u; j < end; j++) {{
-    if ({masked} && mask[masked + j * {mask_key}u] == 0u) {{ continue; }}
-    var score = 0.0;
-    let k = (kv * S + j) * D;
-    {products}
-    score *= scales[0];
-    if ({biased}) {{ score += bias[biased + j] * scales[1]; }}
-    var kept = 1.0;
-    var weight = 1.0;
-    if (total == 0.0) {{
-      peak = score;
-      kept = 0.0;
-    }} else if (score > peak) {{
-      kept = exponential(peak - score);
-      peak = score;
-    }} else {{
-      weight = exponential(score - peak);
-    }}
-    total = total * kept + weight;
-    let v = (kv * S + j) * DV;
-    {sums}
-  }}
-  let divisor = select(total, 1.0, total == 0.0);
-  let o = (head * T + row) * DV;
-  {results}
-  sums[2u * (head * T + row)] = peak;
-  sums[2u * (head * T + row) + 1u] = total;
-}}
-"""
+SHADER: Final = Path(__file__).with_name("attention.wgsl").read_text(encoding="utf-8")
+# Keys of a tile, at most, and the bytes that every adapter lets a workgroup share.
+MAX_TILE: Final = 32
+SHARED_BYTES: Final = 2**14
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A device that computes, or why there is none."""
+    """A device that computes, or why there is none; `half`: whether it has float16."""
 
     device: Any
     reason: str = ""
+    half: bool = False
 
 
 @functools.cache
@@ -122,47 +59,125 @@ def adapter() -> Adapter:
         found = wgpu.gpu.request_adapter_sync()
         if found is None:
             return Adapter(None, "wgpu finds no adapter here")
-        return Adapter(found.request_device_sync())
+        half = HALF in found.features
+        return Adapter(found.request_device_sync(required_features=[HALF] * half), half=half)
     except Exception as error:  # noqa: BLE001 - whatever a driver raises, there is no device
         words = str(error).strip().partition("\n")[0]
         return Adapter(None, f"wgpu finds no adapter here: {type(error).__name__}: {words}")
 
 
-@functools.lru_cache(maxsize=64)
-def pipeline(request: Request, strides: tuple[int, ...], causal: bool, masked: bool) -> Any:  # noqa: FBT001 - the cache's key
-    """Return the compiled shader of a request."""
+@dataclass(frozen=True, eq=False)
+class PackedMask:
+    """A mask as the shader reads it.
 
-    def word(condition: bool) -> str:  # noqa: FBT001
-        return "true" if condition else "false"
+    Attributes
+    ----------
+    words : uint32 array
+        32 keys a word, the first in its lowest bit.
+    strides : tuple of int
+        Words from one batch entry, head and query to the next; 0 where they share a mask.
+    ranges : uint32 array of shape (…, 2)
+        Of each `WORKGROUP` queries, the first key to look at, a multiple of 32, and the end.
+    range_strides : tuple of int
+        Ranges from one batch entry and head to the next.
+    """
 
-    names = ("mask_batch", "mask_head", "mask_query", "mask_key")
-    source = SHADER.format(
-        query_len=request.query_len,
-        key_len=request.key_len,
-        head_dim=request.head_dim,
-        value_dim=request.value_dim,
-        heads=request.heads,
-        group=request.heads // request.kv_heads,
-        workgroup=WORKGROUP,
-        causal=word(causal),
-        masked=word(masked),
-        biased=word(request.bias),
-        products=_each(request.head_dim, "score += query[q + {d}u] * key[k + {d}u];"),
-        sums=_each(
-            request.value_dim, "summed[{d}] = summed[{d}] * kept + weight * value[v + {d}u];"
-        ),
-        results=_each(request.value_dim, "result[o + {d}u] = summed[{d}] / divisor;"),
-        **dict(zip(names, strides, strict=True)),
+    words: NDArray[np.uint32]
+    strides: tuple[int, int, int]
+    ranges: NDArray[np.uint32]
+    range_strides: tuple[int, int]
+
+
+def pack_mask(mask: NDArray[np.bool_] | None, query_len: int, key_len: int) -> PackedMask:
+    """Pack a mask that broadcasts to (B, H, T, S)."""
+    tiles = -(-query_len // WORKGROUP)
+    if mask is None:
+        whole = np.tile(np.array([0, key_len], np.uint32), (tiles, 1))
+        return PackedMask(np.zeros(1, np.uint32), (0, 0, 0), whole, (0, 0))
+    mask = mask[(None,) * (4 - mask.ndim)]
+    mask = np.broadcast_to(mask, (*mask.shape[:3], key_len))
+    count = -(-key_len // 32)
+    bits = np.packbits(mask, axis=-1, bitorder="little")
+    bits = np.pad(bits, ((0, 0),) * 3 + ((0, 4 * count - bits.shape[-1]),))
+    steps = (mask.shape[1] * mask.shape[2] * count, mask.shape[2] * count, count)
+    strides = [step * (size > 1) for step, size in zip(steps, mask.shape[:3], strict=True)]
+    rows = np.broadcast_to(mask, (*mask.shape[:2], query_len, key_len))
+    seen = np.logical_or.reduceat(rows, np.arange(tiles) * WORKGROUP, axis=2)
+    first, last = seen.argmax(axis=-1), key_len - seen[..., ::-1].argmax(axis=-1)
+    some = seen.any(axis=-1)
+    ranges = np.stack([np.where(some, first // 32 * 32, 0), np.where(some, last, 0)], axis=-1)
+    return PackedMask(
+        np.ascontiguousarray(bits).view("<u4").ravel(),
+        (strides[0], strides[1], strides[2]),
+        ranges.astype(np.uint32),
+        (mask.shape[1] * tiles * (mask.shape[0] > 1), tiles * (mask.shape[1] > 1)),
     )
+
+
+def shader(
+    request: Request,
+    strides: tuple[int, int, int],
+    range_strides: tuple[int, int],
+    masked: bool,  # noqa: FBT001 - part of a cache's key
+) -> str:
+    """Return the shader of a request, whose mask has these strides."""
+    depth, width = -(-request.head_dim // 4), -(-request.value_dim // 4)
+    tile = MAX_TILE
+    while tile * (depth + width) * 16 > SHARED_BYTES:
+        tile //= 2
+    half = request.dtype == "float16"
+    scales = np.array([request.score_scale / request.temperature, 1 / request.temperature])
+    scale, bias_scale = (f"{number:.17e}" for number in scales.astype(np.float32).astype(float))
+    values = {
+        "ENABLE": "enable f16;" if half else "",
+        "TYPE": "f16" if half else "f32",
+        "STORED": "nearest" if half else "",
+        "T": request.query_len,
+        "S": request.key_len,
+        "D4": depth,
+        "DV4": width,
+        "TILE": tile,
+        "HEADS": request.heads,
+        "GROUP": request.heads // request.kv_heads,
+        "SCALE": scale,
+        "BIAS_SCALE": bias_scale,
+        "KEY_VECTORS": tile * depth,
+        "VALUE_VECTORS": tile * width,
+        "KEY_LOADS": -(-tile * depth // WORKGROUP),
+        "VALUE_LOADS": -(-tile * width // WORKGROUP),
+        "MASK_BATCH": strides[0],
+        "MASK_HEAD": strides[1],
+        "MASK_QUERY": strides[2],
+        "RANGE_BATCH": range_strides[0],
+        "RANGE_HEAD": range_strides[1],
+        "MASKED": str(masked).lower(),
+        "BIASED": str(request.bias).lower(),
+    }
+    lines = []
+    for line in SHADER.splitlines():
+        repeated = re.fullmatch(r"( *)for (\w+): (.*)", line)
+        if repeated is None:
+            lines.append(line)
+            continue
+        indent, name, statement = repeated.groups()
+        lines += [indent + statement.replace("#", str(n)) for n in range(int(values[name]))]
+    names = "|".join(sorted(values, key=len, reverse=True))
+    return re.sub(rf"\$({names})", lambda found: str(values[found[1]]), "\n".join(lines))
+
+
+@functools.lru_cache(maxsize=64)
+def pipeline(
+    request: Request,
+    strides: tuple[int, int, int],
+    range_strides: tuple[int, int],
+    masked: bool,  # noqa: FBT001 - part of the cache's key
+) -> Any:
+    """Return the compiled shader of a request."""
     device = adapter().device
-    module = device.create_shader_module(code=source)
+    module = device.create_shader_module(code=shader(request, strides, range_strides, masked))
     return device.create_compute_pipeline(
         layout="auto", compute={"module": module, "entry_point": "attention"}
     )
-
-
-def _each(count: int, statement: str) -> str:
-    return "\n    ".join(statement.format(d=d) for d in range(count))
 
 
 def unsupported(request: Request) -> list[str]:
@@ -178,15 +193,7 @@ def unsupported(request: Request) -> list[str]:
             f"{NAME} takes up to {MAX_KEYS} keys, since lavapipe ends longer loops; "
             f"got {request.key_len}"
         )
-    pairs = request.query_len * request.key_len
-    largest = 4 * max(
-        request.batch * request.heads * request.query_len * max(request.head_dim, 2),
-        request.batch * request.heads * request.query_len * request.value_dim,
-        request.batch * request.kv_heads * request.key_len * request.head_dim,
-        request.batch * request.kv_heads * request.key_len * request.value_dim,
-        request.heads * pairs if request.bias else 0,
-        request.batch * pairs if request.mask != "none" else 0,
-    )
+    largest = largest_array(request)
     if largest > MAX_BUFFER_BYTES or request.batch * request.heads > MAX_WORKGROUPS:
         reasons.append(
             f"WebGPU offers {MAX_BUFFER_BYTES} bytes an array and {MAX_WORKGROUPS} heads; "
@@ -194,7 +201,20 @@ def unsupported(request: Request) -> list[str]:
         )
     if not reasons and adapter().reason:
         reasons.append(adapter().reason)
+    if not reasons and request.dtype == "float16" and not adapter().half:
+        reasons.append(f"{NAME} computes float16 where the adapter has {HALF}; this one has not")
     return reasons
+
+
+def largest_array(request: Request) -> int:
+    """Return the bytes of the largest array that the shader reads or writes."""
+    widest = max(4 * -(-width // 4) for width in (request.head_dim, request.value_dim))
+    pairs = request.query_len * request.key_len
+    longest = max(request.heads * request.query_len, request.kv_heads * request.key_len)
+    words = request.batch * request.query_len * -(-request.key_len // 32)
+    return 4 * max(
+        request.batch * longest * widest, request.heads * pairs if request.bias else 0, words
+    )
 
 
 def prepare(
@@ -207,31 +227,24 @@ def prepare(
     import wgpu
 
     device = adapter().device
-    causal = is_top_left_causal(inputs, request)
-    mask = None if causal else inputs.mask
-    nothing = np.zeros(1, np.float32)
-    strides: tuple[int, ...] = (0, 0, 0, 0)
-    if mask is not None:
-        mask = mask[(None,) * (4 - mask.ndim)]
-        full = (request.batch, request.heads, request.query_len, request.key_len)
-        places = np.broadcast_to(np.arange(mask.size, dtype=np.int32).reshape(mask.shape), full)
-        # Of elements, 0 along axes that are broadcast.
-        strides = tuple(step // places.itemsize for step in places.strides)
-    rows = request.batch * request.heads * request.query_len
-    scales = [request.score_scale / request.temperature, 1 / request.temperature]
+    packed = pack_mask(inputs.mask, request.query_len, request.key_len)
     given = [
-        *(np.ascontiguousarray(array) for array in (inputs.query, inputs.key, inputs.value)),
-        nothing if mask is None else np.ascontiguousarray(mask, np.uint32),
-        nothing if inputs.bias is None else np.ascontiguousarray(inputs.bias),
-        np.array(scales, np.float32),
+        *(_in_fours(array) for array in (inputs.query, inputs.key, inputs.value)),
+        packed.words,
+        packed.ranges,
+        # Of one number, where there is no bias, in the 4 bytes that a buffer has at least.
+        np.zeros(2, inputs.query.dtype) if inputs.bias is None else _in_words(inputs.bias),
     ]
     usage = wgpu.BufferUsage.STORAGE | wgpu.BufferUsage.COPY_SRC
     read = [device.create_buffer_with_data(data=array, usage=usage) for array in given]
+    rows = request.batch * request.heads * request.query_len
+    width = 4 * -(-request.value_dim // 4)
     written = [
-        device.create_buffer(size=4 * rows * width, usage=usage) for width in (request.value_dim, 2)
+        device.create_buffer(size=rows * bytes_, usage=usage)
+        for bytes_ in (width * inputs.query.itemsize, 8)
     ]
-    compiled = pipeline(request, strides, causal, mask is not None)
-    # A layout has the bindings that the shader, as compiled for the request, still uses.
+    masked = inputs.mask is not None
+    compiled = pipeline(request, packed.strides, packed.range_strides, masked)
     group = device.create_bind_group(
         layout=compiled.get_bind_group_layout(0),
         entries=[
@@ -249,19 +262,28 @@ def prepare(
         step.dispatch_workgroups(groups, request.batch * request.heads)
         step.end()
         device.queue.submit([encoder.finish()])
-        output, sums = (
-            np.frombuffer(device.queue.read_buffer(buffer), np.float32) for buffer in written
-        )
+        output = np.frombuffer(device.queue.read_buffer(written[0]), inputs.query.dtype)
+        sums = np.frombuffer(device.queue.read_buffer(written[1]), np.float32)
         shape = (request.batch, request.heads, request.query_len)
         peak, total = np.moveaxis(sums.reshape(*shape, 2), -1, 0)
         empty = total == 0
         logsumexp = np.where(empty, -np.inf, peak + np.log(np.where(empty, 1, total)))
         return RawResult(
-            output.reshape(*shape, request.value_dim).copy(),
+            output.reshape(*shape, width)[..., : request.value_dim].copy(),
             logsumexp=logsumexp.astype(np.float32),
         )
 
     return run
+
+
+def _in_fours(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return an array with channels of 0 up to a multiple of four."""
+    return np.pad(array, ((0, 0),) * 3 + ((0, -array.shape[-1] % 4),))
+
+
+def _in_words(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the numbers of an array, one more where they would end within 4 bytes."""
+    return np.pad(array.ravel(), (0, array.size * array.itemsize % 4 // 2))
 
 
 WGPU_ONLINE = Implementation(
@@ -272,13 +294,14 @@ WGPU_ONLINE = Implementation(
     dtypes=DTYPES,
     returns=frozenset({"output", "logsumexp"}),
     empty_rows="zero",
-    causal_align="top_left",
+    causal_align=None,
     scores_dtype="float32",
+    weights_dtype="float32",
     compiles=True,
     limits=(
         "WebGPU's adapter, a GPU or lavapipe; inputs and results are in CPU memory, and its time "
-        "has the copy back. float32 only; head_dim and value_dim up to 256; 128 MiB an array. "
-        "Mask: True may attend; its own causal option where that begins at the top left."
+        "has the copy back. float32, and float16 where the adapter has it, computed in float32; "
+        "head_dim and value_dim up to 256; 128 MiB an array. Mask: True may attend."
     ),
     unsupported=unsupported,
     prepare=prepare,

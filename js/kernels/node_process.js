@@ -10,16 +10,15 @@
 
 import { readSync, writeSync } from "node:fs";
 
-import { attend } from "../core/attention.js";
 import { chooseKernel } from "../core/kernels.js";
+import { attendHead } from "./head_call.js";
 
 const MAX_AT_ONCE = 2 ** 30; // bytes
 /**
- * A call's sizes and options, as javascript_node.py sends them, and its arrays.
+ * A call's sizes, options and kernels, as javascript_node.py sends them, and its arrays.
  *
- * @typedef {{batch: number, heads: number, kvHeads: number, T: number, S: number, D: number, Dv: number,
- *   maskShape: ?[number, number], kernels: string[]}} Sizes
- * @typedef {Sizes & {query: Floats, key: Floats, value: Floats, mask: ?Uint8Array, bias: ?Floats, options: object}} LoadedCall
+ * @typedef {import("./head_call.js").HeadCall & {kernels: string[]}} LoadedCall
+ * @typedef {Pick<LoadedCall, "batch" | "heads" | "kvHeads" | "T" | "S" | "D" | "Dv" | "maskShape" | "kernels">} Sizes
  */
 
 /** @param {ArrayBufferView} array */
@@ -76,24 +75,6 @@ function readCall({ batch, heads, kvHeads, T, S, D, Dv, type, maskShape, hasBias
     mask: maskShape && read(new Uint8Array(maskShape[0] * maskShape[1] * T * S)),
     bias: hasBias ? read(new Floats(heads * T * S)) : null,
   };
-}
-
-/** @template {Floats | Uint8Array} A @param {A} array @param {number} index @param {number} size @returns {A} */
-const part = (array, index, size) => /** @type {A} */ (array.subarray(index * size, (index + 1) * size));
-
-/**
- * Every step of query head h of batch entry b.
- *
- * @param {LoadedCall} call @param {number} b @param {number} h
- */
-function attendHead({ heads, kvHeads, T, S, D, Dv, maskShape, options, query, key, value, mask, bias }, b, h) {
-  const kv = b * kvHeads + Math.floor(h / (heads / kvHeads));
-  const [batches, ofHeads] = maskShape ?? [1, 1];
-  const visible = mask && part(mask, (b % batches) * ofHeads + (h % ofHeads), T * S);
-  return attend(part(query, b * heads + h, T * D), part(key, kv, S * D), part(value, kv, S * Dv), {
-    ...options,
-    ...{ T, S, D, Dv, visible, bias: bias && part(bias, h, T * S) },
-  });
 }
 
 /** @param {LoadedCall} call */

@@ -99,7 +99,7 @@ def example_mask(
     return {**fields, "mask_options": tuple(values.items())}
 
 
-def make_inputs(case: Case) -> Inputs:
+def make_inputs(case: Case, rng: Any = None) -> Inputs:
     """Draw the inputs of a case: the same on every machine and, before rounding, in every dtype.
 
     - ``"randn"``: standard normal.
@@ -120,6 +120,8 @@ def make_inputs(case: Case) -> Inputs:
     Parameters
     ----------
     case : Case
+    rng : numpy.random.Generator or an object with its `standard_normal` and `integers`, optional
+        Draws the numbers; by default NumPy's generator of the case's seed.
 
     Returns
     -------
@@ -127,7 +129,7 @@ def make_inputs(case: Case) -> Inputs:
         Rounded to the request's dtype, with the request's mask.
     """
     request = case.request
-    rng = np.random.default_rng(case.seed)
+    rng = np.random.default_rng(case.seed) if rng is None else rng
     batch, heads, kv_heads = request.batch, request.heads, request.kv_heads
     query = rng.standard_normal((batch, heads, request.query_len, request.head_dim))
     key = rng.standard_normal((batch, kv_heads, request.key_len, request.head_dim))
@@ -147,7 +149,7 @@ def make_inputs(case: Case) -> Inputs:
 
 
 def _of_kind(
-    kind: InputKind, rng: np.random.Generator, query: Array, key: Array, value: Array
+    kind: InputKind, rng: Any, query: Array, key: Array, value: Array
 ) -> tuple[Array, Array, Array]:
     """Return inputs of a kind from standard normal ones, which may be written to."""
     match kind:

@@ -15,7 +15,7 @@ from attnpanel.bench.measure.environment import ROOT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SOURCE_SUFFIXES = {".py", ".js", ".mjs"}
+SOURCE_SUFFIXES = {".py", ".js", ".mjs", ".wgsl"}
 BLAS_FIELDS = ("version", "architecture", "threading_layer")
 GPU_FIELDS = (
     *("name", "driver_version", "mig.mode.current", "uuid"),

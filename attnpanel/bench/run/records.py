@@ -152,9 +152,10 @@ class Timing:
         ``"timed"``, or the reason for having no samples; ``"refused"`` if what was timed is not
         what was certified, or is faster than the machine's limit.
     reasons : tuple of str
-        Details, if not timed.
-    clock : {"cpu", "cuda"}
-        How `wall_s` was measured: perf_counter around the call, or CUDA events.
+        Details, if not timed; else what to know about the time.
+    clock : {"cpu", "cuda", "browser"}
+        How `wall_s` was measured: perf_counter around the call, CUDA events, or `performance.now`
+        of a browser, which tells no CPU time: `cpu_s` is then empty.
     compile_s : float or None
         Duration of the first call if the implementation compiles.
     warmup_s : tuple of float
@@ -189,7 +190,7 @@ class Timing:
     threads: int
     status: Status
     reasons: tuple[str, ...] = ()
-    clock: Literal["cpu", "cuda"] = "cpu"
+    clock: Literal["cpu", "cuda", "browser"] = "cpu"
     compile_s: float | None = None
     warmup_s: tuple[float, ...] = ()
     wall_s: tuple[float, ...] = ()
@@ -212,6 +213,8 @@ class Timing:
         At least its CPU time per thread and 1 % of its duration: if several processes waited at
         the same time, their waits are subtracted more than once.
         """
+        if self.clock == "browser":
+            return self.wall_s
         waited = self.waited_s or (0.0,) * len(self.wall_s)
         return tuple(
             max(wall - idle, min(wall, cpu / self.threads), wall / 100)
@@ -220,8 +223,13 @@ class Timing:
 
     def __post_init__(self) -> None:
         lengths = {"wall_s": len(self.wall_s), "cpu_s": len(self.cpu_s), "rounds": len(self.rounds)}
+        if self.clock == "browser":
+            if self.cpu_s:
+                raise ValueError(f"cpu_s must be empty by a browser's clock; got {len(self.cpu_s)}")
+            del lengths["cpu_s"]
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"wall_s, cpu_s and rounds must have the same length; got {lengths}")
+            words = "wall_s, cpu_s and rounds"
+            raise ValueError(f"{words} must have the same length; got {lengths}")
         for name in ("waited_s", "yardstick_s", "copy_yardstick_s", "page_faults", "processes"):
             column = getattr(self, name)
             if column and len(column) != len(self.wall_s):
@@ -240,7 +248,7 @@ class Timing:
         if not finite or any(second < 0 for second in self.cpu_s):
             raise ValueError(
                 "wall_s must be above 0 and finite, and cpu_s at least 0; "
-                f"got at least {min(self.wall_s):g} and {min(self.cpu_s):g}"
+                f"got at least {min(self.wall_s):g} and {min(self.cpu_s, default=0):g}"
             )
         if min(self.threads, self.calls_per_sample) < 1 or (self.peak_bytes or 0) < 0:
             raise ValueError(

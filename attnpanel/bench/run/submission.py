@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from attnpanel.bench.measure.environment import ROOT
 from attnpanel.bench.measure.roofline import share_of_limit
+from attnpanel.bench.offline.cases import IMPLEMENTATIONS as OFFLINE
 from attnpanel.bench.product.tables import environment_lines, escape_cell, markdown
 from attnpanel.bench.run.records import BenchRun
 from attnpanel.bench.run.serialization import read, write
@@ -163,7 +164,8 @@ def _cases(runs: Sequence[BenchRun]) -> list[Case]:
 def _known() -> list[str]:
     adapters = sorted((ROOT / "attnpanel" / "bench" / "adapters").glob("[a-z]*.py"))
     names = [f"attnpanel.bench.adapters.{path.stem}:attention" for path in adapters]
-    return [*(implementation.name for implementation in IMPLEMENTATIONS), *names]
+    known = [implementation.name for implementation in IMPLEMENTATIONS]
+    return list(dict.fromkeys([*known, *OFFLINE, *names]))
 
 
 def _machine(run: BenchRun) -> str:

@@ -307,10 +307,13 @@ def _limits_line(limits: Limits) -> str:
 
 def _warning(timing: Timing) -> str:
     """Return what to know about a time before comparing it; empty if there is nothing."""
-    return "; ".join(filter(None, (_core_note(timing), _fault_note(timing), _prepare_note(timing))))
+    notes = (*timing.reasons, _core_note(timing), _fault_note(timing), _prepare_note(timing))
+    return escape_cell("; ".join(filter(None, notes)))
 
 
 def _core_note(timing: Timing) -> str:
+    if timing.clock == "browser":
+        return ""
     share = float(np.median(np.array(timing.cpu_s) / np.array(timing.wall_s)))
     if timing.clock == "cuda":
         launching = "bound by launching: the host took as long as the device"

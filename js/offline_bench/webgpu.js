@@ -1,0 +1,263 @@
+import { halfToFloat } from "../core/float16.js";
+import { halfBits } from "./float16.js";
+import { sizesOf } from "./inputs.js";
+import { MAX_WIDTH, WORKGROUP, fillShader, packMask } from "./shader.js";
+
+// Attention on the browser's GPU. Inputs lie in the device's memory before a call starts, and results stay there: no
+// transfer is timed but 16 bytes of the last result, which force it to exist.
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software|warp/i;
+const WAIT_BYTES = 16;
+
+/** A device, and what its adapter says of itself. */
+export class Gpu {
+  lost = "";
+
+  /**
+   * @param {GPUDevice} device
+   * @param {Record<string, any>} info
+   * @param {boolean} fallback
+   */
+  constructor(device, info, fallback) {
+    this.device = device;
+    this.words = ["vendor", "architecture", "device", "description"]
+      .filter((name) => info[name])
+      .map((name) => `${name} ${info[name]}`)
+      .join("; ");
+    this.software = fallback || SOFTWARE.test(this.words);
+    this.half = device.features.has("shader-f16");
+    /** @type {Map<string, GPUComputePipeline>} */
+    this.pipelines = new Map();
+    this.waiting = device.createBuffer({ size: WAIT_BYTES, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    device.lost.then(({ message, reason }) => {
+      this.lost = `the GPU's device was lost (${reason}${message ? `: ${message}` : ""})`;
+    });
+  }
+
+  /** Why the device can't be used any more; empty while it can. */
+  check() {
+    if (this.lost) throw new Error(this.lost);
+  }
+
+  /** @param {string} code */
+  pipeline(code) {
+    const known = this.pipelines.get(code);
+    if (known !== undefined) return known;
+    const module = this.device.createShaderModule({ code });
+    const made = this.device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "attention" } });
+    this.pipelines.set(code, made);
+    return made;
+  }
+
+  /** @param {ArrayBufferView} array */
+  upload(array) {
+    const size = Math.max(Math.ceil(array.byteLength / 4) * 4, 4);
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC;
+    const buffer = this.device.createBuffer({ size, usage, mappedAtCreation: true });
+    new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    buffer.unmap();
+    return buffer;
+  }
+
+  /** @param {number} size in bytes */
+  allocate(size) {
+    return this.device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
+  }
+
+  /**
+   * Waits until a buffer was written: until its first bytes have arrived.
+   *
+   * @param {GPUBuffer} buffer
+   */
+  async wait(buffer) {
+    const encoder = this.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(buffer, 0, this.waiting, 0, Math.min(WAIT_BYTES, buffer.size));
+    this.device.queue.submit([encoder.finish()]);
+    await this.waiting.mapAsync(GPUMapMode.READ);
+    this.waiting.unmap();
+  }
+
+  /**
+   * The bytes of a buffer.
+   *
+   * @param {GPUBuffer} buffer
+   */
+  async download(buffer) {
+    const copy = this.device.createBuffer({ size: buffer.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = this.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
+    this.device.queue.submit([encoder.finish()]);
+    await copy.mapAsync(GPUMapMode.READ);
+    const bytes = copy.getMappedRange().slice(0);
+    copy.destroy();
+    return bytes;
+  }
+
+  /**
+   * Does something, and throws what the device reports of it.
+   *
+   * @template R
+   * @param {() => Promise<R>} action
+   * @returns {Promise<R>}
+   */
+  async checked(action) {
+    this.check();
+    this.device.pushErrorScope("out-of-memory");
+    this.device.pushErrorScope("validation");
+    /** @type {{result?: R, error?: unknown}} */
+    const outcome = {};
+    try {
+      outcome.result = await action();
+    } catch (error) {
+      outcome.error = error;
+    }
+    const [invalid, full] = [await this.device.popErrorScope(), await this.device.popErrorScope()];
+    this.check();
+    if (full !== null) throw new Error(`out of memory on the GPU: ${full.message || "an allocation failed"}`);
+    if (invalid !== null) throw new Error(invalid.message);
+    if ("error" in outcome) throw outcome.error;
+    return /** @type {R} */ (outcome.result);
+  }
+}
+
+/**
+ * The browser's GPU, or why there is none.
+ *
+ * @returns {Promise<Gpu | string>}
+ */
+export async function findGpu() {
+  if (!navigator.gpu) {
+    return globalThis.isSecureContext
+      ? "this browser has no WebGPU"
+      : "this browser offers WebGPU only on pages that it takes for secure, and this one is not";
+  }
+  try {
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    if (adapter === null) return "the browser finds no adapter for WebGPU";
+    const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+    const device = await adapter.requestDevice({
+      requiredFeatures: adapter.features.has("shader-f16") ? ["shader-f16"] : [],
+      requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+    });
+    const info = /** @type {any} */ (adapter.info ?? {});
+    return new Gpu(device, info, Boolean(info.isFallbackAdapter ?? /** @type {any} */ (adapter).isFallbackAdapter));
+  } catch (error) {
+    return `the browser gives no WebGPU device: ${/** @type {Error} */ (error).message}`;
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {DType} dtype
+ * @param {Gpu | string} gpu
+ * @param {string} template the shader
+ * @returns {BenchImplementation}
+ */
+export function webGpu(name, dtype, gpu, template) {
+  return {
+    name,
+    device: "webgpu",
+    leaks: [],
+    finish: (last) => /** @type {GpuCall} */ (last).ended(),
+    guard: (action) => (typeof gpu === "string" ? action() : gpu.checked(action)),
+    unsupported(request) {
+      if (typeof gpu === "string") return [gpu];
+      if (gpu.lost) return [gpu.lost];
+      if (request.dtype !== dtype) return [`${name} computes ${dtype}; got ${request.dtype}`];
+      if (dtype === "float16" && !gpu.half) return ["this adapter has no float16 (shader-f16)"];
+      const { B, H, Hkv, T, S, D, Dv } = sizesOf(request);
+      if (Math.max(D, Dv) > MAX_WIDTH) return [`${name} takes head_dim and value_dim up to ${MAX_WIDTH}; got ${D} and ${Dv}`];
+      const { maxStorageBufferBindingSize: most, maxComputeWorkgroupsPerDimension: groups } = gpu.device.limits;
+      const widest = 4 * Math.ceil(Math.max(D, Dv) / 4);
+      const largest = 4 * Math.max(B * H * T * widest, B * Hkv * S * widest, request.bias ? H * T * S : 0, B * T * Math.ceil(S / 32));
+      if (largest > most || B * H > groups) {
+        return [`this device takes ${most} bytes an array and ${groups} heads; got ${largest} and ${B * H}`];
+      }
+      return [];
+    },
+    prepare: (request, inputs) => new GpuCall(/** @type {Gpu} */ (gpu), template, request, inputs),
+  };
+}
+
+/** @implements {BenchCall} */
+class GpuCall {
+  /**
+   * @param {Gpu} gpu
+   * @param {string} template
+   * @param {BenchRequest} request
+   * @param {BenchInputs} inputs
+   */
+  constructor(gpu, template, request, inputs) {
+    gpu.check();
+    const { B, H, Hkv, T, S, D, Dv } = sizesOf(request);
+    const half = request.dtype === "float16";
+    /** @param {Float32Array} array */
+    const stored = (array) => (half ? halfBits(array) : array);
+    const packed = packMask(inputs.mask, T, S);
+    this.gpu = gpu;
+    this.half = half;
+    this.sizes = { rows: B * H * T, Dv, width: 4 * Math.ceil(Dv / 4) };
+    this.groups = [Math.ceil(T / WORKGROUP), B * H];
+    const read = [
+      gpu.upload(stored(inFours(inputs.query, B * H * T, D))),
+      gpu.upload(stored(inFours(inputs.key, B * Hkv * S, D))),
+      gpu.upload(stored(inFours(inputs.value, B * Hkv * S, Dv))),
+      gpu.upload(packed.words),
+      gpu.upload(packed.ranges),
+      gpu.upload(inputs.bias === null ? new Float32Array(1) : stored(inputs.bias)),
+    ];
+    this.output = gpu.allocate(this.sizes.rows * this.sizes.width * (half ? 2 : 4));
+    this.sums = gpu.allocate(this.sizes.rows * 8);
+    this.buffers = [...read, this.output, this.sums];
+    this.pipeline = gpu.pipeline(fillShader(template, request, packed, inputs.mask !== null));
+    this.group = gpu.device.createBindGroup({
+      layout: this.pipeline.getBindGroupLayout(0),
+      entries: this.buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    });
+  }
+
+  start() {
+    const encoder = this.gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(this.pipeline);
+    pass.setBindGroup(0, this.group);
+    pass.dispatchWorkgroups(this.groups[0], this.groups[1]);
+    pass.end();
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  ended() {
+    return this.gpu.wait(this.output);
+  }
+
+  async read() {
+    const { rows, Dv, width } = this.sizes;
+    const bytes = await this.gpu.download(this.output);
+    const wide = this.half ? halfToFloat(new Uint16Array(bytes)) : new Float32Array(bytes);
+    const output = new Float32Array(rows * Dv);
+    for (let row = 0; row < rows; row++) output.set(wide.subarray(row * width, row * width + Dv), row * Dv);
+    const sums = new Float32Array(await this.gpu.download(this.sums));
+    const logsumexp = new Float32Array(rows);
+    for (let row = 0; row < rows; row++) logsumexp[row] = sums[2 * row] + Math.log(sums[2 * row + 1]);
+    return { output, logsumexp };
+  }
+
+  release() {
+    for (const buffer of this.buffers) buffer.destroy();
+  }
+}
+
+/**
+ * Rows with channels of 0 up to a multiple of four.
+ *
+ * @param {Float32Array} array
+ * @param {number} rows
+ * @param {number} width
+ */
+function inFours(array, rows, width) {
+  if (width % 4 === 0) return array;
+  const wide = 4 * Math.ceil(width / 4);
+  const padded = new Float32Array(rows * wide);
+  for (let row = 0; row < rows; row++) padded.set(array.subarray(row * width, (row + 1) * width), row * wide);
+  return padded;
+}
