@@ -33,7 +33,7 @@ WORKGROUP: Final = 64
 MAX_BUFFER_BYTES: Final = 2**27
 MAX_WORKGROUPS: Final = 65535
 MAX_WIDTH: Final = 256
-MAX_KEYS: Final = 58_000
+MAX_KEYS: Final = 52_000
 
 SHADER: Final = Path(__file__).with_name("attention.wgsl").read_text(encoding="utf-8")
 # Keys of a tile, at most, and the bytes that every adapter lets a workgroup share.

@@ -24,6 +24,7 @@ TYPES = {
     "Int32Array": np.int32,
     "Uint8Array": np.uint8,
     "Uint16Array": np.uint16,
+    "Uint32Array": np.uint32,
 }
 TYPE_NAMES = {np.dtype(dtype): name for name, dtype in TYPES.items()}
 

@@ -39,7 +39,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   try {
     const given = args.map(decode);
     const before = JSON.stringify(given.map(encode));
-    const result = encode(kernel[name](...given));
+    const result = encode(await kernel[name](...given));
     reply = { result, changed: JSON.stringify(given.map(encode)) !== before };
   } catch (error) {
     reply = { error: `${error.name}: ${error.message}` };
