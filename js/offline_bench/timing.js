@@ -9,11 +9,15 @@ import { ROUNDOFF } from "./float16.js";
 
 const MIN_SAMPLE_S = 2e-3;
 const LATENCIES = 10; // an empty submission is at most a tenth of a sample
+const MARGIN = 1.5; // of a sample's duration, since a disturbed one lasts longer
 const STABLE = 0.1;
 const MIN_WARM = 3;
 const MAX_WARM = 12;
 const WARM_S = 3;
 const INPUT_BYTES = 2 ** 26; // of the inputs of a sample
+const LONG_CALL_S = 0.25; // beyond, caches and threads need no call before the clock starts
+const SLOW_CALL_S = 1; // beyond, a row ends after so many rounds
+const SLOW_ROUNDS = 3;
 const JUDGED_ROWS = 16;
 const JUDGED_SHARE = 0.6;
 
@@ -93,6 +97,16 @@ export class TimedRow {
     this.source = new InputSource(prepared);
   }
 
+  /** The most calls of a sample, by the memory of their inputs. */
+  get most() {
+    return Math.max(1, Math.floor(INPUT_BYTES / this.source.bytes));
+  }
+
+  /** @param {number} share of a sample's least duration that one of so many calls had */
+  more(share) {
+    return Math.min(this.most, Math.max(this.calls * 2, Math.ceil(this.calls / Math.max(share, 1 / 16))));
+  }
+
   get ended() {
     return this.status !== "timed";
   }
@@ -120,12 +134,11 @@ export class TimedRow {
         if (this.warm.length >= MIN_WARM && (stable || now() > end)) break;
         await pause();
       }
-      const least = Math.max(STEPS * this.clock.step, MIN_SAMPLE_S, LATENCIES * this.clock.latency);
-      const most = Math.max(1, Math.floor(INPUT_BYTES / this.source.bytes));
+      const least = MARGIN * Math.max(STEPS * this.clock.step, MIN_SAMPLE_S, LATENCIES * this.clock.latency);
       this.calls = 1;
       // A short call shows its length in several only: what surrounds it counts less and less.
-      for (let seconds = Math.min(...this.warm); seconds < least && this.calls < most; ) {
-        this.calls = Math.min(most, Math.max(this.calls * 2, Math.ceil((this.calls * least) / Math.max(seconds, least / 16))));
+      for (let seconds = Math.min(...this.warm); seconds < least && this.calls < this.most; ) {
+        this.calls = this.more(seconds / least);
         seconds = await this.sample(this.calls, false);
       }
     });
@@ -137,10 +150,19 @@ export class TimedRow {
    * @param {number} round
    */
   async visit(round) {
+    if (round >= SLOW_ROUNDS && Math.min(...this.warm) > SLOW_CALL_S) return;
     await this.guarded(async () => {
-      const seconds = await this.sample(this.calls, round === 0 || randomBelow(100) < 100 * JUDGED_SHARE);
+      const least = STEPS * this.clock.step;
+      const judged = round === 0 || randomBelow(100) < 100 * JUDGED_SHARE;
+      let seconds = await this.sample(this.calls, judged);
+      while (seconds < least && this.calls < this.most && !this.ended) {
+        this.calls = this.more(seconds / (MARGIN * least));
+        this.wall = [];
+        this.rounds = [];
+        seconds = await this.sample(this.calls, judged);
+      }
       if (this.ended) return;
-      if (seconds < STEPS * this.clock.step) {
+      if (seconds < least) {
         const ms = [seconds, this.clock.step].map((x) => `${Number((1e3 * x).toPrecision(3))} ms`);
         this.end("refused", `a sample must last ${STEPS} steps of the clock; got ${ms[0]} at steps of ${ms[1]}`);
         return;
@@ -172,9 +194,9 @@ export class TimedRow {
     const calls = inputs.map((each) => this.implementation.prepare(this.request, each));
     const { finish } = this.implementation;
     // What uploads inputs must have ended before the clock starts; a call of its own also warms caches.
-    const refill = this.implementation.prepare(this.request, this.source.draw());
-    refill.start();
-    if (finish !== null) await finish(refill);
+    const refill = Math.min(...this.warm) < LONG_CALL_S || this.warm.length === 0 ? this.implementation.prepare(this.request, this.source.draw()) : null;
+    refill?.start();
+    if (finish !== null) await finish(refill ?? calls[0]);
     const began = now();
     for (const call of calls) call.start();
     if (finish !== null) await finish(calls[count - 1]);
@@ -185,7 +207,7 @@ export class TimedRow {
       if (failure) this.end("refused", `the result of a timed call must be right: ${failure}`);
       else this.judged += 1;
     }
-    for (const call of [refill, ...calls]) call.release();
+    for (const call of refill === null ? calls : [refill, ...calls]) call.release();
     return seconds;
   }
 
