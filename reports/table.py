@@ -11,6 +11,7 @@ from reports import (
     live_prompt,
     on_picture,
     real_prompt,
+    this_device,
     toy_lesson,
     training_run,
     translation,
@@ -84,6 +85,13 @@ REPORTS: tuple[Report, ...] = (
         "Which implementation is right, how wrong the others are, and which is fastest here: the "
         "newest recorded run.",
         benchmark.build,
+    ),
+    Report(
+        "this_device",
+        "Attention on this device",
+        "The bench in a file: certifies and times attention in JavaScript, WebAssembly and WebGPU on "
+        "the device that opens it.",
+        this_device.build,
     ),
     Report(
         "training_run",

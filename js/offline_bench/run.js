@@ -130,7 +130,7 @@ export class Run {
   /** @param {ListedCase} listed a case with its reference, or why it can't be had */
   prepare(listed) {
     // The numbers of a case are the same on every device.
-    const key = listed.name.replace(/ webgpu$/, "");
+    const key = listed.name.replace(" webgpu", "");
     let found = this.prepared.get(key);
     if (found === undefined) {
       if (this.prepared.size > 4) this.prepared.clear();

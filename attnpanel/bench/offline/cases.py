@@ -29,7 +29,7 @@ KINDS: Final = frozenset({"randn", "peaked", "outlier", "large", "huge", "positi
 IMPLEMENTATIONS: Final = ("javascript", "javascript-wasm", "webgpu-f32", "webgpu-f16")
 # Multiplications of a case: beyond, the page's reference takes more than a second.
 MAX_WORK: Final = 2**25
-# Every so manieth of the remaining cases is certified, too.
+# Of a dtype's cases, one in so many is certified.
 STRIDE: Final = 6
 LENGTHS: Final = (256, 512, 1024, 2048)
 MASKS: Final = ("none", "causal")
@@ -39,21 +39,24 @@ SAMPLES: Final = 12
 def certified_cases(device: str) -> list[Case]:
     """Return the cases that the page certifies on a device, besides those that it times.
 
-    Of the certificate's own cases: the first of each mask and dtype, those with masks and sizes
-    listed first, and every sixth of the rest.
+    Of the certificate's own cases of each dtype, the first of each mask and every sixth.
     """
-    suited = [
-        case
-        for case in CERTIFICATE_CASES
-        if case.request.dtype in DEVICES[device]
-        and case.kind in KINDS
-        and _work(case.request) <= MAX_WORK
-    ]
-    first: dict[Any, Case] = {}
-    for case in suited:
-        first.setdefault((case.request.mask, case.request.dtype), case)
-    chosen = [case for at, case in enumerate(suited) if at % STRIDE == 0 or case in first.values()]
-    return [replace(case, request=replace(case.request, device=device)) for case in chosen]
+    chosen = []
+    for dtype in DEVICES[device]:
+        suited = [
+            case
+            for case in CERTIFICATE_CASES
+            if (case.request.dtype, case.kind in KINDS) == (dtype, True)
+            and _work(case.request) <= MAX_WORK
+        ]
+        first: dict[str, Case] = {}
+        for case in suited:
+            first.setdefault(case.request.mask, case)
+        kept = (
+            case for at, case in enumerate(suited) if at % STRIDE == 0 or case in first.values()
+        )
+        chosen += [replace(case, request=replace(case.request, device=device)) for case in kept]
+    return chosen
 
 
 def timed_cases(device: str, lengths: Sequence[int] = LENGTHS) -> list[Case]:
