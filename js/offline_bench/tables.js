@@ -145,9 +145,12 @@ function timeCell(record, listed, row) {
   const taken = median(row.wall_s);
   const { device, dtype } = listed.case.request;
   const limits = record.limits.find((one) => one.device === device && one.dtype === dtype);
-  const rate = listed.flops / taken / 1e9;
-  const words = [`${Number(rate.toPrecision(3))} GFLOP/s`];
-  if (limits !== undefined) words.push(`${Math.round((100 * leastSeconds(listed, limits)) / taken)}% of limit`);
-  cell.append(element("b", "", `${Number((1e3 * taken).toPrecision(3))} ms`), element("small", "", words.join(" · ")));
+  const rates = element("span", "rates");
+  rates.append(element("small", "", `${Number((listed.flops / taken / 1e9).toPrecision(3))} GFLOP/s`));
+  if (limits !== undefined) {
+    const share = Math.round((100 * leastSeconds(listed, limits)) / taken);
+    rates.append(" ", element("small", "", share < 1 ? "<1% of limit" : `${share}% of limit`));
+  }
+  cell.append(element("b", "", `${Number((1e3 * taken).toPrecision(3))} ms`), rates);
   return cell;
 }

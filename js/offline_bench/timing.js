@@ -15,6 +15,7 @@ const MIN_WARM = 3;
 const MAX_WARM = 12;
 const WARM_S = 3;
 const INPUT_BYTES = 2 ** 26; // of the inputs of a sample
+const MOST_CALLS = 1024; // of a sample
 const LONG_CALL_S = 0.25; // beyond, caches and threads need no call before the clock starts
 const SLOW_CALL_S = 1; // beyond, a row ends after so many rounds
 const SLOW_ROUNDS = 3;
@@ -97,9 +98,9 @@ export class TimedRow {
     this.source = new InputSource(prepared);
   }
 
-  /** The most calls of a sample, by the memory of their inputs. */
+  /** The most calls of a sample. */
   get most() {
-    return Math.max(1, Math.floor(INPUT_BYTES / this.source.bytes));
+    return Math.min(MOST_CALLS, Math.max(1, Math.floor(INPUT_BYTES / this.source.bytes)));
   }
 
   /** @param {number} share of a sample's least duration that one of so many calls had */

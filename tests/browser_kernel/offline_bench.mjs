@@ -9,7 +9,9 @@ import { reference, rowsOf } from "../../js/offline_bench/reference.js";
 import { fillShader, packMask } from "../../js/offline_bench/shader.js";
 import { TimedRow, leastSeconds, toleranceOf } from "../../js/offline_bench/timing.js";
 
-export { fillShader, halfBits, inputsDigest, leastSeconds, makeInputs, packMask, reference, roundTo, toleranceOf };
+export { fillShader, halfBits, leastSeconds, makeInputs, packMask, reference, roundTo, toleranceOf };
+
+export const digestOf = (case_, masks) => inputsDigest(makeInputs(case_, masks));
 
 /** Reference, units and the judgement of an output. */
 export function judged(case_, masks, output) {
@@ -121,6 +123,7 @@ const IMPLEMENTATIONS = {
   "written inputs": () => changed({ result: (made, given) => (given.query.fill(0), made) }),
   "another result each time": () => changed({ result: jittered }),
   "leaks undeclared": () => changed({ leaks: [] }),
+  "wrong output": () => changed({ result: ({ output, logsumexp }) => ({ output: output.map((x) => 1.001 * x), logsumexp }) }),
   "wrong logsumexp": () => changed({ result: ({ output, logsumexp }) => ({ output, logsumexp: logsumexp.map((x) => x + 1e-3) }) }),
   "nan in empty rows": () => changed({ result: ({ output, logsumexp }) => ({ output: output.map((x) => (x === 0 ? NaN : x)), logsumexp }) }),
   "one row too few": () => changed({ result: ({ output, logsumexp }) => ({ output: output.slice(1), logsumexp }) }),

@@ -55,10 +55,12 @@ def name_of(case):
 
 def test_both_draw_the_same_inputs_of_every_case(bench):
     for case in CASES:
-        inputs = shared_inputs(case)
-        found = bench("makeInputs", asdict(case), MASKS)
-        np.testing.assert_array_equal(found["value"], inputs.value.ravel().astype(np.float32))
-        assert bench("inputsDigest", found) == inputs_digest(inputs), case.name
+        found = bench("digestOf", asdict(case), MASKS)
+        assert found == inputs_digest(shared_inputs(case)), case.name
+    inputs = shared_inputs(SMALL[1])
+    found = bench("makeInputs", asdict(SMALL[1]), MASKS)
+    np.testing.assert_array_equal(found["query"], inputs.query.ravel())
+    np.testing.assert_array_equal(found["mask"].reshape(inputs.mask.shape), inputs.mask)
 
 
 def test_float16_rounds_as_numpy_does(bench):
@@ -153,7 +155,8 @@ def test_rows_alone_have_the_reference_of_the_whole(bench):
     np.testing.assert_array_equal(some, whole)
 
 
-@pytest.mark.parametrize("case", SMALL, ids=name_of)
+# The last has tiles of eight keys.
+@pytest.mark.parametrize("case", [*SMALL, Case(Request(1, 2, 2, 3, 5, 256, 250))], ids=name_of)
 def test_the_shader_and_its_masks_are_those_of_python(bench, case):
     request = case.request
     mask = request.visible()
@@ -194,7 +197,7 @@ def test_the_limits_share_and_its_tolerance_are_pythons(bench):
 CAUSAL = Case(replace(SQUARE, mask="causal"))
 PADDED = Case(replace(SQUARE, mask="key_padding", pad_lens=(3, 0)))
 GROUPS = Case(replace(GROUPED, mask="causal", bias=True))
-HALF = Case(replace(BLOCKS, heads=1, kv_heads=1, dtype="float16"))
+HALF = Case(Request(1, 1, 1, 64, 300, 32, 32, dtype="float16"))
 
 
 @pytest.mark.parametrize(
@@ -255,6 +258,8 @@ def test_a_reference_that_is_not_pythons_is_found(bench):
     [
         ("javascript", 1e15, 1e-7, "timed", ""),
         ("stale output", 1e15, 1e-7, "refused", "the result of a timed call must be right"),
+        ("wrong output", 1e15, 1e-7, "refused", "units of rounding error pass"),
+        ("wrong logsumexp", 1e15, 1e-7, "refused", "logsumexp: up to 8 units"),
         ("javascript", 1e4, 1e-7, "refused", "must be within .* of the device's limit"),
         ("javascript", 1e15, 1e3, "refused", "a sample must last 20 steps of the clock"),
     ],
