@@ -19,7 +19,7 @@ from attnpanel.bench.certify.rounding import round_to
 from attnpanel.bench.certify.sixteen_bit_statistics import head_statistics
 from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
 from attnpanel.bench.measure.roofline import share_of_limit
-from attnpanel.bench.offline.cases import DEVICES, certified_cases, listed
+from attnpanel.bench.offline.cases import certified_cases, listed
 from attnpanel.bench.offline.shared_inputs import inputs_digest, shared_inputs
 from attnpanel.bench.run.records import Limits, MemoryRate, Timing
 from attnpanel.bench.run.refusals import tolerance_of
@@ -28,7 +28,7 @@ from attnpanel.kernels.wgpu_online import WGPU_ONLINE, pack_mask, shader
 from tests.browser_kernel.conftest import node_running
 
 MASKS = masks_for_page()
-CASES = [case for device in DEVICES for case in certified_cases(device)]
+CASES = certified_cases("webgpu")  # those of the CPU, and of float16
 STORED_ONCE = RoundingPlaces(weights=False)
 SMALL = [
     Case(replace(GROUPED, mask="causal", bias=True, temperature=0.5), "outlier"),
