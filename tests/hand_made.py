@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from attnpanel.trace import AttentionCall, Trace
+from attnpanel.trace.head_outputs import HeadOutputs
 
 
 def call(
@@ -64,6 +66,34 @@ def from_scores(scores: object, values: object = None, **rest: Any) -> Attention
             **rest,
         },
     )
+
+
+def with_outputs(one: AttentionCall, **changes: Any) -> AttentionCall:
+    """A call of which it is known what heads write: two tokens promoted, two demoted, of seven."""
+    rng = np.random.default_rng(one.index)
+    keys, queries = (one.batch, one.heads, one.key_len), (one.batch, one.heads, one.query_len)
+
+    def logits(shape: tuple[int, ...]) -> np.ndarray:
+        return -np.sort(-rng.standard_normal((*shape, 4)), axis=-1).astype(np.float32)
+
+    outputs = HeadOutputs(
+        rng.random(keys, np.float32) + 0.1,
+        rng.integers(0, 7, (*keys, 4), dtype=np.int32),
+        logits(keys),
+        rng.integers(0, 7, (*queries, 4), dtype=np.int32),
+        logits(queries),
+        rng.random((one.batch, one.query_len), np.float32) + 0.5,
+        vocabulary=(
+            " the",
+            "cat",
+            "<b>mat</b>",
+            "\u202eon",
+            " ",
+            "a long token that is cut short",
+            ".",
+        ),
+    )
+    return replace(one, outputs=replace(outputs, **changes))
 
 
 def trace_of(*calls: AttentionCall, **rest: Any) -> Trace:

@@ -89,16 +89,41 @@ class Written:
         output, divided by the output's length. They sum to 1, and are negative for a key whose
         value the others outweigh; nan if the output is 0.
     output : float64 array of shape (Dv,)
+    projected_norms : float64 array of shape (S,), or None
+        Length of weight times value after the head's part of the output projection W_O: what
+        reaches the other layers. None unless recorded, by ``capture(outputs=True)``.
 
     References
     ----------
-    Kobayashi et al., "Attention is Not Only a Weight", 2020, section 3 (norms, before W_O).
+    Kobayashi et al., "Attention is Not Only a Weight", 2020, section 3 (`projected_norms`; `norms`
+    are before W_O).
     """
 
     value_norms: NDArray[np.float64]
     norms: NDArray[np.float64]
     shares: NDArray[np.float64]
     output: NDArray[np.float64]
+    projected_norms: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The tokens whose logits a head raises most, then those that it lowers most.
+
+    The numbers are direct contributions to the model's logits for the token after the query: see
+    :class:`attnpanel.trace.head_outputs.HeadOutputs`.
+
+    Attributes
+    ----------
+    pair : tuple of (str, float)
+        By this key alone, with the weight that it has here.
+    row : tuple of (str, float), or None
+        By the whole row. None unless mask and temperature are the model's: the tokens of other
+        weights are not among those recorded.
+    """
+
+    pair: tuple[tuple[str, float], ...]
+    row: tuple[tuple[str, float], ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +146,8 @@ class PairExplanation:
         None if only weights were recorded.
     written : Written or None
         None if no values were kept.
+    promoted : Promoted or None
+        None unless recorded, by ``capture(outputs=True)``.
 
     Examples
     --------
@@ -145,6 +172,7 @@ class PairExplanation:
     weights: NDArray[np.float32]
     score: ScoreSteps | None
     written: Written | None
+    promoted: Promoted | None = None
 
     def __str__(self) -> str:
         """Return the explanation as a few lines of text."""
@@ -164,7 +192,12 @@ class PairExplanation:
             ]
         if self.written is not None:
             norm, share = self.written.norms[self.key], self.written.shares[self.key]
-            lines.append(f"writes {norm:.3g}, {100 * share:.3g} % of the output")
+            after = self.written.projected_norms
+            projected = "" if after is None else f" ({after[self.key]:.3g} after W_O)"
+            lines.append(f"writes {norm:.3g}{projected}, {100 * share:.3g} % of the output")
+        if self.promoted is not None:
+            logits = (f"{token!r} {logit:+.3g}" for token, logit in self.promoted.pair)
+            lines.append(f"logits: {', '.join(logits)}")
         return "\n".join(lines)
 
 
@@ -231,6 +264,16 @@ def explain(
         weights = row.weights(head, batch, **options)[0]
         visible = weights != 0
     value = None if call.value is None else call.value[batch, _shared(call, head)]
+    outputs = call.outputs
+    projected = None if outputs is None or outputs.norms is None else outputs.norms[batch, head]
+    promoted = None
+    if outputs is not None and outputs.final_scale is not None:
+        factor = float(weights[j]) * float(outputs.final_scale[batch, i])
+        as_it_ran = temperature == 1 and isinstance(mask, str)
+        promoted = Promoted(
+            outputs.key_tokens(batch, head, j, factor),
+            outputs.row_tokens(batch, head, i) if as_it_ran else None,
+        )
     return PairExplanation(
         layer=call.layer,
         head=head,
@@ -244,17 +287,22 @@ def explain(
         weight=float(weights[j]),
         weights=weights,
         score=score,
-        written=None if value is None else written(weights, value),
+        written=None if value is None else written(weights, value, projected),
+        promoted=promoted,
     )
 
 
-def written(weights: ArrayLike, value: ArrayLike) -> Written:
+def written(
+    weights: ArrayLike, value: ArrayLike, projected_norms: ArrayLike | None = None
+) -> Written:
     """Return what a row of weights takes from each value.
 
     Parameters
     ----------
     weights : array of shape (S,)
     value : array of shape (S, Dv)
+    projected_norms : array of shape (S,), optional
+        Length of each value after the output projection.
 
     Returns
     -------
@@ -271,7 +319,8 @@ def written(weights: ArrayLike, value: ArrayLike) -> Written:
     output = row @ values
     length = output @ output
     shares = np.full(len(row), np.nan) if length == 0 else row * (values @ output) / length
-    return Written(value_norms, row * value_norms, shares, output)
+    projected = None if projected_norms is None else row * np.asarray(projected_norms, np.float64)
+    return Written(value_norms, row * value_norms, shares, output, projected)
 
 
 def _score_steps(

@@ -68,4 +68,5 @@ def select_queries(call: AttentionCall, indices: NDArray[Any]) -> AttentionCall:
         bias=cut(call.bias),
         causal="none",
         recorded_weights=cut(call.recorded_weights),
+        outputs=None,  # those of all queries
     )

@@ -196,7 +196,23 @@ class LayerAnswers:
                 "shares": _bytes(found.shares, np.float64),
                 "output": _bytes(found.output, np.float64),
             },
+            "outputs": self._outputs(query, key),
         }
+
+    def _outputs(self, query: int, key: int) -> dict[str, Any] | None:
+        """Return what was recorded of a pair after the output projection."""
+        state, outputs = self._state, self._state.call.outputs
+        if outputs is None:
+            return None
+        batch, head, pair, row = state.batch, state.head, None, None
+        if outputs.final_scale is not None:
+            weight = state.selection.row(query).weights[0, key]
+            factor = float(weight) * float(outputs.final_scale[batch, query])
+            pair = [list(entry) for entry in outputs.key_tokens(batch, head, key, factor)]
+            if state.temperature == 1 and state.mask == "model":
+                row = [list(entry) for entry in outputs.row_tokens(batch, head, query)]
+        norms = None if outputs.norms is None else _bytes(outputs.norms[batch, head], np.float64)
+        return {"norms": norms, "pair": pair, "row": row, "missing": outputs.missing}
 
     def _colours(self, _question: Question) -> dict[str, Any]:
         colours = self._state.colours

@@ -20,4 +20,5 @@ def fits(call: AttentionCall) -> bool:
 def held_bytes(call: AttentionCall) -> int:
     """Return the bytes of a layer's arrays."""
     arrays = (call.query, call.key, call.value, call.recorded_weights)
-    return sum(array.nbytes for array in arrays if array is not None)
+    written = 0 if call.outputs is None else call.outputs.nbytes
+    return written + sum(array.nbytes for array in arrays if array is not None)

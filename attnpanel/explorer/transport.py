@@ -274,4 +274,5 @@ def _array_bytes(trace: Trace, width: int) -> int:
             total += 0 if array is None else array.size * width
         total += 0 if call.mask is None else call.mask.nbytes
         total += 0 if call.bias is None else call.bias.size * 4
+        total += 0 if call.outputs is None else call.outputs.nbytes
     return total

@@ -20,6 +20,7 @@ from attnpanel.explorer.selection import value_colours
 from attnpanel.explorer.views.table import views_for_page
 from attnpanel.explorer.weight_scales import WEIGHT_SCALES, power_name, scales_for_page
 from attnpanel.trace.computable import not_finite
+from attnpanel.trace.head_outputs import index_of
 from attnpanel.ui.theme import DARK, HEAD_COLOURS, LIGHT, ramp
 
 if TYPE_CHECKING:
@@ -118,8 +119,13 @@ def pack_layer_as_text(call: AttentionCall) -> str:
 def _meta(
     trace: Trace, calls: list[dict[str, Any]], projections: dict[str, Any], color_seed: int
 ) -> dict[str, Any]:
+    vocabularies: list[tuple[str, ...]] = []
+    for call, fields in zip(trace.calls, calls, strict=True):
+        if call.outputs is not None and call.outputs.vocabulary:
+            fields["outputs"]["vocabulary"] = index_of(call.outputs.vocabulary, vocabularies)
     return {
         "schema": SCHEMA,
+        "vocabularies": [list(names) for names in vocabularies],
         "source": trace.source,
         "model": trace.model,
         "created": trace.created,
@@ -188,6 +194,8 @@ def _held(call: AttentionCall) -> dict[str, NDArray[Any]]:
             arrays["value"] = call.value
     elif call.recorded_weights is not None:
         arrays["recorded"] = call.recorded_weights
+    if call.outputs is not None:
+        arrays |= {f"outputs.{name}": array for name, array in call.outputs.arrays.items()}
     if call.mask is not None:
         arrays["mask"] = call.mask
     if call.bias is not None:
@@ -222,6 +230,7 @@ def _fields(call: AttentionCall, arrays: dict[str, NDArray[Any]]) -> dict[str, A
         "notFinite": list(not_finite(call)),
         "softCap": call.soft_cap,
         "rotary": None if call.rotary is None else list(astuple(call.rotary)),
+        "outputs": None if call.outputs is None else {"missing": call.outputs.missing},
         "sinks": None if call.sinks is None else [float(sink) for sink in call.sinks],
         "dtype": stored if call.live else "recorded weights",
         "arrays": [

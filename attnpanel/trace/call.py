@@ -19,13 +19,21 @@ from attnpanel.attention.validation import (
     check_number,
     check_text,
 )
-from attnpanel.trace.call_shapes import check_broadcasts, check_four_axes, check_query_key
+from attnpanel.trace.call_shapes import (
+    check_broadcasts,
+    check_four_axes,
+    check_query_key,
+    check_sinks,
+    checked_soft_cap,
+)
 from attnpanel.trace.indices import Chosen, is_one, one_index, several_indices
 from attnpanel.trace.rotary import Rotary, check_rotary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from attnpanel.trace.head_outputs import HeadOutputs
 
 Kind = Literal["self", "cross"]
 Causal = Literal["none", "top_left", "bottom_right"]
@@ -72,6 +80,8 @@ class AttentionCall:
         The model's own weights; nan where the model gave nan.
     rotary : Rotary or None
         Which channels were rotated together, where that is known; query and key are those after it.
+    outputs : HeadOutputs or None
+        What the heads write after the output projection, where a capture has recorded it.
 
     Raises
     ------
@@ -94,6 +104,7 @@ class AttentionCall:
     sinks: NDArray[np.floating] | None = None
     recorded_weights: NDArray[np.floating] | None = None
     rotary: Rotary | None = None
+    outputs: HeadOutputs | None = None
 
     def __post_init__(self) -> None:
         check_text("layer", self.layer)
@@ -110,7 +121,11 @@ class AttentionCall:
         scale = (self.head_dim or 1) ** -0.5 if given is None else given
         check_number("scale", scale)
         object.__setattr__(self, "scale", float(scale))
-        self._check_cap_and_sinks()
+        if self.soft_cap is not None:
+            object.__setattr__(self, "soft_cap", checked_soft_cap(self.soft_cap))
+        check_sinks(self.sinks, self.heads)
+        if self.outputs is not None:
+            self.outputs.check(self._pattern_shape())
 
     def __repr__(self) -> str:
         """Return name and sizes; the arrays would fill the screen."""
@@ -379,21 +394,6 @@ class AttentionCall:
             if array is not None:
                 check_broadcasts(name, array.shape, full)
         check_rotary(self.rotary, self.head_dim)
-
-    def _check_cap_and_sinks(self) -> None:
-        if self.soft_cap is not None:
-            check_number("soft_cap", self.soft_cap)
-            with np.errstate(over="ignore", under="ignore"):
-                stored = np.float32(self.soft_cap)
-            if not 0 < stored < np.inf:
-                raise ValueError(
-                    f"soft_cap must be positive, within float32; got {self.soft_cap!r}"
-                )
-            object.__setattr__(self, "soft_cap", float(self.soft_cap))
-        if self.sinks is not None and self.sinks.shape != (self.heads,):
-            raise ValueError(
-                f"sinks must have shape (H,) = {(self.heads,)}; got {self.sinks.shape}"
-            )
 
     def _place(self, head: int, batch: int) -> tuple[int, int]:
         return one_index("head", head, self.heads), one_index("batch", batch, self.batch)

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from attnpanel.attention.validation import check_number
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 def check_query_key(query: tuple[int, ...], key: tuple[int, ...]) -> None:
     """Raise ValueError unless query and key agree in B and D, and H is a multiple of Hkv."""
@@ -30,3 +39,19 @@ def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
     if len(shape) > len(full):
         return False
     return all(size in (1, limit) for size, limit in zip(shape[::-1], full[::-1], strict=False))
+
+
+def checked_soft_cap(soft_cap: float) -> float:
+    """Return a soft cap, or raise ValueError unless it is positive and within float32."""
+    check_number("soft_cap", soft_cap)
+    with np.errstate(over="ignore", under="ignore"):
+        stored = np.float32(soft_cap)
+    if not 0 < stored < np.inf:
+        raise ValueError(f"soft_cap must be positive, within float32; got {soft_cap!r}")
+    return float(soft_cap)
+
+
+def check_sinks(sinks: NDArray[Any] | None, heads: int) -> None:
+    """Raise ValueError unless there is one sink a head."""
+    if sinks is not None and sinks.shape != (heads,):
+        raise ValueError(f"sinks must have shape (H,) = {(heads,)}; got {sinks.shape}")

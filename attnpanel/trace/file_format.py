@@ -21,11 +21,13 @@ from attnpanel.trace.file_header import (
     CALL_FIELDS,
     MAX_FILE_BYTES,
     MAX_HEADER_BYTES,
+    OUTPUT_FIELDS,
     SCHEMA,
     TENSOR_FIELDS,
     Outline,
     outline,
 )
+from attnpanel.trace.head_outputs import IDS, HeadOutputs, check_ids, index_of
 from attnpanel.trace.picture_record import pack_picture
 from attnpanel.trace.subset import with_calls
 from attnpanel.trace.trace import Trace, TraceFileError
@@ -96,8 +98,9 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
     tensors: dict[str, NDArray[Any]] = {}
     known: dict[object, str] = {}
     records = []
+    vocabularies: list[tuple[str, ...]] = []
     for i, call in enumerate(trace.calls):
-        names = {}
+        names: dict[str, str] = {}
         for field in TENSOR_FIELDS:
             array = getattr(call, field)
             if array is None:
@@ -111,7 +114,11 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
                 name = known.setdefault((dense.dtype, dense.shape, digest), name)
             tensors.setdefault(name, dense)
             names[field] = name
-        records.append(_record(call, names))
+        record = _record(call, names)
+        if call.outputs is not None:
+            outputs = call.outputs if tokens else call.outputs.without_tokens()
+            record["outputs"] = _pack_outputs(outputs, f"{i}.outputs", tensors, names, vocabularies)
+        records.append(record)
     own_keys = trace.key_tokens is not trace.query_tokens
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -122,11 +129,19 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
         "key_tokens": trace.key_tokens if tokens and own_keys else None,
         "calls": records,
     }
-    if trace.subset is not None:
-        document["chosen"] = asdict(trace.subset)
+    if vocabularies:
+        document["vocabularies"] = vocabularies
     if trace.picture is not None:
         images, document["picture"] = pack_picture(trace.picture, images=tokens)
         tensors |= images
+    return tensors, document | _optional_fields(trace)
+
+
+def _optional_fields(trace: Trace) -> dict[str, Any]:
+    """Return the fields that only some traces have."""
+    document: dict[str, Any] = {}
+    if trace.subset is not None:
+        document["chosen"] = asdict(trace.subset)
     if trace.coverage is not None:
         document["coverage"] = [list(astuple(entry)) for entry in trace.coverage.layers]
     if trace.head_importance is not None:
@@ -134,7 +149,30 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
             [None if np.isnan(number) else float(number) for number in array]
             for array in trace.head_importance
         ]
-    return tensors, document
+    return document
+
+
+def _pack_outputs(
+    outputs: HeadOutputs,
+    prefix: str,
+    tensors: dict[str, NDArray[Any]],
+    names: dict[str, str],
+    vocabularies: list[tuple[str, ...]],
+) -> dict[str, Any]:
+    """Add the tensors of what heads write, and their names; return the record of the rest."""
+    for field, array in outputs.arrays.items():
+        name = names[f"outputs.{field}"] = f"{prefix}.{field}"
+        _check_outputs(name, field, array, outputs)
+        tensors[name] = np.ascontiguousarray(array)
+    at = index_of(outputs.vocabulary, vocabularies) if outputs.vocabulary else None
+    return {"vocabulary": at, "missing": outputs.missing}
+
+
+def _check_outputs(where: str, field: str, array: NDArray[Any], outputs: HeadOutputs) -> None:
+    if field in IDS:
+        check_ids(where, array, outputs.vocabulary)
+    else:
+        _check_values(where, field, array)
 
 
 def _record(call: AttentionCall, tensors: dict[str, str]) -> dict[str, Any]:
@@ -168,11 +206,18 @@ def _read(file: BinaryIO, size: int) -> Trace:
     for i, (outline_call, names) in enumerate(
         zip(header.trace.calls, header.tensor_names, strict=True)
     ):
+        data: dict[str, Any] = {field: arrays[name] for field, name in names.items()}
+        if outline_call.outputs is not None:
+            written = {field: data.pop(field) for field in names if field in OUTPUT_FIELDS}
+            outputs = {field.removeprefix("outputs."): array for field, array in written.items()}
+            for field, array in outputs.items():
+                where = f"calls[{i}].outputs.{field}"
+                _check_outputs(where, field, array, outline_call.outputs)
+            data["outputs"] = replace(outline_call.outputs, **outputs)
         for field, name in names.items():
-            if (field, name) not in checked:
+            if field in TENSOR_FIELDS and (field, name) not in checked:
                 _check_values(f"calls[{i}].{field}", field, arrays[name])
                 checked.add((field, name))
-        data: dict[str, Any] = {field: arrays[name] for field, name in names.items()}
         calls.append(replace(outline_call, **data))
     trace = with_calls(header.trace, calls, subset=header.trace.subset)
     trace.head_importance = header.trace.head_importance

@@ -19,6 +19,8 @@ from attnpanel.attention.validation import check_number
 from attnpanel.trace import Trace
 from attnpanel.trace.call import AttentionCall
 from attnpanel.trace.coverage import Coverage, LayerCoverage
+from attnpanel.trace.head_outputs import AXES as OUTPUT_AXES
+from attnpanel.trace.head_outputs import HeadOutputs
 from attnpanel.trace.picture_record import parse_picture
 from attnpanel.trace.rotary import parse_rotary
 from attnpanel.trace.subset import Subset
@@ -40,17 +42,21 @@ MAX_LEN = 1 << 16  # T, S and the tokens of a row
 MAX_PAIRS = 1 << 28  # T * S, which one head's weights take, however small the file is
 MAX_CHANNELS = 1 << 14
 MAX_TEXT_CHARS = 1 << 12
+MAX_VOCABULARY = 1 << 20
 
 TENSOR_FIELDS = ("query", "key", "value", "mask", "bias", "sinks", "recorded_weights")
+# What heads write, ``outputs``, has tensors of its own.
+OUTPUT_FIELDS = tuple(f"outputs.{name}" for name in OUTPUT_AXES)
 CALL_FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset")
 # Written only for calls that have them, so that older readers can still read all other files.
-OPTIONAL_CALL_FIELDS = ("soft_cap", "rotary")
+OPTIONAL_CALL_FIELDS = ("soft_cap", "rotary", "outputs")
 _DOCUMENT_FIELDS = ("schema", "source", "model", "created", "query_tokens", "key_tokens", "calls")
-_OPTIONAL_FIELDS = ("chosen", "head_importance", "coverage", "picture")
+_OPTIONAL_FIELDS = ("chosen", "head_importance", "coverage", "picture", "vocabularies")
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype(np.float16),
     "F32": np.dtype(np.float32),
     "BOOL": np.dtype(np.bool_),
+    "I32": np.dtype(np.int32),  # tokens that heads promote
     "U8": np.dtype(np.uint8),  # a picture's
 }
 
@@ -97,12 +103,15 @@ def outline(header: bytes, data_bytes: int) -> Outline:
     if document.get("schema") != SCHEMA:
         raise ValueError(f"the schema must be {SCHEMA!r}; got {short(document.get('schema'))}")
     # Subsets of a trace have `chosen`, measured ones `head_importance`, captured ones `coverage`,
-    # those of a picture's patches `picture`.
+    # those of a picture's patches `picture`, those with what heads write `vocabularies`.
     optional = [field for field in _OPTIONAL_FIELDS if field in document]
     _check_fields("the trace document", document, (*_DOCUMENT_FIELDS, *optional))
     arrays = _empty_arrays(entries, data_bytes)
     records = _checked_list("calls", document["calls"], MAX_CALLS)
-    calls = [_parse_call(f"calls[{i}]", record, arrays) for i, record in enumerate(records)]
+    vocabularies = _parse_vocabularies(document.get("vocabularies", []))
+    calls = [
+        _parse_call(f"calls[{i}]", record, arrays, vocabularies) for i, record in enumerate(records)
+    ]
     names = tuple(record["tensors"] for record in records)
     used = {name for record in names for name in record.values()}
     picture: Picture | None = None
@@ -201,13 +210,21 @@ def _are_counts(numbers: object) -> bool:
     return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
 
 
-def _parse_call(where: str, record: Any, arrays: Mapping[str, NDArray[Any]]) -> AttentionCall:
+def _parse_call(
+    where: str,
+    record: Any,
+    arrays: Mapping[str, NDArray[Any]],
+    vocabularies: list[tuple[str, ...]],
+) -> AttentionCall:
     known = record if isinstance(record, dict) else {}
     optional = [name for name in OPTIONAL_CALL_FIELDS if name in known]
     fields = (*CALL_FIELDS, *optional)
     _check_fields(where, record, (*fields, "tensors"))
     tensors = record["tensors"]
-    if not isinstance(tensors, dict) or not tensors.keys() <= set(TENSOR_FIELDS):
+    if not isinstance(tensors, dict) or not tensors.keys() <= {
+        *TENSOR_FIELDS,
+        *(OUTPUT_FIELDS if "outputs" in known else ()),
+    }:
         got = sorted(tensors) if isinstance(tensors, dict) else tensors
         raise ValueError(
             f"{where}.tensors must be among {', '.join(TENSOR_FIELDS)}; got {short(got)}"
@@ -217,8 +234,15 @@ def _parse_call(where: str, record: Any, arrays: Mapping[str, NDArray[Any]]) -> 
             raise ValueError(f"{where}.{field} must name a tensor of the file; got {short(name)}")
     _check_length(f"{where}.layer", record["layer"])
     values: dict[str, Any] = {field: record[field] for field in fields}
-    values |= {field: arrays[name] for field, name in tensors.items()}
+    values |= {field: arrays[name] for field, name in tensors.items() if "." not in field}
     try:
+        if "outputs" in values:
+            written = {
+                field.removeprefix("outputs."): arrays[name]
+                for field, name in tensors.items()
+                if "." in field
+            }
+            values["outputs"] = _parse_outputs(where, values["outputs"], written, vocabularies)
         if "rotary" in values:
             values["rotary"] = parse_rotary(values["rotary"])
         call = AttentionCall(**values)
@@ -226,6 +250,30 @@ def _parse_call(where: str, record: Any, arrays: Mapping[str, NDArray[Any]]) -> 
         raise ValueError(f"{where}: {error}") from None
     _check_sizes(where, call)
     return call
+
+
+def _parse_outputs(
+    where: str,
+    record: Any,
+    arrays: dict[str, NDArray[Any]],
+    vocabularies: list[tuple[str, ...]],
+) -> HeadOutputs:
+    _check_fields(f"{where}.outputs", record, ("vocabulary", "missing"))
+    _check_length(f"{where}.outputs.missing", record["missing"])
+    at = record["vocabulary"]
+    if at is not None and (not _are_counts([at]) or at >= len(vocabularies)):
+        raise ValueError(f"outputs.vocabulary must be below {len(vocabularies)}; got {short(at)}")
+    named = () if at is None else vocabularies[at]
+    return HeadOutputs(**arrays, vocabulary=named, missing=record["missing"])
+
+
+def _parse_vocabularies(lists: object) -> list[tuple[str, ...]]:
+    parsed = []
+    for i, texts in enumerate(_checked_list("vocabularies", lists, MAX_CALLS)):
+        for j, text in enumerate(_checked_list(f"vocabularies[{i}]", texts, MAX_VOCABULARY)):
+            _check_length(f"vocabularies[{i}][{j}]", text)
+        parsed.append(tuple(texts))
+    return parsed
 
 
 def _check_sizes(where: str, call: AttentionCall) -> None:

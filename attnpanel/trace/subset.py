@@ -116,6 +116,8 @@ def with_heads(call: AttentionCall, heads: list[int]) -> AttentionCall:
             fields[name] = np.take(array, heads, axis=-3)
     for array in fields.values():
         array.flags.writeable = False  # so that the call does not copy it
+    if call.outputs is not None:
+        fields["outputs"] = call.outputs.with_heads(heads)
     return replace(call, **fields)
 
 

@@ -3,6 +3,7 @@ import { clip } from "../views/colours.js";
 import { ColourBar } from "./colour_bar.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
+import { promotedTokens } from "./promoted_tokens.js";
 import { numberTable } from "./table.js";
 import { waterfall } from "./waterfall.js";
 import { withSymbols, withWords } from "./words.js";
@@ -77,6 +78,7 @@ class WhyCard {
     if (content.steps.length) this.inside.append(section(content.channels.length ? 2 : 1, "From product to share", "grey: a step that changes nothing here"), steps(content));
     if (content.parts.length) this.inside.append(parts(content, this.inside.clientWidth));
     if (content.written.length) this.inside.append(...this.written(content));
+    if (content.promoted) this.inside.append(this.promoted(content), promotedTokens(content.promoted));
     this.inside.append(this.tables(content));
     this.drawChart();
     if (focused) /** @type {?HTMLElement} */ (this.inside.querySelector(`[data-mark="${focused}"]`))?.focus({ preventScroll: true });
@@ -118,9 +120,9 @@ class WhyCard {
   }
 
   /** @param {WhyContent} content */
-  written({ written, meanNorm, indices: [query, chosen], left, remark, steps: before, channels }) {
+  written({ written, projected, meanNorm, indices: [query, chosen], left, remark, steps: before, channels }) {
     const number = 1 + Number(before.length > 0) + Number(channels.length > 0);
-    const head = section(number, "What the head writes from each key", "weight × length of its value; the line: the same weight with a value of average length");
+    const head = section(number, "What the head writes from each key", `weight × length of its value${projected ? " after the output projection W_O" : ""}; the line: the same weight with a value of average length`);
     const most = written.reduce((longest, { norm, weight }) => Math.max(longest, norm, weight * meanNorm), 0) || 1;
     const decimals = clip(2 - Math.floor(Math.log10(most)), 0, 6);
     const list = element("div", "attn-why-written");
@@ -138,13 +140,19 @@ class WhyCard {
         shown[0].prepend(element("span", "attn-unseen", "writes "));
         shown[1].prepend(element("span", "attn-unseen", "with weight "));
         row.append(element("code", "", name.trim() === "" ? "␣" : name), track, ...shown);
-        row.title = `weight ${general(weight, 3)} × value ${general(valueNorm, 3)} long; ${Number.isNaN(share) ? "the output is 0" : `${general(100 * share, 3)} % of the output`}`;
+        row.title = `weight ${general(weight, 3)} × value ${general(valueNorm, 3)} long${projected ? " after W_O" : ""}; ${Number.isNaN(share) ? "the output is 0" : `${general(100 * share, 3)} % of the output`}`;
         row.addEventListener("click", () => dispatch(this.model, { pair: [query, key] }));
         return row;
       }),
     );
     const after = [left && element("p", "attn-caption muted", left), remark && element("p", "attn-why-remark", remark)];
     return [head, list, ...after.filter((node) => node !== "")];
+  }
+
+  /** @param {WhyContent} content */
+  promoted({ promoted, steps: before, channels, written }) {
+    const number = 1 + [before, channels, written].filter(({ length }) => length > 0).length;
+    return section(number, "Which tokens that promotes", `what it adds, directly, to the [logits] of the token after “${promoted?.names[0]}”`);
   }
 
   /** @param {WhyContent} content */

@@ -7,6 +7,7 @@ export const WORDS = {
   query: "Query: what a token looks for, d numbers: one row of Q (T × d).",
   key: "Key: what a token can be found by, d numbers: one row of K (S × d).",
   value: "Value: what a token gives to those who look at it: one row of V (S × dᵥ).",
+  logits: "Logits: the numbers that the model gives to each token of its vocabulary for the place after the query; a larger one makes the token more likely. Shown is what this head's output adds to them by itself, through the output projection, the final norm as it scaled this place, and the unembedding. What later layers make of it is not followed.",
   channel: "Channel: one of the d numbers of a query and of a key, as their product saw them, after a rotary position embedding (RoPE). Where the capture saw which channels that turns together, such pairs are shown as one; otherwise channels stand alone.",
   "q·k": "Dot product of query and key: multiplied channel by channel and added up. Large where both point the same way, negative where they point apart.",
   "√d": "The square root of d, the number of channels of a query. Sums over more channels are larger; dividing by √d makes up for it.",

@@ -4,7 +4,7 @@ import { visiblePairs } from "./visibility.js";
 const PAYLOAD_SCHEMA = "attnpanel.payload/1";
 /** @typedef {{dtype: ArrayLayout["dtype"], shape: number[], bytes: Uint8Array<ArrayBuffer>}} StoredArray */
 
-const WIDTHS = { bool: 1, float16: 2, float32: 4 };
+const WIDTHS = { bool: 1, float16: 2, float32: 4, int32: 4 };
 
 /**
  * Opens a trace serialized by attnpanel/explorer/wire_format.py. A call's arrays are decompressed on the first `ready`, or
@@ -86,6 +86,20 @@ function openCall(fields, payload, meta) {
     query: (batch, head) => part("query", batch * H + head, T * D),
     key: (batch, head) => part("key", batch * Hkv + shared(head), S * D),
     value: (batch, head) => (fields.hasValue ? part("value", batch * Hkv + shared(head), S * Dv) : null),
+    headOutputs(batch, head) {
+      /** @param {string} name @param {number} rows @param {number} listed @returns {any} */
+      const own = (name, rows, listed = 1) => {
+        const length = rows * listed;
+        if (!stored()[name]) return null;
+        const numbers = kept(name, () => (name.endsWith("_ids") ? new Int32Array(stored()[name].bytes.buffer) : asFloats(stored()[name])));
+        return numbers.subarray((batch * H + head) * length, (batch * H + head + 1) * length);
+      };
+      const listed = stored()["outputs.key_ids"]?.shape[3] ?? 0;
+      /** @param {string} side @param {number} rows */
+      const tokens = (side, rows) => (listed ? { ids: own(`outputs.${side}_ids`, rows, listed), logits: own(`outputs.${side}_logits`, rows, listed), listed } : null);
+      const scale = listed ? part("outputs.final_scale", batch, T) : null;
+      return { norms: own("outputs.norms", S), keys: tokens("key", S), rows: tokens("row", T), scale };
+    },
     recorded: (batch, head) => part("recorded", batch * H + head, T * S),
     bias: (batch, head) =>
       stored().bias ? kept(`bias ${batch} ${head}`, () => spread(stored().bias, floats("bias"), batch, head, T, S)) : null,

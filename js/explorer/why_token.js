@@ -4,6 +4,7 @@ import { roundUp, symmetric } from "../views/colours.js";
 import { legendOf } from "../views/legend.js";
 import { place } from "./labels.js";
 import { rowOf } from "./partial.js";
+import { projected, promotedContent, writtenTokens } from "./promoted_tokens.js";
 import { scaledScores, shownPair } from "./sentence.js";
 
 // Why the shown pair has its weight: query times key channel by channel, the steps from there to the weight, and what
@@ -26,7 +27,8 @@ const NOTABLE = 0.01;
 /**
  * The vectors of a pair: of the page's own layer, or of Python's answer about one too large for it.
  *
- * @typedef {{query: Floats, key: Floats, bias: ?number, written: ?ReturnType<typeof writtenOf>}} PairVectors
+ * @typedef {import("./promoted_tokens.js").WrittenTokens} WrittenTokens
+ * @typedef {{query: Floats, key: Floats, bias: ?number, written: ?ReturnType<typeof writtenOf>, outputs?: ?WrittenTokens}} PairVectors
  */
 
 /**
@@ -39,7 +41,8 @@ const NOTABLE = 0.01;
  * @typedef {{asked: string, pair: string, place: string, channels: Contribution[], paired: boolean, product: number,
  *   names: [string, string], high: number, palette: string[], legend: ?Legend,
  *   steps: Step[], parts: SoftmaxPart[], whole: string, written: WrittenRow[], indices: [number, number], meanNorm: number,
- *   left: string, remark: string, missing: string[], tables: NumberTable[]}} WhyContent
+ *   left: string, remark: string, missing: string[], tables: NumberTable[], projected: boolean,
+ *   promoted: ?import("./promoted_tokens.js").PromotedContent}} WhyContent
  */
 
 /**
@@ -59,11 +62,12 @@ export function asksPython(trace, state) {
  * @param {Record<string, any>} answer
  * @returns {PairVectors}
  */
-export function vectorsIn({ query, key, bias, written }) {
+export function vectorsIn({ query, key, bias, written, outputs }) {
   /** @param {ArrayBuffer} bytes */
   const read = (bytes) => new Float64Array(bytes);
   const arrays = written && Object.fromEntries(Object.entries(written).map(([name, bytes]) => [name, read(/** @type {ArrayBuffer} */ (bytes))]));
-  return { query: read(query), key: read(key), bias: bias === null ? null : read(bias)[0], written: arrays };
+  const after = outputs && { ...outputs, norms: outputs.norms && read(outputs.norms) };
+  return { query: read(query), key: read(key), bias: bias === null ? null : read(bias)[0], written: arrays, outputs: after };
 }
 
 /**
@@ -122,6 +126,8 @@ export function whyToken(trace, state, selection, answered = null) {
   if (!finite) missing.push(`Of this query and key, ${notFinite(channels)} not finite (nan or inf): their product can't be drawn.`);
   if (vectors !== null && vectors.written === null) missing.push("No values were kept in this trace: what the head writes is not known.");
   if (call.live && selection.empty[pair[0]]) missing.push(`“${names[0]}” may see no key here: its weights are those of the policy for empty rows.`);
+  const outputs = answered ? (answered.outputs ?? null) : writtenTokens(trace, state, pair, row);
+  if (outputs?.missing) missing.push(`${outputs.norms ? "The tokens that it promotes are" : "What it writes after the output projection is"} not known: ${outputs.missing}.`);
   const high = roundUp(channels.reduce((most, { query, key }) => Math.max(most, ...[...query, ...key].map(Math.abs)), 0));
   const colours = symmetric(trace, state, high);
   const steps = vectors === null ? [] : stepsOf(call, state, row, pair[1], vectors, channels);
@@ -139,10 +145,12 @@ export function whyToken(trace, state, selection, answered = null) {
     legend: channels.length && finite ? legendOf({ colours, masked: null }) : null,
     steps,
     ...softmaxParts(call, state, row, keys, selection.empty[pair[0]] === 1),
-    ...writtenRows(row, vectors?.written ?? null, keys, pair[1]),
+    ...writtenRows(row, projected(row, vectors?.written ?? null, outputs), keys, pair[1], outputs?.norms ? " after W_O" : ""),
+    projected: Boolean(outputs?.norms),
+    promoted: promotedContent(outputs, names),
     indices: pair,
     missing,
-    tables: [...channelTable(channels, Boolean(call.rotary)), rowTable(call, state, row, keys, vectors, names[0])],
+    tables: [...channelTable(channels, Boolean(call.rotary)), rowTable(call, state, row, keys, vectors, names[0], outputs?.norms ?? null)],
   };
 }
 
@@ -273,9 +281,10 @@ function softmaxParts(call, state, row, keys, empty) {
  * @param {?ReturnType<typeof writtenOf>} written
  * @param {string[]} keys
  * @param {number} chosen
+ * @param {string} after where values are measured, if not where the head reads them
  * @returns {{written: WrittenRow[], meanNorm: number, left: string, remark: string}}
  */
-function writtenRows({ weights, visible }, written, keys, chosen) {
+function writtenRows({ weights, visible }, written, keys, chosen, after) {
   const none = { written: [], meanNorm: 0, left: "", remark: "" };
   if (written === null || !written.norms.every(Number.isFinite)) return none;
   const { norms, valueNorms, shares } = written;
@@ -294,7 +303,7 @@ function writtenRows({ weights, visible }, written, keys, chosen) {
     written: rows.map((key) => ({ key, name: shorten(keys[key], 18), weight: weights[key], norm: norms[key], valueNorm: valueNorms[key], share: shares[key] })),
     meanNorm,
     left: others.length ? `${others.length} more key${others.length > 1 ? "s" : ""}: ${general(100 * share, 2)} % of the weight.` : "",
-    remark: remarkOn(weights, written, seen, keys),
+    remark: remarkOn(weights, written, seen, keys, after),
   };
 }
 
@@ -305,8 +314,9 @@ function writtenRows({ weights, visible }, written, keys, chosen) {
  * @param {ReturnType<typeof writtenOf>} written
  * @param {number[]} seen keys that the query may see
  * @param {string[]} keys
+ * @param {string} after
  */
-function remarkOn(weights, { norms, valueNorms }, seen, keys) {
+function remarkOn(weights, { norms, valueNorms }, seen, keys, after) {
   const sum = norms.reduce((total, norm) => total + norm, 0);
   if (seen.length < 2 || !(sum > 0)) return "";
   const gap = (/** @type {number} */ key) => Math.abs(weights[key] - norms[key] / sum);
@@ -314,11 +324,11 @@ function remarkOn(weights, { norms, valueNorms }, seen, keys) {
   /** @param {number[]} some @returns {[number, number]} */
   const lengths = (some) => some.reduce(([low, high], other) => [Math.min(low, valueNorms[other]), Math.max(high, valueNorms[other])], [Infinity, 0]);
   const [least, most] = lengths(seen);
-  if (most <= ALIKE * least) return `What is written follows the weights: the values are about as long, ${general(least, 2)} to ${general(most, 2)}.`;
+  if (most <= ALIKE * least) return `What is written follows the weights: the values are about as long${after}, ${general(least, 2)} to ${general(most, 2)}.`;
   if (gap(key) < NOTABLE) return "";
   const [low, high] = lengths(seen.filter((other) => other !== key)).map((norm) => general(norm, 2));
   const part = `${general(100 * weights[key], 3)} % of the weight and writes ${general(100 * (norms[key] / sum), 2)} %`;
-  return `“${shorten(keys[key], 18)}” gets ${part} of what is written: its value is ${general(valueNorms[key], 2)} long, those of the other keys ${low} to ${high}.`;
+  return `“${shorten(keys[key], 18)}” gets ${part} of what is written: its value is ${general(valueNorms[key], 2)} long${after}, those of the other keys ${low} to ${high}.`;
 }
 
 /** @param {Contribution[]} channels @param {boolean} paired @returns {NumberTable[]} */
@@ -344,9 +354,10 @@ function channelTable(channels, paired) {
  * @param {string[]} keys
  * @param {?PairVectors} vectors
  * @param {string} query
+ * @param {?ArrayLike<number>} after length of each value after the output projection
  * @returns {NumberTable}
  */
-function rowTable(call, state, row, keys, vectors, query) {
+function rowTable(call, state, row, keys, vectors, query, after) {
   const { S, Dv } = call;
   const written = vectors?.written ?? null;
   const value = written === null || call.partial ? null : call.value(state.batch, state.head);
@@ -360,17 +371,17 @@ function rowTable(call, state, row, keys, vectors, query) {
       scoreText(row, key),
       general(row.weights[key], 4),
       ...(written === null ? [] : [written.valueNorms, written.norms, written.shares].map((numbers) => general(numbers[key], 4))),
+      ...(after === null ? [] : [general(row.weights[key] * after[key], 4)]),
       ...values(key, (at, channel) => /** @type {Floats} */ (value)[at * Dv + channel]),
     ],
   }));
   if (written !== null) {
-    const sum = total(row.weights);
     const length = Math.sqrt(written.output.reduce((total, number) => total + number * number, 0));
-    rows.push({ name: `“${query}” becomes`, cells: ["", general(sum, 4), "", general(length, 4), "", ...values(0, (_, channel) => written.output[channel])] });
+    rows.push({ name: `“${query}” becomes`, cells: ["", general(total(row.weights), 4), "", general(length, 4), "", ...(after === null ? [] : [""]), ...values(0, (_, channel) => written.output[channel])] });
   }
   return {
     caption: "The row as a table",
-    heading: ["key", "score", "weight", ...(written === null ? [] : ["value length", "writes", "part of output"]), ...Array.from({ length: channels }, (_, channel) => `v${channel}`)],
+    heading: ["key", "score", "weight", ...(written === null ? [] : ["value length", "writes", "part of output"]), ...(after === null ? [] : ["writes after W_O"]), ...Array.from({ length: channels }, (_, channel) => `v${channel}`)],
     rows,
     total: written !== null,
     left: leftOut(S - shown.length, value === null ? 0 : Dv - channels),
@@ -379,8 +390,7 @@ function rowTable(call, state, row, keys, vectors, query) {
 
 /** @param {SelectionRow} row @param {number} key */
 function scoreText({ scores, visible }, key) {
-  if (!visible[key]) return "masked";
-  return scores === null ? "–" : general(scores[key], 4);
+  return visible[key] ? (scores && general(scores[key], 4)) || "–" : "masked";
 }
 
 /** @param {number} keys @param {number} channels */

@@ -38,7 +38,7 @@ type EmptyRows = "zero" | "uniform" | "nan";
 type Align = "top_left" | "bottom_right";
 
 /** Description of one array of a call, by wire_format.py. */
-type ArrayLayout = { name: string; dtype: "bool" | "float16" | "float32"; shape: number[] };
+type ArrayLayout = { name: string; dtype: "bool" | "float16" | "float32" | "int32"; shape: number[] };
 
 /** Description of a call without its arrays, by wire_format.py. */
 interface CallFields {
@@ -67,6 +67,8 @@ interface CallFields {
   softCap: number | null;
   /** the layout of a rotary position embedding, and how many of the first channels it rotates; null if not known */
   rotary?: [string, number] | null;
+  /** what heads write after the output projection, where that was recorded: its tokens' list, and why some is not known */
+  outputs?: { vocabulary?: number; missing: string } | null;
   sinks: number[] | null;
   dtype: string;
   /** "self" if queries and keys are of one sequence */
@@ -75,6 +77,16 @@ interface CallFields {
   number?: number;
   headNumbers?: number[];
   arrays: ArrayLayout[];
+}
+
+/** Tokens of each key or row, as places in the call's list, and their logits; so many are listed of each. */
+type RankedTokens = { ids: Int32Array; logits: Float32Array; listed: number };
+/** norms: S; scale: T */
+interface HeadOutputs {
+  norms: Float32Array | null;
+  keys: RankedTokens | null;
+  rows: RankedTokens | null;
+  scale: Float32Array | null;
 }
 
 /** One attention call, as returned by openTrace. Heads and batch entries are numbered from 0. */
@@ -90,6 +102,8 @@ interface Call extends CallFields {
   key(batch: number, head: number): Float32Array;
   /** S*Dv; null if no values were kept */
   value(batch: number, head: number): Float32Array | null;
+  /** what a head writes after the output projection, as far as it was recorded: see HeadOutputs in Python */
+  headOutputs(batch: number, head: number): HeadOutputs;
   /** T*S weights */
   recorded(batch: number, head: number): Float32Array;
   bias(batch: number, head: number): Float32Array | null;
@@ -162,6 +176,8 @@ interface TraceMeta {
   origins?: string[][];
   /** the token for text that the model has none for; "" if there is none */
   unknownToken?: string;
+  /** the tokens that heads promote, of each capture */
+  vocabularies?: string[][];
   /** colours of heads, by number */
   headColours: string[];
   projections: Record<string, Record<string, ArrayLike<number>>>;

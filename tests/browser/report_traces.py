@@ -11,7 +11,7 @@ from attnpanel.models.prompts import trace_prompt
 from attnpanel.models.toy import toy_trace
 from attnpanel.trace import Trace
 from attnpanel.trace.picture import Grid, Picture
-from tests.hand_made import call, recorded, trace_of
+from tests.hand_made import call, recorded, trace_of, with_outputs
 
 WORDS = ("The", "cat", "sat", "on", "the", "mat", ".")
 SENTENCE = "The trophy does not fit in the brown suitcase because it is too large."
@@ -25,7 +25,7 @@ def kinds_trace() -> Trace:
     bias[:, 1, 2, 3:] = bias[:, :, 5] = -np.inf
     bias[:, 0, 0, 1] = -1e30  # hidden, but finite
     return trace_of(
-        call(0, batch=2, heads=6, kv_heads=2, query_len=7, causal="top_left"),
+        with_outputs(call(0, batch=2, heads=6, kv_heads=2, query_len=7, causal="top_left")),
         call(1, batch=2, query_len=7, key_len=11, mask=gaps, scale=0.25),
         call(2, heads=3, query_len=7, bias=bias),
         call(3, heads=2, query_len=5, key_len=11, q_offset=6, causal="top_left"),

@@ -102,6 +102,25 @@ def test_every_kinds_numbers_are_numpys(kinds_report, layer, head, query, temper
     found = trace.explain(layer, head, query, int(row.argmax()), temperature=temperature)
 
     assert_explains(page, found)
+    if trace[layer].outputs is not None:
+        lists = card(page).locator(".attn-why-promoted ol")
+        for at, expected in enumerate((found.promoted.pair, found.promoted.row)):
+            got = [
+                float(text.replace("−", "-"))
+                for text in lists.nth(at).locator("b").all_text_contents()
+            ]
+            np.testing.assert_allclose(got, [logit for _, logit in expected], rtol=6e-3)
+            names = lists.nth(at).locator("code").all_text_contents()
+            shown = ["␣" if not token.strip() else token[:17] for token, _ in expected]
+            assert [name[:17] for name in names] == [name.replace("\u202e", "·") for name in shown]
+        heading = card(page).get_by_role("region", name="The row as a table").locator("thead th")
+        at = heading.all_text_contents().index("writes after W_O")
+        order = np.argsort(-found.weights, kind="stable")
+        np.testing.assert_allclose(
+            table(page, "The row as a table")[1][:-1, at - 1],
+            found.written.projected_norms[order],
+            rtol=1e-3,
+        )
     if trace[layer].kv_heads < trace[layer].heads:
         expect(card(page).locator("h3")).to_contain_text("key head 1 of 2, shared by 3 heads")
     if trace[layer].sinks is not None:

@@ -65,6 +65,12 @@ export function plainCall(fields) {
     value: (batch, head) => (fields.value ? part(fields.value, shared(batch, head), S * Dv) : null),
     bias: (batch, head) => (fields.bias ? part(fields.bias, batch * H + head, T * S) : null),
     visible: (batch, head) => part(fields.visible, batch * H + head, T * S),
+    headOutputs: (batch, head) => {
+      const { listed, arrays } = fields.written;
+      const own = (name, length) => arrays[name] && part(arrays[name], batch * H + head, length);
+      const tokens = (side, rows) => listed && { ids: own(`${side}_ids`, rows * listed), logits: own(`${side}_logits`, rows * listed), listed };
+      return { norms: own("norms", S) ?? null, keys: tokens("key", S), rows: tokens("row", T), scale: listed && part(arrays.final_scale, batch, T) };
+    },
     recorded: (batch, head) => part(fields.recorded, batch * H + head, T * S),
     colours: (batch, head, seed) => fields.colours[`${batch} ${head ?? "mean"} ${seed}`] ?? null,
   };

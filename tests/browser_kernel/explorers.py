@@ -202,7 +202,7 @@ def data_of(trace: Trace) -> dict[str, Any]:
         "views": views_for_page(),
         "scales": scales_for_page(),
         "address": address_for_page(),
-        "calls": [_call_data(one) for one in trace.calls],
+        "calls": [_call_data(one) | _outputs_data(one, at) for at, one in enumerate(trace)],
         "tokens": [
             [
                 dict(zip(("queries", "keys"), map(list, trace.tokens_of(one, b)), strict=True))
@@ -210,6 +210,7 @@ def data_of(trace: Trace) -> dict[str, Any]:
             ]
             for one in trace.calls
         ],
+        "vocabularies": [list(one.outputs.vocabulary) if one.outputs else [] for one in trace],
         "origins": [],
         "unknownToken": "",
         "headColours": list(HEAD_COLOURS),
@@ -253,6 +254,16 @@ def _call_data(one: AttentionCall) -> dict[str, Any]:
         "visible": np.stack([one.visible(h, b) for b, h in places]),
         "recorded": one.recorded_weights,
         "colours": _colours(one),
+    }
+
+
+def _outputs_data(one: AttentionCall, at: int) -> dict[str, Any]:
+    if one.outputs is None:
+        return {"outputs": None}
+    listed = 0 if one.outputs.key_ids is None else one.outputs.key_ids.shape[-1]
+    return {
+        "outputs": {"vocabulary": at, "missing": one.outputs.missing},
+        "written": {"listed": listed or None, "arrays": one.outputs.arrays},
     }
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from attnpanel.attention.masks import make_mask
 from attnpanel.trace import Trace
+from attnpanel.trace.head_outputs import HeadOutputs
 from attnpanel.trace.rotary import Rotary
 from tests.browser_kernel.conftest import node_running
 from tests.browser_kernel.explorers import call, data_of, hiding_bias, recorded
+from tests.hand_made import with_outputs
 
 HERE = Path(__file__).parent
 STATE = {
@@ -43,6 +45,8 @@ CALLS = {
     "no values": call(6, values=False),
     "recorded": recorded(7),
     "two tokens": call(8, query_len=2),
+    "outputs": with_outputs(call(9)),
+    "outputs not known": dataclasses.replace(call(10), outputs=HeadOutputs(missing="no reason")),
 }
 NAMES = list(CALLS)
 # Texts have so many digits; the page's arrays are float32.
@@ -148,6 +152,49 @@ def test_what_is_written_is_numpys(why, trace, name):
     seen = trace.calls[NAMES.index(name)].visible(1)[2]
     assert shown["meanNorm"] == pytest.approx(found.written.value_norms[seen].mean())
     assert 4 in listed  # the chosen key, whatever it writes
+
+
+def test_what_is_written_after_the_projection_is_numpys(why, trace):
+    shown, found = why("outputs"), explained(trace, "outputs")
+
+    assert shown["projected"]
+    after = found.written.projected_norms
+    np.testing.assert_allclose(
+        [row["norm"] for row in shown["written"]],
+        after[[row["key"] for row in shown["written"]]],
+        **FLOAT32,
+    )
+    row = shown["tables"][1]
+    column = row["heading"].index("writes after W_O") - 1
+    order = np.argsort(-found.weights, kind="stable")
+    got = [float(line["cells"][column]) for line in row["rows"][:-1]]
+    np.testing.assert_allclose(got, after[order], **FOUR_DIGITS)
+    assert len(row["rows"][-1]["cells"]) == len(row["heading"]) - 1
+
+
+@pytest.mark.parametrize(("temperature", "mask"), [(1, "model"), (0.5, "model"), (1, "causal")])
+def test_promoted_tokens_are_numpys(why, trace, temperature, mask):
+    shown = why("outputs", temperature=temperature, mask=mask, pair=[2, 1])["promoted"]
+    chosen = mask if mask == "model" else make_mask("causal", 5)
+    found = explained(trace, "outputs", (2, 1), temperature=temperature, mask=chosen).promoted
+
+    for got, expected in ((shown["pair"], found.pair), (shown["row"], found.row)):
+        assert (got is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_allclose([x for _, x in got], [x for _, x in expected], **FLOAT32)
+            names = [token.replace("\u202e", "·") for token, _ in expected]
+            assert [shown[:17] for shown, _ in got] == [name[:17] for name in names]
+    assert (shown["row"] is None) == (temperature != 1 or mask != "model")
+
+
+def test_a_mean_of_heads_promotes_nothing_and_reasons_are_given(why):
+    assert why("outputs", aggregate=True)["promoted"] is None
+    assert why("plain")["promoted"] is None
+    shown = why("outputs not known")
+    assert shown["missing"] == [
+        "What it writes after the output projection is not known: no reason."
+    ]
+    assert not shown["projected"]
 
 
 def test_the_row_of_weights_is_whole(why, trace):

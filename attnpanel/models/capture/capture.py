@@ -45,6 +45,7 @@ def capture(
     tokenizer: Any = None,
     image: Any = None,
     grid: tuple[int, int] | None = None,
+    outputs: bool = False,
 ) -> Iterator[Trace]:
     """Record the attention of a model while it runs, without changing what it computes.
 
@@ -100,6 +101,12 @@ def capture(
         How the tokens lie on it. By default found while the model runs, by the convolution that
         makes patches; in a language model, by the run of its image token. For a board or a maze,
         whose cells are the last tokens, no image is needed.
+    outputs : bool, optional
+        True also records what heads write after the output projection: the length of each key's
+        value there, and the tokens whose logits each key and each row promotes most, of a model
+        whose layers are added up and read by a final norm and an unembedding
+        (:class:`attnpanel.trace.head_outputs.HeadOutputs`). The logits cost
+        about 2·d·V·min(T + S, Dv) operations a head. `tokenizer` names the tokens.
 
     Yields
     ------
@@ -142,6 +149,7 @@ def capture(
     from attnpanel.models.intercept.unseen_code import unseen_code_patches
     from attnpanel.models.read_tokens import ReadIds
 
+    _check_outputs(outputs, values)
     model = module_of(model)
     grid = None if grid is None else checked_grid(grid)
     check_choice("dtype", dtype, ("float32", "float16"))
@@ -167,6 +175,8 @@ def capture(
             model=type(getattr(model, "_orig_mod", model)).__name__,  # not torch.compile's wrapper
         ),
         patches=PatchGrid(model, image, grid),
+        outputs=outputs,
+        tokenizer=tokenizer,
     )
     with ExitStack() as stack:
         for patch in (
@@ -186,6 +196,7 @@ def capture(
             recorder.account()
             if stitch:
                 recorder.stitch_steps()
+            recorder.add_outputs()
     unknown = (
         "" if tokenizer is None else read.label(recorder.trace, tokenizer, recorder.merged_steps)
     )
@@ -193,6 +204,12 @@ def capture(
     misplaced = recorder.patches.describe(recorder.trace)
     for message in (*_warnings(recorder), *filter(None, [unknown, misplaced])):
         warnings.warn(message, UserWarning, stacklevel=3)
+
+
+def _check_outputs(outputs: object, values: object) -> None:
+    check_flag("outputs", outputs)
+    if outputs and not values:
+        raise ValueError("outputs=True must have values to read; got values=False")
 
 
 def _token_rows(
@@ -247,6 +264,8 @@ def _warnings(recorder: Recorder) -> Iterator[str]:
             f"the steps of layer {recorder.unstitched[0]!r}, and maybe others, were not merged: "
             f"max_bytes={recorder.budget.max_bytes:,} leaves no room for the merged call"
         )
+    if recorder.unwritten:
+        yield recorder.unwritten
     if recorder.trace.calls or coverage.left_out:
         return
     if recorder.excluded_layers:

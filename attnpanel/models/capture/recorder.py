@@ -17,6 +17,7 @@ from attnpanel.models.capture.normalise_call import (
     last_visible,
     pad_nested,
 )
+from attnpanel.models.capture.output_watch import OutputWatch
 from attnpanel.models.capture.rotary_layout import RotaryWatch
 from attnpanel.models.capture.stitching import all_weights, stitch, stitched_bytes
 from attnpanel.models.capture.tensor_copy import copy_tensor, fits_half, half_or_float
@@ -68,6 +69,10 @@ class Recorder:
     trace : Trace
         Filled as the model runs.
     patches : PatchGrid
+    outputs : bool
+        Record what heads write after the output projection.
+    tokenizer : object or None
+        Names the tokens that this promotes.
     """
 
     def __init__(
@@ -82,10 +87,12 @@ class Recorder:
         budget: Budget,
         trace: Trace,
         patches: PatchGrid,
+        outputs: bool,
+        tokenizer: Any,
     ) -> None:
         self.model = model
-        self._names = ModelLayers(model)
-        self.audit = LayerAudit(self._names)
+        self.names = ModelLayers(model)
+        self.audit = LayerAudit(self.names)
         self.layers, self.half, self.values = tuple(layers), half, values
         self.weights, self.folded_heads = weights, folded_heads
         self.budget = budget
@@ -102,13 +109,15 @@ class Recorder:
         # Layers that report calls themselves, which are then all that counts: their indices.
         self._handed_over: dict[str, set[int]] = {}
         self.rotations = RotaryWatch()
+        self.outputs = OutputWatch(self.names, half=half, tokenizer=tokenizer) if outputs else None
+        self.unwritten = ""  # why nothing is known of what heads write
         self._masks = MaskReader()
         self._steps = StepTracker()
         self._loops = HeadLoops()
 
     def record(self, call: InterceptedCall) -> None:
         """Add one call to the trace, if it is this model's and its layer is included."""
-        layer = self._names.layer_of(call.modules)
+        layer = self.names.layer_of(call.modules)
         if layer is None:
             self.audit.foreign.update({type(module).__name__: None for module in call.modules[:1]})
             return
@@ -128,6 +137,8 @@ class Recorder:
             self.skipped.setdefault(layer, str(error))
         else:
             self.trace.append(stored)
+            if self.outputs is not None:
+                self.outputs.note_call(stored)
             self._loops.note(layer, index, call)
             if call.handed_over:
                 self._handed_over.setdefault(layer, set()).add(index)
@@ -142,6 +153,11 @@ class Recorder:
         """
         for sequence in self._steps.pop_stitchable():
             self._stitch(sequence)
+
+    def add_outputs(self) -> None:
+        """Add what heads write after the output projection, if that is recorded."""
+        if self.outputs is not None:
+            self.unwritten = self.outputs.finish(self.trace, self.budget)
 
     def _stitch(self, sequence: StepSequence) -> None:
         first, steps = sequence.calls[0], set(map(id, sequence.calls))
@@ -164,11 +180,11 @@ class Recorder:
 
     def owns(self, modules: tuple[nn.Module, ...]) -> bool:
         """Whether a call in these modules, innermost first, is this model's."""
-        return self._names.layer_of(modules) is not None
+        return self.names.layer_of(modules) is not None
 
     def skip(self, modules: tuple[nn.Module, ...], reason: str) -> None:
         """Note a call that cannot be recorded, for a warning when the capture ends."""
-        layer = self._names.layer_of(modules)
+        layer = self.names.layer_of(modules)
         if layer is not None:
             self.skipped.setdefault(layer, reason)
 

@@ -9,8 +9,10 @@ import numpy as np
 from attnpanel.attention.reference import attend
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from attnpanel.attention.reference import Attention
     from attnpanel.trace.call import AttentionCall
 
 # Rows of each head on which recomputed weights are compared with the model's own.
@@ -36,23 +38,8 @@ def weights_agree(
     if not np.isfinite(call.query).all() or not np.isfinite(call.key).all():
         return False
     own = weights.detach()[:, :, torch.from_numpy(rows).to(weights.device)]
-    past = call.q_offset if call.causal == "top_left" else call.key_len - call.query_len
-    visible = np.arange(call.key_len) <= rows[:, None] + past
-    mask = visible if call.causal != "none" else np.ones_like(visible)
-    if call.mask is not None:
-        mask = mask & np.broadcast_to(call.mask, full)[:, :, rows]
-    bias = None if call.bias is None else np.broadcast_to(call.bias, full)[:, :, rows]
     try:
-        recomputed = attend(
-            call.query[:, :, rows],
-            call.key,
-            None,
-            mask=mask,
-            bias=bias,
-            scale=call.scale,
-            soft_cap=call.soft_cap,
-            sinks=call.sinks,
-        )
+        recomputed = attention_of_rows(call, rows, None)
     except ValueError:  # scores beyond float32
         return False
     limit = max(TOLERANCE[str(weights.dtype).removeprefix("torch.")], tolerance)
@@ -61,3 +48,34 @@ def weights_agree(
     # nan compares False, so a nan of the model's own counts as a difference.
     limits = limit * np.minimum(1, 10 * recomputed.weights.max(-1, keepdims=True))
     return bool((np.abs(expected - given) <= limits).all())
+
+
+def attention_of_rows(
+    call: AttentionCall, rows: NDArray[np.intp], value: NDArray[np.floating] | None
+) -> Attention:
+    """Compute the attention of some queries of a live call, of all heads and sequences.
+
+    Raises
+    ------
+    ValueError
+        If scores exceed float32.
+    """
+    assert call.query is not None  # noqa: S101 - the call is live
+    assert call.key is not None  # noqa: S101
+    full = (call.batch, call.heads, call.query_len, call.key_len)
+    past = call.q_offset if call.causal == "top_left" else call.key_len - call.query_len
+    visible = np.arange(call.key_len) <= rows[:, None] + past
+    mask = visible if call.causal != "none" else np.ones_like(visible)
+    if call.mask is not None:
+        mask = mask & np.broadcast_to(call.mask, full)[:, :, rows]
+    bias = None if call.bias is None else np.broadcast_to(call.bias, full)[:, :, rows]
+    return attend(
+        call.query[:, :, rows],
+        call.key,
+        value,
+        mask=mask,
+        bias=bias,
+        scale=call.scale,
+        soft_cap=call.soft_cap,
+        sinks=call.sinks,
+    )

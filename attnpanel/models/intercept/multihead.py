@@ -9,6 +9,7 @@ from attnpanel.models.intercept.call import InterceptedCall, running_modules
 from attnpanel.models.intercept.matmul import Product
 from attnpanel.models.intercept.sdpa import apply_to_sdpa
 from attnpanel.models.intercept.session import (
+    follow_outputs,
     function_mode,
     interventions,
     knock_outs,
@@ -42,13 +43,19 @@ class _MultiHeadHandler:
         self.mask: Tensor | None = None
         self.weights: Tensor | None = None
         self.scale = 1.0
+        # The last linear layer, which reads the heads' outputs.
+        self.projection: tuple[tuple[Any, ...], dict[str, Any], Any] = ((), {}, None)
         self._product: tuple[Any, ...] = (None, None, 1.0)
 
     def handle(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Run one torch function of the body, and follow what it makes of knocked-out heads."""
+        from torch.nn import functional
+
         result = self._run(func, args, kwargs)
+        if func is functional.linear:
+            self.projection = args, kwargs, result
         if interventions():
             knock_outs().follow(func, args, kwargs, result)
         return result
@@ -118,6 +125,7 @@ class _MultiHeadHandler:
 
 def run_multi_head_attention(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run the body of ``F.multi_head_attention_forward`` with a handler for its steps."""
+    import torch
     from torch.nn import functional
 
     # (query, key, value, embed_dim_to_check, num_heads, …): all callers pass these by position.
@@ -127,6 +135,8 @@ def run_multi_head_attention(args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     with function_mode(handler.handle):
         result = body(*args, **kwargs)
     record_call(handler.read_call)
+    follow_outputs(functional.linear, *handler.projection)
+    follow_outputs(torch.Tensor.view, (handler.projection[-1],), {}, result[0])
     return result
 
 

@@ -157,6 +157,15 @@ def note_patches(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             recorder.patches.note_convolution(args, kwargs)
 
 
+def follow_outputs(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+) -> None:
+    """Let captures follow what becomes of the heads' outputs, where they were asked to."""
+    for recorder in _thread.recorders:
+        if recorder.outputs is not None:
+            recorder.outputs.follow(func, args, kwargs, result)
+
+
 def note_ids(args: tuple[Any, ...]) -> None:
     """Note the ids that an embedding reads."""
     for recorder in _thread.recorders:

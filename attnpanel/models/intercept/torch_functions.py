@@ -17,6 +17,7 @@ from attnpanel.models.intercept.operator_calls import (
 )
 from attnpanel.models.intercept.sdpa import apply_to_sdpa
 from attnpanel.models.intercept.session import (
+    follow_outputs,
     interventions,
     is_active,
     knock_outs,
@@ -154,6 +155,7 @@ def _follow(
     """Note which sequence a result belongs to, and what it holds of knocked-out heads."""
     if interventions():
         knock_outs().follow(func, args, kwargs, result)
+    follow_outputs(func, args, kwargs, result)
     try:  # noqa: SIM105 - runs after every function, and suppress() takes longer
         streams().follow(func, args, kwargs, result)
     except (TypeError, RuntimeError):  # the model must not stop; lengths tell, too

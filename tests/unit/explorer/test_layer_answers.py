@@ -17,7 +17,7 @@ from attnpanel.explorer.state import ExplorerState
 from attnpanel.explorer.transport import ExplorerBridge, choices_of
 from attnpanel.explorer.weight_scales import round_up
 from attnpanel.ui.session_callbacks import SessionScheduler
-from tests.hand_made import call, recorded, trace_of
+from tests.hand_made import call, recorded, trace_of, with_outputs
 
 LONG = 2 * 512 + 3
 CAUSAL = {"mask": "causal", "temperature": 0.5, "empty_rows": "zero"}
@@ -411,6 +411,25 @@ def test_a_weight_is_explained_as_in_python(one):
     ):
         got = np.frombuffer(answer["written"][name], np.float64)
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("temperature", [1, 0.5])
+def test_what_is_written_after_the_projection_is_as_in_python(temperature):
+    trace = trace_of(with_outputs(call(0, batch=2)))
+    answer = asked(trace, "why", batch=1, head=2, pair=[3, 1], temperature=temperature)["outputs"]
+
+    found = trace.explain(0, 2, 3, 1, batch=1, temperature=temperature)
+    norms = np.frombuffer(answer["norms"], np.float64)
+    np.testing.assert_allclose(norms * found.weights, found.written.projected_norms, rtol=1e-6)
+    for got, expected in (
+        (answer["pair"], found.promoted.pair),
+        (answer["row"], found.promoted.row),
+    ):
+        assert (got is None) == (expected is None)
+        if expected is not None:
+            assert [token for token, _ in got] == [token for token, _ in expected]
+            np.testing.assert_allclose([x for _, x in got], [x for _, x in expected], rtol=1e-6)
+    assert asked(trace_of(call(0)), "why", pair=[3, 1])["outputs"] is None
 
 
 @pytest.mark.parametrize("pair", [[5, 0], [0, 5], [-1, 0], None])
