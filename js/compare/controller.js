@@ -22,6 +22,7 @@ import {
   oneAgainstAll,
   sharedChoices,
 } from "./model.js";
+import { chosenOnPicture, comparedPictures } from "./pictures.js";
 import { fixed } from "../core/format.js";
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
 import { openTrace } from "../core/trace_data.js";
@@ -84,6 +85,8 @@ export class ComparisonPage {
   drawn = "";
   /** @type {?string} the theme that the reader chose */
   theme = null;
+  /** @type {import("./pictures.js").Direction} which weights the pictures show */
+  direction = "looks";
   keyCount = 0;
   /** @type {Record<string, string>} what the colour bars say, by plot */
   legends = {};
@@ -101,6 +104,8 @@ export class ComparisonPage {
   onPlotEvent = (event) => point(this, event.detail);
   /** @param {HashChangeEvent} event where the reader went: the address may have been written anew since */
   onHashChange = ({ newURL }) => this.follow(new URL(newURL).hash.slice(1));
+  /** What the reader does on each side's picture. */
+  onPictures = SIDES.map((_, side) => (/** @type {any} */ { detail }) => this.chooseOnPicture(side, detail));
   flush = () => this.sendState();
 
   /** @param {ComponentModel<ComparisonParameters>} model @param {HTMLElement} root */
@@ -117,6 +122,7 @@ export class ComparisonPage {
     this.needed = this.model.given.sides[0].meta.masks.parameters;
     build(this);
     document.addEventListener(`attn:message:${this.model.explorer_id}`, this.onMessage);
+    for (const [side, listen] of this.onPictures.entries()) document.addEventListener(`attn:message:${this.model.explorer_id}-${SIDES[side]}`, listen);
     document.addEventListener("attn:send-state", this.flush);
     document.addEventListener(`attn:${this.model.explorer_id}`, this.onPlotEvent);
     if (!this.model.served) window.addEventListener("hashchange", this.onHashChange);
@@ -127,6 +133,7 @@ export class ComparisonPage {
   leave() {
     this.left = true;
     document.removeEventListener(`attn:message:${this.model.explorer_id}`, this.onMessage);
+    for (const [side, listen] of this.onPictures.entries()) document.removeEventListener(`attn:message:${this.model.explorer_id}-${SIDES[side]}`, listen);
     document.removeEventListener("attn:send-state", this.flush);
     document.removeEventListener(`attn:${this.model.explorer_id}`, this.onPlotEvent);
     window.removeEventListener("hashchange", this.onHashChange);
@@ -194,9 +201,27 @@ export class ComparisonPage {
     if (this.changes === null) drawings.push([this.plots.heads, this.unranked(palettes)]);
     writeLegends(this, drawings);
     await applyDrawings([...drawings, [this.plots.bars, barsDrawing(compared, state, palettes, theme)]], moves, theme);
+    this.showPictures();
     this.headsLater(palettes, theme);
     this.sendStateLater();
     writeAddress(this);
+  }
+
+  /** Shows attention on the picture of each side that has one. */
+  showPictures() {
+    const { traces, state, caches, direction } = this;
+    for (const [side, content] of comparedPictures(traces, state, caches, direction).entries()) {
+      const css = `attn-picture-${SIDES[side]}`;
+      if (content !== null) this.write(css, { content });
+      showComponents(this.models.get(css), content !== null);
+    }
+  }
+
+  /** @param {number} side @param {any} message of that side's picture */
+  chooseOnPicture(side, message) {
+    if (this.left || !this.traces) return;
+    this.direction = message.picture ?? this.direction;
+    this.set(chosenOnPicture(this.traces, this.state, side, message));
   }
 
   /**

@@ -261,11 +261,11 @@ class PictureCard {
 
   /** Says what the picture shows, or the number of the patch under the pointer. */
   say() {
-    const { heat = [], columns = 1, rows = 1, sentence = "", chosen = "", sends } = this.model.content;
+    const { heat = [], columns = 1, rows = 1, sentence = "", chosen = "", sends, side } = this.model.content;
     const text = this.pointed === null ? sentence : `${firstUpper(rowAndColumn(this.pointed, { columns }))}: ${weightText(heat[this.pointed])}. ${sentence}`;
     if (this.status.textContent !== text) this.status.textContent = text;
     const keys = `Arrow keys choose a patch${sends === "key" ? " as the key" : ""}.`;
-    this.stage.setAttribute("aria-label", `Picture of ${rows} × ${columns} patches; chosen: ${shorten(chosen, 18)}. ${keys}`);
+    this.stage.setAttribute("aria-label", `${side ? `${side}: ` : ""}Picture of ${rows} × ${columns} patches; chosen: ${shorten(chosen, 18)}. ${keys}`);
   }
 
   listOthers() {

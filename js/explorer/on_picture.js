@@ -29,7 +29,7 @@ const SHADES = 256;
  * @typedef {{image: string, rows: number, columns: number, sends: "token" | "key", direction: Direction,
  *   directions: Direction[], heat: Float64Array, high: number, palette: string[], selected: ?number, chosen: string,
  *   otherSends: "token" | "key", others: OtherToken[], otherChosen: ?number, left: number,
- *   legend: ?Legend, unit: string, subtitle: string, sentence: string, missing: string}} PictureContent
+ *   legend: ?Legend, side?: string, unit: string, subtitle: string, sentence: string, missing: string}} PictureContent
  */
 
 /**
@@ -100,9 +100,10 @@ export function tokenOfCell(grid, batch, cell) {
  * @param {AnySelection} selection
  * @param {Direction} [wanted]
  * @param {?Float64Array} [rollout] what of each token has reached the chosen one; null if it is not computed yet
+ * @param {number} [least] where colours end at least, as they do on another picture
  * @returns {?Partial<PictureContent>}
  */
-export function onPicture(trace, state, selection, wanted = "looks", rollout = null) {
+export function onPicture(trace, state, selection, wanted = "looks", rollout = null, least = 0) {
   if (!trace.picture) return null;
   const call = trace.calls[state.layer];
   const self = call.kind === "self" && call.T === call.S;
@@ -120,7 +121,7 @@ export function onPicture(trace, state, selection, wanted = "looks", rollout = n
   const heat = onGrid(weights, grid, state.batch);
   const peak = heat.reduce((one, other) => Math.max(one, other || 0), 0);
   const { power } = scaleOf(trace, state);
-  const high = weightsEnd(peak, false);
+  const high = Math.max(weightsEnd(peak, false), least);
   const colours = { low: 0, high, palette: heatPalette(power), power };
   const shades = sequential(trace, state, high, scaleOf(trace, state)).palette;
   const names = namesOf(trace, call, state, direction, grid);

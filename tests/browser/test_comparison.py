@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +14,7 @@ from attnpanel.explorer.weight_scales import round_up
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.compare.report import save_comparison
 from attnpanel.trace import Trace
-from tests.browser.acting import leave_focus
+from tests.browser.acting import leave_focus, unfold
 from tests.browser.conftest import Problems
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -32,10 +33,14 @@ MATRIX = """(name) => {
 
 def two() -> tuple[Trace, Trace]:
     first, second = ["a", "b", "c", "d"], ["a", "b", HOSTILE, "d", "e"]
-    return tuple(
+    traces = [
         Trace(toy_trace(T=len(tokens), d_model=6, heads=3, seed=seed).calls, query_tokens=[tokens])
         for seed, tokens in ((1, first), (2, second))
-    )
+    ]
+    # The last four tokens of each are patches.
+    for trace, names in zip(traces, ((), ["CLS"]), strict=True):
+        trace.set_picture(np.full((20, 20, 3), 90, np.uint8), (2, 2), names=names)
+    return tuple(traces)
 
 
 def open_comparison(page: Page, address: str) -> None:
@@ -87,6 +92,33 @@ def shown(_shown: tuple[Page, Problems]) -> Iterator[Page]:
     assert seen == []
 
 
+def test_each_side_shows_the_row_on_its_picture(shown):
+    page, cards = shown, shown.locator(".attn-picture")
+    stages = page.locator(".attn-picture-stage")
+    first = stages.nth(0)
+    first.press("ArrowDown")
+    page.wait_for_function("location.hash.includes('row=3')")
+    page.wait_for_function(AT_REST)
+
+    highest = []
+    for side, (trace, query, start) in enumerate(zip(two(), (3, 3), (0, 1), strict=True)):
+        details = cards.nth(side).locator("details")
+        unfold(details)
+        texts = details.locator("tbody td, tr td").all_text_contents()
+        row = trace.calls[0].weights(0)[query, start : start + 4]
+        np.testing.assert_allclose([float(text) for text in texts], row, rtol=0.005)
+        expect(stages.nth(side)).to_have_attribute("aria-label", re.compile(f"^{'AB'[side]}: "))
+        highest.append(cards.nth(side).locator(".attn-legend").inner_text())
+    assert highest[0] == highest[1]  # one scale
+
+    # B's last token is paired with none of A's.
+    second = stages.nth(1)
+    second.press("ArrowDown")
+    second.press("ArrowRight")
+    expect(cards.nth(0)).to_contain_text("no counterpart on this side")
+    expect(page.get_by_label("Token", exact=True)).to_have_value("4")
+
+
 def test_the_difference_is_python_s_and_centred_at_zero(shown):
     page = shown
 
@@ -98,7 +130,7 @@ def test_the_difference_is_python_s_and_centred_at_zero(shown):
     assert high == pytest.approx(round_up(float(np.nanmax(np.abs(made)))))
     # Tokens and words are shown, not run.
     expect(page.get_by_text(HOSTILE).first).to_be_visible()
-    expect(page.locator("img")).to_have_count(0)
+    expect(page.locator("img:not([src^='data:'])")).to_have_count(0)
 
 
 FRAMES = """() => ["first", "second", "difference"].map((name) => {

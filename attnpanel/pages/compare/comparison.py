@@ -17,6 +17,7 @@ from attnpanel.ui import (
     ComparisonDriver,
     HeadList,
     Interaction,
+    OnPicture,
     SentenceLine,
     TokenPairs,
 )
@@ -216,6 +217,16 @@ class Comparison(Viewer):
         heads = HeadList(
             explorer_id=self.explorer_id, driver="browser", css_classes=["attn-head-list"], **fill
         )
+        pictures = [
+            OnPicture(
+                explorer_id=f"{self.explorer_id}-{side}",
+                driver="browser",
+                visible=trace.picture is not None,
+                css_classes=[f"attn-picture-{side}"],
+                **fill,
+            )
+            for side, trace in zip("AB", self.traces, strict=True)
+        ]
         self.side = box(
             box(words["heads"], plots["heads"], legend("heads"), heads, css="attn-card"),
             css="attn-side",
@@ -224,6 +235,7 @@ class Comparison(Viewer):
             box(self.driver, css="attn-controls attn-bar"),
             box(
                 box(steps, sentence, css="attn-card"),
+                box(*pictures, css="attn-compared-pictures"),
                 box(words["row"], tokens, plots["bars"], css="attn-card"),
                 css="attn-center",
             ),
