@@ -47,14 +47,26 @@ def token_rows(name: str, tokens: Any, calls: Sequence[AttentionCall]) -> Rows:
     return tuple(tuple(str(token) for token in row) for row in rows)
 
 
-def row_of(rows: Rows, call: AttentionCall, batch: int) -> tuple[str, ...]:
-    """Return the row that labels one sequence of a call's batch; () if there is none.
+def row_of(
+    rows: Rows, call: AttentionCall, batch: int, calls: Sequence[AttentionCall]
+) -> tuple[str, ...]:
+    """Return the row that labels one sequence of a call's batch; () if that is not known.
 
-    An encoder's call before a beam search has fewer sequences: each has as many rows as beams.
+    A layer that a model runs for one sequence after the other has a call each, with a row each. An
+    encoder's call before a beam search has fewer sequences: each has as many equal rows as beams.
     """
-    whole = len(rows) % call.batch == 0
-    at = batch * (len(rows) // call.batch) if whole else batch
-    return rows[at] if at < len(rows) else ()
+    if call.batch >= len(rows):
+        return rows[batch] if batch < len(rows) else ()
+    same = [other for other in calls if (other.layer, other.kind) == (call.layer, call.kind)]
+    if len(same) > 1 and sum(other.batch for other in same) == len(rows):
+        at = 0
+        for other in same:
+            if other is call:
+                return rows[at + batch]
+            at += other.batch
+    beams, rest = divmod(len(rows), call.batch)
+    group = set(rows[batch * beams : (batch + 1) * beams])
+    return group.pop() if rest == 0 and len(group) == 1 else ()
 
 
 def check_token_lengths(
@@ -104,13 +116,14 @@ def checked_rows(name: str, rows: Sequence[Sequence[str]]) -> Rows:
 
 
 def labels_of(
+    calls: Sequence[AttentionCall],
     query_tokens: tuple[tuple[str, ...], ...],
     key_tokens: tuple[tuple[str, ...], ...],
     call: AttentionCall,
     batch: int,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return labels for the queries and the keys of a call; see :meth:`Trace.tokens_of`."""
-    query_row, key_row = (row_of(rows, call, batch) for rows in (query_tokens, key_tokens))
+    query_row, key_row = (row_of(rows, call, batch, calls) for rows in (query_tokens, key_tokens))
     if call.kind == "self":
         fitting = {row for row in (query_row, key_row) if _covers(row, call)}
         sides = {"encoder": key_row, "decoder": query_row}

@@ -274,12 +274,12 @@ class Trace(Constructors, Exports):
         """Return labels for the queries and the keys of one call.
 
         A self-attention call takes both from the one token row that fits (an encoder's calls
-        from `key_tokens`); a cached decoding step takes its part of that row. Of two different rows
-        that both fit, a layer whose name has the part "encoder" takes the keys', one with "decoder"
-        the queries'. If no row fits, or nothing tells which, the labels are positions ("0", "1",
-        …), which are always correct.
+        from `key_tokens`); a cached decoding step takes its part of that row, and a layer's calls
+        for one sequence after the other a row each. Of two different rows that both fit, a layer
+        whose name has the part "encoder" takes the keys', one with "decoder" the queries'. If no
+        row fits, or nothing tells which, the labels are positions ("0", "1", …): always correct.
         """
-        return labels_of(self._query_tokens, self._key_tokens, call, batch)
+        return labels_of(self._calls, self._query_tokens, self._key_tokens, call, batch)
 
     def select(self, layers: Layers | None = None, heads: Numbers | None = None) -> Trace:
         """Return a subset of the trace, in which layers and heads keep their names and numbers.

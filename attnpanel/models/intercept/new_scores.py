@@ -28,7 +28,7 @@ def scores_of(product: Product, result: Tensor) -> TrackedTensor | None:
             return unscored_weights(result, reason=OTHER_ORDER)
         return unscored_weights(result, reason=IN_PIECES) if product.scores_own_keys else None
     length = streams().length(product.left)
-    if _between_channels(query, length):
+    if _between_channels(query, length) or streams().axes.between_channels(query):
         return unscored_weights(result, reason=CHANNELS)
     reordered = any(map(streams().reordered, (product.left, product.right)))
     return TrackedTensor(

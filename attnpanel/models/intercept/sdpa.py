@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import InterceptedCall, autocast, running_modules
 from attnpanel.models.intercept.session import interventions, streams
-from attnpanel.models.intercept.tracked_scores import IN_PIECES
+from attnpanel.models.intercept.tracked_scores import CHANNELS, IN_PIECES
 from attnpanel.models.intervene.apply import apply_interventions
 
 if TYPE_CHECKING:
@@ -29,11 +29,15 @@ def apply_to_sdpa(
         The changed result, and what reads the call to record.
     """
     parts = [*args[:2], *(kwargs[name] for name in ("query", "key")[len(args) :])]
+    # Inside torch's own module nothing is followed, and addresses may be those of others before.
+    channels = kind is None and streams().axes.between_channels(parts[0])
     kind, length = kind or streams().kind(*parts), streams().length(parts[0])
 
     def read() -> InterceptedCall:
         if parts[0].dim() > 4 and length is not None and parts[0].shape[-2] < length:
             raise ValueError(IN_PIECES)  # blocks of a longer sequence, where heads would be
+        if channels:
+            raise ValueError(CHANNELS)
         return replace(_read_call(*args, **kwargs), kind=kind, sequence_len=length)
 
     if not interventions():

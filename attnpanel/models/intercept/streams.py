@@ -14,6 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import running_modules
+from attnpanel.models.intercept.feature_axes import FeatureAxes
 from attnpanel.models.intercept.torch_operators import moved_axes, operators
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Streams:
         import torch
 
         self._tensor = torch.Tensor
+        self.axes = FeatureAxes()
         self._known: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._numbers = count()
         self._lengths: dict[int, int] = {}

@@ -156,8 +156,9 @@ def _follow(
     if interventions():
         knock_outs().follow(func, args, kwargs, result)
     follow_outputs(func, args, kwargs, result)
-    try:  # noqa: SIM105 - runs after every function, and suppress() takes longer
+    try:
         streams().follow(func, args, kwargs, result)
+        streams().axes.follow(func, args, result)
     except (TypeError, RuntimeError):  # the model must not stop; lengths tell, too
         pass
 
