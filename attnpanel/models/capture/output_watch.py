@@ -58,8 +58,9 @@ class _Written:
     """What one call's heads write, and the tensors that it is made of until the pass ends."""
 
     call: AttentionCall
-    linear: Linear
-    heads: Tensor  # (B, T, H, Dv)
+    source: Tensor
+    weight: Tensor  # (H * Dv, d)
+    heads: Tensor  # (B, T, H, Dv), of the source
     versions: tuple[int, int]
     norms: Any
     missing: str = ""
@@ -119,7 +120,7 @@ class OutputWatch:
         """Note a linear layer that has run."""
         self._candidate = None
         for written in self._written[-1:]:
-            if _same_memory(linear.source, written.linear.source):
+            if _same_memory(linear.source, written.source):
                 written.missing = SEVERAL
         if self._open is not None:
             heads = heads_read_by(linear, self._open, half=self._half)
@@ -135,7 +136,8 @@ class OutputWatch:
         norms = _projected_norms(call, linear.weight)
         # Without a table of embeddings there will be no logits.
         before = self._written if self._tables else []
-        self._written = [*before, _Written(call, linear, heads, versions, norms)]
+        written = _Written(call, linear.source, linear.weight, heads, versions, norms)
+        self._written = [*before, written]
         self._found[call.index] = HeadOutputs(norms, missing=NO_UNEMBEDDING)
         self._set(linear.result, frozenset({call.index}))
 
@@ -206,7 +208,7 @@ class OutputWatch:
         for entry in written:
             call = entry.call
             found = self._found[call.index]
-            changed = (_version(entry.linear.weight), _version(entry.heads)) != entry.versions
+            changed = (_version(entry.weight), _version(entry.heads)) != entry.versions
             if changed:
                 why = CHANGED
             elif norm is None:
@@ -279,7 +281,7 @@ def _with_tokens(entry: _Written, norm: FinalNorm, unembedding: Tensor) -> HeadO
     """Return what a call's heads write, with the tokens that each key and each row promotes."""
     import torch
 
-    call, weight = entry.call, entry.linear.weight
+    call, weight = entry.call, entry.weight
     scale = norm.scale.reshape(call.batch, call.query_len)
     ids, logits = [], []
     for batch, head in np.ndindex(call.batch, call.heads):
