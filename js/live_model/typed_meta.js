@@ -17,7 +17,7 @@ export function typedMeta(original, { trace, tokens, origins, causal }) {
       const array = (/** @type {string} */ name) =>
         /** @type {ArrayLayout} */ ({ name, dtype: "float32", shape: [1, name === "query" ? fields.H : fields.Hkv, T, fields.D] });
       const arrays = ["query", "key", "value"].map(array);
-      return { ...fields, B: 1, T, S: T, causal: causal ? "top_left" : "none", dtype: "float32", notFinite: [], arrays };
+      return { ...fields, B: 1, T, S: T, causal: causal ? "top_left" : "none", dtype: "float32", notFinite: [], outputs: null, arrays };
     }),
   };
 }
