@@ -130,6 +130,11 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="show the toy as one cached document, which gets a session when its reader first "
         "needs Python (default: yes)",
     )
+    serve.add_argument(
+        "--language",
+        help="the pages' language, unless an address has ?lang=…: en, de or zh (default: the one "
+        "that a browser prefers)",
+    )
     serve.add_argument("--num-procs", type=int, default=1, help=argparse.SUPPRESS)
     serve.add_argument(
         "--shared-runs",
@@ -205,6 +210,7 @@ def _serve(options: argparse.Namespace) -> int:
         },
         workers=options.workers,
         static_start=options.static_start,
+        language=options.language,
     )
     gc.freeze()  # the interpreter's last collection would take seconds
     return status
@@ -218,6 +224,7 @@ def _add_report(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     source.add_argument("--prompt", metavar="TEXT", help="a prompt, run through --model")
     report.add_argument("--model", default="minilm", metavar="NAME_OR_FOLDER")
     report.add_argument("--title", help="the page's title")
+    report.add_argument("--language", help="the page's language: en, de or zh (default: en)")
     report.add_argument(
         "--notes",
         type=Path,
@@ -306,6 +313,7 @@ def _report(options: argparse.Namespace) -> int:
         layers=options.layers,
         heads=options.heads,
         model=options.live_model and options.model,
+        language=options.language,
         **{name: choice for name, choice in choices.items() if choice is not None},
     )
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, opens without a server or a network")

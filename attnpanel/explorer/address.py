@@ -12,6 +12,7 @@ import param
 
 from attnpanel.attention.mask_table import mask_parameters
 from attnpanel.explorer.state import ExplorerState, Positions
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,8 +63,8 @@ def apply_address(state: ExplorerState, texts: Mapping[str, str]) -> list[str]:
         try:
             setattr(state, name, _parse(state, name, texts[short]))
         except (KeyError, ValueError):
-            label = state.param[name].label
-            problems.append(f"{label}: “{texts[short][:40]}” does not apply here.")
+            label, text = t(str(state.param[name].label)), texts[short][:40]
+            problems.append(t("{label}: “{text}” does not apply here.", label=label, text=text))
     return problems
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 import panel as pn
@@ -16,6 +17,7 @@ from attnpanel.attention.mask_table import MASKS, mask_parameters
 from attnpanel.explorer.weight_scales import WEIGHT_SCALES
 from attnpanel.ui.fields import name_tag
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +125,7 @@ class Controls:
     def _add(self, control: Control) -> None:
         parameter = self.state.param[control.name]
         options: dict[str, Any] = {
-            "label": parameter.label,
+            "label": t(str(parameter.label)),
             "css_classes": [f"attn-control-{control.name}", "attn-control"],
             "stylesheets": [stylesheet()],
             "sizing_mode": "stretch_width",
@@ -137,7 +139,10 @@ class Controls:
         if control.build is _buttons:
             # A button group has no title of its own.
             heading = pn.pane.HTML(
-                parameter.label, css_classes=["attn-label"], stylesheets=[stylesheet()], margin=0
+                escape(options["label"]),
+                css_classes=["attn-label"],
+                stylesheets=[stylesheet()],
+                margin=0,
             )
             box = pn.Column(heading, widget, margin=0, sizing_mode="stretch_width")
         if control.hidden:
@@ -159,7 +164,7 @@ class Controls:
         if control.name == "temperature":
             return {"value": min(max(math.log10(value), -1.0), 1.0)}
         if control.build in (_buttons, _select):
-            options = {LABELS.get(one, one): one for one in parameter.objects}
+            options = {t(LABELS.get(one, one)): one for one in parameter.objects}
             return {"options": options, "value": value}
         if control.build is _positions:
             return {"value": ", ".join(map(str, value))}

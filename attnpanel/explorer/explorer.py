@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 import panel as pn
@@ -34,6 +35,7 @@ from attnpanel.ui.figures import FigurePane
 from attnpanel.ui.layout import box, caption, legend
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.theme import stylesheet, theme_variables
+from attnpanel.ui.words import current_language, t
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,6 +92,7 @@ class Explorer(Viewer):
         super().__init__()
         self.state = state = ExplorerState(trace, **choices)
         self.views = LiveViews(state)
+        self.language = current_language()
         self.explorer_id = explorer_id = uuid.uuid4().hex
         self.address: dict[str, str] = {}
         self.bridge = None if drawn_by == "file" else ExplorerBridge(state, explorer_id)
@@ -267,9 +270,9 @@ class Explorer(Viewer):
                 *self.controls.bar,
                 MoreButton(margin=0, css_classes=["attn-more-button"]),
                 self._action(
-                    "Lesson", "Eight short steps, on these pictures", lesson={"toggle": True}
+                    t("Lesson"), t("Eight short steps, on these pictures"), lesson={"toggle": True}
                 ),
-                self._action("?", "List the keys", keys=True),
+                self._action("?", t("List the keys"), keys=True),
                 caption("attn-caption-withheld", tone="muted", visible=False),
                 self.more,
                 css="attn-controls attn-bar",
@@ -327,7 +330,8 @@ def _explained(operation: str) -> str:
     """Return an operation whose last word js/components/words.js explains."""
     *before, word = operation.split(" ")
     sign = "".join(f"{part} " for part in before)
-    return f"{sign}<span class='attn-word' tabindex='0' data-word='{word}'>{word}</span>"
+    shown = escape(t(word))
+    return f"{sign}<span class='attn-word' tabindex='0' data-word='{word}'>{shown}</span>"
 
 
 def _operations(*names: str) -> Any:

@@ -23,6 +23,7 @@ from attnpanel.explorer.views.live import one_cell
 from attnpanel.ui.components import bundle
 from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import copy_of, render, serialize
+from attnpanel.ui.words import current_language, t, words_for_module
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +56,8 @@ const row = Math.floor((y - y0[0]) / dh[0] * rows)
 const column = Math.floor((x - x0[0]) / dw[0] * columns)
 const cell = cells[row * columns + column]
 if (cell === undefined) return ""
-if (Number.isNaN(cell)) return "masked"
-const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? " (largest here)" : ""
+if (Number.isNaN(cell)) return words.masked
+const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? ` ${words.pooled}` : ""
 return cell.toFixed(format === "score" ? 2 : 4) + pooled
 """
 # What a row or a column can be in words that a figure shows.
@@ -82,7 +83,9 @@ def explorer_figures(state: ExplorerState, explorer_id: str) -> dict[str, figure
     explorer_id : str
         Names the pointer events of this explorer on the page.
     """
-    figures: dict[str, figure] = copy_of(_serialized_figures(VIEWS), {EXPLORER_ID: explorer_id})
+    figures: dict[str, figure] = copy_of(
+        _serialized_figures(VIEWS, current_language()), {EXPLORER_ID: explorer_id}
+    )
     # A layer too large for the page is computed on request, not here.
     if fits(state.call):
         for view in VIEWS:
@@ -90,9 +93,9 @@ def explorer_figures(state: ExplorerState, explorer_id: str) -> dict[str, figure
     return figures
 
 
-@lru_cache(maxsize=1)
-def _serialized_figures(views: tuple[View, ...]) -> Any:
-    """Return the figures of one cell, as Bokeh serializes them.
+@lru_cache(maxsize=4)
+def _serialized_figures(views: tuple[View, ...], _language: str) -> Any:
+    """Return the figures of one cell in the current language, as Bokeh serializes them.
 
     Copying them takes two fifths of the CPU time of rendering them.
     """
@@ -115,7 +118,7 @@ def _figure(view: View, state: ExplorerState) -> figure:
     draw = view.empty or view.draw
     plot = render(view.element_of(draw(state)))
     plot.name = f"attn:plot:{view.name}"
-    plot.tags = [name_tag(view.title)]  # until the page says what is in it
+    plot.tags = [name_tag(t(view.title))]  # until the page says what is in it
     plot.toolbar.tools = []
     for kind, event in POINTED:
         if kind != "tap" and not view.follows_pointer:
@@ -145,9 +148,10 @@ def _link(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> N
         if view.marks == "pairs":
             plot.add_tools(_pair_tooltip(figures, sources))
         elif view.tooltip:
+            rows = [(t(label), field) for label, field in view.tooltip]
             drawn = [r for r in plot.renderers if r.data_source.name == f"attn:{view.name}"]
-            plot.add_tools(HoverTool(tooltips=list(view.tooltip), mode=view.hover, renderers=drawn))
-        named = [side if side and side in AXES else "" for side in (view.x, view.y)]
+            plot.add_tools(HoverTool(tooltips=rows, mode=view.hover, renderers=drawn))
+        named = [t(side) if side and side in AXES else "" for side in (view.x, view.y)]
         add_toolbar(plot, saving, zoomed=view.zoomed, axes=named)
 
 
@@ -158,15 +162,17 @@ def _pair_tooltip(figures: dict[str, figure], sources: dict[str, ColumnDataSourc
         "weights": sources["attn:weights"],
         "queries": figures["scores"].yaxis[0].formatter,
         "keys": figures["scores"].xaxis[0].formatter,
+        "words": {"masked": t("masked"), "pooled": t("(largest here)")},
     }
-    rows = [(name, f"$x{{{name}}}") for name in ("query", "key", "weight", "score")]
+    rows = [(t(name), f"$x{{{name}}}") for name in ("query", "key", "weight", "score")]
     formatter = CustomJSHover(args=arguments, code=HOVER)
     return HoverTool(tooltips=rows, formatters={"$x": formatter}, attachment="horizontal")
 
 
 def saving_callback() -> CustomJS:
     """Return what the buttons for saving call; one of it serves all plots of a page."""
-    return CustomJS(code=bundle("save_plot"), module=True)
+    module = bundle("save_plot")
+    return CustomJS(code=words_for_module(module, current_language()) + module, module=True)
 
 
 def add_toolbar(
@@ -200,7 +206,7 @@ def _saver(kind: str, saving: CustomJS, axes: Sequence[str]) -> CustomAction:
     icon = b64encode(ICON.format(label[:3].upper()).encode()).decode("ascii")
     return CustomAction(
         name=kind,
-        description=f"Save as {label}",
+        description=t("Save as {kind}", kind=t("figure") if kind == "figure" else label),
         icon=f"data:image/svg+xml;base64,{icon}",
         callback=saving,
         tags=list(axes),

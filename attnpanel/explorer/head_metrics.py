@@ -12,6 +12,7 @@ from attnpanel.attention.progress import no_progress
 from attnpanel.explorer.views.head_maps import head_maps
 from attnpanel.ui import HeadMaps
 from attnpanel.ui.background_task import LatestTask
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,7 +122,8 @@ class HeadMapsBridge:
             self._read_next()
 
         def failed(sentence: str) -> None:
-            self.component.measuring = {"text": f"These numbers can't be computed. {sentence}"}
+            text = t("These numbers can't be computed. {reason}", reason=sentence)
+            self.component.measuring = {"text": text}
             self._read_next()
 
         self._reads.start(
@@ -135,7 +137,7 @@ class HeadMapsBridge:
         """Measure importance with a progress bar, then show it as one more map."""
         trace, stop = self._trace, threading.Event()
         self._stopping = stop
-        self.component.measuring = {"fraction": 0.0, "text": "Starting …"}
+        self.component.measuring = {"fraction": 0.0, "text": t("Starting …")}
 
         def work(on_progress: Callable[[str], None]) -> None:
             def report(fraction: float, text: str) -> None:
@@ -154,7 +156,8 @@ class HeadMapsBridge:
         self.component.measuring = {"fraction": float(fraction), "text": text}
 
     def _failed(self, sentence: str) -> None:
-        self.component.measuring = {"text": f"Importance can't be measured. {sentence}"}
+        text = t("Importance can't be measured. {reason}", reason=sentence)
+        self.component.measuring = {"text": text}
 
     def _measured(self, _nothing: None) -> None:
         self.offer(None)
@@ -170,6 +173,8 @@ class HeadMapsBridge:
     def _take(self, serial: int, made: dict[str, Any]) -> None:
         """Show the numbers, unless they are of another trace or older than those shown."""
         known = self.component.numbers
+        texts = ("title", "unit", "about", "missing")
+        made["maps"] = [one | {name: t(one[name]) for name in texts} for one in made["maps"]]
         if known["trace"] == serial and len(made["maps"]) >= len(known["maps"]):
             kept = known["values"] if known["maps"] == made["maps"] else {}
             self.component.numbers = made | {"trace": serial, "values": kept | made["values"]}

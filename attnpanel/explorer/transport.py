@@ -24,6 +24,7 @@ from attnpanel.explorer.wire_format import (
 )
 from attnpanel.ui.explorer_component import BrowserDriver
 from attnpanel.ui.session_callbacks import SessionScheduler
+from attnpanel.ui.words import current_language, t, use_language
 from attnpanel.ui.worker_pool import Work, WorkerPool
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def settings(state: ExplorerState) -> dict[str, Any]:
     return {
         "state": choices_of(state),
         "choices": {name: list(parameters[name].objects) for name in BUTTONS},
-        "docs": {name: [str(row.label), str(row.doc)] for name, row in parameters.items()},
+        "docs": {name: [t(str(row.label)), t(str(row.doc))] for name, row in parameters.items()},
     }
 
 
@@ -89,6 +90,7 @@ class ExplorerBridge:
         self._bases: dict[tuple[Any, int], dict[str, Any]] = {}
         self._trace: Trace | None = None
         self._sent_seeds: set[int] = set()
+        self._language = current_language()
         self.component = BrowserDriver(
             self._at_start,
             explorer_id=explorer_id,
@@ -116,7 +118,8 @@ class ExplorerBridge:
         if self._trace is not state.trace:
             self._trace = state.trace
             self._sent_seeds = {state.color_seed}
-            meta = describe(state.trace, color_seed=state.color_seed)
+            with use_language(self._language):
+                meta = describe(state.trace, color_seed=state.color_seed)
             for fields, call in zip(meta["calls"], state.trace.calls, strict=True):
                 fields["partial"] = not fits(call)
             changes["meta"] = meta | {"trace": next(_SERIAL)}

@@ -22,6 +22,7 @@ from attnpanel.explorer.weight_scales import WEIGHT_SCALES, power_name, scales_f
 from attnpanel.trace.computable import not_finite
 from attnpanel.trace.head_outputs import index_of
 from attnpanel.ui.theme import DARK, HEAD_COLOURS, LIGHT, ramp
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -140,10 +141,10 @@ def _meta(
         "leftOut": str(trace.coverage) if trace.coverage and trace.coverage.left_out else "",
         "layerCount": trace.subset.layer_count if trace.subset else len(calls),
         "headCount": trace.subset.head_count if trace.subset and trace.subset.heads else None,
-        "masks": masks_for_page(),
-        "views": views_for_page(),
-        "scales": scales_for_page(),
-        "address": address_for_page(),
+        "masks": {name: _in_words(rows, "label") for name, rows in masks_for_page().items()},
+        "views": _in_words(views_for_page(), "title"),
+        "scales": _in_words(scales_for_page(), "label", "caption"),
+        "address": _in_words(address_for_page(), "label"),
         "picture": picture_for_page(trace.picture),
         "projections": projections,
         "colorSeed": color_seed,
@@ -153,6 +154,11 @@ def _meta(
         "palettes": {"light": _palettes(LIGHT), "dark": _palettes(DARK)},
         "themes": {"light": _plot_colours(LIGHT), "dark": _plot_colours(DARK)},
     }
+
+
+def _in_words(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    """Return rows of a table with their texts in the current language."""
+    return [row | {name: t(row[name]) for name in names} for row in rows]
 
 
 def _pack(

@@ -31,13 +31,16 @@ from attnpanel.pages.serving.turns import take_turns
 from attnpanel.pages.serving.websocket import guard_websockets
 from attnpanel.trace import Trace
 from attnpanel.ui.bokeh_defaults import remember_defaults
-from attnpanel.ui.header import Link, link_pages
+from attnpanel.ui.header import Link, link_pages, set_default_language, visitor_language
 from attnpanel.ui.page_status import with_status
+from attnpanel.ui.words import check_language, t, use_language
 from attnpanel.ui.worker_pool import WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from tornado.httputil import HTTPServerRequest
 
 PAGE_NAME = re.compile("[a-z][a-z0-9-]*")
 
@@ -60,6 +63,7 @@ def serve(
     limits: Mapping[str, Any] | None = None,
     workers: int | None = None,
     static_start: bool = True,
+    language: str | None = None,
 ) -> int:
     """Serve all pages until interrupted; prints the URL first.
 
@@ -95,6 +99,9 @@ def serve(
     static_start : bool, optional
         Whether the explorer's page on the toy is one cached document, which gets a session when
         its reader first needs one.
+    language : str, optional
+        The pages' language, unless an address names another; by default the one of
+        :func:`attnpanel.ui.words.languages` that a browser prefers.
     auth : str, optional
         Who may come in: a JSON file of ``{"user": "password"}``, or one of Panel's OAuth providers,
         set up by its environment variables. By default everybody who can connect.
@@ -133,6 +140,9 @@ def serve(
     if workers is not None:
         WORKERS.size = workers
     port = _free_port(address, port)
+    if language is not None:
+        check_language(language)
+    set_default_language(language)
     name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound
     hosts = AllowedHosts(address, port, tuple(origins), behind_proxy)
     server = make_server(settings, hosts, apps, auth_options(auth), static_start=static_start)
@@ -225,15 +235,20 @@ def make_server(
 
 def _static_start(application: Any, settings: ServerSettings, *, private: bool) -> StaticStart:
     """Have the first page be drawn without a session where its address allows it."""
-    start = StaticStart(
-        "/",
-        partial(toy_of, settings),
-        lambda toy: static_page(
-            settings, f"{PAGES[0].title} · attnpanel", library_addresses(application), toy
-        ),
-        Toy(),
-        private=private,
-    )
+
+    def key_of(request: HTTPServerRequest) -> tuple[Toy, tuple[str, bool]] | None:
+        toy = toy_of(settings, request.query_arguments)
+        language = visitor_language(request.query_arguments, request.headers)
+        return None if toy is None else (toy, language)
+
+    def make(key: tuple[Toy, tuple[str, bool]]) -> str:
+        toy, language = key
+        with use_language(language[0]):
+            title = f"{t(PAGES[0].title)} · attnpanel"
+        return static_page(settings, title, library_addresses(application), toy, language)
+
+    first = (Toy(), visitor_language({}, {}))
+    start = StaticStart("/", key_of, make, first, private=private)
     start_without_session(application, start, "/")
     return start
 

@@ -8,6 +8,7 @@ import panel as pn
 
 from attnpanel.attention.errors import os_error_text
 from attnpanel.ui.session_callbacks import SessionScheduler
+from attnpanel.ui.words import current_language, use_language
 from attnpanel.ui.worker_pool import WORKERS, Work, place_text
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class LatestTask:
         """
         self._number += 1
         number, schedule = self._number, SessionScheduler()
+        language = current_language()
 
         def if_latest(callback: Callable[[Any], None], content: Any) -> None:
             schedule(lambda: self._call(number, callback, content))
@@ -82,9 +84,11 @@ class LatestTask:
             if self._what:
                 if_latest(on_progress, place_text(before, self._what))
 
-        WORKERS.submit(
-            Work(self, self._name, lambda: _run(work, report, end, on_done, on_error), wait)
-        )
+        def run() -> None:
+            with use_language(language):
+                _run(work, report, end, on_done, on_error)
+
+        WORKERS.submit(Work(self, self._name, run, wait))
 
     def _call(
         self, number: int, callback: Callable[[Any], None], content: Any, *, ends: bool = False

@@ -20,6 +20,7 @@ from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.page_input import PageMessage, Text, check_fields, fields_of
 from attnpanel.ui.session_callbacks import SessionScheduler
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import current_language, offered_languages, t, words_for_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,7 @@ class Styled(JSComponent):
         params.setdefault("stylesheets", [stylesheet()])
         super().__init__(**params)
         self._schedule = SessionScheduler()
+        self._language = current_language()
 
     def check_property(self, name: str, value: Any) -> None:
         """Check a value that the page wants to set.
@@ -113,7 +115,8 @@ class Styled(JSComponent):
 
     def _get_properties(self, doc: Document | None) -> dict[str, Any]:
         properties: dict[str, Any] = super()._get_properties(doc)
-        return properties | {"bundle": sha256(properties["esm"].encode()).hexdigest()}
+        module = words_for_module(properties["esm"], self._language) + properties["esm"]
+        return properties | {"esm": module, "bundle": sha256(module.encode()).hexdigest()}
 
 
 class MessagingComponent(Styled):
@@ -265,6 +268,10 @@ class Upload(Styled):
 
     _esm = bundle("upload")
 
+    def __init__(self, **params: Any) -> None:
+        params.setdefault("prompt", t("Choose or drop a trace file"))
+        super().__init__(**params)
+
 
 class CopyLink(Styled):
     """A button that copies the page's URL."""
@@ -329,7 +336,13 @@ class Download(Styled):
 
 
 class ThemeButton(MessagingComponent):
-    """A button that toggles the theme; sends ``{"theme": "toggle"}``."""
+    """A button that toggles the theme, and on a served page a choice of its language.
+
+    Sends ``{"theme": "toggle"}``; another language loads the page anew.
+    """
+
+    languages = param.Dict(default={}, doc="The name of each language by its code.")
+    language = param.String(default="", doc="The code of the page's language.")
 
     class Message(PageMessage):
         """A press of the button."""
@@ -337,3 +350,7 @@ class ThemeButton(MessagingComponent):
         theme: param.Selector[Any] = param.Selector(default="toggle", objects=["toggle"])
 
     _esm = bundle("theme_button")
+
+    def __init__(self, **params: Any) -> None:
+        offered = {"languages": offered_languages(), "language": current_language()}
+        super().__init__(**offered, **params)

@@ -5,18 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import panel as pn
 
 from attnpanel.ui.refusals import handle_exception
 from attnpanel.ui.theme import BODY_CSS, stylesheet
+from attnpanel.ui.words import (
+    ADDRESS,
+    choose_language,
+    linked_language,
+    set_document_language,
+    t,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # Key of the served pages in Panel's cache, which all sessions share. Under `panel serve` nothing is
 # stored there, so such a page links to no other.
 _CACHE_KEY: Final = "attnpanel.ui.header"
+_DEFAULT_KEY: Final = "attnpanel.ui.language"
 
 
 @dataclass(frozen=True)
@@ -40,16 +49,42 @@ def link_pages(links: Sequence[Link]) -> None:
     pn.state.cache[_CACHE_KEY] = tuple(links)
 
 
+def set_default_language(language: str | None) -> None:
+    """Set the language of every page created from now on; None leaves it to each browser."""
+    pn.state.cache[_DEFAULT_KEY] = language
+
+
+def visitor_language(
+    arguments: Mapping[str, Sequence[bytes]], headers: Mapping[str, str]
+) -> tuple[str, bool]:
+    """Return the language of a visitor's page, and whether the address names it.
+
+    Parameters
+    ----------
+    arguments : mapping of str to sequence of bytes
+        The address's query parameters; untrusted input.
+    headers : mapping of str to str
+        Of the request; untrusted input.
+    """
+    asked = (arguments.get(ADDRESS) or [b""])[0].decode("utf-8", errors="replace")
+    default = pn.state.cache.get(_DEFAULT_KEY)
+    language = choose_language(asked, default, headers.get("Accept-Language"))
+    return language, asked == language
+
+
 def start_page() -> dict[str, str]:
     """Prepare Panel for a new session's page and return the query parameters of its URL.
 
     The values are untrusted input.
     """
+    arguments = pn.state.session_args or {}
+    if pn.state.curdoc is not None:
+        language, named = visitor_language(arguments, pn.state.headers or {})
+        set_document_language(pn.state.curdoc, language, named=named)
     pn.extension()
     pn.config.exception_handler = handle_exception
     if BODY_CSS not in pn.config.raw_css:
         pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
-    arguments = pn.state.session_args or {}
     return {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
 
 
@@ -65,16 +100,19 @@ def brand(here: str | None, *, alone: str = "attnpanel") -> Any:
         Heading of a page that links to no other.
     """
     links: Sequence[Link] = () if here is None else pn.state.cache.get(_CACHE_KEY, ())
+    query = urlencode(linked_language())
+    asked = f"?{query}" if query else ""
     items = "".join(
-        f"<a href='./{escape(link.name)}'{' aria-current=page' * (link.name == here)}>"
-        f"{escape(link.title)}</a>"
+        f"<a href='./{escape(link.name)}{asked}'{' aria-current=page' * (link.name == here)}>"
+        f"{escape(t(link.title))}</a>"
         for link in links
     )
+    pages = escape(t("Pages"))
     # On a narrow page the links are a menu.
-    title = next((link.title for link in links if link.name == here), "Pages")
+    title = next((t(link.title) for link in links if link.name == here), t("Pages"))
     nav = (
         f"<button class='attn-pages-button' popovertarget='attn-pages'>{escape(title)}</button>"
-        f"<nav id='attn-pages' popover aria-label='Pages'>{items}</nav>"
+        f"<nav id='attn-pages' popover aria-label='{pages}'>{items}</nav>"
         if links
         else ""
     )

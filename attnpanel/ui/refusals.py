@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary, WeakMethod
 
 import panel as pn
 
+from attnpanel.ui.words import t
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -85,5 +87,6 @@ def handle_exception(error: BaseException) -> None:
         return
     LOG.error("a callback of a page failed", exc_info=error)
     REFUSALS.tell(
-        document, f"This failed on the server ({type(error).__name__}); its log says why."
+        document,
+        t("This failed on the server ({kind}); its log says why.", kind=type(error).__name__),
     )

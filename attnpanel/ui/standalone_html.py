@@ -19,6 +19,7 @@ from attnpanel.ui.components import bundle
 from attnpanel.ui.libraries import deflated, licence_comments
 from attnpanel.ui.shared_styles import PANEL_DIST, share_stylesheets
 from attnpanel.ui.theme import BODY_CSS
+from attnpanel.ui.words import current_language, t, words_for_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,7 +49,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 PAGE = """<!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -106,16 +107,17 @@ def standalone_html(
         Pieces of the file, in order.
     """
     parts = document_parts(document, layout)
-    notices, libraries, policy = _libraries()
+    notices, libraries, policy = _libraries(current_language())
     page = PAGE.format(
+        language=current_language(),
         version=version("attnpanel"),
         title=html.escape(title),
         policy=policy,
         css=css + OPENING_CSS,
-        opening=OPENING,
+        opening=html.escape(t(OPENING)),
         notices=notices,
         roots=parts.roots,
-        start=_start(),
+        start=_start(current_language()),
         libraries=libraries,
         items=parts.items,
     )
@@ -182,7 +184,7 @@ def _filled(text: str, texts: Mapping[str, str]) -> list[str]:
 
 
 @cache
-def _libraries() -> tuple[str, str, str]:
+def _libraries(language: str) -> tuple[str, str, str]:
     """Return Bokeh's and Panel's licences as a comment, their code deflated, and the policy.
 
     Deflating takes the code from 2.7 MB to 1.0 MB. The policy lets these scripts run by their
@@ -197,12 +199,13 @@ def _libraries() -> tuple[str, str, str]:
         f"{deflated(code)}</script>"
         for name, code in codes.items()
     )
-    hashes = " ".join(map(_hash, (_start(), *codes.values())))
+    hashes = " ".join(map(_hash, (_start(language), *codes.values())))
     return _notices(codes), "\n".join(elements), POLICY.format(hashes=hashes)
 
 
-def _start() -> str:
-    return f"\n{bundle('start_report')}"
+def _start(language: str) -> str:
+    module = bundle("start_report")
+    return f"\n{words_for_module(module, language)}{module}"
 
 
 def _hash(script: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.ui.words import t
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -124,8 +126,8 @@ WORKERS = WorkerPool(max(2, os.cpu_count() or 2))
 def place_text(before: int, what: str) -> str:
     """Return how long a queue is before somebody, as a sentence without a full stop."""
     if before == 0:
-        return f"Waiting for a free worker: your {what} is next …"
-    return f"Waiting: {before} before your {what} …"
+        return t("Waiting for a free worker: your {what} is next …", what=t(what))
+    return t("Waiting: {count} before your {what} …", count=before, what=t(what))
 
 
 def counts_of(pool: WorkerPool = WORKERS) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import { Shelf } from "./note_shelf.js";
 import { saveFile } from "./save_file.js";
 import { NOTE_LIMITS, addressOf, mergeNotes, noteKey, notesDocument, parseNotes } from "../core/notes.js";
 import { modelsOf } from "../core/scope.js";
+import { t } from "../core/translate.js";
 
 // The card of notes on cells, rows and heads: lists them and draws their marks on the plots. Every text, whether
 // typed, imported or embedded, goes through textContent.
@@ -57,14 +58,14 @@ export class Notes {
     () => this.field.blur(),
   );
   label = element("label", "attn-label");
-  adding = makeButton("Add note", () => this.add(), "attn-plain-button attn-strong");
-  exporting = makeButton("Export", () => this.export());
+  adding = makeButton(t("Add note"), () => this.add(), "attn-plain-button attn-strong");
+  exporting = makeButton(t("Export"), () => this.export());
   status = element("span");
-  undoing = makeButton("Undo", () => this.undo(), "attn-link-button");
+  undoing = makeButton(t("Undo"), () => this.undo(), "attn-link-button");
   empty = element(
     "p",
     "attn-caption muted",
-    "No notes yet. Tap a cell of a heatmap, write what you see, and add it: the mark gets the note's number.",
+    t("No notes yet. Tap a cell of a heatmap, write what you see, and add it: the mark gets the note's number."),
   );
   list = element("ol", "attn-note-list");
   choices = KINDS.map((kind) => ({ kind, button: makeButton("", () => this.choose(kind)) }));
@@ -299,7 +300,7 @@ export class Notes {
   add() {
     if (this.model.place.layer === undefined) return;
     if (this.notes.length >= NOTE_LIMITS.notes) {
-      this.showStatus(`There may be at most ${NOTE_LIMITS.notes} notes.`);
+      this.showStatus(t("There may be at most {count} notes.", { count: NOTE_LIMITS.notes }));
       return;
     }
     this.settle();
@@ -307,14 +308,14 @@ export class Notes {
     const note = { ...this.target(this.kind), text, created: new Date().toISOString() };
     this.notes = [...this.notes, note];
     this.field.value = "";
-    this.changed(`Note ${this.notes.length} added.`);
+    this.changed(t("Note {number} added.", { number: this.notes.length }));
     this.list.lastElementChild?.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {number} index */
   save(index) {
     this.settle();
-    this.changed(`Note ${index + 1} changed.`);
+    this.changed(t("Note {number} changed.", { number: index + 1 }));
     focusOn(this.list.children[index], "[data-edit]");
   }
 
@@ -323,7 +324,7 @@ export class Notes {
     this.settle();
     this.removed = { index, note: this.notes[index] };
     this.notes = this.notes.filter((_, i) => i !== index);
-    this.changed(`Note ${index + 1} deleted.`, true);
+    this.changed(t("Note {number} deleted.", { number: index + 1 }), true);
     this.undoing.focus();
   }
 
@@ -332,7 +333,7 @@ export class Notes {
     const { index, note } = this.removed;
     this.settle();
     this.notes = [...this.notes.slice(0, index), note, ...this.notes.slice(index)];
-    this.changed(`Note ${index + 1} is back.`);
+    this.changed(t("Note {number} is back.", { number: index + 1 }));
     focusOn(this.list.children[index], "button");
   }
 
@@ -345,7 +346,7 @@ export class Notes {
   export() {
     const text = JSON.stringify(notesDocument(this.notes, this.identity), null, 1);
     saveFile(text, "attnpanel-notes.json", "application/json");
-    this.showStatus(`${this.notes.length} ${this.notes.length === 1 ? "note" : "notes"} exported.`);
+    this.showStatus(this.notes.length === 1 ? t("1 note exported.") : t("{count} notes exported.", { count: this.notes.length }));
   }
 
   /**
@@ -357,7 +358,7 @@ export class Notes {
     if (!file) return;
     if (file.size > NOTE_LIMITS.bytes) {
       const [most, got] = [NOTE_LIMITS.bytes, file.size].map((bytes) => (bytes / 1e6).toFixed(0));
-      this.showStatus(`Nothing imported: a file of notes may have at most ${most} MB; this one has ${got} MB.`);
+      this.showStatus(t("Nothing imported: a file of notes may have at most {most} MB; this one has {got} MB.", { most, got }));
       return;
     }
     const text = await file.text();
@@ -365,16 +366,17 @@ export class Notes {
     let all;
     try {
       all = mergeNotes(this.notes, parseNotes(text, this.model.about.calls));
-      if (all.length > NOTE_LIMITS.notes) throw new Error(`with them there would be ${all.length} notes; ${NOTE_LIMITS.notes} is the most`);
+      if (all.length > NOTE_LIMITS.notes) throw new Error(t("with them there would be {count} notes; {most} is the most", { count: all.length, most: NOTE_LIMITS.notes }));
     } catch (error) {
-      this.showStatus(`Nothing imported: ${/** @type {Error} */ (error).message}.`);
+      this.showStatus(t("Nothing imported: {reason}.", { reason: /** @type {Error} */ (error).message }));
       return;
     }
     const added = all.length - this.notes.length;
     const { trace = this.identity } = JSON.parse(text);
     this.notes = all;
-    const message = added === 0 ? "No note in it is new." : `${added} ${added === 1 ? "note" : "notes"} imported.`;
-    this.changed(trace === this.identity ? message : `${message} They were written on another trace.`);
+    const counted = added === 1 ? t("1 note imported.") : t("{count} notes imported.", { count: added });
+    const message = added === 0 ? t("No note in it is new.") : counted;
+    this.changed(trace === this.identity ? message : `${message} ${t("They were written on another trace.")}`);
   }
 
   draw() {

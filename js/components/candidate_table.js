@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
 // The likeliest next tokens as a table, with a bar for each probability.
@@ -15,7 +16,7 @@ const share = (part) => (part > 0 && part < 0.001 ? "< 0.1 %" : `${(100 * part).
  */
 export function fillCandidates(table, caption, columns, candidates) {
   const head = element("tr");
-  for (const name of ["Next token", ...columns]) {
+  for (const name of [t("Next token"), ...columns]) {
     const cell = element("th", "", name);
     cell.scope = "col";
     head.append(cell);

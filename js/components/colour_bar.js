@@ -1,4 +1,5 @@
 import { apart } from "../core/ticks.js";
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
 // Pixels of a letter of the bar's numbers; measuring it would have the page laid out at each step of a slider.
@@ -43,7 +44,7 @@ export class ColourBar {
     });
     this.numbers.replaceChildren(...shown);
     this.line.append(this.scale);
-    if (masked) this.line.append(element("span", "attn-legend-masked", "masked"));
+    if (masked) this.line.append(element("span", "attn-legend-masked", t("masked")));
     if (words) this.line.append(element("span", "attn-legend-words", words));
   }
 }

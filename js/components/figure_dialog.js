@@ -1,4 +1,5 @@
 import { withResolution } from "../core/png_resolution.js";
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 import { printFigure } from "./print_figure.js";
 import { saveFile } from "./save_file.js";
@@ -11,7 +12,7 @@ const MM_PER_INCH = 25.4;
 const POINTS_PER_PIXEL = 72 / CSS_DPI;
 // Widths in millimetres; 0 is that on the screen.
 /** @type {[string, number][]} */
-const WIDTHS = [["as wide as here", 0], ["column, 85 mm", 85], ["page, 180 mm", 180]];
+const WIDTHS = [[t("as wide as here"), 0], [t("column, 85 mm"), 85], [t("page, 180 mm"), 180]];
 // The smallest text of a figure in CSS pixels, and what can still be read on paper, in points.
 const SMALLEST_TEXT = 10;
 const READABLE_POINTS = 5;
@@ -65,23 +66,26 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
   const all = element("input");
   all.type = "checkbox";
   const label = element("label");
-  label.append(all, "Score, softmax and mix in one figure");
+  label.append(all, t("Score, softmax and mix in one figure"));
   const width = element("select");
   width.append(...WIDTHS.map(([text, value]) => Object.assign(element("option", "", text), { value: String(value) })));
   const wide = element("label");
-  wide.append("Width", width);
+  wide.append(t("Width"), width);
   const note = element("p");
   note.setAttribute("aria-live", "polite");
-  const [svg, png, pdf, close] = ["Save SVG", `Save PNG, ${DPI} dpi`, "PDF …", "Close"].map((text) => element("button", "", text));
-  pdf.title = "Opens the browser’s print dialog on a page of the figure’s size: choose “Save as PDF” there";
+  const [svg, png, pdf, close] = [t("Save SVG"), t("Save PNG, {dpi} dpi", { dpi: DPI }), t("PDF …"), t("Close")].map((text) => element("button", "", text));
+  pdf.title = t("Opens the browser’s print dialog on a page of the figure’s size: choose “Save as PDF” there");
   let figure = make(false);
   let url = "";
   const draw = () => {
     const whole = make(all.checked);
     figure = inWidth(whole, Number(width.value));
     const points = (SMALLEST_TEXT * POINTS_PER_PIXEL * figure.width) / whole.width;
-    const small = points < READABLE_POINTS ? ": hard to read. trace.figure() in Python makes figures for a column." : ".";
-    note.textContent = `${Math.round((figure.width / CSS_DPI) * MM_PER_INCH)} mm wide; its smallest text has ${points.toFixed(1)} pt${small}`;
+    const sizes = { wide: Math.round((figure.width / CSS_DPI) * MM_PER_INCH), points: points.toFixed(1) };
+    note.textContent =
+      points < READABLE_POINTS
+        ? t("{wide} mm wide; its smallest text has {points} pt: hard to read. trace.figure() in Python makes figures for a column.", sizes)
+        : t("{wide} mm wide; its smallest text has {points} pt.", sizes);
     URL.revokeObjectURL(url);
     url = URL.createObjectURL(new Blob([figure.text], { type: "image/svg+xml" }));
     Object.assign(shown, { src: url, alt: title, width: whole.width });
@@ -102,8 +106,8 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
   });
   const buttons = element("div");
   buttons.append(svg, png, pdf, close);
-  dialog.setAttribute("aria-label", "Save a figure");
-  dialog.append(element("style", "", STYLE), element("h2", "", "Save a figure"), shown, ...(offersSteps ? [label] : []), wide, note, buttons);
+  dialog.setAttribute("aria-label", t("Save a figure"));
+  dialog.append(element("style", "", STYLE), element("h2", "", t("Save a figure")), shown, ...(offersSteps ? [label] : []), wide, note, buttons);
   draw();
   place.append(dialog);
   dialog.showModal();
@@ -125,7 +129,7 @@ async function pngOf({ text, width, height }) {
     Object.assign(canvas, { width: Math.round((width * DPI) / CSS_DPI), height: Math.round((height * DPI) / CSS_DPI) });
     canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
     const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ resolve) => canvas.toBlob(resolve, "image/png"));
-    if (blob === null) throw new Error("the browser made no PNG");
+    if (blob === null) throw new Error(t("the browser made no PNG"));
     return withResolution(new Uint8Array(await blob.arrayBuffer()), DPI);
   } finally {
     URL.revokeObjectURL(url);

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 import { arrange } from "./head_order.js";
 
@@ -41,7 +42,7 @@ export class HeadMap {
     this.canvas.setAttribute("role", "application");
     this.canvas.setAttribute(
       "aria-label",
-      `${texts.title}, layers by heads. Arrow keys go from head to head, Enter shows one.`,
+      t("{title}, layers by heads. Arrow keys go from head to head, Enter shows one.", { title: texts.title }),
     );
     this.none = element("p", "attn-caption muted");
     this.scale = element("div", "attn-map-scale");
@@ -77,7 +78,7 @@ export class HeadMap {
     const known = values.flat().filter((value) => value !== null);
     this.most = Math.max(0, ...known);
     this.canvas.hidden = this.scale.hidden = known.length === 0;
-    this.none.textContent = known.length ? "" : `No head has one: ${this.texts.missing}.`;
+    this.none.textContent = known.length ? "" : t("No head has one: {reason}.", { reason: this.texts.missing });
     this.none.hidden = known.length > 0;
     this.largest.textContent = this.words(this.most);
     this.sort();

@@ -5,17 +5,18 @@ import { HeadMap, SHADES } from "./head_map.js";
 // The card of layers × heads maps, one a metric, created when the card is opened. A tap, or arrow keys and Enter,
 // selects a head; pointing at it in one map shows its value in all.
 import { lacksKernel, modelsOf } from "../core/scope.js";
+import { t } from "../core/translate.js";
 
 /** @type {[Order, string][]} */
 const ORDERS = [
-  ["place", "Model order"],
-  ["largest", "Largest first"],
-  ["smallest", "Smallest first"],
+  ["place", t("Model order")],
+  ["largest", t("Largest first")],
+  ["smallest", t("Smallest first")],
 ];
 const ABOUT = {
-  place: "Rows are layers, columns heads",
-  largest: "Rows are layers, the one with the largest number first; columns are ranks, a layer's largest number first, named by their heads",
-  smallest: "Rows are layers, the one with the smallest number first; columns are ranks, a layer's smallest number first, named by their heads",
+  place: t("Rows are layers, columns heads."),
+  largest: t("Rows are layers, the one with the largest number first; columns are ranks, a layer's largest number first, named by their heads."),
+  smallest: t("Rows are layers, the one with the smallest number first; columns are ranks, a layer's smallest number first, named by their heads."),
 };
 
 /**
@@ -72,8 +73,8 @@ export class Card {
     this.model = model;
     this.root = element("details", "attn-maps-card");
     const summary = element("summary");
-    const heading = element("h2", "attn-caption", "Read the heads ");
-    heading.append(element("small", "", "numbers of every head as maps: entropy, distance, induction …"));
+    const heading = element("h2", "attn-caption", `${t("Read the heads")} `);
+    heading.append(element("small", "", t("numbers of every head as maps: entropy, distance, induction …")));
     summary.append(heading);
     this.root.append(summary);
     this.root.addEventListener("toggle", () => this.follow());
@@ -98,7 +99,7 @@ export class Card {
   build() {
     this.built = true;
     this.orders.setAttribute("role", "group");
-    this.orders.setAttribute("aria-label", "Order of the heads");
+    this.orders.setAttribute("aria-label", t("Order of the heads"));
     for (const [name, words] of ORDERS) {
       const button = element("button", "attn-plain-button", words);
       button.addEventListener("click", () => this.sort(name));
@@ -125,7 +126,7 @@ export class Card {
     this.busy = fraction !== undefined;
     this.measuring.hidden = heads === 0 && text === "";
     this.measure.hidden = heads === 0;
-    this.measure.textContent = this.busy ? "Stop" : `Measure importance: knock out each of ${heads} heads`;
+    this.measure.textContent = this.busy ? t("Stop") : t("Measure importance: knock out each of {count} heads", { count: heads });
     this.done.hidden = !this.busy;
     this.done.value = fraction ?? 0;
     this.progressText.textContent = text;
@@ -164,7 +165,7 @@ export class Card {
     this.drawn = JSON.stringify(place);
     if (!this.values) {
       const asked = `${numbers.trace} ${place.batch}`;
-      this.status.textContent = lacksKernel() ? "These numbers need Python: run the notebook." : "Reading the heads …";
+      this.status.textContent = lacksKernel() ? t("These numbers need Python: run the notebook.") : t("Reading the heads …");
       if (this.asked !== asked) this.model.send_msg({ maps: place.batch });
       this.asked = asked;
       return;
@@ -193,9 +194,11 @@ export class Card {
   sort(order) {
     this.order = order;
     for (const button of this.orderButtons) button.ariaPressed = String(button.dataset.order === order);
-    this.about.textContent =
-      `${ABOUT[order]}. Each head has the model's own mask and temperature 1. Point at a head to read it in every map; ` +
-      "tap it, or go there by the arrow keys and press Enter, to look through it.";
+    const hint = t(
+      "Each head has the model's own mask and temperature 1. Point at a head to read it in every map; " +
+        "tap it, or go there by the arrow keys and press Enter, to look through it.",
+    );
+    this.about.textContent = `${ABOUT[order]} ${hint}`;
     for (const map of this.maps) map.sort();
     this.draw();
   }
@@ -232,11 +235,11 @@ export class Card {
   showStatus() {
     const { pointed, pointing } = this;
     const [layer, head] = pointed ?? this.shown() ?? [];
-    let text = "The mean over heads is on screen: point at one of its heads.";
+    let text = t("The mean over heads is on screen: point at one of its heads.");
     if (layer !== undefined && head !== undefined) {
-      text = `Layer ${this.layerName(layer)}, head ${this.headName(layer, head)}`;
-      if (!pointed) text += ", which is on screen";
-      else if (pointing) text += `: ${pointing.texts.title.toLowerCase()} ${pointing.words(pointing.values[layer][head])}`;
+      const place = { layer: this.layerName(layer), head: this.headName(layer, head) };
+      text = pointed ? t("Layer {layer}, head {head}", place) : t("Layer {layer}, head {head}, which is on screen", place);
+      if (pointed && pointing) text += `: ${pointing.texts.title.toLowerCase()} ${pointing.words(pointing.values[layer][head])}`;
     }
     if (this.status.textContent !== text) this.status.textContent = text;
   }

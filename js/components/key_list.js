@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
 /**
@@ -8,7 +9,7 @@ import { element } from "./dom.js";
  */
 export function showKeys(place, rows) {
   const dialog = element("dialog", "attn-keys");
-  const title = element("h2", "", "Keys");
+  const title = element("h2", "", t("Keys"));
   title.id = "attn-keys-title";
   dialog.setAttribute("aria-labelledby", title.id);
   const list = element("dl");
@@ -17,13 +18,13 @@ export function showKeys(place, rows) {
     keys.append(...shown.split(" ").flatMap((key) => (key === "+" ? [" + "] : [element("kbd", "", key), " "])));
     list.append(keys, element("dd", "", words));
   }
-  const close = element("button", "attn-plain-button", "Close");
+  const close = element("button", "attn-plain-button", t("Close"));
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", ({ target }) => {
     if (target === dialog) dialog.close(); // beside the list
   });
-  dialog.append(title, list, element("p", "", "While a field or a slider has the focus, its own keys apply."), close);
+  dialog.append(title, list, element("p", "", t("While a field or a slider has the focus, its own keys apply.")), close);
   place.append(dialog);
   dialog.showModal();
 }

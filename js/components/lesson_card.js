@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { below } from "./accessibility.js";
 import { announce } from "./announce.js";
 import { dispatch } from "./dispatch.js";
@@ -32,13 +33,13 @@ class GuessPart {
     const buttons = choices.map((text, at) => {
       const answer = button(text, () => {
         for (const [other, one] of buttons.entries()) one.setAttribute("aria-pressed", String(other === at));
-        said.textContent = at === right ? `Yes. ${because}` : `No: ${choices[right]}. ${because}`;
+        said.textContent = `${at === right ? t("Yes.") : t("No: {answer}.", { answer: choices[right] })} ${because}`;
       });
       answer.setAttribute("aria-pressed", "false");
       return answer;
     });
     answers.append(...buttons);
-    this.root.append(element("b", "", `Guess first: ${question} …`), answers, said);
+    this.root.append(element("b", "", t("Guess first: {question} …", { question })), answers, said);
   }
 }
 
@@ -57,9 +58,9 @@ class TaskPart {
     this.meter.append(this.words, track);
     const foot = element("div", "attn-lesson-foot");
     this.state = element("span", "attn-lesson-state");
-    this.show = button("Show me", solve, "attn-link-button");
+    this.show = button(t("Show me"), solve, "attn-link-button");
     foot.append(this.state, this.show);
-    this.root.append(element("b", "", "Try it"), this.text, this.meter, foot);
+    this.root.append(element("b", "", t("Try it")), this.text, this.meter, foot);
   }
 
   /** @param {LessonContent} content */
@@ -72,7 +73,7 @@ class TaskPart {
       this.words.textContent = meter.words;
     }
     this.root.classList.toggle("attn-done", done);
-    this.state.textContent = done ? "✓ Done" : "○ Waiting for your move";
+    this.state.textContent = done ? t("✓ Done") : t("○ Waiting for your move");
     this.show.hidden = !solvable || done;
   }
 }
@@ -80,7 +81,7 @@ class TaskPart {
 /** @param {Props<Dispatching<{ content: Partial<LessonContent> }>>} props */
 export function render({ model }) {
   const root = element("section", "attn-lesson-card");
-  root.setAttribute("aria-label", "Lesson");
+  root.setAttribute("aria-label", t("Lesson"));
   /** @type {?number} */
   let step = null;
   let done = false;
@@ -116,7 +117,7 @@ export function render({ model }) {
   const build = (content) => {
     const { steps, title, text, named, guess } = content;
     const head = element("div", "attn-lesson-foot");
-    head.append(element("span", "", `Step ${content.step + 1} of ${steps.length}`), button("Leave ✕", () => act({ leave: true }), "attn-link-button"));
+    head.append(element("span", "", t("Step {step} of {count}", { step: content.step + 1, count: steps.length })), button(t("Leave ✕"), () => act({ leave: true }), "attn-link-button"));
     const heading = element("h2", "", title);
     heading.tabIndex = -1;
     const said = element("p");
@@ -124,14 +125,14 @@ export function render({ model }) {
     const legend = element("p", "attn-caption muted", named.map(([, words], at) => `${NUMBERS[at]} ${words}`).join(" · "));
     task = new TaskPart(() => act({ solve: true }));
     const all = element("select", "bk-input");
-    all.setAttribute("aria-label", "All steps");
+    all.setAttribute("aria-label", t("All steps"));
     all.append(...steps.map((name, at) => Object.assign(element("option", "", `${at + 1} · ${name}`), { value: String(at) })));
     all.value = String(content.step);
     all.addEventListener("change", () => act({ open: Number(all.value) }));
-    const back = button("← Back", () => act({ open: content.step - 1 }));
+    const back = button(t("← Back"), () => act({ open: content.step - 1 }));
     back.disabled = content.step === 0;
     const last = content.step === steps.length - 1;
-    next = button(last ? "Finish" : "Next →", () => act(last ? { leave: true } : { open: content.step + 1 }));
+    next = button(last ? t("Finish") : t("Next →"), () => act(last ? { leave: true } : { open: content.step + 1 }));
     if (!last) next.title = content.next;
     const foot = element("div", "attn-lesson-foot");
     foot.append(back, all, next);
@@ -161,7 +162,7 @@ export function render({ model }) {
         outline(whole.named);
         if (!first || root.getRootNode() === document.activeElement?.shadowRoot) heading.focus({ preventScroll: true });
       });
-    } else if (whole.done && !done) announce("Done.");
+    } else if (whole.done && !done) announce(t("Done."));
     done = whole.done;
   };
   model.on("content", draw);

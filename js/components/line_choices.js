@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 
@@ -19,10 +20,10 @@ export function render({ model }) {
   const root = element("div", "attn-lines-choice");
   const heads = element("div", "attn-lines-heads");
   heads.setAttribute("role", "group");
-  heads.setAttribute("aria-label", "Heads whose lines are drawn");
+  heads.setAttribute("aria-label", t("Heads whose lines are drawn"));
   const tokens = element("div", "attn-lines-tokens");
   tokens.setAttribute("role", "group");
-  tokens.setAttribute("aria-label", "Tokens whose lines are drawn");
+  tokens.setAttribute("aria-label", t("Tokens whose lines are drawn"));
   const words = element("p", "attn-lines-words");
   words.setAttribute("aria-live", "polite");
   root.append(heads, tokens, scale(), words);
@@ -44,21 +45,21 @@ export function render({ model }) {
     const headChoice = ({ head, number, colour }) => {
       const others = colour ? shown.filter((other) => other !== head) : [...shown, head].sort((one, other) => one - other);
       // One head is always drawn, and no more than there are colours.
-      const refused = others.length === 0 ? "At least one head is drawn." : others.length > most ? `At most ${most} heads at a time.` : "";
+      const refused = others.length === 0 ? t("At least one head is drawn.") : others.length > most ? t("At most {count} heads at a time.", { count: most }) : "";
       const button = choice(String(number), Boolean(colour), refused ? null : { heads: others });
       button.classList.add("attn-lines-head");
-      button.setAttribute("aria-label", `Head ${number}`);
-      button.title = refused || `${colour ? "Leave out" : "Draw"} the lines of head ${number}`;
+      button.setAttribute("aria-label", t("Head {head}", { head: number }));
+      button.title = refused || (colour ? t("Leave out the lines of head {head}", { head: number }) : t("Draw the lines of head {head}", { head: number }));
       if (colour) button.style.setProperty("--head", colour);
       return button;
     };
     heads.replaceChildren(...all.map(headChoice));
     const first = all.slice(0, most).map(({ head }) => head);
-    heads.append(choice(all.length > most ? `first ${most}` : "all", String(shown) === String(first), { heads: [] }));
+    heads.append(choice(all.length > most ? t("first {count}", { count: most }) : t("all"), String(shown) === String(first), { heads: [] }));
     if (chosen !== null && all.length > 1) {
-      heads.append(choice(`only ${all[chosen]?.number}`, String(shown) === String([chosen]), { heads: [chosen] }));
+      heads.append(choice(t("only {head}", { head: all[chosen]?.number }), String(shown) === String([chosen]), { heads: [chosen] }));
     }
-    tokens.replaceChildren(choice("all tokens", !one, { one: false }), choice(`only ${token}`, one, { one: true }));
+    tokens.replaceChildren(choice(t("all tokens"), !one, { one: false }), choice(t("only {token}", { token }), one, { one: true }));
     words.textContent = said;
     if (focused >= 0) /** @type {HTMLElement | undefined} */ (heads.children[focused])?.focus();
   };
@@ -70,7 +71,7 @@ export function render({ model }) {
 /** What a line's width and opacity say. */
 function scale() {
   const line = element("div", "attn-lines-scale");
-  line.append(element("span", "", "width, opacity: weight 0–1"));
+  line.append(element("span", "", t("width, opacity: weight 0–1")));
   for (const weight of SCALE) {
     const sample = element("span", "attn-lines-sample", String(weight));
     const stroke = element("i");

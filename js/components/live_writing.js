@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { fillCandidates } from "./candidate_table.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
@@ -81,9 +82,9 @@ export class LiveWriting {
     this.panel.begin(text);
     const answer = await live.write(text, without, choices, (token) => this.append(token));
     if (answer === null) return null;
-    const reached = answer.tokens.length >= this.model.limit ? `The model reads at most ${this.model.limit} tokens, so it ends here. ` : "";
+    const reached = answer.tokens.length >= this.model.limit ? `${t("The model reads at most {count} tokens, so it ends here.", { count: this.model.limit })} ` : "";
     const made = madeBy(this.model.name_of_model, choices);
-    this.panel.end(answer.ended ? "The model ended its text. " : reached, made, this.written.map(({ token }) => token).join(""));
+    this.panel.end(answer.ended ? `${t("The model ended its text.")} ` : reached, made, this.written.map(({ token }) => token).join(""));
     return answer;
   }
 
@@ -109,9 +110,9 @@ export class LiveWriting {
     const at = Math.max(place, 0);
     const { token, candidates, prompt } = this.written[at];
     const position = prompt + at - 1;
-    const after = at === 0 ? "the prompt" : `“${this.written[at - 1].token}”`;
-    const rows = candidates.map(({ name, chance, drawn }) => ({ name, note: drawn ? "was drawn" : "", shares: [chance] }));
-    fillCandidates(this.table, `After ${after} (${position}), whose attention is shown below: “${token}” was drawn`, ["Probability"], rows);
+    const after = at === 0 ? t("the prompt") : `“${this.written[at - 1].token}”`;
+    const rows = candidates.map(({ name, chance, drawn }) => ({ name, note: drawn ? t("was drawn") : "", shares: [chance] }));
+    fillCandidates(this.table, t("After {after} ({position}), whose attention is shown below: “{token}” was drawn", { after, position, token }), [t("Probability")], rows);
     this.table.hidden = false;
     if (this.shown) dispatch(this.model, { token: position });
   }

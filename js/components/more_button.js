@@ -1,8 +1,9 @@
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
 /** Opens and closes the part of the bar around it that holds the rare controls. */
 export function render() {
-  const button = element("button", "attn-plain-button", "More");
+  const button = element("button", "attn-plain-button", t("More"));
   button.setAttribute("aria-expanded", "false");
   /** @returns {?Element} the bar: the host of the shadow root that this component's host stands in */
   const bar = () => {

@@ -1,19 +1,33 @@
 import { element } from "./dom.js";
 import { NAMES, listItem, makeButton } from "./note_list.js";
 import { describeNote, isShown } from "../core/notes.js";
+import { t } from "../core/translate.js";
 
 // The card of notes: its form, and texts that depend on the place and the notes.
+
+/** @type {Record<string, (what: string) => string>} */
+const MARK = {
+  cell: (what) => t("Mark cell {what}", { what }),
+  row: (what) => t("Mark row {what}", { what }),
+  head: (what) => t("Mark head {what}", { what }),
+};
+/** @type {Record<string, (what: string) => string>} */
+const YOURS = {
+  cell: (what) => t("Your note on {what}", { what }),
+  row: (what) => t("Your note on row {what}", { what }),
+  head: (what) => t("Your note on head {what}", { what }),
+};
 
 /** @param {import("./annotations.js").Notes} card */
 export function buildCard(card) {
   const id = `attn-note-${card.model.explorer_id}`;
-  card.root.setAttribute("aria-label", "Notes");
-  const heading = element("h2", "attn-caption", "Notes ");
+  card.root.setAttribute("aria-label", t("Notes"));
+  const heading = element("h2", "attn-caption", `${t("Notes")} `);
   heading.append(card.subtitle);
 
   const kinds = element("div", "attn-note-kinds");
   kinds.setAttribute("role", "group");
-  kinds.setAttribute("aria-label", "What to mark");
+  kinds.setAttribute("aria-label", t("What to mark"));
   kinds.append(...card.choices.map(({ button }) => button));
   card.field.id = id;
   card.field.setAttribute("aria-keyshortcuts", "n");
@@ -26,10 +40,10 @@ export function buildCard(card) {
   file.hidden = true;
   file.addEventListener("change", () => {
     const [chosen] = file.files ?? [];
-    card.import(chosen).catch(() => card.showStatus("This file can't be read."));
+    card.import(chosen).catch(() => card.showStatus(t("This file can't be read.")));
     file.value = ""; // so that the same file can be chosen again
   });
-  const importing = makeButton("Import", () => file.click());
+  const importing = makeButton(t("Import"), () => file.click());
   const actions = element("div", "attn-note-actions");
   actions.append(card.adding, card.exporting, importing, file);
 
@@ -39,7 +53,7 @@ export function buildCard(card) {
 
   const form = element("div", "attn-note-form");
   form.append(kinds, card.label, card.field, actions, statusLine);
-  card.list.setAttribute("aria-label", "Notes on this trace");
+  card.list.setAttribute("aria-label", t("Notes on this trace"));
   const right = element("div");
   right.append(card.empty, card.list);
   const columns = element("div", "attn-notes");
@@ -65,17 +79,17 @@ export function writeCard(card, list) {
     const name = element("span", "", NAMES[kind]);
     const mark = element("b", "", what);
     button.replaceChildren(name, " ", mark);
-    button.setAttribute("aria-label", `Mark ${kind} ${what}`);
+    button.setAttribute("aria-label", MARK[kind](what));
     button.title = what;
-    if (kind === card.kind) card.label.textContent = `Your note on ${kind === "cell" ? "" : `${kind} `}${what}`;
+    if (kind === card.kind) card.label.textContent = YOURS[kind](what);
   }
-  card.field.placeholder = "What do you see?";
+  card.field.placeholder = t("What do you see?");
   card.exporting.disabled = card.notes.length === 0;
   if (list) {
     card.empty.hidden = card.notes.length > 0;
     card.list.hidden = card.notes.length === 0;
     card.list.replaceChildren(...card.notes.map((note, i) => listItem(card, note, i)));
-    const keeps = card.kept ? "kept in this browser · export them to share" : "export them: this browser keeps none";
+    const keeps = card.kept ? t("kept in this browser · export them to share") : t("export them: this browser keeps none");
     card.subtitle.textContent = keeps;
   }
   for (const [i, note] of card.notes.entries()) {

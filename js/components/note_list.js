@@ -1,10 +1,11 @@
 import { NOTE_LIMITS, describeNote } from "../core/notes.js";
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
 // The list of notes and their editor.
 
 export const KINDS = /** @type {const} */ (["cell", "row", "head"]);
-export const NAMES = { cell: "Cell", row: "Row", head: "Head" };
+export const NAMES = { cell: t("Cell"), row: t("Row"), head: t("Head") };
 
 /** @param {string} text @param {() => void} onPress @param {string} [className] */
 export function makeButton(text, onPress, className = "attn-plain-button") {
@@ -47,13 +48,13 @@ export function listItem(card, note, index) {
   if (card.editing === index) item.append(...editorOf(card, note, index));
   else {
     if (note.text) item.append(element("p", "attn-note-text", note.text));
-    const go = makeButton("Go to", () => card.goTo(note), "attn-link-button");
-    const edit = makeButton("Edit", () => openEditor(card, index), "attn-link-button");
-    const drop = makeButton("Delete", () => card.remove(index), "attn-link-button");
+    const go = makeButton(t("Go to"), () => card.goTo(note), "attn-link-button");
+    const edit = makeButton(t("Edit"), () => openEditor(card, index), "attn-link-button");
+    const drop = makeButton(t("Delete"), () => card.remove(index), "attn-link-button");
     edit.dataset.edit = "";
-    for (const button of [go, edit, drop]) {
-      button.setAttribute("aria-label", `${button.textContent} note ${number}`);
-    }
+    go.setAttribute("aria-label", t("Go to note {number}", { number }));
+    edit.setAttribute("aria-label", t("Edit note {number}", { number }));
+    drop.setAttribute("aria-label", t("Delete note {number}", { number }));
     const actions = element("div", "attn-note-links");
     actions.append(go, edit, drop);
     item.append(actions);
@@ -79,9 +80,9 @@ function editorOf(card, note, index) {
   };
   const field = makeField(save, cancel);
   field.value = note.text;
-  field.setAttribute("aria-label", `Note ${index + 1}`);
+  field.setAttribute("aria-label", t("Note {number}", { number: index + 1 }));
   const actions = element("div", "attn-note-links");
-  actions.append(makeButton("Save", save, "attn-link-button"), makeButton("Cancel", cancel, "attn-link-button"));
+  actions.append(makeButton(t("Save"), save, "attn-link-button"), makeButton(t("Cancel"), cancel, "attn-link-button"));
   return [field, actions];
 }
 

@@ -1,4 +1,5 @@
 import { general, rowAndColumn, shorten } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { readableOn } from "../views/colours.js";
 import { ColourBar } from "./colour_bar.js";
 import { dispatch } from "./dispatch.js";
@@ -15,9 +16,9 @@ import { element } from "./dom.js";
 
 /** @type {Record<Direction, string>} */
 const DIRECTIONS = {
-  looks: "Where it looks",
-  seen: "What looks at it",
-  through: "Through all layers",
+  looks: t("Where it looks"),
+  seen: t("What looks at it"),
+  through: t("Through all layers"),
 };
 // What of a picture the heat covers where a weight is 0, of what it covers where it is largest.
 const FAINT = 0.62;
@@ -93,11 +94,11 @@ class PictureCard {
   constructor(model) {
     this.model = model;
     this.root = element("div", "attn-picture");
-    const heading = element("h2", "attn-caption", "On the picture ");
+    const heading = element("h2", "attn-caption", `${t("On the picture")} `);
     heading.append(this.subtitle);
     this.buttons.setAttribute("role", "group");
-    this.buttons.setAttribute("aria-label", "Which weights the picture shows");
-    const opacity = element("label", "attn-picture-opacity", "Heat ");
+    this.buttons.setAttribute("aria-label", t("Which weights the picture shows"));
+    const opacity = element("label", "attn-picture-opacity", `${t("Heat")} `);
     const slider = element("input");
     Object.assign(slider, { type: "range", min: "0", max: "1", step: "0.05", value: String(this.strength) });
     slider.addEventListener("input", () => {
@@ -116,8 +117,8 @@ class PictureCard {
     this.status.setAttribute("role", "status");
     const left = element("div", "attn-picture-left");
     left.append(this.stage, this.legend.line);
-    this.numbers.append(element("summary", "", "The picture as numbers"), element("div", "attn-details-inside"));
-    const label = element("h3", "attn-label", "Other tokens");
+    this.numbers.append(element("summary", "", t("The picture as numbers")), element("div", "attn-details-inside"));
+    const label = element("h3", "attn-label", t("Other tokens"));
     this.beside.append(label, this.others);
     const right = element("div", "attn-picture-right");
     right.append(this.beside, this.heads);
@@ -264,8 +265,9 @@ class PictureCard {
     const { heat = [], columns = 1, rows = 1, sentence = "", chosen = "", sends, side } = this.model.content;
     const text = this.pointed === null ? sentence : `${firstUpper(rowAndColumn(this.pointed, { columns }))}: ${weightText(heat[this.pointed])}. ${sentence}`;
     if (this.status.textContent !== text) this.status.textContent = text;
-    const keys = `Arrow keys choose a patch${sends === "key" ? " as the key" : ""}.`;
-    this.stage.setAttribute("aria-label", `${side ? `${side}: ` : ""}Picture of ${rows} × ${columns} patches; chosen: ${shorten(chosen, 18)}. ${keys}`);
+    const keys = sends === "key" ? t("Arrow keys choose a patch as the key.") : t("Arrow keys choose a patch.");
+    const picture = t("Picture of {rows} × {columns} patches; chosen: {token}.", { rows, columns, token: shorten(chosen, 18) });
+    this.stage.setAttribute("aria-label", `${side ? `${side}: ` : ""}${picture} ${keys}`);
   }
 
   listOthers() {
@@ -277,7 +279,7 @@ class PictureCard {
       button.ariaPressed = String(token === otherChosen);
       if (weight !== null) {
         Object.assign(button.style, { backgroundColor: shade, color: readableOn(shade) });
-        button.title = `${token} · weight ${general(weight, 3)}`;
+        button.title = `${token} · ${t("weight {weight}", { weight: general(weight, 3) })}`;
       }
       button.addEventListener("click", () => dispatch(this.model, { [otherSends]: token }));
       return button;
@@ -285,7 +287,7 @@ class PictureCard {
     const active = /** @type {ShadowRoot} */ (this.others.getRootNode()).activeElement;
     const focused = active ? [...this.others.children].indexOf(active) : -1;
     this.others.replaceChildren(...others.map(chip));
-    if (left > 0) this.others.append(element("small", "", `and ${left} more`));
+    if (left > 0) this.others.append(element("small", "", t("and {count} more", { count: left })));
     /** @type {HTMLElement | undefined} */ (this.others.children[focused])?.focus();
   }
 
@@ -308,10 +310,10 @@ class PictureCard {
       const peak = heat.reduce((one, other) => Math.max(one, other || 0), 0);
       paint(canvas, heat, { rows, columns, palette, high: peak || 1 }, 1, true);
       canvas.style.aspectRatio = `${columns} / ${rows}`;
-      label.textContent = `head ${number}`;
+      label.textContent = t("head {head}", { head: number });
       button.ariaPressed = String(index === head);
-      button.ariaLabel = `Head ${number}: largest weight on the picture ${general(peak, 3)}`;
-      button.title = `Layer ${layer}, head ${number}: coloured up to its own largest weight, ${general(peak, 3)}`;
+      button.ariaLabel = t("Head {head}: largest weight on the picture {peak}", { head: number, peak: general(peak, 3) });
+      button.title = t("Layer {layer}, head {head}: coloured up to its own largest weight, {peak}", { layer, head: number, peak: general(peak, 3) });
     }
   }
 
@@ -335,12 +337,12 @@ class PictureCard {
       }
     } else {
       const largest = [...heat.keys()].filter((cell) => heat[cell] >= 0).sort((one, other) => heat[other] - heat[one]).slice(0, MOST_LISTED);
-      table.append(line(["patch", "weight"], "col"), ...largest.map((cell) => line([rowAndColumn(cell, { columns }), general(heat[cell], 3)], "row")));
+      table.append(line([t("patch"), t("weight")], "col"), ...largest.map((cell) => line([rowAndColumn(cell, { columns }), general(heat[cell], 3)], "row")));
     }
     const box = element("div", "attn-table-box");
     box.tabIndex = 0;
     box.setAttribute("role", "region");
-    box.setAttribute("aria-label", "Weights of the patches");
+    box.setAttribute("aria-label", t("Weights of the patches"));
     box.append(table);
     inside.append(box);
   }
@@ -348,7 +350,7 @@ class PictureCard {
 
 /** @param {number} weight */
 function weightText(weight) {
-  return Number.isNaN(weight) ? "in another window" : `weight ${general(weight, 3)}`;
+  return Number.isNaN(weight) ? t("in another window") : t("weight {weight}", { weight: general(weight, 3) });
 }
 
 /** @param {number} weight */

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import "../bokeh_patches/accessible_names.js";
 import "../bokeh_patches/number_bounds.js";
 import { element } from "./dom.js";
@@ -8,10 +9,11 @@ import { readForm, writeForm } from "./form_memory.js";
 // needs it is inert and everything else goes on; once it answers, the page is loaded anew at its present address.
 
 const RETRY_MS = 1000;
-const LOST =
+const LOST = t(
   "Not connected: the server does not answer. What is on screen still moves; running, training, uploading and saving " +
-  "wait until it is back.";
-const BACK = "The server is back, but has lost the file that this page shows. Load the page anew, and choose the file again.";
+    "wait until it is back.",
+);
+const BACK = t("The server is back, but has lost the file that this page shows. Load the page anew, and choose the file again.");
 // Components that ask Python for something; the other components draw.
 const ASKING = new Set(["Download", "Upload", "RunList"]);
 const WIDGETS = /(Button|TextInput|TextAreaInput|Spinner|Select|RadioButtonGroup|Checkbox)$/;
@@ -93,7 +95,7 @@ export function render({ model }) {
       setTimeout(retry, RETRY_MS);
       return;
     }
-    if (showsUpload(window.location.search)) say(BACK, "Load anew", reload);
+    if (showsUpload(window.location.search)) say(BACK, t("Load anew"), reload);
     // A server disconnects pages that nobody uses: one that nobody sees comes back when somebody does.
     else if (globalThis.document.hidden) globalThis.document.addEventListener("visibilitychange", retry, { once: true });
     else reload();
@@ -112,7 +114,7 @@ export function render({ model }) {
   page.on_event("connection_lost", lose);
   page.config?.setv({ notify_connection_status: false }, { sync: false });
   model.on("refused", () => {
-    if (!lost) say(`Refused by the server: ${model.refused.text}`, "Close", () => say(""));
+    if (!lost) say(t("Refused by the server: {reason}", { reason: model.refused.text }), t("Close"), () => say(""));
   });
   readForm(page);
   return line;

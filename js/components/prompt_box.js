@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 import { LiveModel } from "../live_model/page_side.js";
@@ -35,18 +36,18 @@ class PromptBox {
   root = element("div");
   form = element("form", "attn-prompt-form");
   field = element("textarea", "attn-prompt-field");
-  button = element("button", "attn-plain-button attn-strong", "Show its attention");
-  back = element("button", "attn-link-button", "Back to the report’s own prompt");
+  button = element("button", "attn-plain-button attn-strong", t("Show its attention"));
+  back = element("button", "attn-link-button", t("Back to the report’s own prompt"));
   status = element("p", "attn-caption attn-prompt-status");
   said = element("span");
 
   /** @param {ComponentModel<PromptBoxParameters>} model */
   constructor(model) {
     this.model = model;
-    const heading = element("h2", "attn-caption", "Type your own text ");
-    heading.append(element("small", "", `at most ${model.limit} tokens · ${model.name_of_model} runs in this page: no server, no network`));
+    const heading = element("h2", "attn-caption", `${t("Type your own text")} `);
+    heading.append(element("small", "", t("at most {count} tokens · {model} runs in this page: no server, no network", { count: model.limit, model: model.name_of_model })));
     Object.assign(this.field, { rows: 2, value: model.prompt, maxLength: MOST_LETTERS, spellcheck: false });
-    this.field.setAttribute("aria-label", "Your own text");
+    this.field.setAttribute("aria-label", t("Your own text"));
     this.button.type = "submit";
     const line = element("div", "attn-prompt-line");
     line.append(this.field, this.button);
@@ -77,7 +78,7 @@ class PromptBox {
   }
 
   connect() {
-    this.say(`Loading ${this.model.name_of_model} from this file …`);
+    this.say(t("Loading {model} from this file …", { model: this.model.name_of_model }));
     this.model.on("wanted", () => this.take());
     this.model.on("remove", () => this.live.stop());
     this.take();
@@ -85,12 +86,12 @@ class PromptBox {
       (kernel) => {
         this.ready = true;
         performance.mark(`attnpanel-model ${kernel}`); // for who looks at a page's timeline
-        this.say("Ready.");
+        this.say(t("Ready."));
         if (this.pending) this.submit(this.pending);
       },
       (error) => {
         this.button.disabled = true;
-        this.refuse(`The model in this file can't be run here: ${error.message}.`);
+        this.refuse(t("The model in this file can't be run here: {reason}.", { reason: error.message }));
       },
     );
   }
@@ -103,7 +104,7 @@ class PromptBox {
     this.knockOut.address = without ?? "";
     if (prompt === null) this.showOwn();
     else if (write !== null && this.model.next_tokens > 0) this.writing.open(write, address);
-    else if (write !== null) this.refuse("The model in this file does not write on.");
+    else if (write !== null) this.refuse(t("The model in this file does not write on."));
     else this.submit({ text: prompt, address, choices: null });
   }
 
@@ -124,13 +125,13 @@ class PromptBox {
   /** @param {Question} question */
   submit(question) {
     if (question.text.trim() === "") {
-      this.refuse("A text must hold a character other than white space.");
+      this.refuse(t("A text must hold a character other than white space."));
       return;
     }
     this.pending = question;
     if (this.button.disabled) return;
     if (this.ready) this.run(question);
-    else this.say(`Loading ${this.model.name_of_model} from this file; your text is next …`);
+    else this.say(t("Loading {model} from this file; your text is next …", { model: this.model.name_of_model }));
   }
 
   /** @param {Question} question */
@@ -138,7 +139,7 @@ class PromptBox {
     const { text, address, choices } = question;
     this.pending = null;
     this.asked = question;
-    this.say("Running …");
+    this.say(t("Running …"));
     this.writing.clear();
     this.knockOut.clear();
     const without = this.knockOut.address;
@@ -149,7 +150,8 @@ class PromptBox {
       const parameters = { ...(this.writing.written.length > 0 ? { write: this.writing.address } : {}), ...(without ? { without } : {}) };
       this.current = { trace: `typed ${++this.made}`, prompt: text, parameters, answer, numbers: new Map() };
       this.showTyped(this.current, true, address);
-      const count = `${tokens.length} ${tokens.length === 1 ? "token" : "tokens"}, computed in ${ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0)} ms.`;
+      const took = ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0);
+      const count = tokens.length === 1 ? t("1 token, computed in {ms} ms.", { ms: took }) : t("{count} tokens, computed in {ms} ms.", { count: tokens.length, ms: took });
       this.shown(count + unknownWords(unknown), true);
       if (choices) this.writing.arrive(address === "");
       if (without) {
@@ -161,7 +163,7 @@ class PromptBox {
     } catch (error) {
       const { message } = /** @type {Error} */ (error);
       this.writing.clear();
-      this.refuse(`${message[0].toUpperCase()}${message.slice(1)}. What was shown before is still here.`);
+      this.refuse(`${message[0].toUpperCase()}${message.slice(1)}. ${t("What was shown before is still here.")}`);
     }
   }
 
@@ -174,7 +176,7 @@ class PromptBox {
     const { current } = this;
     if (current === null) return;
     this.showTyped(current, after, "");
-    this.showNumbers(current, after).catch((/** @type {Error} */ { message }) => this.refuse(`The numbers of all heads could not be computed: ${message}.`));
+    this.showNumbers(current, after).catch((/** @type {Error} */ { message }) => this.refuse(t("The numbers of all heads could not be computed: {error}.", { error: message })));
   }
 
   /** @param {Shown} shown @param {boolean} after @param {string} address */

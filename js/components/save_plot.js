@@ -1,4 +1,5 @@
 // Saves one plot as an image, or as a figure of its own; the callback of the toolbar's buttons (see figures.py).
+import { t } from "../core/translate.js";
 import { openFigureDialog } from "./figure_dialog.js";
 import { figureSvg } from "./figure_svg.js";
 import { saveFile } from "./save_file.js";
@@ -24,6 +25,9 @@ function nearest(view, css) {
   return null;
 }
 
+// How js/explorer/labels.js begins a place.
+const LAYER = new RegExp(`^${t("layer {number}", { number: "\\d+" })}`);
+
 /**
  * The layer and head in the plot's caption, else in the nearest one of the row; empty if there is none.
  *
@@ -32,7 +36,8 @@ function nearest(view, css) {
  */
 const place = (view) => {
   const subtitles = [nameOf(view.model), "row"].map((name) => nearest(view, `attn-caption-${name}`)?.subtitle ?? "");
-  return (subtitles.find((text) => /\blayer \d/.test(text)) ?? "").split(" · ").find((/** @type {string} */ part) => part.startsWith("layer ")) ?? "";
+  const parts = subtitles.flatMap((/** @type {string} */ text) => text.split(" · "));
+  return parts.find((part) => LAYER.test(part)) ?? "";
 };
 
 /**
@@ -40,7 +45,7 @@ const place = (view) => {
  *
  * @param {string} text
  */
-const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+const slug = (text) => text.normalize("NFD").replace(/\p{Mn}/gu, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
 
 /** @param {BokehView} view @returns {SVGElement} */
 function exported(view) {

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 
@@ -57,7 +58,7 @@ export function render({ model }) {
     const chip = /** @type {HTMLElement} */ (target);
     const index = [...keys.children].indexOf(chip);
     const origin = model.names.origins?.[index];
-    if (index >= 0) chip.title = `${index} · weight ${model.content.weights[index]}${origin ? ` · from “${origin}”` : ""}`;
+    if (index >= 0) chip.title = `${index} · ${t("weight {weight}", { weight: model.content.weights[index] })}${origin ? ` · ${t("from “{text}”", { text: origin })}` : ""}`;
   });
 
   /** @type {Element | undefined} */
@@ -74,7 +75,7 @@ export function render({ model }) {
     for (let i = 0; i < looking.length; i++) {
       looking[i].textContent = readable(others[i]);
       looking[i].classList.toggle("selected", i === selected);
-      looking[i].title = `query ${i}`;
+      looking[i].title = t("query {index}", { index: i });
     }
     const seen = chips(keys, names.length, (i) => dispatch(model, { [keys.dataset.sends ?? "token"]: i }));
     keys.dataset.sends = crossed ? "key" : "token";

@@ -1,3 +1,5 @@
+import { t } from "../core/translate.js";
+
 /**
  * What a reader is told of tokens that a vocabulary lacks.
  *
@@ -5,6 +7,6 @@
  */
 export function unknownWords(count) {
   if (count === 0) return "";
-  const words = count === 1 ? "One of them is [UNK]" : `${count} of them are [UNK]`;
-  return ` ${words}: the model’s vocabulary has no pieces for such a word or sign, so that it can’t tell it from any other.`;
+  const words = count === 1 ? t("One of them is [UNK]:") : t("{count} of them are [UNK]:", { count });
+  return ` ${words} ${t("the model’s vocabulary has no pieces for such a word or sign, so that it can’t tell it from any other.")}`;
 }

@@ -1,4 +1,5 @@
 import { fixed, general, shorten, twoDecimals } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { clip } from "../views/colours.js";
 
 // Draws how products of a query and a key, channel by channel, climb to their sum: two rows of cells above bars that each
@@ -87,9 +88,10 @@ function shortNumber(bars) {
  * @param {boolean} paired
  */
 function words({ label, product, of: [first, ...others] }, paired) {
-  if (others.length) return `${others.length + 1} more ${paired ? "pairs" : "channels"} together: ${minus(product)}`;
+  const count = others.length + 1;
+  if (others.length) return paired ? t("{count} more pairs together: {sum}", { count, sum: minus(product) }) : t("{count} more channels together: {sum}", { count, sum: minus(product) });
   const terms = first.query.map((number, at) => `${minus(number)} × ${minus(first.key[at])}`).join(" + ");
-  const name = first.channels.length > 1 ? `pair ${label}, channels ${first.channels.join(" and ")}` : `channel ${first.channels[0]}`;
+  const name = first.channels.length > 1 ? t("pair {pair}, channels {channels}", { pair: label, channels: first.channels.join(t(" and ")) }) : t("channel {channel}", { channel: first.channels[0] });
   return `${name}: ${terms} = ${minus(product)}`;
 }
 
@@ -103,7 +105,7 @@ function words({ label, product, of: [first, ...others] }, paired) {
  */
 export function waterfall(content, order, width) {
   const narrow = width < NARROW;
-  const labels = ["query", "key"].map((side, at) => `${narrow ? side[0] : side} ${shorten(content.names[at], narrow ? 7 : 13)}`);
+  const labels = [t("query"), t("key")].map((side, at) => `${narrow ? side[0] : side} ${shorten(content.names[at], narrow ? 7 : 13)}`);
   const left = Math.ceil(Math.max(...labels.map((label) => label.length)) * LETTER) + 10;
   const sum = narrow ? SUM.narrow : SUM.wide;
   const room = width - left - sum - 16;
@@ -132,7 +134,7 @@ export function waterfall(content, order, width) {
   const apart = Math.ceil((Math.max(...bars.map(({ label }) => label.length)) * LETTER) / step);
   const parts = bars.map((bar, at) => column(bar, { x: left + at * step, step, from: ends[at], to: ends[at + 1], down, bottom: foot, content, number: numbered ? short(bar.product) : "", label: at % apart === 0 ? bar.label : "" }));
   drawn.append(...parts);
-  drawn.append(svg("text", { x: left - 8, y: foot - 5, "text-anchor": "end", class: "attn-why-muted" }, narrow ? "" : content.paired ? "pair" : "channel"));
+  drawn.append(svg("text", { x: left - 8, y: foot - 5, "text-anchor": "end", class: "attn-why-muted" }, narrow ? "" : content.paired ? t("pair") : t("channel")));
   const total = svg("g", {});
   const ys = [down(content.product), down(0)];
   total.append(svg("rect", { x: end + 8, width: sum, y: Math.min(...ys), height: Math.max(Math.abs(ys[1] - ys[0]), 1), rx: 2, class: "attn-why-sum" }));
@@ -178,7 +180,9 @@ function column(bar, { x, step, from, to, down, bottom, content, number, label }
 
 /** @param {WhyContent} content @param {Bar[]} bars */
 function spoken({ product, channels, paired }, bars) {
-  const what = paired ? "pairs and channels" : "channels";
   const largest = bars.filter(({ of }) => of.length === 1).sort((one, other) => Math.abs(other.product) - Math.abs(one.product)).slice(0, NAMED);
-  return `The products of ${channels.length} ${what} add up to ${minus(product)}. The largest: ${largest.map((bar) => words(bar, paired)).join("; ")}. The table below lists all.`;
+  const said = { count: channels.length, sum: minus(product), bars: largest.map((bar) => words(bar, paired)).join("; ") };
+  return paired
+    ? t("The products of {count} pairs and channels add up to {sum}. The largest: {bars}. The table below lists all.", said)
+    : t("The products of {count} channels add up to {sum}. The largest: {bars}. The table below lists all.", said);
 }

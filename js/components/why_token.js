@@ -1,4 +1,5 @@
 import { fixed, general } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { clip } from "../views/colours.js";
 import { ColourBar } from "./colour_bar.js";
 import { dispatch } from "./dispatch.js";
@@ -18,8 +19,8 @@ import { withSymbols, withWords } from "./words.js";
 
 /** @type {[Order, string][]} */
 const ORDERS = [
-  ["product", "by product"],
-  ["channel", "by channel"],
+  ["product", t("by product")],
+  ["channel", t("by channel")],
 ];
 // Widths in pixels of a letter, and beside a part's name.
 const LETTER = 6.7;
@@ -42,7 +43,7 @@ class WhyCard {
   constructor(model) {
     this.model = model;
     this.root.open = model.opened;
-    this.root.append(element("summary", "", "Why this token: where its score comes from, and what the head writes"), this.inside);
+    this.root.append(element("summary", "", t("Why this token: where its score comes from, and what the head writes")), this.inside);
     this.root.addEventListener("toggle", () => {
       this.entered = this.root.open && !model.opened;
       dispatch(model, { why: this.root.open });
@@ -75,7 +76,7 @@ class WhyCard {
     heading.append(" ", element("code", "", content.pair), element("small", "", ` ${content.place}`));
     this.inside.replaceChildren(heading, ...content.missing.map((text) => element("p", "attn-caption muted", text)));
     if (content.channels.length) this.inside.append(this.product(content), this.chart);
-    if (content.steps.length) this.inside.append(section(content.channels.length ? 2 : 1, "From product to share", "grey: a step that changes nothing here"), steps(content));
+    if (content.steps.length) this.inside.append(section(content.channels.length ? 2 : 1, t("From product to share"), t("grey: a step that changes nothing here")), steps(content));
     if (content.parts.length) this.inside.append(parts(content, this.inside.clientWidth));
     if (content.written.length) this.inside.append(...this.written(content));
     if (content.promoted) this.inside.append(this.promoted(content), promotedTokens(content.promoted));
@@ -88,8 +89,8 @@ class WhyCard {
 
   /** @param {WhyContent} content */
   product({ channels, paired, legend }) {
-    const what = paired ? "a bar a pair of [channels|channel] rotated together (RoPE)" : "a bar a [channel]";
-    const head = section(1, "Multiply query and key channel by channel, and add up", what);
+    const what = paired ? t("a bar a pair of [channels|channel] rotated together (RoPE)") : t("a bar a [channel]");
+    const head = section(1, t("Multiply query and key channel by channel, and add up"), what);
     if (legend) {
       this.legend.show({ ...legend, words: "", masked: false });
       head.append(this.legend.line);
@@ -97,7 +98,7 @@ class WhyCard {
     if (channels.length > 1) {
       const buttons = element("span", "attn-why-orders");
       buttons.setAttribute("role", "group");
-      buttons.setAttribute("aria-label", "Order of the bars");
+      buttons.setAttribute("aria-label", t("Order of the bars"));
       for (const [order, label] of ORDERS) {
         const button = element("button", "attn-plain-button", label);
         button.dataset.mark = order;
@@ -122,7 +123,10 @@ class WhyCard {
   /** @param {WhyContent} content */
   written({ written, projected, meanNorm, indices: [query, chosen], left, remark, steps: before, channels }) {
     const number = 1 + Number(before.length > 0) + Number(channels.length > 0);
-    const head = section(number, "What the head writes from each key", `weight × length of its value${projected ? " after the output projection W_O" : ""}; the line: the same weight with a value of average length`);
+    const about = projected
+      ? t("weight × length of its value after the output projection W_O; the line: the same weight with a value of average length")
+      : t("weight × length of its value; the line: the same weight with a value of average length");
+    const head = section(number, t("What the head writes from each key"), about);
     const most = written.reduce((longest, { norm, weight }) => Math.max(longest, norm, weight * meanNorm), 0) || 1;
     const decimals = clip(2 - Math.floor(Math.log10(most)), 0, 6);
     const list = element("div", "attn-why-written");
@@ -137,10 +141,12 @@ class WhyCard {
         mark.style.left = `${(100 * weight * meanNorm) / most}%`;
         track.append(bar, mark);
         const shown = [element("b", "", fixed(norm, decimals)), element("span", "attn-why-weight", `${fixed(100 * weight, 1)} %`)];
-        shown[0].prepend(element("span", "attn-unseen", "writes "));
-        shown[1].prepend(element("span", "attn-unseen", "with weight "));
+        shown[0].prepend(element("span", "attn-unseen", `${t("writes")} `));
+        shown[1].prepend(element("span", "attn-unseen", `${t("with weight")} `));
         row.append(element("code", "", name.trim() === "" ? "␣" : name), track, ...shown);
-        row.title = `weight ${general(weight, 3)} × value ${general(valueNorm, 3)} long${projected ? " after W_O" : ""}; ${Number.isNaN(share) ? "the output is 0" : `${general(100 * share, 3)} % of the output`}`;
+        const part = Number.isNaN(share) ? t("the output is 0") : t("{share} % of the output", { share: general(100 * share, 3) });
+        const numbers = { weight: general(weight, 3), length: general(valueNorm, 3), part };
+        row.title = projected ? t("weight {weight} × value {length} long after W_O; {part}", numbers) : t("weight {weight} × value {length} long; {part}", numbers);
         row.addEventListener("click", () => dispatch(this.model, { pair: [query, key] }));
         return row;
       }),
@@ -159,7 +165,7 @@ class WhyCard {
   tables({ tables }) {
     const made = element("details", "attn-details");
     made.open = this.listed;
-    const summary = element("summary", "", "All of it as tables: Q, K, V and the row");
+    const summary = element("summary", "", t("All of it as tables: Q, K, V and the row"));
     summary.dataset.mark = "tables";
     const inside = element("div", "attn-details-inside");
     made.append(summary, inside);
@@ -207,7 +213,7 @@ function parts({ parts: shares, whole, indices: [, chosen] }, width) {
   const strip = element("div", "attn-why-strip");
   strip.setAttribute("role", "img");
   const texts = shares.map(({ name, part }) => `${name} ${general(100 * part, 2)} %`);
-  strip.setAttribute("aria-label", `The row of weights: ${texts.join(", ")}`);
+  strip.setAttribute("aria-label", t("The row of weights: {weights}", { weights: texts.join(", ") }));
   strip.append(
     ...shares.map(({ name, part, key }, at) => {
       const said = [texts[at], name].find((text) => part * width >= text.length * LETTER + INDENT) ?? "";

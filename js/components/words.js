@@ -1,30 +1,32 @@
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
 // Words and symbols of attention that explain themselves where a reader points at them or moves the focus to them.
 
-/** @type {Record<string, string>} */
-export const WORDS = {
-  query: "Query: what a token looks for, d numbers: one row of Q (T × d).",
-  key: "Key: what a token can be found by, d numbers: one row of K (S × d).",
-  value: "Value: what a token gives to those who look at it: one row of V (S × dᵥ).",
-  logits: "Logits: the numbers that the model gives to each token of its vocabulary for the place after the query; a larger one makes the token more likely. Shown is what this head's output adds to them by itself, through the output projection, the final norm as it scaled this place, and the unembedding. What later layers make of it is not followed.",
-  channel: "Channel: one of the d numbers of a query and of a key, as their product saw them, after a rotary position embedding (RoPE). Where the capture saw which channels that turns together, such pairs are shown as one; otherwise channels stand alone.",
-  "q·k": "Dot product of query and key: multiplied channel by channel and added up. Large where both point the same way, negative where they point apart.",
-  "√d": "The square root of d, the number of channels of a query. Sums over more channels are larger; dividing by √d makes up for it.",
-  τ: "Temperature τ: the scores are divided by it before the softmax. Below 1 the largest weight grows, above 1 the weights even out.",
-  Σ: "Σ: the sum, over all keys that may be seen, of e to the power of their score. Dividing by it makes the row sum to 1.",
-  softmax: "Softmax: e to the power of each score, divided by the sum of them: weights above 0 that sum to 1.",
-  mask: "Mask: which keys a query may see. A hidden key gets the weight 0.",
-  weight: "Weight: the part of what a token becomes that is taken from one key, 0 to 1.",
-  V: "V: the values, a row a key. Each is multiplied by its weight, and the sum is what the token becomes.",
-  entropy: "Entropy, in nats: how widely a row is spread. 0 if one key takes all; ln S if all S keys take the same.",
-};
+// A function, so that bundles which show none hold none.
+/** @type {() => Record<string, string>} */
+const explanations = () => ({
+  query: t("Query: what a token looks for, d numbers: one row of Q (T × d)."),
+  key: t("Key: what a token can be found by, d numbers: one row of K (S × d)."),
+  value: t("Value: what a token gives to those who look at it: one row of V (S × dᵥ)."),
+  logits: t("Logits: the numbers that the model gives to each token of its vocabulary for the place after the query; a larger one makes the token more likely. Shown is what this head's output adds to them by itself, through the output projection, the final norm as it scaled this place, and the unembedding. What later layers make of it is not followed."),
+  channel: t("Channel: one of the d numbers of a query and of a key, as their product saw them, after a rotary position embedding (RoPE). Where the capture saw which channels that turns together, such pairs are shown as one; otherwise channels stand alone."),
+  "q·k": t("Dot product of query and key: multiplied channel by channel and added up. Large where both point the same way, negative where they point apart."),
+  "√d": t("The square root of d, the number of channels of a query. Sums over more channels are larger; dividing by √d makes up for it."),
+  τ: t("Temperature τ: the scores are divided by it before the softmax. Below 1 the largest weight grows, above 1 the weights even out."),
+  Σ: t("Σ: the sum, over all keys that may be seen, of e to the power of their score. Dividing by it makes the row sum to 1."),
+  softmax: t("Softmax: e to the power of each score, divided by the sum of them: weights above 0 that sum to 1."),
+  mask: t("Mask: which keys a query may see. A hidden key gets the weight 0."),
+  weight: t("Weight: the part of what a token becomes that is taken from one key, 0 to 1."),
+  V: t("V: the values, a row a key. Each is multiplied by its weight, and the sum is what the token becomes."),
+  entropy: t("Entropy, in nats: how widely a row is spread. 0 if one key takes all; ln S if all S keys take the same."),
+});
 const SYMBOLS = /q·k|√d|τ|Σ/;
 const MARKED = /\[([^\]]+)\]/;
 const GAP = 6;
 const EDGE = 8;
 
-/** @param {string} text @param {string} [word] of WORDS */
+/** @param {string} text @param {string} [word] of explanations */
 function explained(text, word = text) {
   const node = element("span", "attn-word", text);
   node.tabIndex = 0;
@@ -66,7 +68,7 @@ function close() {
 /** @param {HTMLElement} word */
 function open(word) {
   close();
-  tip = element("span", "attn-tip", WORDS[word.dataset.word ?? ""] ?? "");
+  tip = element("span", "attn-tip", explanations()[word.dataset.word ?? ""] ?? "");
   tip.id = "attn-tip";
   tip.setAttribute("role", "tooltip");
   word.setAttribute("aria-describedby", tip.id);

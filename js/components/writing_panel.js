@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 import { MOST_SEED, MOST_TEMPERATURE, numberOf, samplingProblem } from "../live_model/next_token.js";
 
@@ -16,12 +17,12 @@ export class WritingPanel {
   root = element("section", "attn-writing");
   form = element("form", "attn-writing-line");
   fields = {
-    count: numberField("Tokens", 40, 1, MOST_WRITTEN, 1),
-    temperature: numberField("Temperature", 0.8, 0, MOST_TEMPERATURE, 0.1),
-    topK: numberField("Top-k", 1, 1, 1, 1),
-    seed: numberField("Seed", 1, 0, MOST_SEED, 1),
+    count: numberField(t("Tokens"), 40, 1, MOST_WRITTEN, 1),
+    temperature: numberField(t("Temperature"), 0.8, 0, MOST_TEMPERATURE, 0.1),
+    topK: numberField(t("Top-k"), 1, 1, 1, 1),
+    seed: numberField(t("Seed"), 1, 0, MOST_SEED, 1),
   };
-  button = element("button", "attn-plain-button", "Write on");
+  button = element("button", "attn-plain-button", t("Write on"));
   said = element("p", "attn-caption attn-writing-said");
   text = element("p", "attn-written");
   running = false;
@@ -34,8 +35,8 @@ export class WritingPanel {
   /** @param {WritingActions} actions */
   constructor(actions) {
     this.actions = actions;
-    const title = element("h3", "attn-writing-title", "Let it write on ");
-    title.append(element("small", "", "each token drawn from what it expects; the same seed writes the same"));
+    const title = element("h3", "attn-writing-title", `${t("Let it write on")} `);
+    title.append(element("small", "", t("each token drawn from what it expects; the same seed writes the same")));
     this.button.type = "submit";
     this.said.setAttribute("role", "status");
     this.form.append(...Object.values(this.fields).map(({ label }) => label), this.button);
@@ -87,7 +88,7 @@ export class WritingPanel {
     const choices = this.choices;
     const { count } = choices;
     const wrong = !Number.isInteger(count) || count < 1 || count > MOST_WRITTEN;
-    const problem = wrong ? `the number of tokens must be an integer from 1 to ${MOST_WRITTEN}; got ${numberOf(count)}` : samplingProblem(choices, this.vocabulary);
+    const problem = wrong ? t("the number of tokens must be an integer from 1 to {most}; got {count}", { most: MOST_WRITTEN, count: numberOf(count) }) : samplingProblem(choices, this.vocabulary);
     if (problem === "") this.actions.start(choices);
     else this.refuse(problem);
     return problem === "";
@@ -97,10 +98,10 @@ export class WritingPanel {
   begin(prompt) {
     this.clear();
     this.running = true;
-    this.button.textContent = "Stop";
+    this.button.textContent = t("Stop");
     this.text.hidden = false;
     const chip = element("button", "attn-written-prompt", prompt);
-    chip.title = "Show what the model expects after it";
+    chip.title = t("Show what the model expects after it");
     chip.addEventListener("click", () => this.select(-1));
     this.text.append(chip);
   }
@@ -110,7 +111,7 @@ export class WritingPanel {
     const following = this.selected === this.count - 1;
     const place = this.count++;
     const chip = element("button", "attn-written-token", label);
-    chip.setAttribute("aria-label", `${spoken}, written token ${place + 1}, probability ${(100 * chance).toFixed(1)} %`);
+    chip.setAttribute("aria-label", t("{token}, written token {number}, probability {share} %", { token: spoken, number: place + 1, share: (100 * chance).toFixed(1) }));
     chip.title = `${(100 * chance).toFixed(1)} %`;
     chip.addEventListener("click", () => this.select(place));
     this.text.append(before, chip);
@@ -132,13 +133,14 @@ export class WritingPanel {
    */
   end(why, made, written) {
     this.stop();
-    this.said.textContent = `${why}${this.count} ${this.count === 1 ? "token" : "tokens"} written by ${made}.`;
-    this.text.setAttribute("aria-label", `Written: ${written}`);
+    const counted = this.count === 1 ? t("1 token written by {made}.", { made }) : t("{count} tokens written by {made}.", { count: this.count, made });
+    this.said.textContent = `${why}${counted}`;
+    this.text.setAttribute("aria-label", t("Written: {text}", { text: written }));
   }
 
   stop() {
     this.running = false;
-    this.button.textContent = "Write on";
+    this.button.textContent = t("Write on");
   }
 
   /** @param {string} problem */
@@ -155,7 +157,7 @@ export class WritingPanel {
  * @param {import("../live_model/next_token.js").Sampling} sampling
  */
 export function madeBy(reader, { temperature, topK, seed }) {
-  return `${reader}, temperature ${temperature}, top-k ${topK}, seed ${seed}`;
+  return t("{reader}, temperature {temperature}, top-k {topK}, seed {seed}", { reader, temperature, topK, seed });
 }
 
 /**

@@ -1,3 +1,5 @@
+import { t } from "./translate.js";
+
 // Formats numbers as Python does, and makes tokens visible. Texts are plain, never markup.
 
 /**
@@ -160,5 +162,5 @@ export function labelsOf(tokens) {
  * @param {{columns: number}} grid
  */
 export function rowAndColumn(cell, { columns }) {
-  return `row ${Math.floor(cell / columns)}, column ${cell % columns}`;
+  return t("row {row}, column {column}", { row: Math.floor(cell / columns), column: cell % columns });
 }

@@ -1,3 +1,5 @@
+import { t } from "./translate.js";
+
 // A reader's notes as plain data: validation of documents, and their marks. No DOM. The rules are those of
 // attnpanel/trace/notes.py.
 
@@ -180,7 +182,8 @@ function readable(text, index) {
  * @param {Note} note
  */
 export function describeNote({ kind, layer, head, batch, query_index, key_index, query = "", key = "" }) {
-  const where = `layer ${layer}, ${head === null ? "mean of heads" : `head ${head}`}${batch > 0 ? `, batch ${batch}` : ""}`;
+  const heads = head === null ? t("mean of heads") : t("head {head}", { head });
+  const where = [t("layer {number}", { number: layer }), heads, ...(batch > 0 ? [t("batch {number}", { number: batch })] : [])].join(", ");
   if (kind === "head") return ["head", where, ""];
   const row = readable(query, query_index ?? 0);
   return kind === "row" ? ["row", row, where] : ["cell", `${row} → ${readable(key, key_index ?? 0)}`, where];
@@ -282,7 +285,7 @@ export function gridMarks(notes, place, shown) {
   const here = (note) => note.kind === "head" && note.batch === place.batch;
   const marks = grouped(notes, here, (note) => `${note.layer} ${note.head}`).map(({ note, text }) => {
     const mean = note.head === null;
-    const badge = mean ? `mean ${text}` : text;
+    const badge = mean ? t("mean {text}", { text }) : text;
     const [x, dx] = mean ? [shown.right, -halfWidth(badge)] : [note.head - 0.5, halfWidth(badge)];
     return { ...NOWHERE, x, y: note.layer - 0.5, text: badge, dx, dy: HEIGHT / 2 };
   });

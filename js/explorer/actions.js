@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { fromAddress } from "./address.js";
 import { gridOf, tokenOfCell } from "./on_picture.js";
 import { SWITCHES, bounds } from "./rules.js";
@@ -55,7 +56,7 @@ function openWhy(explorer, open) {
  */
 export function openAlone(explorer) {
   openHash(explorer, window.location.search);
-  if (explorer.problem) explorer.problem = `Not restored from the link. ${explorer.problem}`;
+  if (explorer.problem) explorer.problem = t("Not restored from the link. {problem}", { problem: explorer.problem });
 }
 
 /**

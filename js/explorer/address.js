@@ -1,4 +1,5 @@
 import { firstOf, general } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { headNumbers, layerNumbers } from "./labels.js";
 import { START, SWITCHES, bounds, chooseLayer, masksOf, unavailable } from "./rules.js";
 
@@ -42,7 +43,7 @@ export function fromAddress(trace, state, texts) {
     const { address: short, name, label } = row;
     if (!Object.hasOwn(texts, short)) continue;
     const value = choiceOf(trace, restored, row, texts[short]);
-    if (value === null) problems.push(`${label}: “${firstOf(texts[short], 40)}” does not apply here.`);
+    if (value === null) problems.push(t("{label}: “{text}” does not apply here.", { label, text: firstOf(texts[short], 40) }));
     else if (name === "layer") restored = chooseLayer(trace, restored, Number(value));
     else restored = { ...restored, [name]: value };
   }

@@ -1,5 +1,6 @@
 import { general, shorten } from "../core/format.js";
 import { showComponents } from "../core/scope.js";
+import { t } from "../core/translate.js";
 import { toAddress } from "./address.js";
 import { figureCaption, headNumbers, place, provenance, withheld } from "./labels.js";
 import { rowOf } from "./partial.js";
@@ -48,8 +49,8 @@ export function plotNames(explorer, captions, selection) {
     .slice(0, MOST_NAMED)
     .filter(([weight]) => weight > 0)
     .map(([weight, key]) => `“${shorten(keys[key], 18)}” ${general(100 * weight, 3)} %`);
-  const row = `Token “${shorten(queries[state.query_index], 18)}” looks at ${largest.join(", ") || "nothing"}.`;
-  const where = `${place(call, state)}, ${call.T} queries, ${call.S} keys`;
+  const row = t("Token “{token}” looks at {keys}.", { token: shorten(queries[state.query_index], 18), keys: largest.join(", ") || t("nothing") });
+  const where = t("{place}, {queries} queries, {keys} keys", { place: place(call, state), queries: call.T, keys: call.S });
   return Object.fromEntries(
     trace.views.map(({ name, x, y }) => {
       const { text, subtitle } = captions[name];

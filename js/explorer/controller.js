@@ -1,5 +1,6 @@
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
 import { openTrace } from "../core/trace_data.js";
+import { t } from "../core/translate.js";
 import { handleMessage, openAlone, openHash, openParts } from "./actions.js";
 import { Background } from "./background.js";
 import { updateNotePlace, writeAddress, writeCaptions } from "./captions.js";
@@ -331,7 +332,7 @@ export class BrowserExplorer {
   fail(error) {
     busy(this, "");
     this.rest(true);
-    this.notice(`This can't be shown: ${error.message}`);
+    this.notice(t("This can't be shown: {reason}", { reason: error.message }));
   }
 
   /**
@@ -353,7 +354,7 @@ export class BrowserExplorer {
  */
 function refuse(model, error) {
   const notices = modelsByClass(modelsOf(model)).get("attn-notice") ?? [];
-  writeComponents(notices, { text: `This page can't show its data: ${error.message}` });
+  writeComponents(notices, { text: t("This page can't show its data: {reason}", { reason: error.message }) });
   showComponents(notices, true);
 }
 

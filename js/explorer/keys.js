@@ -1,3 +1,5 @@
+import { t } from "../core/translate.js";
+
 // The keys that move an explorer or a comparison: one table for what they do and for the list that "?" shows.
 
 /**
@@ -12,37 +14,37 @@ export const KEYS = [
   {
     name: "token",
     shown: "↑ ↓",
-    words: "the token (query) before or after",
+    words: t("the token (query) before or after"),
     sends: { ArrowUp: { step: ["query_index", -1] }, ArrowDown: { step: ["query_index", 1] } },
   },
   {
     name: "ends",
     shown: "Home End",
-    words: "the first or the last token",
+    words: t("the first or the last token"),
     sends: { Home: { jump: ["query_index", "first"] }, End: { jump: ["query_index", "last"] } },
   },
   {
     name: "key",
     shown: "Shift + ← →",
-    words: "the key token before or after: the sentence and a note on a cell follow it",
+    words: t("the key token before or after: the sentence and a note on a cell follow it"),
     sends: { "Shift+ArrowLeft": { key_step: -1 }, "Shift+ArrowRight": { key_step: 1 } },
   },
   {
     name: "head",
     shown: "← →",
-    words: "the head before or after",
+    words: t("the head before or after"),
     sends: { ArrowLeft: { step: ["head", -1] }, ArrowRight: { step: ["head", 1] } },
   },
   {
     name: "layer",
     shown: "[ ]",
-    words: "the layer before or after",
+    words: t("the layer before or after"),
     sends: { "[": { step: ["layer", -1] }, "]": { step: ["layer", 1] } },
   },
-  { name: "mask", shown: "M", words: "the next mask", sends: { m: { next: "mask" } } },
-  { name: "scale", shown: "F", words: "colour scale without the first token, and back", sends: { f: { next: "skip_first" } } },
-  { name: "note", shown: "N", words: "write a note", sends: {} }, // the card of notes listens
-  { name: "keys", shown: "?", words: "this list", sends: { "?": { keys: true } } },
+  { name: "mask", shown: "M", words: t("the next mask"), sends: { m: { next: "mask" } } },
+  { name: "scale", shown: "F", words: t("colour scale without the first token, and back"), sends: { f: { next: "skip_first" } } },
+  { name: "note", shown: "N", words: t("write a note"), sends: {} }, // the card of notes listens
+  { name: "keys", shown: "?", words: t("this list"), sends: { "?": { keys: true } } },
 ];
 
 /**

@@ -1,6 +1,7 @@
 import { firstOf, fixed, general, shorten } from "../core/format.js";
 import { entropy, meanDistance } from "../core/head_numbers.js";
 import { maskWords } from "../core/masks.js";
+import { t } from "../core/translate.js";
 import { formula } from "./sentence.js";
 import { scaleOf } from "../views/colours.js";
 import { originsOf } from "../views/text.js";
@@ -43,7 +44,7 @@ export function headNumbers(call) {
 
 /** @param {number} number @param {number} count */
 function among(number, count) {
-  return count > 1 ? `${number} of 0–${count - 1}` : String(number);
+  return count > 1 ? t("{number} of 0–{last}", { number, last: count - 1 }) : String(number);
 }
 
 /** @param {number} count */
@@ -63,19 +64,19 @@ function tokenLabels(tokens) {
 /** @param {Trace} trace @param {State} state */
 export function scoresCaption(trace, state) {
   const call = trace.calls[state.layer];
-  return { subtitle: call.live ? formula(call) : "not recorded: only the weights were" };
+  return { subtitle: call.live ? formula(call) : t("not recorded: only the weights were") };
 }
 
 /** @param {Trace} trace @param {State} state */
 export function weightsCaption(trace, state) {
-  if (state.skip_first && trace.calls[state.layer].S > 1) return { subtitle: "colour without first token" };
+  if (state.skip_first && trace.calls[state.layer].S > 1) return { subtitle: t("colour without first token") };
   return { subtitle: scaleOf(trace, state).caption };
 }
 
 /** @param {Trace} trace @param {State} state */
 export function outputCaption(trace, state) {
   const { hasValue, Dv } = trace.calls[state.layer];
-  return { subtitle: hasValue ? `output, ${Dv} ch.` : "no values were kept" };
+  return { subtitle: hasValue ? t("output, {channels} ch.", { channels: Dv }) : t("no values were kept") };
 }
 
 /** @param {Trace} trace @param {State} state */
@@ -84,15 +85,15 @@ export function rowCaption(trace, state) {
   const { queries } = trace.tokensOf(call, state.batch);
   const origin = originsOf(trace, state, queries)[state.query_index];
   const from = origin ? `${state.query_index} ← “${shorten(origin, 18)}” · ` : "";
-  return { text: `Where “${queries[state.query_index]}” looks`, subtitle: `${from}${place(call, state)} · tap a token to make it the query` };
+  return { text: t("Where “{token}” looks", { token: queries[state.query_index] }), subtitle: `${from}${place(call, state)} · ${t("tap a token to make it the query")}` };
 }
 
 /** @param {Trace} trace */
 export function tilesCaption(trace) {
   const most = Math.max(...trace.calls.map((call) => call.H));
   const layers = trace.calls.length;
-  const shape = `${layers} layer${layers > 1 ? "s" : ""} × ${most} head${most > 1 ? "s" : ""}`;
-  return { subtitle: `${shape} · tap one` };
+  const shape = `${layers > 1 ? t("{count} layers", { count: layers }) : t("1 layer")} × ${most > 1 ? t("{count} heads", { count: most }) : t("1 head")}`;
+  return { subtitle: t("{shape} · tap one", { shape }) };
 }
 
 /** @param {Trace} trace @param {State} state */
@@ -102,10 +103,20 @@ export function swatchesCaption(trace, state) {
 
 /** @param {Trace} trace @param {Call} call @param {State} state */
 function describePaint(trace, call, state) {
-  if (!call.hasColours) return "no values were kept";
+  if (!call.hasColours) return t("no values were kept");
   // Colours sent without values have a fixed seed.
   const seed = call.hasValue ? state.color_seed : (trace.colorSeed ?? state.color_seed);
-  return `value colours · seed ${seed}`;
+  return t("value colours · seed {seed}", { seed });
+}
+
+/**
+ * The layer that is shown; js/components/save_plot.js looks for it.
+ *
+ * @param {Call} call
+ * @param {State} state
+ */
+export function layerName(call, state) {
+  return t("layer {number}", { number: call.number ?? state.layer });
 }
 
 /**
@@ -113,10 +124,11 @@ function describePaint(trace, call, state) {
  *
  * @param {Call} call
  * @param {State} state
+ * @param {string} [name] of the layer, behind its number
  */
-export function place(call, state) {
-  const which = state.aggregate ? `mean of ${call.H} heads` : `head ${headNumbers(call)[state.head]}`;
-  return `layer ${call.number ?? state.layer}, ${which}`;
+export function place(call, state, name = "") {
+  const which = state.aggregate ? t("mean of {count} heads", { count: call.H }) : t("head {head}", { head: headNumbers(call)[state.head] });
+  return `${layerName(call, state)}${name}, ${which}`;
 }
 
 /**
@@ -127,10 +139,10 @@ export function place(call, state) {
 export function withheld(call) {
   const broken = call.notFinite ?? [];
   if (call.live && broken.length > 0) {
-    return `The model computed numbers that are not finite (nan or inf) in this layer's ${broken.join(", ")}: cells that depend on them stay empty.`;
+    return t("The model computed numbers that are not finite (nan or inf) in this layer's {names}: cells that depend on them stay empty.", { names: broken.join(", ") });
   }
   if (call.live) return "";
-  return "Only the weights were recorded: another temperature or mask, the scores and the mix need queries, keys and values.";
+  return t("Only the weights were recorded: another temperature or mask, the scores and the mix need queries, keys and values.");
 }
 
 /**
@@ -142,8 +154,8 @@ export function withheld(call) {
 export function provenance(trace, state) {
   const call = trace.calls[state.layer];
   const kept = call.hasValue ? "Q, K, V" : "Q, K";
-  const lengths = call.T === call.S ? `${call.T} tokens` : `${call.T} queries, ${call.S} keys`;
-  const source = trace.model || trace.source || "trace";
+  const lengths = call.T === call.S ? t("{count} tokens", { count: call.T }) : t("{queries} queries, {keys} keys", { queries: call.T, keys: call.S });
+  const source = trace.model || trace.source || t("trace");
   const numbers = `${call.dtype} ${call.live ? kept : ""}`.trim();
   return [...new Set([source, call.layer, lengths, numbers, ...(trace.leftOut ? [trace.leftOut] : [])])].join(" · ");
 }
@@ -162,16 +174,16 @@ export function figureCaption(trace, state) {
   const call = trace.calls[state.layer];
   const { queries, keys } = trace.tokensOf(call, state.batch);
   const texts = [...new Set([queries, keys].filter(isNamed).map(quotedText))];
-  const [label, numbers] = state.mask === "model" || !call.live ? ["as the model", ""] : maskWords(trace.masks, state.mask, (name) => state[name]);
+  const [label, numbers] = state.mask === "model" || !call.live ? [t("as the model"), ""] : maskWords(trace.masks, state.mask, (name) => state[name]);
   const name = /^\d+$/.test(call.layer) ? "" : ` (${call.layer})`;
   const parts = [
     trace.model || trace.source,
-    texts.length === 2 ? `queries ${texts[0]}, keys ${texts[1]}` : (texts[0] ?? ""),
-    place(call, state).replace(",", `${name},`),
-    call.B > 1 ? `sequence ${state.batch}` : "",
-    `mask: ${label}${numbers}`,
-    `temperature ${general(call.live ? state.temperature : 1, 6)}`,
-    `outlined: query ${state.query_index}, “${shorten(queries[state.query_index], 18)}”`,
+    texts.length === 2 ? t("queries {queries}, keys {keys}", { queries: texts[0], keys: texts[1] }) : (texts[0] ?? ""),
+    place(call, state, name),
+    call.B > 1 ? t("sequence {number}", { number: state.batch }) : "",
+    t("mask: {label}{numbers}", { label, numbers }),
+    t("temperature {number}", { number: general(call.live ? state.temperature : 1, 6) }),
+    t("outlined: query {index}, “{token}”", { index: state.query_index, token: shorten(queries[state.query_index], 18) }),
   ];
   return parts.filter(Boolean).join(" · ");
 }
@@ -212,6 +224,6 @@ export function numbersLine(trace, state, selection) {
  * @returns {string}
  */
 export function describeNumbers(trace, state, { entropy: nats, distance }) {
-  const line = `${place(trace.calls[state.layer], state)} · entropy ${fixed(nats, 2)} nats`;
-  return distance === null ? line : `${line} · distance ${fixed(distance, 1)}`;
+  const line = t("{place} · entropy {nats} nats", { place: place(trace.calls[state.layer], state), nats: fixed(nats, 2) });
+  return distance === null ? line : t("{line} · distance {distance}", { line, distance: fixed(distance, 1) });
 }

@@ -1,4 +1,5 @@
 import { fixed, general, shorten } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { masksOf } from "./rules.js";
 import { DECADE_STEP, temperatureAt } from "./widgets.js";
 
@@ -21,7 +22,7 @@ const MOST_STEPS = 1 / DECADE_STEP;
 const LARGE = 0.9;
 const LOOKS = 0.4;
 /** @type {Task} */
-const NOTHING = { text: "There is nothing to try here. Go on.", isDone: () => true, solve: null };
+const NOTHING = { text: t("There is nothing to try here. Go on."), isDone: () => true, solve: null };
 
 /** @param {Floats} numbers @param {(index: number) => boolean} [counts] */
 function largestAt(numbers, counts = () => true) {
@@ -67,11 +68,13 @@ function temperatureTask(start, above, wanted) {
   if (!(above ? goal > top(start) : goal < top(start))) return NOTHING; // one key takes all, or all take the same
   /** Beyond the goal as both are written. @param {number} weight */
   const beyond = (weight) => (above ? Math.round(100 * weight) > 100 * goal : Math.round(100 * weight) < 100 * goal);
-  const direction = above ? `is above ${fixed(goal, 2)}` : `is below ${fixed(goal, 2)}`;
+  const said = { token: queryName(start), now: fixed(top(start), 2), goal: fixed(goal, 2) };
   return {
-    text: `${above ? "Lower" : "Raise"} the temperature ① until the largest weight of ${queryName(start)}, now ${fixed(top(start), 2)}, ${direction}.`,
+    text: above
+      ? t("Lower the temperature ① until the largest weight of {token}, now {now}, is above {goal}.", said)
+      : t("Raise the temperature ① until the largest weight of {token}, now {now}, is below {goal}.", said),
     isDone: (now) => beyond(top(now)),
-    meter: (now) => ({ value: top(now), goal, above, words: `now ${fixed(top(now), 2)} · goal ${above ? ">" : "<"} ${fixed(goal, 2)}` }),
+    meter: (now) => ({ value: top(now), goal, above, words: t("now {now} · goal {sign} {goal}", { now: fixed(top(now), 2), sign: above ? ">" : "<", goal: fixed(goal, 2) }) }),
     solve: (now) => ({ temperature: steps.find((temperature) => beyond(topAt(now, temperature))) ?? steps[MOST_STEPS - 1] }),
   };
 }
@@ -79,97 +82,97 @@ function temperatureTask(start, above, wanted) {
 /** @type {LessonStep[]} */
 export const LESSON = [
   {
-    name: "dot product",
-    title: "How well does a query fit a key?",
-    text: "Each token has a [query], what it looks for, and a [key], what it can be found by: two rows of numbers. Multiply them channel by channel and add up, and you have their dot product q·k. One cell of Score ① stands for one pair; ② has its numbers.",
-    named: [["attn-plot-scores", "Score"], ["attn-why-token", "why this token"]],
+    name: t("dot product"),
+    title: t("How well does a query fit a key?"),
+    text: t("Each token has a [query], what it looks for, and a [key], what it can be found by: two rows of numbers. Multiply them channel by channel and add up, and you have their dot product q·k. One cell of Score ① stands for one pair; ② has its numbers."),
+    named: [["attn-plot-scores", t("Score")], ["attn-why-token", t("why this token")]],
     guess: {
-      question: "A query and a key point in opposite directions. Their dot product is",
-      choices: ["above 0", "0", "below 0"],
+      question: t("A query and a key point in opposite directions. Their dot product is"),
+      choices: [t("above 0"), "0", t("below 0")],
       right: 2,
-      because: "The products of opposite numbers are negative, and so is their sum.",
+      because: t("The products of opposite numbers are negative, and so is their sum."),
     },
     task: (start) => {
       const { scores, visible } = start;
       if (scores === null) return NOTHING;
       const least = largestAt(scores.map((score) => -score), (key) => visible[key] === 1);
       return {
-        text: `Go to the key that fits ${queryName(start)} least: the lowest score of its row. Point at it, or press Shift with ← or →.`,
+        text: t("Go to the key that fits {token} least: the lowest score of its row. Point at it, or press Shift with ← or →.", { token: queryName(start) }),
         isDone: ({ query, key }) => query === start.query && key === least,
         solve: () => ({ pair: [start.query, least] }),
       };
     },
   },
   {
-    name: "score",
-    title: "A score for every key",
-    text: "A query is multiplied with every key: one row of scores. More channels give larger sums, so they are divided by √d. Blue is below 0, red above; the bar below the picture has the numbers.",
-    named: [["attn-at-query_index", "Token"], ["attn-plot-scores", "Score"]],
-    guess: { question: "Can a score be larger than 1?", choices: ["yes", "no"], right: 0, because: "A score is a sum and has no limit. Only the weights after the softmax lie between 0 and 1." },
+    name: t("score"),
+    title: t("A score for every key"),
+    text: t("A query is multiplied with every key: one row of scores. More channels give larger sums, so they are divided by √d. Blue is below 0, red above; the bar below the picture has the numbers."),
+    named: [["attn-at-query_index", t("Token")], ["attn-plot-scores", t("Score")]],
+    guess: { question: t("Can a score be larger than 1?"), choices: [t("yes"), t("no")], right: 0, because: t("A score is a sum and has no limit. Only the weights after the softmax lie between 0 and 1.") },
     task: (start) => {
       const { T } = start.trace.calls[start.state.layer];
       if (T === 1) return NOTHING;
       return {
-        text: "Choose another token ① (↓ and ↑, or tap its row) and compare the two rows: does it look for the same keys?",
+        text: t("Choose another token ① (↓ and ↑, or tap its row) and compare the two rows: does it look for the same keys?"),
         isDone: ({ state }) => state.query_index !== start.state.query_index,
         solve: () => ({ query_index: (start.state.query_index + 1) % T }),
       };
     },
   },
   {
-    name: "mask",
-    title: "What may be seen",
-    text: "A [mask] hides keys: their score counts as −∞ and their weight is exactly 0. Hidden cells are hatched. A language model that writes from left to right hides what comes after.",
-    named: [["attn-at-mask", "Mask"], ["attn-plot-weights", "Softmax"]],
-    guess: { question: "Under a causal mask, how many keys may the first token see?", choices: ["none", "one: itself", "all"], right: 1, because: "It sees itself and what came before, and nothing came before." },
+    name: t("mask"),
+    title: t("What may be seen"),
+    text: t("A [mask] hides keys: their score counts as −∞ and their weight is exactly 0. Hidden cells are hatched. A language model that writes from left to right hides what comes after."),
+    named: [["attn-at-mask", t("Mask")], ["attn-plot-weights", t("Softmax")]],
+    guess: { question: t("Under a causal mask, how many keys may the first token see?"), choices: [t("no key"), t("one: itself"), t("all keys")], right: 1, because: t("It sees itself and what came before, and nothing came before.") },
     task: () => ({
-      text: "Choose the mask “causal” ① (on a narrow page under More), and look at the first row of Softmax ②.",
+      text: t("Choose the mask “causal” ① (on a narrow page under More), and look at the first row of Softmax ②."),
       isDone: ({ state }) => state.mask === "causal",
       solve: () => ({ mask: "causal" }),
     }),
   },
   {
-    name: "temperature",
-    title: "How sharp is the choice?",
-    text: "Before the [softmax], every score is divided by the temperature τ. Above 1 the scores come closer to one another, below 1 they move apart.",
-    named: [["attn-at-temperature", "Temperature"], ["attn-plot-weights", "Softmax"]],
-    guess: { question: "τ goes up. The largest weight of a row", choices: ["rises", "falls", "stays"], right: 1, because: "The scores become more alike, and the weights with them." },
+    name: t("temperature"),
+    title: t("How sharp is the choice?"),
+    text: t("Before the [softmax], every score is divided by the temperature τ. Above 1 the scores come closer to one another, below 1 they move apart."),
+    named: [["attn-at-temperature", t("Temperature")], ["attn-plot-weights", t("Softmax")]],
+    guess: { question: t("τ goes up. The largest weight of a row"), choices: [t("rises"), t("falls"), t("stays")], right: 1, because: t("The scores become more alike, and the weights with them.") },
     task: (start) => {
       const even = 1 / Math.max(1, start.visible.reduce((sum, seen) => sum + seen, 0));
       return temperatureTask(start, false, (top(start) + even) / 2);
     },
   },
   {
-    name: "softmax",
-    title: "From scores to shares",
-    text: "[Softmax|softmax] takes e to the power of each score and divides by Σ, the sum of the row. All weights are above 0 and a row sums to 1. How widely a row is spread is its [entropy].",
-    named: [["attn-at-query_index", "Token"], ["attn-plot-entropy", "Entropy per token"]],
-    guess: { question: "Can a key that may be seen have the weight 0?", choices: ["yes", "no"], right: 1, because: "e to the power of any number is above 0. It may only be too small to be shown." },
+    name: t("softmax"),
+    title: t("From scores to shares"),
+    text: t("[Softmax|softmax] takes e to the power of each score and divides by Σ, the sum of the row. All weights are above 0 and a row sums to 1. How widely a row is spread is its [entropy]."),
+    named: [["attn-at-query_index", t("Token")], ["attn-plot-entropy", t("Entropy per token")]],
+    guess: { question: t("Can a key that may be seen have the weight 0?"), choices: [t("yes"), t("no")], right: 1, because: t("e to the power of any number is above 0. It may only be too small to be shown.") },
     task: (start) => {
       const { entropies } = start;
       if (entropies === null || entropies.length < 2) return NOTHING;
       const most = Math.max(...entropies);
       return {
-        text: "Find the token ① that looks most widely: the highest bar of Entropy per token ②.",
+        text: t("Find the token ① that looks most widely: the highest bar of Entropy per token ②."),
         isDone: ({ state }) => entropies[state.query_index] >= most - 1e-6,
         solve: () => ({ query_index: entropies.indexOf(most) }),
       };
     },
   },
   {
-    name: "mixing values",
-    title: "What the token becomes",
-    text: "Every key gives its [value], times its weight; the sum is the token's new row, in Mix ②. Paint mixing ③ does the same with a colour for each value.",
-    named: [["attn-at-temperature", "Temperature"], ["attn-plot-output", "Mix"], ["attn-plot-swatches", "Paint mixing"]],
-    guess: { question: "One weight is 0.99. The mixed colour is nearly", choices: ["that key's colour", "the mean of all", "grey"], right: 0, because: "The other values hardly count." },
+    name: t("mixing values"),
+    title: t("What the token becomes"),
+    text: t("Every key gives its [value], times its weight; the sum is the token's new row, in Mix ②. Paint mixing ③ does the same with a colour for each value."),
+    named: [["attn-at-temperature", t("Temperature")], ["attn-plot-output", t("Mix")], ["attn-plot-swatches", t("Paint mixing")]],
+    guess: { question: t("One weight is 0.99. The mixed colour is nearly"), choices: [t("that key's colour"), t("the mean of all"), t("grey")], right: 0, because: t("The other values hardly count.") },
     task: (start) => temperatureTask(start, true, LARGE),
   },
   {
-    name: "heads",
-    title: "Several heads, several looks",
-    text: "A layer has several heads, each with queries, keys and values of its own: one token can look at several things at once. All heads ② shows every head as a tile; tap one.",
-    named: [["attn-at-head", "Head"], ["attn-plot-grid", "All heads"]],
-    guess: { question: "Do all heads of a layer look at the same keys?", choices: ["yes", "no"], right: 1, because: "Each has weights of its own, and training can make each look for something else." },
+    name: t("heads"),
+    title: t("Several heads, several looks"),
+    text: t("A layer has several heads, each with queries, keys and values of its own: one token can look at several things at once. All heads ② shows every head as a tile; tap one."),
+    named: [["attn-at-head", t("Head")], ["attn-plot-grid", t("All heads")]],
+    guess: { question: t("Do all heads of a layer look at the same keys?"), choices: [t("yes"), t("no")], right: 1, because: t("Each has weights of its own, and training can make each look for something else.") },
     task: (start) => {
       const first = largestAt(start.weights);
       /** @param {Floats} weights */
@@ -177,24 +180,24 @@ export const LESSON = [
       const other = start.heads.findIndex(({ weights }, head) => head !== start.state.head && differs(weights()));
       if (other < 0) return NOTHING;
       return {
-        text: `Choose a head ① (→ and ←) in which ${queryName(start)} looks most at another token than ${keyName(start, first)}.`,
+        text: t("Choose a head ① (→ and ←) in which {token} looks most at another token than {key}.", { token: queryName(start), key: keyName(start, first) }),
         isDone: ({ state, weights }) => !state.aggregate && state.head !== start.state.head && differs(weights),
         solve: () => ({ head: other, aggregate: false }),
       };
     },
   },
   {
-    name: "a real sentence",
-    title: "A real sentence",
-    text: "The numbers of the toy are random. In a trained model heads have learned what to look at: some at the token before, some at the first one, some from a pronoun to its noun.",
-    named: [["attn-sources", "Prompt"], ["attn-plot-grid", "All heads"]],
-    guess: { question: "“The trophy does not fit in the suitcase because it is too large.” What should “it” look at?", choices: ["trophy", "suitcase", "large"], right: 0, because: "What is too large to fit in is the trophy. A model has no rule for this: it has learned it, in some heads." },
+    name: t("a real sentence"),
+    title: t("A real sentence"),
+    text: t("The numbers of the toy are random. In a trained model heads have learned what to look at: some at the token before, some at the first one, some from a pronoun to its noun."),
+    named: [["attn-sources", t("Prompt")], ["attn-plot-grid", t("All heads")]],
+    guess: { question: t("“The trophy does not fit in the suitcase because it is too large.” What should “it” look at?"), choices: [t("trophy"), t("suitcase"), t("large")], right: 0, because: t("What is too large to fit in is the trophy. A model has no rule for this: it has learned it, in some heads.") },
     task: (start) => {
       if (start.trace.source === "toy" && !start.hasSources) {
-        return { ...NOTHING, text: "This page has the toy alone. Run attnpanel serve and choose Prompt there, or trace a sentence of yours." };
+        return { ...NOTHING, text: t("This page has the toy alone. Run attnpanel serve and choose Prompt there, or trace a sentence of yours.") };
       }
       return {
-        text: "Choose Prompt ① above. Then find a head ② in which a token gives 40 % or more to another one that is neither itself nor the first.",
+        text: t("Choose Prompt ① above. Then find a head ② in which a token gives 40 % or more to another one that is neither itself nor the first."),
         isDone: ({ trace, weights, query }) => {
           const largest = largestAt(weights);
           return trace.source !== "toy" && largest > 0 && largest !== query && weights[largest] >= LOOKS;
@@ -202,7 +205,7 @@ export const LESSON = [
         meter: (now) => {
           const largest = largestAt(now.weights, (key) => key > 0 && key !== now.query);
           const value = now.trace.source === "toy" || largest < 0 ? 0 : now.weights[largest] || 0;
-          return { value, goal: LOOKS, above: true, words: `now ${general(100 * value, 3)} % · goal 40 %` };
+          return { value, goal: LOOKS, above: true, words: t("now {now} % · goal 40 %", { now: general(100 * value, 3) }) };
         },
         solve: null,
       };

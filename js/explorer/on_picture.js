@@ -1,5 +1,6 @@
 import { scores, softmaxRows } from "../core/attention.js";
 import { general, rowAndColumn, shorten } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { sequential, scaleOf, weightsEnd } from "../views/colours.js";
 import { legendOf } from "../views/legend.js";
 import { headNumbers, place } from "./labels.js";
@@ -149,11 +150,11 @@ export function onPicture(trace, state, selection, wanted = "looks", rollout = n
     otherChosen: focus,
     left: beside.length - others.length,
     legend: legendOf({ colours, masked: null }),
-    unit: direction === "through" ? "share of a patch" : "weight of a patch",
-    subtitle: direction === "through" ? `all heads of ${rolloutLayers(trace, state)?.length} layers` : place(call, state),
+    unit: direction === "through" ? t("share of a patch") : t("weight of a patch"),
+    subtitle: direction === "through" ? t("all heads of {count} layers", { count: rolloutLayers(trace, state)?.length }) : place(call, state),
     sentence:
       direction === "through" && rollout === null
-        ? "Following the attention through the layers …"
+        ? t("Following the attention through the layers …")
         : sentenceOf(heat, { columns }, nameOf(names.chosen[focus], cell, { columns }), direction),
     missing: "",
   };
@@ -163,8 +164,9 @@ export function onPicture(trace, state, selection, wanted = "looks", rollout = n
 function missing(trace, call) {
   const others = trace.calls.filter(({ T, S, layer }) => gridOf(trace, T, layer) ?? gridOf(trace, S, layer));
   const some = others.slice(0, 3).map(({ layer }) => layer);
-  const where = others.length ? ` Those of ${others.length} other layers are: ${some.join(", ")}${others.length > some.length ? ", …" : ""}` : "";
-  return `The tokens of this layer (${call.T} queries, ${call.S} keys) are no patches of the picture.${where}`;
+  const said = t("The tokens of this layer ({queries} queries, {keys} keys) are no patches of the picture.", { queries: call.T, keys: call.S });
+  const layers = `${some.join(", ")}${others.length > some.length ? ", …" : ""}`;
+  return others.length ? `${said} ${t("Those of {count} other layers are: {layers}", { count: others.length, layers })}` : said;
 }
 
 /** @type {Map<number, string[]>} */
@@ -244,7 +246,7 @@ function namesOf(trace, call, state, direction, grid) {
 
 /** @param {string} name @param {?number} cell @param {{columns: number}} grid */
 function nameOf(name, cell, grid) {
-  return cell === null ? `“${shorten(name, 18)}”` : `The patch in ${rowAndColumn(cell, grid)}`;
+  return cell === null ? `“${shorten(name, 18)}”` : t("The patch in {place}", { place: rowAndColumn(cell, grid) });
 }
 
 /**
@@ -261,16 +263,17 @@ function sentenceOf(heat, grid, chosen, direction) {
     .sort((one, other) => heat[other] - heat[one])
     .slice(0, MOST_NAMED)
     .map((cell) => `${rowAndColumn(cell, grid)} (${general(heat[cell], 3)})`);
-  if (largest.length === 0) return direction === "seen" ? `No patch looks at ${lower(chosen)}.` : `${chosen} looks at no patch.`;
-  if (direction === "seen") return `Of all patches, these look most at ${lower(chosen)}: ${largest.join("; ")}.`;
+  if (largest.length === 0) return direction === "seen" ? t("No patch looks at {token}.", { token: lower(chosen) }) : t("{token} looks at no patch.", { token: chosen });
+  if (direction === "seen") return t("Of all patches, these look most at {token}: {patches}.", { token: lower(chosen), patches: largest.join("; ") });
   const share = heat.reduce((sum, weight) => sum + (weight || 0), 0);
   if (direction === "through") {
-    return (
-      `Of what ${lower(chosen)} has gathered through the layers (rollout of the mean of heads), ${general(100 * share, 3)} % comes from ` +
-      `the picture, most of it from ${largest.join("; ")}. Mask and temperature chosen here do not change it.`
+    return t(
+      "Of what {token} has gathered through the layers (rollout of the mean of heads), {share} % comes from " +
+        "the picture, most of it from {patches}. Mask and temperature chosen here do not change it.",
+      { token: lower(chosen), share: general(100 * share, 3), patches: largest.join("; ") },
     );
   }
-  return `${chosen} gives the picture ${general(100 * share, 3)} % of its weight, most of it to ${largest.join("; ")}.`;
+  return t("{token} gives the picture {share} % of its weight, most of it to {patches}.", { token: chosen, share: general(100 * share, 3), patches: largest.join("; ") });
 }
 
 /** @param {string} name */

@@ -1,4 +1,5 @@
 import { lacksKernel } from "../core/scope.js";
+import { t } from "../core/translate.js";
 import { requestLayer } from "./python.js";
 import { keepSelection, partsOf, selectionWork } from "./selection.js";
 
@@ -22,16 +23,16 @@ const PARTS = ["matrices", "colours", "row", "pointed"];
 export async function prepare(explorer, run) {
   const { trace, state, cache } = explorer;
   const call = trace.calls[state.layer];
-  const which = state.aggregate ? `the mean of ${call.H} heads` : `head ${state.head}`;
-  const computing = `Computing layer ${state.layer}, ${which} …`;
+  const which = state.aggregate ? t("the mean of {count} heads", { count: call.H }) : t("head {head}", { head: state.head });
+  const computing = t("Computing layer {layer}, {heads} …", { layer: state.layer, heads: which });
   if (call.packed === undefined && lacksKernel()) {
-    throw new Error("this page is a converted notebook, and the trace is too large to be embedded in it: run the notebook");
+    throw new Error(t("this page is a converted notebook, and the trace is too large to be embedded in it: run the notebook"));
   }
   if (call.partial) return askParts(explorer, run, computing);
   for (const kind of PARTS) explorer.python.drop(kind);
   if (!call.opened) {
     if (!trace.meta.embedded) requestLayer(explorer, state.layer);
-    busy(explorer, `Loading layer ${state.layer} …`);
+    busy(explorer, t("Loading layer {layer} …", { layer: state.layer }));
     await call.ready();
     if (run !== explorer.started) return null;
   }

@@ -1,4 +1,5 @@
 import { findMask, fitMaskValues, maskBounds, maskStarts } from "../core/masks.js";
+import { t } from "../core/translate.js";
 
 // Which choices a trace allows, and which of them have no effect now.
 
@@ -129,28 +130,28 @@ export function unavailable(trace, state, selection) {
   const row = mask === "model" ? null : findMask(trace.masks, mask);
   const { kinds, parameters } = trace.masks;
   const ranges = maskBounds(trace.masks, call);
-  const recorded = "Only the weights were recorded, so they can't be recomputed.";
+  const recorded = t("Only the weights were recorded, so they can't be recomputed.");
   // If several rules apply to a control, the last one gives the reason.
   const rules = [
-    ["layer", trace.calls.length === 1, "This trace has one layer."],
-    ["head", state.aggregate, "The mean over all heads is shown."],
-    ["head", call.H === 1, "This layer has one head."],
-    ["aggregate", call.H === 1, "This layer has one head."],
-    ["query_index", call.T === 1, "There is one query token."],
-    ["batch", call.B === 1, "There is one sequence."],
+    ["layer", trace.calls.length === 1, t("This trace has one layer.")],
+    ["head", state.aggregate, t("The mean over all heads is shown.")],
+    ["head", call.H === 1, t("This layer has one head.")],
+    ["aggregate", call.H === 1, t("This layer has one head.")],
+    ["query_index", call.T === 1, t("There is one query token.")],
+    ["batch", call.B === 1, t("There is one sequence.")],
     ["temperature", !call.live, recorded],
     ["mask", !call.live, recorded],
     ...parameters.flatMap(({ name }) => [
-      [name, ranges[name][0] === ranges[name][1], "There is one token."],
+      [name, ranges[name][0] === ranges[name][1], t("There is one token.")],
       [name, !row?.needs.includes(name), matters(kinds.filter(({ needs }) => needs.includes(name)))],
     ]),
     ["align", !row?.aligned, matters(kinds.filter(({ aligned }) => aligned))],
-    ["align", call.T === call.S, "There are as many queries as keys."],
-    ["empty_rows", call.sinks !== null, "The attention sink takes the whole of such a row."],
-    ["empty_rows", !selection?.empty.includes(1), "Every query sees a key."],
-    ["skip_first", call.S === 1, "There is one key token."],
-    ["color_seed", !call.hasValue, "The values were left out, so the colours can't be mixed anew."],
-    ["color_seed", !call.hasColours, "No values were kept in this trace."],
+    ["align", call.T === call.S, t("There are as many queries as keys.")],
+    ["empty_rows", call.sinks !== null, t("The attention sink takes the whole of such a row.")],
+    ["empty_rows", !selection?.empty.includes(1), t("Every query sees a key.")],
+    ["skip_first", call.S === 1, t("There is one key token.")],
+    ["color_seed", !call.hasValue, t("The values were left out, so the colours can't be mixed anew.")],
+    ["color_seed", !call.hasColours, t("No values were kept in this trace.")],
   ];
   return Object.fromEntries(rules.filter(([, idle]) => idle).map(([name, , reason]) => [name, reason]));
 }
@@ -163,6 +164,6 @@ export function unavailable(trace, state, selection) {
 function matters(rows) {
   const labels = rows.map(({ label }) => label);
   const last = labels.pop();
-  if (labels.length === 0) return `It matters under the ${last} mask only.`;
-  return `It matters under the ${labels.join(", ")} and ${last} masks only.`;
+  if (labels.length === 0) return t("It matters under the {mask} mask only.", { mask: last });
+  return t("It matters under the {masks} and {last} masks only.", { masks: labels.join(", "), last });
 }

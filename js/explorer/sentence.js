@@ -1,5 +1,6 @@
 import { fixed, general, quoted } from "../core/format.js";
 import { maskWords } from "../core/masks.js";
+import { t } from "../core/translate.js";
 import { rowOf } from "./partial.js";
 
 // The sentence that spells out how a pair's weight is computed.
@@ -45,20 +46,20 @@ export function sentence(trace, state, selection) {
   /** @type {Piece} */
   const pair = ["pair", `${bare(query)} → ${bare(key)}`];
   if (!row.visible[keyIndex]) {
-    const why = `is masked: ${maskReason(trace, call, state)} ${query} may not see ${key}, so its weight is`;
+    const why = t("is masked: {reason} {query} may not see {key}, so its weight is", { reason: maskReason(trace, call, state), query, key });
     return [pair, ["text", why], ["result", "0"]];
   }
   if (Number.isNaN(weight)) {
-    const why = call.live ? "a score of this row is not finite" : "the model itself recorded no number here";
-    return [pair, ["text", `has no weight: ${why}.`]];
+    const why = call.live ? t("a score of this row is not finite") : t("the model itself recorded no number here");
+    return [pair, ["text", t("has no weight: {why}.", { why })]];
   }
   /** @type {Piece} */
   const share = ["result", `${general(100 * weight, 3)} %`];
   const sink = sinkSentence(call, state, row.weights);
   /** @type {Piece} */
-  const taken = ["text", `of what ${query} becomes is taken from ${key}.${sink}`];
-  if (state.aggregate) return [pair, ["text", `the mean over ${call.H} heads:`], share, taken];
-  if (row.scores === null) return [pair, ["text", "as the model recorded it:"], share, taken];
+  const taken = ["text", `${t("of what {query} becomes is taken from {key}.", { query, key })}${sink}`];
+  if (state.aggregate) return [pair, ["text", t("the mean over {count} heads:", { count: call.H })], share, taken];
+  if (row.scores === null) return [pair, ["text", t("as the model recorded it:")], share, taken];
   return [pair, ...arithmetic(call, state, row, keyIndex), share, taken];
 }
 
@@ -93,8 +94,8 @@ function sinkSentence(call, state, weights) {
   let rest = 0;
   for (const weight of weights) rest += weight;
   const share = `${fixed(100 * Math.max(1 - rest, 0), 1)} %`;
-  if (state.aggregate) return ` The heads' sinks take ${share} of the row.`;
-  return ` The head's sink (score ${fixed(call.sinks[state.head], 2)}) takes ${share} of the row.`;
+  if (state.aggregate) return ` ${t("The heads' sinks take {share} of the row.", { share })}`;
+  return ` ${t("The head's sink (score {score}) takes {share} of the row.", { score: fixed(call.sinks[state.head], 2), share })}`;
 }
 
 /**
@@ -121,15 +122,13 @@ export function scaledScores(call, state, { scores, visible }) {
  */
 function emptyRow(trace, call, state, query, weight) {
   const policy = {
-    zero: "so its weights are all 0 and it becomes nothing (policy “zero”)",
-    uniform:
-      `so every key gets 1/${call.S} = ${general(weight, 3)} ` +
-      "(policy “uniform”, what filling with −1e9 does)",
-    nan: "so its weights are not numbers (policy “nan”, what filling with −∞ does)",
+    zero: t("so its weights are all 0 and it becomes nothing (policy “zero”)"),
+    uniform: t("so every key gets 1/{count} = {weight} (policy “uniform”, what filling with −1e9 does)", { count: call.S, weight: general(weight, 3) }),
+    nan: t("so its weights are not numbers (policy “nan”, what filling with −∞ does)"),
   }[state.empty_rows];
-  const sunk = "so its weights are all 0: the attention sink takes the whole row";
+  const sunk = t("so its weights are all 0: the attention sink takes the whole row");
   const said = call.live && call.sinks !== null ? sunk : policy;
-  const why = `is an empty row: ${maskReason(trace, call, state)} it may see no key, ${said}.`;
+  const why = t("is an empty row: {reason} it may see no key, {result}.", { reason: maskReason(trace, call, state), result: said });
   return [["pair", bare(query)], ["text", why]];
 }
 
@@ -141,8 +140,8 @@ function bare(quote) {
 /** @param {Call} call */
 export function formula(call) {
   const dot = call.usualScale ? "q·k/√d" : `${general(call.scale, 3)}·q·k`;
-  const product = call.softCap === null ? dot : `${dot} capped at ±${general(call.softCap, 3)}`;
-  return call.hasBias ? `${product} + bias` : product;
+  const product = call.softCap === null ? dot : `${dot} ${t("capped at ±{cap}", { cap: general(call.softCap, 3) })}`;
+  return call.hasBias ? `${product} + ${t("bias")}` : product;
 }
 
 /**
@@ -185,7 +184,7 @@ function isExactEnough(scaled, whole, digits) {
 
 /** @param {{masks: MaskTable}} trace @param {Call} call @param {State} state */
 function maskReason({ masks }, call, state) {
-  if (state.mask === "model" || !call.live) return "under the model's own mask";
+  if (state.mask === "model" || !call.live) return t("under the model's own mask");
   const [label, numbers] = maskWords(masks, state.mask, (name) => state[name]);
-  return `under the ${label} mask${numbers}`;
+  return t("under the {label} mask{numbers}", { label, numbers });
 }

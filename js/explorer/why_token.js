@@ -1,5 +1,6 @@
 import { fixed, general, shorten, twoDecimals } from "../core/format.js";
 import { channelGroups, productsOf, writtenOf } from "../core/pair_numbers.js";
+import { t } from "../core/translate.js";
 import { roundUp, symmetric } from "../views/colours.js";
 import { legendOf } from "../views/legend.js";
 import { place } from "./labels.js";
@@ -98,9 +99,9 @@ function vectorsOf(call, { batch, head }, [query, key], row) {
  * @param {boolean} answered whether Python has answered, of a layer too large for the page
  */
 function withoutProduct(call, state, answered) {
-  if (!call.live) return "Only the weights were recorded: queries and keys are not in this trace.";
-  if (state.aggregate) return "A mean over heads has no query and key of its own: choose one head.";
-  if (call.partial && !answered) return "This layer is too large for the page, which therefore has no queries and keys of it.";
+  if (!call.live) return t("Only the weights were recorded: queries and keys are not in this trace.");
+  if (state.aggregate) return t("A mean over heads has no query and key of its own: choose one head.");
+  if (call.partial && !answered) return t("This layer is too large for the page, which therefore has no queries and keys of it.");
   return "";
 }
 
@@ -123,17 +124,20 @@ export function whyToken(trace, state, selection, answered = null) {
   const names = /** @type {[string, string]} */ ([shorten(queries[pair[0]], 18), shorten(keys[pair[1]], 18)]);
   const channels = vectors === null ? [] : contributions(call, vectors);
   const finite = channels.every(({ product }) => Number.isFinite(product));
-  if (!finite) missing.push(`Of this query and key, ${notFinite(channels)} not finite (nan or inf): their product can't be drawn.`);
-  if (vectors !== null && vectors.written === null) missing.push("No values were kept in this trace: what the head writes is not known.");
-  if (call.live && selection.empty[pair[0]]) missing.push(`“${names[0]}” may see no key here: its weights are those of the policy for empty rows.`);
+  if (!finite) missing.push(notFinite(channels));
+  if (vectors !== null && vectors.written === null) missing.push(t("No values were kept in this trace: what the head writes is not known."));
+  if (call.live && selection.empty[pair[0]]) missing.push(t("“{token}” may see no key here: its weights are those of the policy for empty rows.", { token: names[0] }));
   const outputs = answered ? (answered.outputs ?? null) : writtenTokens(trace, state, pair, row);
-  if (outputs?.missing) missing.push(`${outputs.norms ? "The tokens that it promotes are" : "What it writes after the output projection is"} not known: ${outputs.missing}.`);
+  if (outputs?.missing) {
+    const because = { reason: outputs.missing };
+    missing.push(outputs.norms ? t("The tokens that it promotes are not known: {reason}.", because) : t("What it writes after the output projection is not known: {reason}.", because));
+  }
   const high = roundUp(channels.reduce((most, { query, key }) => Math.max(most, ...[...query, ...key].map(Math.abs)), 0));
   const colours = symmetric(trace, state, high);
   const steps = vectors === null ? [] : stepsOf(call, state, row, pair[1], vectors, channels);
   const score = row.scores?.[pair[1]];
   return {
-    asked: vectors === null || score === undefined ? "Why this weight can't be taken apart" : `Where does ${twoDecimals(score)} come from?`,
+    asked: vectors === null || score === undefined ? t("Why this weight can't be taken apart") : t("Where does {score} come from?", { score: twoDecimals(score) }),
     pair: `${names[0]} → ${names[1]}`,
     place: `${place(call, state)}${sharedKey(call, state)}`,
     channels: finite ? channels : [],
@@ -145,7 +149,7 @@ export function whyToken(trace, state, selection, answered = null) {
     legend: channels.length && finite ? legendOf({ colours, masked: null }) : null,
     steps,
     ...softmaxParts(call, state, row, keys, selection.empty[pair[0]] === 1),
-    ...writtenRows(row, projected(row, vectors?.written ?? null, outputs), keys, pair[1], outputs?.norms ? " after W_O" : ""),
+    ...writtenRows(row, projected(row, vectors?.written ?? null, outputs), keys, pair[1], Boolean(outputs?.norms)),
     projected: Boolean(outputs?.norms),
     promoted: promotedContent(outputs, names),
     indices: pair,
@@ -175,7 +179,7 @@ function sumOf(channels) {
 function sharedKey({ H, Hkv }, { head, aggregate }) {
   const group = H / Hkv;
   if (aggregate || group === 1) return "";
-  return ` · key head ${Math.floor(head / group)} of ${Hkv}, shared by ${group} heads`;
+  return t(" · key head {head} of {count}, shared by {group} heads", { head: Math.floor(head / group), count: Hkv, group });
 }
 
 /**
@@ -198,7 +202,9 @@ function contributions({ D, rotary }, { query, key }) {
 function notFinite(channels) {
   const broken = channels.filter(({ product }) => !Number.isFinite(product)).flatMap((group) => group.channels);
   const named = broken.slice(0, 5).join(", ") + (broken.length > 5 ? ", …" : "");
-  return broken.length === 1 ? `channel ${named} is` : `channels ${named} are`;
+  return broken.length === 1
+    ? t("Of this query and key, channel {channel} is not finite (nan or inf): their product can't be drawn.", { channel: named })
+    : t("Of this query and key, channels {channels} are not finite (nan or inf): their product can't be drawn.", { channels: named });
 }
 
 /**
@@ -220,19 +226,19 @@ function stepsOf(call, state, row, key, { bias }, channels) {
   /** @param {string} words @param {number} number @param {boolean} [same] @returns {Step} */
   const step = (words, number, same = false) => ({ words, number: twoDecimals(number), same });
   const steps = [step("q·k", product), step(call.usualScale ? `÷ √${D}` : `× ${general(scale, 3)}`, scaled, scale === 1)];
-  if (softCap !== null) steps.push(step(`capped at ±${general(softCap, 3)}`, softCap * Math.tanh(scaled / softCap)));
-  steps.push(step(bias === null ? "no bias" : `+ bias ${general(bias, 3).replace("-", "−")}`, score, bias === null || bias === 0));
+  if (softCap !== null) steps.push(step(t("capped at ±{cap}", { cap: general(softCap, 3) }), softCap * Math.tanh(scaled / softCap)));
+  steps.push(step(bias === null ? t("no bias") : `+ ${t("bias")} ${general(bias, 3).replace("-", "−")}`, score, bias === null || bias === 0));
   const weight = general(row.weights[key], 3);
   if (!row.visible[key]) {
-    const by = bias === -Infinity ? "the bias" : "the mask";
-    return [...steps, { words: `by ${by}`, number: "hidden", same: false }, { words: row.weights[key] === 0 ? "weight" : "weight, by the policy", number: weight, same: false }];
+    const by = bias === -Infinity ? t("by the bias") : t("by the mask");
+    return [...steps, { words: by, number: t("hidden"), same: false }, { words: row.weights[key] === 0 ? t("weight") : t("weight, by the policy"), number: weight, same: false }];
   }
   const scaledScore = score / state.temperature;
-  steps.push(step("mask: may see", score, true), step(`÷ τ ${fixed(state.temperature, 2)}`, scaledScore, state.temperature === 1));
+  steps.push(step(t("mask: may see"), score, true), step(`÷ τ ${fixed(state.temperature, 2)}`, scaledScore, state.temperature === 1));
   const whole = sumOfPowers(call, state, row);
   // Beyond that e to the power of it is no number that a computer holds.
-  if (!Number.isFinite(whole)) return [...steps, { words: "softmax", number: weight, same: false }];
-  steps.push({ words: `e to the ${fixed(scaledScore, 2)}`, number: general(Math.exp(scaledScore), 4), same: false });
+  if (!Number.isFinite(whole)) return [...steps, { words: t("softmax"), number: weight, same: false }];
+  steps.push({ words: t("e to the {power}", { power: fixed(scaledScore, 2) }), number: general(Math.exp(scaledScore), 4), same: false });
   return [...steps, { words: `÷ Σ ${general(whole, 4)}`, number: weight, same: false }];
 }
 
@@ -268,10 +274,10 @@ function softmaxParts(call, state, row, keys, empty) {
   const parts = named.map((key) => ({ name: shorten(keys[key], 18), part: row.weights[key], key }));
   const rest = sum - parts.reduce((total, { part }) => total + part, 0);
   const others = order.filter((key) => row.weights[key] > 0).length - named.length;
-  if (others > 0) parts.push({ name: `${others} other${others > 1 ? "s" : ""}`, part: Math.max(rest, 0), key: null });
-  if (call.live && call.sinks !== null) parts.push({ name: "sink", part: Math.max(1 - sum, 0), key: null });
+  if (others > 0) parts.push({ name: others > 1 ? t("{count} others", { count: others }) : t("1 other"), part: Math.max(rest, 0), key: null });
+  if (call.live && call.sinks !== null) parts.push({ name: t("sink"), part: Math.max(1 - sum, 0), key: null });
   const whole = row.scores === null || state.aggregate ? NaN : sumOfPowers(call, state, row);
-  return { parts, whole: Number.isFinite(whole) ? `e to the score of every key, end to end: Σ = ${general(whole, 4)}` : "The row of weights, end to end" };
+  return { parts, whole: Number.isFinite(whole) ? t("e to the score of every key, end to end: Σ = {sum}", { sum: general(whole, 4) }) : t("The row of weights, end to end") };
 }
 
 /**
@@ -281,7 +287,7 @@ function softmaxParts(call, state, row, keys, empty) {
  * @param {?ReturnType<typeof writtenOf>} written
  * @param {string[]} keys
  * @param {number} chosen
- * @param {string} after where values are measured, if not where the head reads them
+ * @param {boolean} after whether values are measured after the output projection
  * @returns {{written: WrittenRow[], meanNorm: number, left: string, remark: string}}
  */
 function writtenRows({ weights, visible }, written, keys, chosen, after) {
@@ -302,9 +308,14 @@ function writtenRows({ weights, visible }, written, keys, chosen, after) {
   return {
     written: rows.map((key) => ({ key, name: shorten(keys[key], 18), weight: weights[key], norm: norms[key], valueNorm: valueNorms[key], share: shares[key] })),
     meanNorm,
-    left: others.length ? `${others.length} more key${others.length > 1 ? "s" : ""}: ${general(100 * share, 2)} % of the weight.` : "",
+    left: others.length ? moreKeys(others.length, general(100 * share, 2)) : "",
     remark: remarkOn(weights, written, seen, keys, after),
   };
+}
+
+/** @param {number} count @param {string} share */
+function moreKeys(count, share) {
+  return count > 1 ? t("{count} more keys: {share} % of the weight.", { count, share }) : t("1 more key: {share} % of the weight.", { share });
 }
 
 /**
@@ -314,7 +325,7 @@ function writtenRows({ weights, visible }, written, keys, chosen, after) {
  * @param {ReturnType<typeof writtenOf>} written
  * @param {number[]} seen keys that the query may see
  * @param {string[]} keys
- * @param {string} after
+ * @param {boolean} after as for writtenRows
  */
 function remarkOn(weights, { norms, valueNorms }, seen, keys, after) {
   const sum = norms.reduce((total, norm) => total + norm, 0);
@@ -324,11 +335,18 @@ function remarkOn(weights, { norms, valueNorms }, seen, keys, after) {
   /** @param {number[]} some @returns {[number, number]} */
   const lengths = (some) => some.reduce(([low, high], other) => [Math.min(low, valueNorms[other]), Math.max(high, valueNorms[other])], [Infinity, 0]);
   const [least, most] = lengths(seen);
-  if (most <= ALIKE * least) return `What is written follows the weights: the values are about as long${after}, ${general(least, 2)} to ${general(most, 2)}.`;
+  if (most <= ALIKE * least) {
+    const ends = { least: general(least, 2), most: general(most, 2) };
+    return after
+      ? t("What is written follows the weights: the values are about as long after W_O, {least} to {most}.", ends)
+      : t("What is written follows the weights: the values are about as long, {least} to {most}.", ends);
+  }
   if (gap(key) < NOTABLE) return "";
   const [low, high] = lengths(seen.filter((other) => other !== key)).map((norm) => general(norm, 2));
-  const part = `${general(100 * weights[key], 3)} % of the weight and writes ${general(100 * (norms[key] / sum), 2)} %`;
-  return `“${shorten(keys[key], 18)}” gets ${part} of what is written: its value is ${general(valueNorms[key], 2)} long${after}, those of the other keys ${low} to ${high}.`;
+  const said = { token: shorten(keys[key], 18), weight: general(100 * weights[key], 3), share: general(100 * (norms[key] / sum), 2), length: general(valueNorms[key], 2), low, high };
+  return after
+    ? t("“{token}” gets {weight} % of the weight and writes {share} % of what is written: its value is {length} long after W_O, those of the other keys {low} to {high}.", said)
+    : t("“{token}” gets {weight} % of the weight and writes {share} % of what is written: its value is {length} long, those of the other keys {low} to {high}.", said);
 }
 
 /** @param {Contribution[]} channels @param {boolean} paired @returns {NumberTable[]} */
@@ -341,8 +359,8 @@ function channelTable(channels, paired) {
     })),
   );
   rows.push({ name: "q·k", cells: [...(paired ? [""] : []), "", "", general(sumOf(channels), 5)] });
-  const heading = ["channel", ...(paired ? ["pair"] : []), "query", "key", "product"];
-  return [{ caption: "Query, key and their products by channel", heading, rows, total: true, left: "" }];
+  const heading = [t("channel"), ...(paired ? [t("pair")] : []), t("query"), t("key"), t("product")];
+  return [{ caption: t("Query, key and their products by channel"), heading, rows, total: true, left: "" }];
 }
 
 /**
@@ -377,11 +395,15 @@ function rowTable(call, state, row, keys, vectors, query, after) {
   }));
   if (written !== null) {
     const length = Math.sqrt(written.output.reduce((total, number) => total + number * number, 0));
-    rows.push({ name: `“${query}” becomes`, cells: ["", general(total(row.weights), 4), "", general(length, 4), "", ...(after === null ? [] : [""]), ...values(0, (_, channel) => written.output[channel])] });
+    rows.push({
+      name: t("“{token}” becomes", { token: query }),
+      cells: ["", general(total(row.weights), 4), "", general(length, 4), "", ...(after === null ? [] : [""]), ...values(0, (_, channel) => written.output[channel])],
+    });
   }
+  const lengths = written === null ? [] : [t("value length"), t("writes"), t("part of output"), ...(after === null ? [] : [t("writes after W_O")])];
   return {
-    caption: "The row as a table",
-    heading: ["key", "score", "weight", ...(written === null ? [] : ["value length", "writes", "part of output"]), ...(after === null ? [] : ["writes after W_O"]), ...Array.from({ length: channels }, (_, channel) => `v${channel}`)],
+    caption: t("The row as a table"),
+    heading: [t("key"), t("score"), t("weight"), ...lengths, ...Array.from({ length: channels }, (_, channel) => `v${channel}`)],
     rows,
     total: written !== null,
     left: leftOut(S - shown.length, value === null ? 0 : Dv - channels),
@@ -390,11 +412,12 @@ function rowTable(call, state, row, keys, vectors, query, after) {
 
 /** @param {SelectionRow} row @param {number} key */
 function scoreText({ scores, visible }, key) {
-  return visible[key] ? (scores && general(scores[key], 4)) || "–" : "masked";
+  if (!visible[key]) return t("masked");
+  return scores === null ? "–" : general(scores[key], 4);
 }
 
 /** @param {number} keys @param {number} channels */
 function leftOut(keys, channels) {
-  const parts = [keys > 0 ? `${keys} keys of smaller weight` : "", channels > 0 ? `${channels} more channels` : ""].filter(Boolean);
-  return parts.length ? `Not listed: ${parts.join(", ")}.` : "";
+  const parts = [keys > 0 ? t("{count} keys of smaller weight", { count: keys }) : "", channels > 0 ? t("{count} more channels", { count: channels }) : ""].filter(Boolean);
+  return parts.length ? t("Not listed: {parts}.", { parts: parts.join(", ") }) : "";
 }

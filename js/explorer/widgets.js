@@ -1,4 +1,5 @@
 import { keepOnPage, showComponents } from "../core/scope.js";
+import { t } from "../core/translate.js";
 import { readPositions } from "./address.js";
 import { sliderLabels } from "./labels.js";
 import { SWITCHES, bounds, masksOf, unavailable } from "./rules.js";
@@ -71,7 +72,7 @@ export function readWidget(explorer, name, widget) {
  * @param {string} text
  */
 export function putBack(explorer, name, text) {
-  explorer.problem = `${explorer.model.docs[name][0]}: “${text.slice(0, 40)}” does not apply here.`;
+  explorer.problem = t("{label}: “{text}” does not apply here.", { label: explorer.model.docs[name][0], text: text.slice(0, 40) });
   explorer.changed.add(name);
   explorer.drawSoon();
 }

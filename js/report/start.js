@@ -1,6 +1,7 @@
 // Opens a report: inflates the libraries embedded in the file, runs them in order and embeds the page. A classic script;
 // if it cannot run, the text that the file starts with (see attnpanel/ui/standalone_html.py) stays visible.
 
+import { t } from "../core/translate.js";
 import { nameModels } from "../bokeh_patches/accessible_names.js";
 import { boundNumbers } from "../bokeh_patches/number_bounds.js";
 import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
@@ -50,11 +51,11 @@ import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
 
   await parsed;
   if (typeof DecompressionStream === "undefined" || typeof Object.hasOwn === "undefined") {
-    fail("This browser is too old for this report: open it in Chrome or Edge 93, Firefox 113, Safari 16.4 or newer.");
+    fail(t("This browser is too old for this report: open it in Chrome or Edge 93, Firefox 113, Safari 16.4 or newer."));
     return;
   }
   if (!document.getElementById("attnpanel-end")) {
-    fail("This report is not complete: its file was cut short. Copy or download it again.");
+    fail(t("This report is not complete: its file was cut short. Copy or download it again."));
     return;
   }
   try {
@@ -72,6 +73,6 @@ import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
     await Bokeh.embed.embed_items(read("attnpanel-document"), read("attnpanel-roots"));
     opening.remove();
   } catch (error) {
-    fail(`This report can't be opened; its file may be damaged. (${/** @type {Error} */ (error).message})`);
+    fail(t("This report can't be opened; its file may be damaged. ({reason})", { reason: /** @type {Error} */ (error).message }));
   }
 })();

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { below } from "../components/accessibility.js";
 import { element } from "../components/dom.js";
 import { hasForm, namedModels } from "../components/form_memory.js";
@@ -12,9 +13,9 @@ const HIDDEN = "visibility: hidden; opacity: 0; pointer-events: none;";
 const SAY_AFTER_MS = 250;
 const LOOK_MS = 30;
 const DRAWN_WITHIN_MS = 60_000;
-const WAITING = "Connecting to the server … What is on screen still moves.";
-const AWAY = "The server does not answer. What is on screen still moves; running, uploading and saving wait until it is back.";
-const AGAIN = "Try again";
+const WAITING = t("Connecting to the server … What is on screen still moves.");
+const AWAY = t("The server does not answer. What is on screen still moves; running, uploading and saving wait until it is back.");
+const AGAIN = t("Try again");
 const SESSION_TOKEN = /"token":"([^"]+)"/;
 
 /** An act that needs Python: a property that was set, or a component that was pressed.
@@ -159,7 +160,7 @@ export class Attachment {
       return null;
     }
     const plain = answer.headers.get("Content-Type")?.startsWith("text/plain");
-    throw new Error(plain ? text.trim() : `The server answers with status ${answer.status}.`);
+    throw new Error(plain ? text.trim() : t("The server answers with status {status}.", { status: answer.status }));
   }
 
   /** Takes back what can't be done, and says why. @param {string} reason */

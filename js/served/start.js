@@ -1,6 +1,7 @@
 // Opens a page that is drawn without a session (attnpanel/pages/explorer/static_page.py): sets the theme that its address
 // names before anything is painted, and embeds the document once the libraries have run. A classic script.
 
+import { t } from "../core/translate.js";
 import { nameModels } from "../bokeh_patches/accessible_names.js";
 import { boundNumbers } from "../bokeh_patches/number_bounds.js";
 import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
@@ -27,7 +28,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     await Bokeh.embed.embed_items(read("attnpanel-document"), read("attnpanel-roots"));
     opening.remove();
   } catch (error) {
-    opening.textContent = `This page can't be opened: load it again. (${/** @type {Error} */ (error).message})`;
+    opening.textContent = t("This page can't be opened: load it again. ({reason})", { reason: /** @type {Error} */ (error).message });
     opening.classList.add("attnpanel-failed");
   }
 });

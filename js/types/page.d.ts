@@ -90,3 +90,6 @@ interface Plot {
   view?: BokehView | null;
   palette?: string[];
 }
+
+/** The words that a module uses, by the English ones; Python puts them before its text, but for English. */
+declare const attnpanelWords: Record<string, string> | undefined;

@@ -1,5 +1,6 @@
 import { fixed, labelsOf } from "../core/format.js";
 import { entropies } from "../core/head_numbers.js";
+import { t } from "../core/translate.js";
 import { place } from "../explorer/labels.js";
 import { lookOf } from "./colours.js";
 import { heaviest } from "./row.js";
@@ -87,7 +88,7 @@ export function entropyDrawing(trace, state, _cache, { entropy, seen }) {
 /** @param {Trace} trace @param {State} state */
 export function entropyCaption(trace, state) {
   const call = trace.calls[state.layer];
-  return { subtitle: `${place(call, state)} · nats; pale: if spread evenly` };
+  return { subtitle: t("{place} · nats; pale: if spread evenly", { place: place(call, state) }) };
 }
 
 /**
@@ -109,8 +110,9 @@ function top({ S }) {
 
 /** @param {number} nats @param {number} seen */
 function tooltip(nats, seen) {
-  if (Number.isNaN(nats)) return seen === 0 ? "none: sees no key" : "none: no weight";
-  const amount = `${fixed(Math.abs(nats), 3)} nats`;
-  if (seen === 0) return `${amount}, though it sees no key`;
-  return `${amount}, at most ${fixed(Math.log(seen), 3)} over ${seen} key${seen === 1 ? "" : "s"}`;
+  if (Number.isNaN(nats)) return seen === 0 ? t("none: sees no key") : t("none: no weight");
+  const amount = t("{number} nats", { number: fixed(Math.abs(nats), 3) });
+  if (seen === 0) return t("{amount}, though it sees no key", { amount });
+  const most = fixed(Math.log(seen), 3);
+  return seen === 1 ? t("{amount}, at most {most} over 1 key", { amount, most }) : t("{amount}, at most {most} over {count} keys", { amount, most, count: seen });
 }

@@ -1,6 +1,7 @@
 import { fixed, general, shorten } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { headRows } from "../explorer/head_rows.js";
-import { headNumbers } from "../explorer/labels.js";
+import { headNumbers, layerName } from "../explorer/labels.js";
 import { clip, lookOf } from "./colours.js";
 import { orZero } from "./row.js";
 
@@ -199,15 +200,15 @@ export function linesWait(trace, state, changed) {
  * @param {Line[]} lines
  */
 function about(call, focus, found, lines) {
-  if (call.partial) return "This layer is too large for the page to draw its lines.";
+  if (call.partial) return t("This layer is too large for the page to draw its lines.");
   const said = [];
-  if (isLong(call)) said.push(`Over ${MAX_TOKENS} tokens: the lines of one token at a time.`);
-  if (rowsIn(call) > MAX_LABELLED) said.push("Labels where there is room.");
+  if (isLong(call)) said.push(t("Over {count} tokens: the lines of one token at a time.", { count: MAX_TOKENS }));
+  if (rowsIn(call) > MAX_LABELLED) said.push(t("Labels where there is room."));
   if (lines.length < found.length) {
     const least = lines.reduce((least, { weight }) => Math.min(least, weight), 1);
-    said.push(`The ${MAX_LINES} heaviest of ${found.length} lines, down to ${general(least, 2)}.`);
-  } else said.push(`Weights below ${general(LEAST_WEIGHT, 2)} are not drawn.`);
-  if (focus) said.push("Beside a token: its largest weight over these heads.");
+    said.push(t("The {count} heaviest of {all} lines, down to {least}.", { count: MAX_LINES, all: found.length, least: general(least, 2) }));
+  } else said.push(t("Weights below {least} are not drawn.", { least: general(LEAST_WEIGHT, 2) }));
+  if (focus) said.push(t("Beside a token: its largest weight over these heads."));
   return said.join(" ");
 }
 
@@ -332,7 +333,7 @@ function spaced(order, gap) {
 export function linesCaption(trace, state) {
   const call = trace.calls[state.layer];
   const { T, S } = call;
-  return { subtitle: `layer ${call.number ?? state.layer} · ${T === S && call.kind === "self" ? "query → key" : `${T} queries → ${S} keys`}` };
+  return { subtitle: `${layerName(call, state)} · ${T === S && call.kind === "self" ? t("query → key") : t("{queries} queries → {keys} keys", { queries: T, keys: S })}` };
 }
 
 /**
@@ -351,7 +352,7 @@ function inWords(trace, state, parts, start, query) {
   const largest = parts.map(({ weights }, rank) => {
     const row = Array.from(weights.subarray((query - start) * call.S, (query - start + 1) * call.S), orZero);
     const best = row.indexOf(Math.max(...row));
-    return `head ${headNumbers(call)[heads[rank]]} at “${shorten(keys[best], 18)}”, ${general(100 * row[best], 3)} %`;
+    return t("head {head} at “{token}”, {share} %", { head: headNumbers(call)[heads[rank]], token: shorten(keys[best], 18), share: general(100 * row[best], 3) });
   });
-  return largest.length ? `Token “${shorten(queries[query], 18)}” looks most, in ${largest.join("; in ")}.` : "";
+  return largest.length ? t("Token “{token}” looks most, in {heads}.", { token: shorten(queries[query], 18), heads: largest.join(t("; in ")) }) : "";
 }

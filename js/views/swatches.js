@@ -1,5 +1,6 @@
 import { fixed, shorten } from "../core/format.js";
 import { mixColour } from "../core/matrices.js";
+import { t } from "../core/translate.js";
 import { rowOf } from "../explorer/partial.js";
 import { hexColour, lookOf, readableOn, rowEnd, weightTicks } from "./colours.js";
 import { heaviest, largestOf, orZero } from "./row.js";
@@ -110,8 +111,8 @@ export function swatchesDrawing(trace, state, selection) {
 function mixedSources(mixed, count, token, empty, theme) {
   // Without weights there is no mixed colour; black would look like one.
   const color = empty ? theme.masked : hexColour(mixed);
-  const known = mixed.every(Number.isFinite) ? "" : " is unknown";
-  const text = empty ? `“${token}” becomes nothing` : `what “${token}” becomes${known}`;
+  const known = mixed.every(Number.isFinite) ? t("what “{token}” becomes", { token }) : t("what “{token}” becomes is unknown", { token });
+  const text = empty ? t("“{token}” becomes nothing", { token }) : known;
   return {
     "attn:mixed": {
       left: [0],
@@ -144,7 +145,7 @@ function swatchesOf(tokens, row, paints) {
   /** @param {number} key */
   const paint = (key) => [...paints.subarray(3 * key, 3 * key + 3)];
   return {
-    names: [...keep.map((key) => tokens[key]), `${tokens.length - keep.length} others`],
+    names: [...keep.map((key) => tokens[key]), t("{count} others", { count: tokens.length - keep.length })],
     weights: Float64Array.from([...keep.map((key) => row[key]), rest.share]),
     colours: Float64Array.from([...keep.flatMap(paint), ...rest.blend]),
     keys: Int32Array.from([...keep, -1]),

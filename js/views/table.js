@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { outputCaption, rowCaption, scoresCaption, swatchesCaption, tilesCaption, weightsCaption } from "../explorer/labels.js";
 import { select } from "../explorer/selection.js";
 import { entropyCaption, entropyDrawing, measureEntropy, tokenOutline } from "./entropy.js";
@@ -28,20 +29,20 @@ export const DRAWINGS = {
   output: { draw: ofSelection(outputDrawing), caption: outputCaption, outline: rowOutline, legend: () => ({ ...signs(), pairs: false }) },
   row: { draw: ofSelection(rowDrawing), caption: rowCaption },
   entropy: { draw: entropyDrawing, caption: entropyCaption, outline: tokenOutline, measure: measureEntropy },
-  grid: { draw: gridDrawing, caption: tilesCaption, outline: tileOutline, legend: () => ({ words: "largest weight of each block" }) },
+  grid: { draw: gridDrawing, caption: tilesCaption, outline: tileOutline, legend: () => ({ words: t("largest weight of each block") }) },
   lines: { draw: linesDrawing, caption: linesCaption, outline: queryOutline, waits: linesWait },
   swatches: { draw: ofSelection(swatchesDrawing), caption: swatchesCaption },
 };
 
 /** What the colours of numbers with a sign mean. */
 function signs() {
-  return { words: "blue: below 0 · red: above" };
+  return { words: t("blue: below 0 · red: above") };
 }
 
 /** @param {Trace} trace @param {State} state */
 function weightsLegend(trace, state) {
   const relative = scaleOf(trace, state).ends === "row";
-  return relative ? { relative, words: "of the row’s largest" } : {};
+  return relative ? { relative, words: t("of the row’s largest") } : {};
 }
 
 /**

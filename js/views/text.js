@@ -1,4 +1,5 @@
 import { fixed, shorten } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { rowOf } from "../explorer/partial.js";
 import { clip, readableOn, roundToEven, scaledFrom, sequential, weightsEnd } from "./colours.js";
 import { orZero } from "./row.js";
@@ -65,6 +66,7 @@ export function originNote({ unknownToken }, tokens, origins) {
   const said = (at) => `${at} ← “${shorten(origins[at], 18)}”`;
   const unknown = [...origins.keys()].filter((at) => origins[at] !== "" && tokens[at] === unknownToken);
   if (unknown.length === 0) return "";
-  const more = unknown.length > MOST_NOTED ? ` and ${unknown.length - MOST_NOTED} more` : "";
-  return `${unknownToken} stands for text that the model has no token for, and looks the same to it everywhere: ${unknown.slice(0, MOST_NOTED).map(said).join(", ")}${more}.`;
+  const more = unknown.length > MOST_NOTED ? ` ${t("and {count} more", { count: unknown.length - MOST_NOTED })}` : "";
+  const places = `${unknown.slice(0, MOST_NOTED).map(said).join(", ")}${more}`;
+  return t("{token} stands for text that the model has no token for, and looks the same to it everywhere: {places}.", { token: unknownToken ?? "", places });
 }

@@ -121,14 +121,19 @@ def served(root: Path, server_log: Path) -> Iterator[str]:
 
 @contextmanager
 def started(
-    root: Path, log: Path, *options: str, port: int | None = None, static_start: bool = False
+    root: Path,
+    log: Path,
+    *options: str,
+    port: int | None = None,
+    static_start: bool = False,
+    module: str = "attnpanel",
 ) -> Iterator[tuple[subprocess.Popen, str]]:
     """Run `attnpanel serve` as a user does; yield its process and its address.
 
     By default each page has a session from the start: most tests are about sessions.
     """
     options = (*options, *(() if static_start else ("--no-static-start",)))
-    command = [sys.executable, "-m", "attnpanel", "serve", "--port", str(port or free_port())]
+    command = [sys.executable, "-m", module, "serve", "--port", str(port or free_port())]
     runs = log.with_name("runs.sqlite3")  # not the file of whoever runs the tests
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
     environment["ATTNPANEL_RUNS"] = str(runs)

@@ -117,6 +117,7 @@ def test_serve_listens_on_this_machine_alone_unless_told_otherwise(served):
         },
         "workers": None,
         "static_start": True,
+        "language": None,
     }
     defaults = ServerSettings()
     assert {name: getattr(defaults, name) for name in served.options["limits"]} == (
@@ -129,7 +130,7 @@ def test_every_option_of_serve_arrives(served):
     caps = ["--max-tokens", "7", "--max-upload-mb", "3", "--max-trainings", "5", "--runs", "r.db"]
     caps += ["--shared-runs", "--proxy", "--auth", "users.json", "--workers", "4"]
     caps += ["--max-sessions", "9", "--max-prompts", "8", "--max-uploads", "6"]
-    caps += ["--max-idle-minutes", "2", "--no-static-start"]
+    caps += ["--max-idle-minutes", "2", "--no-static-start", "--language", "de"]
     origins = ["--allow-origin", "x.org", "--allow-origin", "y.org:80", "--page", "more=a=b.py"]
 
     assert main(["serve", "one.safetensors", "two.safetensors", *options, *caps, *origins]) == 0
@@ -151,6 +152,7 @@ def test_every_option_of_serve_arrives(served):
         "limits": {"max_sessions": 9, "max_prompts": 8, "max_uploads": 6, "max_idle_s": 120.0},
         "workers": 4,
         "static_start": False,
+        "language": "de",
     }
 
 

@@ -25,6 +25,7 @@ from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import FigurePane, load_backend, render
 from attnpanel.ui.layout import box, caption
 from attnpanel.ui.theme import ramp, theme
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure
@@ -78,7 +79,7 @@ class BeforeAfterCard:
     def show(self, change: PromptChange, words: str) -> None:
         """Show the effect of a change, described by `words`, on a prompt's run."""
         self.shown, self._drawn = (change, words), None
-        self._words["what"].param.update(text="What changed", subtitle=words)
+        self._words["what"].param.update(text=t("What changed"), subtitle=words)
         if not self.figures:
             self._build()
         self._draw()
@@ -107,7 +108,7 @@ class BeforeAfterCard:
             )
             plot = render(element)
             plot.name = f"attn:plot:change:{name}"
-            plot.tags = [name_tag(f"Change of attention: {name}")]
+            plot.tags = [name_tag(t("Change of attention: {what}", what=t(name)))]
             plot.toolbar.tools = []
             self.figures[name] = plot
         self._link()
@@ -138,15 +139,19 @@ class BeforeAfterCard:
             plot.x_range, plot.y_range = first.x_range, first.y_range
             names = {"queries": plot.yaxis[0].formatter, "keys": plot.xaxis[0].formatter}
             token = CustomJSHover(args=names, code=LABEL_AT_POINTER)
-            rows = [("query", "$x{query}"), ("key", "$x{key}"), ("weight", "@image{0.0000}")]
+            rows = [
+                (t("query"), "$x{query}"),
+                (t("key"), "$x{key}"),
+                (t("weight"), "@image{0.0000}"),
+            ]
             hover = HoverTool(tooltips=rows, formatters={"$x": token}, attachment="horizontal")
             plot.add_tools(CrosshairTool(overlay=[across, along]), hover)
         self.figures["output"].add_tools(
-            HoverTool(tooltips=[("token", "@token"), ("", "@side @value{0.0000}")])
+            HoverTool(tooltips=[(t("token"), "@token"), ("", "@side @value{0.0000}")])
         )
         saving = saving_callback()
         for name, plot in self.figures.items():
-            axes = ("key", "query") if name in MATRICES else ("", "")
+            axes = (t("key"), t("query")) if name in MATRICES else ("", "")
             add_toolbar(plot, saving, zoomed=name in MATRICES, axes=axes)
 
     def _pane(self, name: str) -> Any:
@@ -230,29 +235,43 @@ class BeforeAfterCard:
     def _write_words(self) -> None:
         state, change = self._state, self._change
         for name, title in TITLES.items():
-            head = "mean of all heads" if state.shown_head is None else f"head {state.head}"
-            subtitle = f"layer {state.layer}, {head}" if name == "before" else ""
-            self._words[name].param.update(text=title, subtitle=subtitle)
+            mean = state.shown_head is None
+            head = t("mean of all heads") if mean else t("head {head}", head=state.head)
+            place = f"{t('layer {number}', number=state.layer)}, {head}"
+            subtitle = place if name == "before" else ""
+            self._words[name].param.update(text=t(title), subtitle=subtitle)
         before, after = self._weights
         query = state.query_index
         token, query_pair = state.query_tokens[query], ((0, 0),)
         key_pairs = tuple((n, n) for n in range(before.shape[1]))
         moved = moved_shares(before[[query]], after[[query]], query_pair, key_pairs)[0]
-        sentence = f"{_percent(moved)} of the attention weight of “{token}” has moved."
-        self._words["sentence"].text = sentence
+        self._words["sentence"].text = t(
+            "{share} of the attention weight of “{token}” has moved.",
+            share=_percent(moved),
+            token=token,
+        )
         output = change.output
         here = output.moved[query] if query < len(output.moved) else float("nan")
         if output.kind == "prediction":
             self._words["output"].param.update(
-                text=f"Next token after “{token}”",
-                subtitle=f"left: before, right: after. {_percent(here)} of the probability has "
-                f"moved; after any token {_percent(output.whole)} at most",
+                text=t("Next token after “{token}”", token=token),
+                subtitle=t(
+                    "left: before, right: after. {share} of the probability has moved; "
+                    "after any token {most} at most",
+                    share=_percent(here),
+                    most=_percent(output.whole),
+                ),
             )
         else:
             self._words["output"].param.update(
-                text="Change of each token's embedding",
-                subtitle=f"cosine distance of its last state before and after: “{token}” "
-                f"{here:.2g}, mean of all tokens (the text's embedding) {output.whole:.2g}",
+                text=t("Change of each token's embedding"),
+                subtitle=t(
+                    "cosine distance of its last state before and after: “{token}” {here}, "
+                    "mean of all tokens (the text's embedding) {whole}",
+                    token=token,
+                    here=f"{here:.2g}",
+                    whole=f"{output.whole:.2g}",
+                ),
             )
 
 

@@ -15,6 +15,7 @@ from attnpanel.models.intervention_spec import (
 from attnpanel.ui import Caption
 from attnpanel.ui.fields import field
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,14 +42,15 @@ class InterventionForm:
     """
 
     def __init__(self, label: str = "Attention", run: str = "Run") -> None:
-        self._kind = _select([kind.label for kind in INTERVENTION_KINDS], label, "attn-change-kind")
-        self._layer = _select([EVERY_LAYER], "Layer", "attn-change-layer", seen=False)
-        self._head = _select([EVERY_HEAD], "Head", "attn-change-head", seen=False)
+        kinds = {t(kind.label): kind.label for kind in INTERVENTION_KINDS}
+        self._kind = _select(kinds, t(label), "attn-change-kind")
+        self._layer = _select(_in_words([EVERY_LAYER]), t("Layer"), "attn-change-layer", seen=False)
+        self._head = _select(_in_words([EVERY_HEAD]), t("Head"), "attn-change-head", seen=False)
         self._decimal = _number()
         self._whole = _number(whole=True)
-        self._tokens = [_select(["0"], "Token", "attn-change-token") for _ in range(2)]
+        self._tokens = [_select(["0"], t("Token"), "attn-change-token") for _ in range(2)]
         self._not_run = Caption(
-            text=f"Not run yet: press {run}.",
+            text=t("Not run yet: press {button}.", button=t(run)),
             tone="muted",
             visible=False,
             margin=0,
@@ -90,7 +92,7 @@ class InterventionForm:
         numbers = []
         for amount, widget in zip(kind.parameters, self._amount_widgets(), strict=True):
             if widget.value is None:
-                raise ValueError(f"{amount.label} must be a number")
+                raise ValueError(t("{name} must be a number", name=t(amount.label)))
             numbers.append(_position_in(widget.value) if amount.is_token else widget.value)
         return (
             InterventionSpec(kind, layer, head, tuple(numbers))
@@ -120,7 +122,9 @@ class InterventionForm:
             (self._layer, EVERY_LAYER, "layer", len(trace.calls)),
             (self._head, EVERY_HEAD, "head", heads),
         ):
-            _set_options(widget, [every, *(f"{name} {number}" for number in range(count))])
+            choices = [every, *(f"{name} {number}" for number in range(count))]
+            kept = widget.value if widget.value in choices else every
+            widget.param.update(options=_in_words(choices), value=kept)
         tokens = trace.tokens_of(trace.calls[0])[0] if trace.calls else ()
         options = [_token_option(*numbered) for numbered in enumerate(tokens)] or ["0"]
         for widget in self._tokens:
@@ -158,7 +162,7 @@ class InterventionForm:
         for widget in (self._decimal, self._whole, *self._tokens):
             widget.visible = widget in widgets
         for amount, widget in zip(kind.parameters, widgets, strict=True):
-            widget.label = amount.label
+            widget.label = t(amount.label)
             if not amount.is_token:
                 widget.param.update(start=amount.low, end=amount.high, value=amount.default)
 
@@ -169,14 +173,26 @@ class InterventionForm:
             self._not_run.visible = True
 
 
-def _set_options(widget: Any, options: Sequence[str]) -> None:
-    chosen = widget.value if widget.value in options else options[0]
-    widget.param.update(options=list(options), value=chosen)
+def _in_words(choices: Sequence[str]) -> dict[str, str]:
+    """Return choices such as “layer 3” or “every head” by their words in the current language."""
+    return {_word(choice): choice for choice in choices}
+
+
+def _word(choice: str) -> str:
+    name, _, number = choice.partition(" ")
+    if not number.isdecimal():
+        return t(choice)
+    layer = name == "layer"
+    return t("layer {number}", number=number) if layer else t("head {head}", head=number)
 
 
 def _select_option(widget: Any, option: str) -> None:
-    if option not in widget.options:
-        widget.options = [*widget.options, option]
+    options = widget.options
+    if isinstance(options, dict):
+        if option not in options.values():
+            widget.options = {**options, **_in_words([option])}
+    elif option not in options:
+        widget.options = [*options, option]
     widget.value = option
 
 
@@ -199,12 +215,12 @@ def _number_in(label: str) -> int:
     return int(label.rpartition(" ")[2])
 
 
-def _select(options: list[str], label: str, css: str, *, seen: bool = True) -> Any:
+def _select(options: list[str] | dict[str, str], label: str, css: str, *, seen: bool = True) -> Any:
     return field(pn.widgets.Select, label, seen=seen, options=options, css=["attn-inline", css])
 
 
 def _number(*, whole: bool = False) -> Any:
     widget = pn.widgets.IntInput if whole else pn.widgets.FloatInput
     return field(
-        widget, "Amount", value=0, step=1 if whole else 0.1, width=130, css=["attn-number"]
+        widget, t("Amount"), value=0, step=1 if whole else 0.1, width=130, css=["attn-number"]
     )

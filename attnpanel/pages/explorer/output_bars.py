@@ -9,6 +9,7 @@ import numpy as np
 from attnpanel.explorer.views.drawing import Drawing
 from attnpanel.explorer.views.heatmaps import labels
 from attnpanel.ui.theme import theme
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def embedding_bars(state: ExplorerState, output: OutputChange) -> Drawing:
         height=height,
         colours=colours,
         tokens=tokens,
-        sides=["moved by"] * len(height),
+        sides=[t("moved by")] * len(height),
         texts={int(i): f"{height[i]:.2g}" for i in labelled if height[i] > lowest},
         ticks=tokens,
         muted=palette.muted,
@@ -59,7 +60,7 @@ def prediction_bars(state: ExplorerState, output: OutputChange) -> Drawing:
         height=height,
         colours=[palette.bar, palette.accent] * len(candidates),
         tokens=[candidate.token for candidate in candidates for _ in range(2)],
-        sides=["before", "after"] * len(candidates),
+        sides=[t("before"), t("after")] * len(candidates),
         texts={i: f"{p:.1%}" for i, p in enumerate(height)},
         ticks=[candidate.token for candidate in candidates],
         muted=palette.muted,

@@ -28,6 +28,7 @@ from attnpanel.ui.fields import field
 from attnpanel.ui.header import brand, start_page
 from attnpanel.ui.layout import box
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import linked_language, t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from attnpanel.trace import Trace
 
 SOURCES = ("Toy", "Prompt", "File")
-STILL_HERE = "What was shown before is still here."
 # The toy's token to open on: the lesson's notebook looks at its row, which has one large weight.
 TOY_TOKEN = 2
 
@@ -70,13 +70,13 @@ class Page:
         }
         self._tabs = field(
             pn.widgets.RadioButtonGroup,
-            "Where the attention comes from",
-            options=list(SOURCES),
+            t("Where the attention comes from"),
+            options={t(name): name for name in SOURCES},
             value="Toy",
             css=["attn-sources"],
         )
         self._report = Download(
-            self._make_report, label="Download report", filename="attention.html", margin=0
+            self._make_report, label=t("Download report"), filename="attention.html", margin=0
         )
         self._theme = ThemeButton(margin=0)
         self._theme.on_msg(self._toggle_theme)
@@ -125,7 +125,7 @@ class Page:
         wanted = self._link.get("source", "file" if settings.traces else "toy").capitalize()
         if wanted not in self._sources:
             self._problems.append(
-                f"A source must be toy, prompt or file; the link has “{wanted[:40]}”."
+                t("A source must be toy, prompt or file; the link has “{name}”.", name=wanted[:40])
             )
             wanted = "Toy"
         self._tabs.value = wanted
@@ -135,7 +135,8 @@ class Page:
 
     def _say_problems(self) -> None:
         if self._problems:
-            self._say("error", "Not restored from the link. " + " ".join(self._problems))
+            problems = " ".join(self._problems)
+            self._say("error", t("Not restored from the link. {problem}", problem=problems))
 
     def _open_source(self) -> None:
         current = self._tabs.value
@@ -162,19 +163,25 @@ class Page:
         try:
             check_computable(trace)
         except ValueError as error:
-            self._say("error", f"This trace can't be shown: {error}. {STILL_HERE}")
+            why = t("This trace can't be shown: {reason}", reason=error)
+            self._say("error", f"{why}. {t('What was shown before is still here.')}")
             return False
         self._notice.visible = False
         self.change.hide()
         state = self.explorer.state
         source = self._sources[self._tabs.value]
         theme = {k: v for k, v in self.explorer.address.items() if k == "theme"}
-        self.explorer.address = {"source": source.name, **source.address(), **theme}
+        self.explorer.address = {
+            "source": source.name,
+            **source.address(),
+            **linked_language(),
+            **theme,
+        }
         try:
             state.trace = trace
             state.choose(**start)
         except ValueError as error:
-            self._say("error", f"This trace can't be shown: {error}")
+            self._say("error", t("This trace can't be shown: {reason}", reason=error))
             return False
         self._shown = self._tabs.value
         self.explorer.show_when_drawn()
@@ -211,11 +218,13 @@ class Page:
     def _make_report(self) -> DeferredFile | None:
         """Return what is on screen as one offline file, made in a thread; None while it waits."""
         if self.explorer.waiting:
-            self._say("busy", "There is nothing to download before the prompt has run.")
+            self._say("busy", t("There is nothing to download before the prompt has run."))
             return None
         return DeferredFile(
             self._report_writer(),
-            lambda reason: self._say("error", f"The report can't be made. {reason}"),
+            lambda reason: self._say(
+                "error", t("The report can't be made. {reason}", reason=reason)
+            ),
         )
 
     def _report_writer(self) -> Callable[[Path], Path]:
@@ -228,7 +237,7 @@ class Page:
             save_comparison,
             change.before,
             change.after,
-            title=f"Before and after: {words}",
+            title=t("Before and after: {change}", change=words),
             outcome=describe_output(change.output, state.query_tokens),
             changed=words,
             query_index=state.query_index,

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from attnpanel.trace.subset import spans
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from attnpanel.explorer.wire_format import Payload
@@ -16,24 +17,38 @@ def provenance(trace: Trace, payload: Payload) -> list[str]:
     """Return sentences on where the report's numbers come from and what was left out."""
     calls = payload.meta["calls"]
     lines = [
-        f"Source: {trace.source or 'unknown'} · model: {trace.model or 'none'}"
-        f" · traced {trace.created} · attnpanel {version('attnpanel')}",
+        t(
+            "Source: {source} · model: {model} · traced {when} · attnpanel {version}",
+            source=trace.source or t("unknown"),
+            model=trace.model or "–",
+            when=trace.created,
+            version=version("attnpanel"),
+        ),
     ]
     stored = sorted({call["dtype"] for call in calls})
     live = [call["live"] for call in calls]
-    line = f"Stored as {', '.join(stored)}; attention is " + (
-        "computed in this page from queries and keys."
+    names = {"types": ", ".join(stored)}
+    said = [
+        t(
+            "Stored as {types}; attention is computed in this page from queries and keys.",
+            **names,
+        )
         if any(live)
-        else "shown as it was recorded: scores, mix, another temperature or mask need queries, "
-        "keys and values."
-    )
+        else t(
+            "Stored as {types}; attention is shown as it was recorded: scores, mix, another "
+            "temperature or mask need queries, keys and values.",
+            **names,
+        )
+    ]
     if any(call["hasColours"] and not call["hasValue"] for call in calls):
-        line += " Values were left out to keep the file small: no mix, and one paint seed."
+        said.append(t("Values were left out to keep the file small: no mix, and one paint seed."))
     if any(live) and not all(live):
-        line += " Some layers hold recorded weights only: mask and temperature can't be live there."
+        said.append(
+            t("Some layers hold recorded weights only: mask and temperature can't be live there.")
+        )
     if trace.coverage is not None and not trace.coverage.complete:
-        lines.append(f"Captured: {trace.coverage}.")
-    return [*lines, line, *_left_out(trace)]
+        lines.append(t("Captured: {coverage}.", coverage=trace.coverage))
+    return [*lines, " ".join(said), *_left_out(trace)]
 
 
 def _left_out(trace: Trace) -> list[str]:
@@ -41,13 +56,14 @@ def _left_out(trace: Trace) -> list[str]:
     if trace.subset is None:
         return []
     parts = [
-        f"{name} {spans(sorted(set(range(count)) - set(kept)))} of {count}"
+        f"{name} {spans(sorted(set(range(count)) - set(kept)))} " + t("of {count}", count=count)
         for name, kept, count in (
-            ("layers", trace.subset.layers, trace.subset.layer_count),
-            ("heads", trace.subset.heads, trace.subset.head_count),
+            (t("layers"), trace.subset.layers, trace.subset.layer_count),
+            (t("heads"), trace.subset.heads, trace.subset.head_count),
         )
         if kept is not None and len(kept) < count
     ]
     if not parts:
         return []
-    return [f"Left out, as the one who made this report chose: {'; '.join(parts)}."]
+    listed = "; ".join(parts)
+    return [t("Left out, as the one who made this report chose: {parts}.", parts=listed)]

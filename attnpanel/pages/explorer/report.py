@@ -31,6 +31,7 @@ from attnpanel.ui.live_model_component import model_elements
 from attnpanel.ui.snapshots import check_snapshots, snapshots_pane
 from attnpanel.ui.standalone_html import standalone_html
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import t, use_language
 
 if TYPE_CHECKING:
     import os
@@ -62,17 +63,19 @@ class ExplorerSnapshot:
     choices : dict
         With layer and head by their numbers in the model.
     notes : tuple of Note
+    language : str
     """
 
     trace: Trace
     choices: dict[str, Any]
     notes: tuple[Note, ...]
+    language: str
 
 
 def snapshot(explorer: Explorer) -> ExplorerSnapshot:
     """Return what an explorer shows now."""
     state = explorer.state
-    return ExplorerSnapshot(state.trace, _opened(state), explorer.notes)
+    return ExplorerSnapshot(state.trace, _opened(state), explorer.notes, explorer.language)
 
 
 def save_report(
@@ -88,6 +91,7 @@ def save_report(
     foreword: str = "",
     stills: Mapping[str, bytes] | None = None,
     model: bool | str | LoadedModel = False,
+    language: str | None = None,
     progress: Progress | None = None,
     **choices: Any,
 ) -> Path:
@@ -127,6 +131,8 @@ def save_report(
         Whether the file holds the model itself, so that a reader may type another text and see its
         attention, without a network; a decoder also writes on. True is the trace's own model by
         its name; a str names a model or its folder. A model of 22 million weights takes 59 MB.
+    language : str, optional
+        The page's language: "en", "de" or "zh"; by default an explorer's own, else English.
     progress : callable, optional
         Called with the fraction done, 0 to 1, and a message; by default a bar in a terminal or
         notebook, where it takes more than a second.
@@ -153,6 +159,7 @@ def save_report(
     if isinstance(trace, Explorer):
         trace = snapshot(trace)
     if isinstance(trace, ExplorerSnapshot):
+        language = language or trace.language
         opened, own, trace = trace.choices, trace.notes, trace.trace
     if not isinstance(trace, Trace) or not trace.calls:
         got = "none" if isinstance(trace, Trace) else type(trace).__name__
@@ -165,18 +172,19 @@ def save_report(
     marks = _kept_marks(merge_notes(own, marks), trace, part)
     choices = _opening_choices(part, opened, choices)
     on_progress = progress or progress_bar("Writing the report")
-    page = render_report(
-        part,
-        title=title,
-        notes=text,
-        marks=marks,
-        values=values if stored is None else True,
-        dtype=dtype,
-        choices=choices,
-        stored=stored,
-        first=_first(foreword, stills or {}),
-        progress=on_progress,
-    )
+    with use_language(language):
+        page = render_report(
+            part,
+            title=title,
+            notes=text,
+            marks=marks,
+            values=values if stored is None else True,
+            dtype=dtype,
+            choices=choices,
+            stored=stored,
+            first=_first(foreword, stills or {}),
+            progress=on_progress,
+        )
     atomic_write_text(path, page)
     on_progress(1.0, "Done")
     return path
@@ -208,7 +216,8 @@ def render_report(
         explorer.head_maps.read_all(lambda done, text: progress(0.9 * done, text))
         seed = explorer.state.color_seed
         payload = make_payload(trace, dtype=dtype, values=values, color_seed=seed)
-        shown = title or f"Attention of {trace.model or trace.source or 'a model'}"
+        source = trace.model or trace.source or t("a model")
+        shown = title or t("Attention of {source}", source=source)
         layout = explorer.__panel__()
         layout.insert(1, _header(shown, explorer.explorer_id))
         layout[2:2] = [*first, *([prompt_card(stored, explorer.explorer_id)] if stored else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from bokeh.document import Document
@@ -12,6 +13,7 @@ from attnpanel.ui.components import bundle
 from attnpanel.ui.page_status import with_status
 from attnpanel.ui.standalone_html import OPENING_CSS, document_parts
 from attnpanel.ui.theme import BODY_CSS
+from attnpanel.ui.words import ENGLISH, set_document_language, t, words_for_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +32,7 @@ OPENING: Final = (
     "or open it in a browser of 2023 or later (Chrome or Edge 93, Firefox 113, Safari 16.4)."
 )
 PAGE: Final = """<!DOCTYPE html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -66,7 +68,13 @@ class Toy(NamedTuple):
 LARGEST: Final = Toy(T=64, d_model=64, heads=64, seed=2**31 - 1)
 
 
-def static_page(settings: ServerSettings, title: str, scripts: Iterable[str], toy: Toy) -> str:
+def static_page(
+    settings: ServerSettings,
+    title: str,
+    scripts: Iterable[str],
+    toy: Toy,
+    language: tuple[str, bool] = (ENGLISH, False),
+) -> str:
     """Return the page that a session would show of a toy, with its numbers in it.
 
     It takes the choices from its address by itself, and asks for a session when its reader first
@@ -80,17 +88,24 @@ def static_page(settings: ServerSettings, title: str, scripts: Iterable[str], to
     scripts : iterable of str
         Addresses of Bokeh's and Panel's libraries, in their order.
     toy : Toy
+    language : (str, bool), optional
+        As of :func:`attnpanel.ui.header.visitor_language`.
     """
+    code, named = language
     document = Document()
+    set_document_language(document, code, named=named)
     link = {"source": "toy"} | {name: str(number) for name, number in toy._asdict().items()}
     with set_curdoc(document):
         page = Page(settings, link, drawn_alone=True)
         parts = document_parts(document, with_status(page.view, has_session=False))
+        opening = t(OPENING)
+    start = bundle("start_page")
     return PAGE.format(
+        language=code,
         title=title,
         css=SERVED_CSS + BODY_CSS + OPENING_CSS,
-        opening=OPENING,
-        start=bundle("start_page"),
+        opening=escape(opening),
+        start=words_for_module(start, code) + start,
         scripts="\n".join(f'<script defer src="{address}"></script>' for address in scripts),
         roots=parts.roots,
         items=parts.items,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from panel.io.server import DocHandler
 
+from attnpanel.ui.header import visitor_language
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -32,11 +34,14 @@ def without_unused(html: str) -> str:
 
 
 class _LeanPage(DocHandler):
-    """Sends a session's page without unused libraries."""
+    """Sends a session's page without unused libraries, and names its language."""
 
     def write(self, chunk: Any) -> None:
         """Write a page, or a part of anything else."""
-        super().write(without_unused(chunk) if isinstance(chunk, str) else chunk)
+        if isinstance(chunk, str):
+            language, _named = visitor_language(self.request.query_arguments, self.request.headers)
+            chunk = without_unused(chunk).replace('<html lang="en"', f'<html lang="{language}"', 1)
+        super().write(chunk)
 
 
 def leave_out_unused(application: Application, paths: Collection[str]) -> None:

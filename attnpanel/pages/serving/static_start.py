@@ -20,12 +20,12 @@ from tornado.web import authenticated
 from attnpanel.pages.serving.compression import takes_gzip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable
 
     from bokeh.server.tornado import BokehTornado
     from tornado.httputil import HTTPServerRequest
 
-    KeyOf = Callable[[Mapping[str, Sequence[bytes]]], Hashable | None]
+    KeyOf = Callable[[HTTPServerRequest], Hashable | None]
 
 LOG = logging.getLogger("attnpanel")
 # panel.min.js fails to load without Bokeh's widgets and tables.
@@ -59,7 +59,7 @@ class StaticStart:
     path : str
         The address.
     key_of : callable
-        Takes an address's query parameters; returns which page they ask for, None for none.
+        Takes a request; returns which page it asks for, None for none.
     make : callable
         Takes such a key and returns the HTML; called once, in a thread.
     first : hashable
@@ -84,7 +84,7 @@ class StaticStart:
     def key(self, request: HTTPServerRequest) -> Hashable | None:
         """Return which page a request asks for; None if it needs a session."""
         own = request.path.rstrip("/") == self._path.rstrip("/")
-        return self._key_of(request.query_arguments) if own and request.method == "GET" else None
+        return self._key_of(request) if own and request.method == "GET" else None
 
     def answers(self, request: HTTPServerRequest) -> bool:
         """Whether a request gets a page that is made, or being made."""
@@ -135,7 +135,7 @@ class StaticStartHandler(DocHandler):
         self._tag = f'"{page.tag}-gzip"' if zipped else f'"{page.tag}"'
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Cache-Control", self.start.caching)
-        self.set_header("Vary", "Accept-Encoding")
+        self.set_header("Vary", "Accept-Encoding, Accept-Language")
         self.set_header("Etag", self._tag)
         if self.check_etag_header():
             self.set_status(304)

@@ -12,6 +12,7 @@ from attnpanel.trace.computable import check_computable
 from attnpanel.ui import Upload
 from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.fields import field
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ class FileSource:
         self._upload.on_msg(self._on_message)
         self._named = field(
             pn.widgets.Select,
-            "Trace file",
+            t("Trace file"),
             seen=False,
             options=list(settings.traces),
             visible=bool(settings.traces),
@@ -66,7 +67,7 @@ class FileSource:
             self._show(self._uploaded, {})
         else:
             self._notify(
-                "plain", "Choose a trace file: a .safetensors file written by Trace.save()."
+                "plain", t("Choose a trace file: a .safetensors file written by Trace.save().")
             )
 
     def address(self) -> dict[str, str]:
@@ -80,9 +81,9 @@ class FileSource:
             self._named.value = texts["trace"]
             self._restoring = False
         elif "trace" in texts:
-            return ["This server has no trace with the name in the link."]
+            return [t("This server has no trace with the name in the link.")]
         elif not self._settings.traces:
-            return ["A link does not contain an uploaded file: choose the file again."]
+            return [t("A link does not contain an uploaded file: choose the file again.")]
         return []
 
     def _on_message(self, event: Any) -> None:
@@ -109,7 +110,7 @@ class FileSource:
         if self._expected > self._settings.max_upload_bytes:
             self._drop_parts()
             limit = f"{self._settings.max_upload_bytes / 1e6:.0f} MB"
-            self._notify("error", f"A trace file may have at most {limit}.")
+            self._notify("error", t("A trace file may have at most {limit}.", limit=limit))
             return
         if (
             not isinstance(chunk, bytes)
@@ -117,7 +118,7 @@ class FileSource:
             or received + len(chunk) > self._expected
         ):
             self._drop_parts()
-            self._notify("error", "The upload was interrupted. Choose the file again.")
+            self._notify("error", t("The upload was interrupted. Choose the file again."))
             return
         self._parts.append(chunk)
         if received + len(chunk) == self._expected:
@@ -138,7 +139,7 @@ class FileSource:
             except ValueError as error:
                 self._on_error(f"{error}.")
             return
-        self._notify("busy", "Reading the file …")
+        self._notify("busy", t("Reading the file …"))
         self._work.start(
             lambda _on_progress: _read(data, name),
             on_done=lambda trace: self._take(trace, name),
@@ -148,13 +149,14 @@ class FileSource:
 
     def _take(self, trace: Trace, name: str) -> None:
         if not trace.calls:
-            self._notify("error", f"{name} holds no attention call, so there is nothing to show.")
+            text = t("{name} holds no attention call, so there is nothing to show.", name=name)
+            self._notify("error", text)
             return
         if self._show(trace, {}):
             self._uploaded = trace
 
     def _on_error(self, problem: str) -> None:
-        self._notify("error", f"{problem} What was shown before is still here.")
+        self._notify("error", f"{problem} {t('What was shown before is still here.')}")
 
     def abandon(self) -> None:
         """Drop a file that is still being read; called when another source is chosen."""

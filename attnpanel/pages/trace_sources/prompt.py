@@ -14,6 +14,7 @@ from attnpanel.trace.computable import check_computable
 from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.fields import field
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -81,10 +82,10 @@ class PromptSource:
         self.change = InterventionForm()
         self._text = field(
             pn.widgets.TextInput,
-            "Prompt",
+            t("Prompt"),
             seen=False,
             value=PROMPT,
-            placeholder="Type a sentence",
+            placeholder=t("Type a sentence"),
             max_length=settings.max_characters,
             sizing_mode="stretch_width",
             css=["attn-prompt"],
@@ -92,14 +93,14 @@ class PromptSource:
         self._text.param.watch(lambda _event: self.open(), "enter_pressed")
         self._model = field(
             pn.widgets.Select,
-            "Model",
+            t("Model"),
             seen=False,
             options=list(settings.models),
             visible=len(settings.models) > 1,
             width=150,
         )
         self._run = pn.widgets.Button(
-            label="Run",
+            label=t("Run"),
             margin=0,
             stylesheets=[stylesheet()],
             css_classes=["attn-button", "attn-primary"],
@@ -121,12 +122,13 @@ class PromptSource:
         """Run the prompt in a background thread and report its progress on the page."""
         text = str(self._text.value_input or self._text.value or "")
         if not text.strip():
-            self._notify("error", "Type a sentence first.")
+            self._notify("error", t("Type a sentence first."))
         elif len(text) > self._settings.max_characters:
-            limit = f"{self._settings.max_characters:,}"
-            self._notify(
-                "error", f"A prompt may have at most {limit} characters; got {len(text):,}."
+            limit, got = f"{self._settings.max_characters:,}", f"{len(text):,}"
+            rule = t(
+                "A prompt may have at most {limit} characters; got {got}.", limit=limit, got=got
             )
+            self._notify("error", rule)
         else:
             self._start(text)
 
@@ -145,7 +147,7 @@ class PromptSource:
         start = PROMPT_START if text == PROMPT and model == "minilm" else {}
         start = start | _choices_of(change)
         self._run.loading = True
-        self._notify("busy", "Reading the prompt …")
+        self._notify("busy", t("Reading the prompt …"))
 
         def work(on_progress: Callable[[str], None]) -> tuple[Trace, PromptChange | None]:
             def progress(fraction: float, message: str) -> None:
@@ -176,7 +178,7 @@ class PromptSource:
 
     def _on_error(self, problem: str) -> None:
         self._run.loading = False
-        self._notify("error", f"{problem} What was shown before is still here.")
+        self._notify("error", f"{problem} {t('What was shown before is still here.')}")
 
     def address(self) -> dict[str, str]:
         """Return the query parameters that repeat the last run; none before the first."""
@@ -196,7 +198,8 @@ class PromptSource:
             self._model.value = texts["model"]
         elif "model" in texts:
             listed = ", ".join(self._settings.models)
-            problems.append(f"This server runs {listed}; the link asks for another model.")
+            text = t("This server runs {models}; the link asks for another model.", models=listed)
+            problems.append(text)
         return problems
 
 

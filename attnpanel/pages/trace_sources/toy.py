@@ -10,6 +10,7 @@ from attnpanel.models.toy import toy_trace
 from attnpanel.pages.trace_sources.callbacks import widget_row
 from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.fields import field
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +32,10 @@ class ToySource:
     def __init__(self, show: ShowTrace, notify: Notify) -> None:
         self._show, self._notify = show, notify
         self._inputs = {
-            name: _number(label, default, 1, highest)
+            name: _number(t(label), default, 1, highest)
             for name, label, default, highest in self._FIELDS
         }
-        self._inputs["seed"] = _number("seed", 42, 0, 2**31 - 1)
+        self._inputs["seed"] = _number(t("seed"), 42, 0, 2**31 - 1)
         for widget in self._inputs.values():
             widget.param.watch(self._on_number, "value")
         self._restoring = False
@@ -52,7 +53,7 @@ class ToySource:
         numbers = {name: widget.value for name, widget in self._inputs.items()}
         self.abandon()
         if None in numbers.values():
-            self._notify("error", "Each of T, d_model, heads and seed must be a whole number.")
+            self._notify("error", t("Each of T, d_model, heads and seed must be a whole number."))
             return
         # Here too, not in the widgets alone: whatever set a number, this starts the work.
         problems = [self._problem(name, str(number)) for name, number in numbers.items()]
@@ -64,7 +65,7 @@ class ToySource:
             except ValueError as error:
                 self._on_error(f"{error}.")
         else:
-            self._notify("busy", "Drawing the numbers …")
+            self._notify("busy", t("Drawing the numbers …"))
             self._work.start(
                 lambda _on_progress: toy_trace(**numbers),
                 on_done=lambda trace: self._take(trace, numbers),
@@ -83,8 +84,8 @@ class ToySource:
     def _on_error(self, problem: str) -> None:
         # The fields keep what was typed: another of them may be next, so that both fit.
         shown = ", ".join(f"{name} {number}" for name, number in (self._in_force or {}).items())
-        still = f" What is shown still has {shown}." if shown else ""
-        self._notify("error", f"{problem} Choose other numbers.{still}")
+        still = f" {t('What is shown still has {numbers}.', numbers=shown)}" if shown else ""
+        self._notify("error", f"{problem} {t('Choose other numbers.')}{still}")
 
     def address(self) -> dict[str, str]:
         """Return the query parameters that open the same toy."""
@@ -111,7 +112,13 @@ class ToySource:
         numeric = text.isdecimal() and len(text) <= 10  # digits of the largest seed
         if numeric and low <= int(text) <= high:
             return ""
-        return f"{name} must be a whole number from {low} to {high}; got “{text[:40]}”."
+        return t(
+            "{name} must be a whole number from {low} to {high}; got “{text}”.",
+            name=name,
+            low=low,
+            high=high,
+            text=text[:40],
+        )
 
 
 def _number(label: str, default: int, low: int, high: int) -> Any:
