@@ -24,6 +24,8 @@ from attnpanel.explorer.views import VIEWS
 from attnpanel.explorer.views.head_maps import HEAD_MAPS, IMPORTANCE
 from attnpanel.explorer.weight_scales import WEIGHT_SCALES
 from attnpanel.models.intervention_spec import INTERVENTION_KINDS
+from attnpanel.pages.exercises import EXERCISES
+from attnpanel.pages.exercises.page import SNAPSHOTS
 from attnpanel.pages.explorer.before_after import MATRICES, TITLES
 from attnpanel.pages.explorer.intervention_form import EVERY_HEAD, EVERY_LAYER
 from attnpanel.pages.explorer.page import SOURCES
@@ -113,6 +115,9 @@ def _texts_of_tables() -> Iterator[str]:
     for row in (*HEAD_MAPS, IMPORTANCE):
         yield from filter(None, (row.title, row.unit, row.about, row.missing))
     yield from (page.title for page in PAGES)
+    for exercise in EXERCISES:
+        yield from filter(None, (exercise.title, exercise.task, exercise.question, exercise.hint))
+    yield from SNAPSHOTS.values()
     yield from SOURCES
     for kind in INTERVENTION_KINDS:
         yield from (kind.label, *(parameter.label for parameter in kind.parameters))

@@ -88,6 +88,12 @@ def start_page() -> dict[str, str]:
     return {name: values[0].decode("utf-8", errors="replace") for name, values in arguments.items()}
 
 
+def link_query() -> str:
+    """Return what follows another page's address, so that it has this page's language."""
+    query = urlencode(linked_language())
+    return f"?{query}" if query else ""
+
+
 def brand(here: str | None, *, alone: str = "attnpanel") -> Any:
     """Return the product's name and the links to all pages; the current page is marked.
 
@@ -100,8 +106,7 @@ def brand(here: str | None, *, alone: str = "attnpanel") -> Any:
         Heading of a page that links to no other.
     """
     links: Sequence[Link] = () if here is None else pn.state.cache.get(_CACHE_KEY, ())
-    query = urlencode(linked_language())
-    asked = f"?{query}" if query else ""
+    asked = link_query()
     items = "".join(
         f"<a href='./{escape(link.name)}{asked}'{' aria-current=page' * (link.name == here)}>"
         f"{escape(t(link.title))}</a>"

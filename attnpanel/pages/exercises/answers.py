@@ -7,6 +7,8 @@ import re
 from datetime import date
 from typing import TYPE_CHECKING
 
+from attnpanel.ui.words import t
+
 if TYPE_CHECKING:
     from attnpanel.explorer.state import ExplorerState
 
@@ -21,7 +23,7 @@ ANSWER = """
 
 {signature}
 
-As it stood: {place}.
+{place}
 """
 ONE_OF_ALL = """## {title}
 
@@ -73,10 +75,14 @@ def stored_words(kept: str) -> dict[str, str]:
 
 def describe_state(state: ExplorerState) -> str:
     """Describe the state that the verdict is about."""
-    head = "the mean of all heads" if state.aggregate else f"head {state.head}"
-    return (
-        f"layer {state.layer}, {head}, token {state.query_index}, "
-        f"temperature {state.temperature:.3g}, mask {state.mask}"
+    mean = state.aggregate
+    return t(
+        "{layer}, {head}, token {token}, temperature {temperature}, mask {mask}",
+        layer=t("layer {number}", number=state.layer),
+        head=t("the mean of all heads") if mean else t("head {head}", head=state.head),
+        token=state.query_index,
+        temperature=f"{state.temperature:.3g}",
+        mask=state.mask,
     )
 
 

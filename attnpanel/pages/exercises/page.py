@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -29,9 +30,10 @@ from attnpanel.ui import Caption, CopyLink, Download, Explanation, ThemeButton
 from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.fields import field
-from attnpanel.ui.header import brand, start_page
+from attnpanel.ui.header import brand, link_query, start_page
 from attnpanel.ui.layout import CLIP, box
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import linked_language, t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,7 +91,7 @@ class ExercisesPage:
             self.explorer.set_dark(link["theme"] == "dark")
         self._choice = field(
             pn.widgets.Select,
-            "Exercise",
+            t("Exercise"),
             seen=False,
             options=exercise_labels(EXERCISES, set()),
             value=self.exercise.name,
@@ -104,25 +106,25 @@ class ExercisesPage:
         self.verdict = _caption(css="attn-verdict", live=True)
         self._question = _caption(css="attn-question")
         self.answer = Explanation(
-            label="Your answer",
-            placeholder="In your own words. It goes into the report.",
+            label=t("Your answer"),
+            placeholder=t("In your own words. It goes into the report."),
             gathers=SUBJECT,
             margin=0,
             sizing_mode="stretch_width",
             css_classes=["attn-explanation", "attn-answer"],
         )
         # Asked once: the browser fills in the name in every exercise, and today's date.
-        self.name = _line("Your name", "line", subject="name")
-        self.date = _line("Date", "date")
-        self._hint_button = _button("Hint", self._show_hint)
-        self._check_button = _button("Check", self._on_check, primary=True)
+        self.name = _line(t("Your name"), "line", subject="name")
+        self.date = _line(t("Date"), "date")
+        self._hint_button = _button(t("Hint"), self._show_hint)
+        self._check_button = _button(t("Check"), self._on_check, primary=True)
         self._export = Download(
-            self._make_report, label="Export my answer", filename="answer.html", margin=0
+            self._make_report, label=t("Export my answer"), filename="answer.html", margin=0
         )
         self._export.plots = list(SNAPSHOTS)
         self._export_all = Download(
             self._make_all,
-            label="Export all",
+            label=t("Export all"),
             filename="answers.html",
             margin=0,
             css_classes=["attn-in-words"],
@@ -183,9 +185,9 @@ class ExercisesPage:
         exercise = self.exercise
         self._work.abandon()
         self._notice.visible = False
-        self._title.text = exercise.title
-        self._task.text = exercise.task
-        self._question.text = exercise.question
+        self._title.text = t(exercise.title)
+        self._task.text = t(exercise.task)
+        self._question.text = t(exercise.question)
         self._hint.text = self.verdict.text = ""
         self.answer.subject = SUBJECT + exercise.name
         here = not exercise.elsewhere
@@ -203,7 +205,8 @@ class ExercisesPage:
         """Run the exercise's prompt through the model in a background thread."""
         model, max_tokens = self._settings.models[0], self._settings.max_tokens
         self._plots.visible = False
-        self._notify("busy", "Reading the sentence …")
+        self._notify("busy", t("Reading the sentence …"))
+        no_model = t("The toy's exercises need no model.")
 
         def work(on_progress: Callable[[str], None]) -> Trace:
             from attnpanel.models.prompts import trace_prompt
@@ -224,18 +227,18 @@ class ExercisesPage:
         self._work.start(
             work,
             on_done=on_done,
-            on_error=lambda text: self._notify(
-                "error", f"{text} The toy's exercises need no model."
-            ),
+            on_error=lambda text: self._notify("error", f"{text} {no_model}"),
             on_progress=lambda text: self._notify("busy", text),
         )
 
     def _show(self, trace: Trace) -> None:
         """Show a trace at the exercise's start; the first one also takes the link's choices."""
         state, theme = self.explorer.state, self.explorer.address.get("theme")
-        self.explorer.address = {"exercise": self.exercise.name} | (
-            {"theme": theme} if theme else {}
-        )
+        self.explorer.address = {
+            "exercise": self.exercise.name,
+            **linked_language(),
+            **({"theme": theme} if theme else {}),
+        }
         if state.trace is not trace:
             state.trace = trace
         defaults = {name: state.param[name].default for name in ("temperature", "aggregate")}
@@ -245,11 +248,12 @@ class ExercisesPage:
         link, self._link = self._link, {}
         problems = apply_address(state, link)
         if problems:
-            self._notify("error", "Not restored from the link. " + " ".join(problems))
+            text = t("Not restored from the link. {problem}", problem=" ".join(problems))
+            self._notify("error", text)
         self.explorer.refresh_address()
 
     def _show_hint(self) -> None:
-        self._hint.text = f"Hint: {self.exercise.hint}"
+        self._hint.text = t("Hint: {hint}", hint=t(self.exercise.hint))
 
     def _on_check(self) -> None:
         document = pn.state.curdoc
@@ -265,7 +269,7 @@ class ExercisesPage:
         try:
             verdict = self.exercise.check(self.explorer.state)
         except ValueError as error:
-            self._set_verdict(f"This can't be checked: {error}.", solved=False)
+            self._set_verdict(t("This can't be checked: {reason}.", reason=error), solved=False)
             return
         self._set_verdict(verdict.text, solved=verdict.solved)
         self._verdicts[self.exercise.name] = verdict.text
@@ -283,28 +287,26 @@ class ExercisesPage:
         self._export.filename = file_name(self.exercise.name, self.name.text, self.date.text)
         state = self.explorer.state
         answer = ANSWER.format(
-            task=self.exercise.task,
+            task=t(self.exercise.task),
             verdict=self.verdict.text,
-            question=self.exercise.question,
-            answer=self.answer.text or "No answer was written.",
+            question=t(self.exercise.question),
+            answer=self.answer.text or t("No answer was written."),
             signature=signature(self.name.text, self.date.text),
-            place=describe_state(state),
+            place=t("As it stood: {place}.", place=describe_state(state)),
         )
         token = state.query_tokens[state.query_index]
         snapshots = {
-            SNAPSHOTS[name].format(token=token): png for name, png in self._export.snapshots.items()
+            t(SNAPSHOTS[name], token=token): png for name, png in self._export.snapshots.items()
         }
         write = partial(
             save_report,
             snapshot(self.explorer),
             progress=no_progress,
-            title=f"Exercise: {self.exercise.title}",
+            title=t("Exercise: {title}", title=t(self.exercise.title)),
             foreword=answer,
             stills=snapshots,
         )
-        return DeferredFile(
-            write, lambda reason: self._notify("error", f"The answer can't be exported. {reason}")
-        )
+        return DeferredFile(write, self._not_exported)
 
     def _make_all(self) -> DeferredFile | None:
         """Return the answers to all exercises as one HTML file, made in a thread."""
@@ -319,15 +321,15 @@ class ExercisesPage:
             if words.get(exercise.name, "").strip() or exercise.name in self._verdicts
         ]
         if not done:
-            self._notify("error", "There is no answer to export yet.")
+            self._notify("error", t("There is no answer to export yet."))
             return None
         parts = [
             ONE_OF_ALL.format(
-                title=exercise.title,
-                task=exercise.task,
-                verdict=self._verdicts.get(exercise.name, "Not checked on this visit."),
-                question=exercise.question,
-                answer=words.get(exercise.name) or "No answer was written.",
+                title=t(exercise.title),
+                task=t(exercise.task),
+                verdict=self._verdicts.get(exercise.name, t("Not checked on this visit.")),
+                question=t(exercise.question),
+                answer=words.get(exercise.name) or t("No answer was written."),
             )
             for exercise in done
         ]
@@ -336,12 +338,13 @@ class ExercisesPage:
             save_report,
             snapshot(self.explorer),
             progress=no_progress,
-            title=f"Exercises: {len(done)} of {len(EXERCISES)}",
+            title=t("Exercises: {count} of {all}", count=len(done), all=len(EXERCISES)),
             foreword="\n".join([signature(self.name.text, self.date.text), *parts]),
         )
-        return DeferredFile(
-            write, lambda reason: self._notify("error", f"The answers can't be exported. {reason}")
-        )
+        return DeferredFile(write, self._not_exported)
+
+    def _not_exported(self, reason: str) -> None:
+        self._notify("error", t("The answer can't be exported. {reason}", reason=reason))
 
     def _notify(self, tone: str, text: str) -> None:
         self._notice.param.update(text=text, tone=tone, visible=True)
@@ -367,7 +370,8 @@ def _find(name: str) -> Exercise | None:
 
 
 def _link_to(page: str) -> str:
-    return f"<a href='./{page}'>Do it on the page “{page.capitalize()}”</a>"
+    text = t("Do it on the page “{page}”", page=t(page.capitalize()))
+    return f"<a href='./{page}{link_query()}'>{escape(text)}</a>"
 
 
 def _button(label: str, on_click: Callable[[], None], *, primary: bool = False) -> Any:

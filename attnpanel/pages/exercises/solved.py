@@ -9,6 +9,7 @@ import param
 
 from attnpanel.ui.components import Styled, bundle
 from attnpanel.ui.page_input import Text
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,6 @@ def stored_names(kept: str) -> list[str]:
 def exercise_labels(exercises: Sequence[Exercise], solved: set[str]) -> dict[str, str]:
     """Return each exercise's name by its label in the list."""
     return {
-        f"{number} · {exercise.title}{f' {MARK}' * (exercise.name in solved)}": exercise.name
+        f"{number} · {t(exercise.title)}{f' {MARK}' * (exercise.name in solved)}": exercise.name
         for number, exercise in enumerate(exercises, start=1)
     }
