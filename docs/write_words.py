@@ -31,6 +31,8 @@ from attnpanel.pages.explorer.intervention_form import EVERY_HEAD, EVERY_LAYER
 from attnpanel.pages.explorer.page import SOURCES
 from attnpanel.pages.explorer.static_page import OPENING as STATIC_OPENING
 from attnpanel.pages.registry import PAGES
+from attnpanel.pages.variants.report import TITLE as VARIANTS_TITLE
+from attnpanel.pages.variants.table import LAYOUTS, QUANTITIES, SIZES, VISIBILITIES
 from attnpanel.ui.standalone_html import OPENING as REPORT_OPENING
 from attnpanel.ui.words import FOLDER
 
@@ -122,7 +124,11 @@ def _texts_of_tables() -> Iterator[str]:
     for kind in INTERVENTION_KINDS:
         yield from (kind.label, *(parameter.label for parameter in kind.parameters))
     yield from (EVERY_LAYER, EVERY_HEAD, "Attention", *TITLES.values(), *MATRICES)
-    yield from ("prompt", "file")  # what a LatestTask waits for
+    for variant in (*SIZES, *LAYOUTS, *VISIBILITIES):
+        yield from (variant.label, variant.description)
+    yield from (quantity.label for quantity in QUANTITIES)
+    yield from ("The toy of the cards", VARIANTS_TITLE)
+    yield from ("prompt", "file", "exercise")  # what a LatestTask waits for
     yield from (STATIC_OPENING, REPORT_OPENING)
 
 

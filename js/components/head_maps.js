@@ -5,7 +5,7 @@ import { HeadMap, SHADES } from "./head_map.js";
 // The card of layers × heads maps, one a metric, created when the card is opened. A tap, or arrow keys and Enter,
 // selects a head; pointing at it in one map shows its value in all.
 import { lacksKernel, modelsOf } from "../core/scope.js";
-import { t } from "../core/translate.js";
+import { inEnglish, t } from "../core/translate.js";
 
 /** @type {[Order, string][]} */
 const ORDERS = [
@@ -239,7 +239,7 @@ export class Card {
     if (layer !== undefined && head !== undefined) {
       const place = { layer: this.layerName(layer), head: this.headName(layer, head) };
       text = pointed ? t("Layer {layer}, head {head}", place) : t("Layer {layer}, head {head}, which is on screen", place);
-      if (pointed && pointing) text += `: ${pointing.texts.title.toLowerCase()} ${pointing.words(pointing.values[layer][head])}`;
+      if (pointed && pointing) text += `: ${inEnglish ? pointing.texts.title.toLowerCase() : pointing.texts.title} ${pointing.words(pointing.values[layer][head])}`;
     }
     if (this.status.textContent !== text) this.status.textContent = text;
   }

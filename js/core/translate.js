@@ -4,6 +4,9 @@
 /** @type {Record<string, string>} */
 const WORDS = typeof attnpanelWords === "undefined" ? {} : attnpanelWords;
 
+/** Whether the page is in English, which writes a label inside a sentence small. */
+export const inEnglish = typeof attnpanelWords === "undefined";
+
 /**
  * A text in the page's language, with its {placeholders} filled. It is text, never markup.
  *

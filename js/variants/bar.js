@@ -1,3 +1,4 @@
+import { inEnglish, t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { changeSize, readSize } from "./price.js";
 import { modelNamed, startState } from "./state.js";
@@ -18,7 +19,7 @@ export class Bar {
     this.state = state;
     this.change = change;
     this.root = element("section", "variants-bar");
-    this.root.setAttribute("aria-label", "Sizes");
+    this.root.setAttribute("aria-label", t("Sizes"));
     this.model = element("select");
     this.model.append(...table.models.map(({ name, title }) => Object.assign(element("option", "", title), { value: name })));
     this.model.addEventListener("change", () => {
@@ -32,19 +33,19 @@ export class Bar {
     this.projections = element("input");
     this.projections.type = "checkbox";
     this.projections.addEventListener("change", () => change({ projections: this.projections.checked }));
-    const counted = element("label", "variants-tick", "with projections");
-    counted.title = "Count the products that make queries, keys and values, and the output, with their weights.";
+    const counted = element("label", "variants-tick", t("with projections"));
+    counted.title = t("Count the products that make queries, keys and values, and the output, with their weights.");
     counted.prepend(this.projections);
     this.head = element("select");
     this.head.append(...Array.from({ length: example.heads }, (_, head) => Object.assign(element("option", "", `${head}`), { value: String(head) })));
     this.head.addEventListener("change", () => change({ head: Number(this.head.value) }));
-    this.more = element("button", "attn-plain-button variants-more", "All sizes");
+    this.more = element("button", "attn-plain-button variants-more", t("All sizes"));
     this.more.setAttribute("aria-expanded", "false");
     this.more.addEventListener("click", () => this.open(this.rest.hidden === true));
     const line = element("div", "variants-line");
-    const shownHead = labelled("Head of the cards", this.head);
+    const shownHead = labelled(t("Head of the cards"), this.head);
     for (const part of [...first.slice(1), counted, shownHead]) part.classList.add("variants-second");
-    line.append(labelled("Model", this.model, "variants-model"), ...first, counted, shownHead, this.more);
+    line.append(labelled(t("Model"), this.model, "variants-model"), ...first, counted, shownHead, this.more);
     this.rest = element("div", "variants-rest");
     this.rest.hidden = true;
     this.rest.append(...table.sizes.filter(({ name }) => !FIRST.includes(name)).map((field) => this.field(field)));
@@ -81,7 +82,7 @@ export class Bar {
     const changed = "problem" in read ? read : changeSize(sizes, field.name, read.value);
     if ("problem" in changed) {
       input.value = String(sizes[field.name]);
-      this.say(`${changed.problem} It stays ${sizes[field.name].toLocaleString("en")}.`);
+      this.say(`${changed.problem} ${t("It stays {size}.", { size: sizes[field.name].toLocaleString("en") })}`);
       return;
     }
     this.say(changed.note);
@@ -105,8 +106,10 @@ export class Bar {
       /** @type {HTMLElement} */ (input.parentElement).classList.toggle("variants-of-model", kept);
     }
     const changed = own.filter((name) => name !== "length" && sizes[name] !== published[name]);
-    const labels = changed.map((name) => this.table.sizes.find((field) => field.name === name)?.label.toLowerCase());
-    this.source.textContent = `Sizes with a dot are the model's own, from ${source}; the others are assumed, for variants it is not built as.${labels.length > 0 ? ` Changed here: ${labels.join(", ")}.` : ""}`;
+    const labels = changed.map((name) => this.table.sizes.find((field) => field.name === name)?.label ?? "");
+    const listed = labels.map((label) => (inEnglish ? label.toLowerCase() : label)).join(", ");
+    const said = t("Sizes with a dot are the model's own, from {source}; the others are assumed, for variants it is not built as.", { source });
+    this.source.textContent = labels.length > 0 ? `${said} ${t("Changed here: {sizes}.", { sizes: listed })}` : said;
   }
 }
 

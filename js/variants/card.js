@@ -1,8 +1,9 @@
 import { general } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { announce } from "../components/announce.js";
 import { element } from "../components/dom.js";
 import { arraysInWords, arraysPicture, chosenRow, queryAt, readBlocks, restOf, rowInWords, weightsPicture } from "./pictures.js";
-import { duration, intensity, withPrefix } from "./price.js";
+import { duration, intensity, phaseName, withPrefix } from "./price.js";
 
 // A card: one layout of heads or one rule of visibility, beside what the reader has chosen of the other.
 
@@ -29,8 +30,8 @@ export class VariantCard {
     this.example = example;
     this.root = element("article", "variants-card attn-card-like");
     const title = element("h3", "", row.label);
-    this.badge = element("span", "variants-badge", "as built");
-    this.button = element("button", "attn-plain-button", "Choose");
+    this.badge = element("span", "variants-badge", t("as built"));
+    this.button = element("button", "attn-plain-button", t("Choose"));
     this.button.addEventListener("click", acts.choose);
     const head = element("header");
     head.append(title, this.badge, this.button);
@@ -48,7 +49,7 @@ export class VariantCard {
     this.accuracy = element("p", "variants-note");
     this.measured = element("div", "variants-note");
     this.numbers = element("details", "variants-note");
-    this.numbers.append(element("summary", "", "Weights as a table"), scrolling(`${row.label}: weights`));
+    this.numbers.append(element("summary", "", t("Weights as a table")), scrolling(t("{name}: weights", { name: row.label })));
     this.numbers.addEventListener("toggle", () => this.list());
     this.root.append(head, about, pictures, this.words, this.cache, this.prices, this.accuracy, this.measured, this.numbers);
     this.listen(acts);
@@ -75,7 +76,7 @@ export class VariantCard {
       if (!Object.hasOwn(keys, event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
       keys[event.key]();
-      announce(`Head ${this.content?.state.head}: ${this.words.textContent}`);
+      announce(t("Head {head}: {words}", { head: this.content?.state.head, words: this.words.textContent }));
     });
   }
 
@@ -85,7 +86,7 @@ export class VariantCard {
     const { variant, state, palette, layout, sink, chosen, built, difference, prices, base } = content;
     this.root.classList.toggle("variants-chosen", chosen);
     this.button.ariaPressed = String(chosen);
-    this.button.textContent = chosen ? "Chosen" : "Choose";
+    this.button.textContent = chosen ? t("Chosen") : t("Choose");
     this.button.ariaLabel = `${this.button.textContent} ${this.row.label}`;
     this.badge.hidden = !built;
     const shown = { token: state.token, sink, palette: palette.weights };
@@ -94,15 +95,15 @@ export class VariantCard {
     this.drawWhole(this.arrays, [layout, palette], () => arraysPicture(this.example, layout, palette.numbers));
     this.arrays.firstElementChild?.append(readBlocks(this.example, layout, state.head, state.token));
     this.words.textContent = `${rowInWords(variant[state.head], this.example, state.token)}.`;
-    this.weights.setAttribute("aria-label", `${this.row.label}: weights of head ${state.head}. ${this.words.textContent} ${arraysInWords(this.example, layout)} Up and down choose the token, left and right the head.`);
+    this.weights.setAttribute("aria-label", [t("{name}: weights of head {head}.", { name: this.row.label, head: state.head }), this.words.textContent, arraysInWords(this.example, layout), t("Up and down choose the token, left and right the head.")].join(" "));
     const part = base.cache / prices.cache;
-    const compared = prices.cache === base.cache ? "" : part > 1 ? ` · 1/${general(part, 3)} of multi-head, causal` : ` · ${general(1 / part, 3)} × multi-head, causal`;
-    this.cache.replaceChildren(element("b", "", withPrefix(prices.cache_per_token, "B")), " KV cache a token · ", element("b", "", withPrefix(prices.cache, "B")), ` in all${compared}`);
+    const compared = prices.cache === base.cache ? "" : part > 1 ? t(" · 1/{part} of multi-head, causal", { part: general(part, 3) }) : t(" · {times} × multi-head, causal", { times: general(1 / part, 3) });
+    this.cache.replaceChildren(element("b", "", withPrefix(prices.cache_per_token, "B")), ` ${t("KV cache a token")} · `, element("b", "", withPrefix(prices.cache, "B")), ` ${t("in all")}${compared}`);
     this.prices.replaceChildren(
-      line(["", "FLOP", "bytes", "FLOP/B"], true),
-      ...["prefill", "decode"].map((phase) => line([phase, withPrefix(prices[`${phase}_flops`], ""), withPrefix(prices[`${phase}_bytes`], "B"), intensity(prices[`${phase}_intensity`])])),
+      line(["", "FLOP", t("bytes"), "FLOP/B"], true),
+      ...["prefill", "decode"].map((phase) => line([phaseName(phase), withPrefix(prices[`${phase}_flops`], ""), withPrefix(prices[`${phase}_bytes`], "B"), intensity(prices[`${phase}_intensity`])])),
     );
-    this.accuracy.textContent = difference.output === 0 ? "On the toy: the same as multi-head, causal." : `On the toy, against multi-head, causal: a weight differs by up to ${general(difference.weight, 2)}, the output by ${general(100 * difference.output, 2)} %.`;
+    this.accuracy.textContent = difference.output === 0 ? t("On the toy: the same as multi-head, causal.") : t("On the toy, against multi-head, causal: a weight differs by up to {weight}, the output by {share} %.", { weight: general(difference.weight, 2), share: general(100 * difference.output, 2) });
     this.measured.replaceChildren(...this.measurements(content.times));
     this.list();
   }
@@ -123,10 +124,12 @@ export class VariantCard {
 
   /** @param {Times} times */
   measurements(times) {
-    if (times.length === 0) return [element("p", "", "Time: not measured.")];
+    if (times.length === 0) return [element("p", "", t("Time: not measured."))];
     return times.map(({ machine, time, phase, remark }) => {
-      const text = `Measured, ${phase}: ${duration(time.seconds)} for B ${time.B}, H ${time.H}${time.Hkv === time.H ? "" : `/${time.Hkv}`}, ${time.T === time.S ? "" : `T ${time.T}, `}S ${time.S.toLocaleString("en")}, D ${time.D}, ${machine.products}${remark === "" ? "" : `, ${remark}`}`;
-      const where = `${time.implementation}, certified${time.units === null ? "" : ` (error ${general(time.units, 2)} of 8 units)`}, ${general(100 * time.share, 2)} % of the limit of ${machine.title}; ${machine.origin.replace(/^measured on /, "")}`;
+      const text = `${t("Measured, {phase}: {time} for", { phase: phaseName(phase), time: duration(time.seconds) })} B ${time.B}, H ${time.H}${time.Hkv === time.H ? "" : `/${time.Hkv}`}, ${time.T === time.S ? "" : `T ${time.T}, `}S ${time.S.toLocaleString("en")}, D ${time.D}, ${machine.products}${remark === "" ? "" : `, ${remark}`}`;
+      const error = time.units === null ? "" : ` ${t("(error {units} of 8 units)", { units: general(time.units, 2) })}`;
+      const limit = t("{share} % of the limit of {machine}", { share: general(100 * time.share, 2), machine: machine.title });
+      const where = `${time.implementation}, ${t("certified")}${error}, ${limit}; ${machine.place}`;
       const shown = element("p", "", `${text}. `);
       shown.append(element("small", "", where));
       return shown;
@@ -139,7 +142,7 @@ export class VariantCard {
     const { variant, state, sink } = this.content;
     const { weights, visible } = variant[state.head];
     const table = element("table", "variants-numbers");
-    table.append(line([`head ${state.head}`, ...tokens, ...(sink ? ["sink"] : [])], true));
+    table.append(line([t("head {head}", { head: state.head }), ...tokens, ...(sink ? [t("sink")] : [])], true));
     for (const [i, token] of tokens.entries()) {
       const row = [...weights.subarray(i * T, (i + 1) * T)];
       const rest = sink ? [general(restOf(weights, i, T), 3)] : [];

@@ -1,3 +1,4 @@
+import { inEnglish, t } from "../core/translate.js";
 import { element, ensureViewport } from "../components/dom.js";
 import { Bar } from "./bar.js";
 import { VariantCard, scrolling } from "./card.js";
@@ -34,7 +35,7 @@ class VariantsPage {
   subtitle = element("p", "variants-note");
   chips = element("div", "variants-chips");
   plot = element("div", "variants-plot");
-  table = scrolling("Prices of all variants");
+  table = scrolling(t("Prices of all variants"));
   formulas = element("details");
 
   /** @param {ComponentModel<VariantParameters>} model */
@@ -50,12 +51,12 @@ class VariantsPage {
     this.stepper = new Stepper(example, (changes) => this.change(changes));
     this.root.append(
       this.bar.root,
-      this.group("Which keys and values exist", "layout", table.layouts),
-      this.group("Who sees whom", "visibility", table.visibilities),
+      this.group(t("Which keys and values exist"), "layout", table.layouts),
+      this.group(t("Who sees whom"), "visibility", table.visibilities),
       this.prices(),
       this.stepper.root,
     );
-    if (opened.problems.length > 0) this.bar.say(`Not restored from the link: ${opened.problems.slice(0, 3).join(" ")}`);
+    if (opened.problems.length > 0) this.bar.say(t("Not restored from the link: {problem}", { problem: opened.problems.slice(0, 3).join(" ") }));
     new ResizeObserver(([{ contentRect }]) => {
       if (contentRect.width === 0 || Math.abs(contentRect.width - this.width) < 1) return;
       this.width = contentRect.width;
@@ -107,9 +108,9 @@ class VariantsPage {
   prices() {
     const section = element("section", "variants-section attn-card-like");
     this.chips.setAttribute("role", "group");
-    this.chips.setAttribute("aria-label", `Machines, at most ${MOST_MACHINES}`);
-    this.formulas.append(element("summary", "", "Formulas of the chosen variant"), element("div", "variants-scroll"));
-    section.append(element("h2", "", "Price and roofline"), this.subtitle, this.chips, legend(), this.plot, this.table, this.formulas);
+    this.chips.setAttribute("aria-label", t("Machines, at most {count}", { count: MOST_MACHINES }));
+    this.formulas.append(element("summary", "", t("Formulas of the chosen variant")), element("div", "variants-scroll"));
+    section.append(element("h2", "", t("Price and roofline")), this.subtitle, this.chips, legend(), this.plot, this.table, this.formulas);
     return section;
   }
 
@@ -126,7 +127,7 @@ class VariantsPage {
     const text = link.toString();
     if (this.model.served) {
       const address = new URL(location.href);
-      const kept = new Map(["theme", "live"].map((name) => [name, address.searchParams.get(name)]));
+      const kept = new Map(["theme", "live", "lang"].map((name) => [name, address.searchParams.get(name)]));
       address.search = text;
       for (const [name, value] of kept) if (value !== null) address.searchParams.set(name, value);
       history.replaceState(null, "", address);
@@ -173,8 +174,8 @@ class VariantsPage {
       });
     }
     const [layout, visibility] = [labelOf(table.layouts, state.layout), labelOf(table.visibilities, state.visibility)];
-    this.besides.layout.textContent = `each with ${inText(visibility)} visibility, the one chosen below`;
-    this.besides.visibility.textContent = `each with ${inText(layout)} keys and values, the ones chosen above`;
+    this.besides.layout.textContent = t("each with {name} visibility, the one chosen below", { name: inText(visibility) });
+    this.besides.visibility.textContent = t("each with {name} keys and values, the ones chosen above", { name: inText(layout) });
     // What a choice of token or head leaves as it is.
     const priced = JSON.stringify([state.model, state.sizes, state.layout, state.visibility, state.projections, state.machines]);
     if (priced !== this.pricedFor) {
@@ -224,7 +225,7 @@ class VariantsPage {
     for (const [at, chip] of /** @type {HTMLButtonElement[]} */ ([...chips.children]).entries()) {
       const { name, title, measured, origin } = machines[at];
       const on = state.machines.includes(name);
-      chip.textContent = `${title} · ${measured ? "measured" : "datasheet"}`;
+      chip.textContent = `${title} · ${measured ? t("measured") : t("datasheet")}`;
       chip.title = origin;
       chip.ariaPressed = String(on);
       chip.disabled = !on && state.machines.length >= MOST_MACHINES;
@@ -245,7 +246,7 @@ class VariantsPage {
 
   drawRoofline() {
     const machines = this.chosenMachines;
-    if (machines.length === 0) this.plot.replaceChildren(element("p", "variants-note", "Choose a machine to see its roofline."));
+    if (machines.length === 0) this.plot.replaceChildren(element("p", "variants-note", t("Choose a machine to see its roofline.")));
     else this.plot.replaceChildren(roofline(this.once, machines, this.width));
   }
 
@@ -258,7 +259,9 @@ class VariantsPage {
   listPrices() {
     const { model, sizes, projections } = this.state;
     const title = this.data.table.models.find(({ name }) => name === model)?.title;
-    const text = `${title}: all ${sizes.layers} layers, batch ${sizes.batch.toLocaleString("en")}; a prefill of ${sizes.length.toLocaleString("en")} tokens, and decoding the token at that length. ${projections ? "Attention with its projections" : "Attention alone, without its projections"}; bytes are the least that must move.`;
+    const [batch, length] = [sizes.batch, sizes.length].map((size) => size.toLocaleString("en"));
+    const about = t("{model}: all {layers} layers, batch {batch}; a prefill of {length} tokens, and decoding the token at that length.", { model: title, layers: sizes.layers, batch, length });
+    const text = `${about} ${projections ? t("Attention with its projections; bytes are the least that must move.") : t("Attention alone, without its projections; bytes are the least that must move.")}`;
     this.subtitle.textContent = text;
     this.table.replaceChildren(priceTable(this.once, this.chosenMachines));
     const chosen = this.shown.find((variant) => variant.chosen);
@@ -273,17 +276,17 @@ function labelOf(rows, name) {
 
 /** A label inside a sentence. @param {string} label */
 function inText(label) {
-  return label[0].toLowerCase() + label.slice(1);
+  return !inEnglish ? label : label[0].toLowerCase() + label.slice(1);
 }
 
 /** What the marks and lines of the roofline mean. */
 function legend() {
   const line = element("p", "variants-legend");
-  for (const [phase, text] of /** @type {const} */ ([["prefill", "prefill"], ["decode", "decode, one token"], ["measured", "measured, certified"]])) {
+  for (const [phase, text] of /** @type {const} */ ([["prefill", t("prefill")], ["decode", t("decode, one token")], ["measured", t("measured, certified")]])) {
     const sample = svg("svg", { viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" }, symbol(8, 8, phase, false, ""));
     line.append(sampled(sample, text));
   }
-  for (const [css, text] of [["", "measured machine"], ["variants-datasheet", "datasheet"]]) {
+  for (const [css, text] of [["", t("measured machine")], ["variants-datasheet", t("datasheet")]]) {
     const sample = svg("svg", { viewBox: "0 0 30 16", width: 30, height: 16, "aria-hidden": "true" }, svg("line", { x1: 1, x2: 29, y1: 8, y2: 8, class: `variants-roof ${css}` }));
     line.append(sampled(sample, text));
   }

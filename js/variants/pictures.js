@@ -1,5 +1,6 @@
 import { element } from "../components/dom.js";
 import { general } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { readableOn } from "../views/colours.js";
 import { shade, svg } from "./svg.js";
 
@@ -114,7 +115,7 @@ export function colourBars(example, palette) {
     entry.append(gradient, high);
     return entry;
   };
-  return [bar("0", (part) => fillOf(part, palette.weights), "1", "weights"), bar(`−${largest}`, (part) => shade(palette.numbers, part), largest, "q, k, v, c")];
+  return [bar("0", (part) => fillOf(part, palette.weights), "1", t("weights")), bar(`−${largest}`, (part) => shade(palette.numbers, part), largest, "q, k, v, c")];
 }
 
 /** @param {number} heads */
@@ -154,7 +155,7 @@ export function arraysPicture(example, layout, palette) {
       picture.append(svg("rect", { x: x - 1, y, width: BLOCK.width + 2, height: BLOCK.height, class: `variants-block ${css}` }));
     }
     const shape = label === "c" ? `${T} × ${columns}` : `${count} × ${T} × ${columns}`;
-    const kept = { "": "", "variants-cached": " · cached", "variants-made": " · from c" }[css];
+    const kept = { "": "", "variants-cached": ` · ${t("cached")}`, "variants-made": ` · ${t("from c")}` }[css];
     picture.append(svg("text", { x: 17 + widthOf(heads) / 2, y: y + BLOCK.height + 12, "text-anchor": "middle", class: "variants-label" }, `${shape}${kept}`));
   }
   return picture;
@@ -188,8 +189,8 @@ export function readBlocks(example, layout, head, token) {
 export function arraysInWords({ T, D, heads, latent, layouts }, layout) {
   const { kvHeads } = layouts[layout];
   const shape = `${kvHeads} × ${T} × ${D}`;
-  if (layout === "latent") return `Queries ${heads} × ${T} × ${D}; cached: latent vectors c ${T} × ${latent.width}; made from them: keys and values ${shape} each.`;
-  return `Queries ${heads} × ${T} × ${D} (heads × tokens × channels); cached: keys and values ${shape} each.`;
+  if (layout === "latent") return t("Queries {heads} × {T} × {D}; cached: latent vectors c {T} × {width}; made from them: keys and values {shape} each.", { heads, T, D, width: latent.width, shape });
+  return t("Queries {heads} × {T} × {D} (heads × tokens × channels); cached: keys and values {shape} each.", { heads, T, D, shape });
 }
 
 /**
@@ -205,9 +206,9 @@ export function rowInWords({ weights, visible }, { T, tokens }, token) {
     .map(({ name, key }) => ({ name, weight: weights[token * T + key] }))
     .sort((one, other) => other.weight - one.weight)
     .slice(0, 3)
-    .map(({ name, weight }) => `${name} ${weight < 0.001 ? "under 0.1" : (100 * weight).toFixed(1)} %`);
+    .map(({ name, weight }) => `${name} ${weight < 0.001 ? "< 0.1" : (100 * weight).toFixed(1)} %`);
   const names = seen.length === 1 ? seen[0].name : runs(seen.map(({ key }) => key), tokens);
-  return `${tokens[token]} sees ${names}; most: ${listed.join(", ")}`;
+  return t("{token} sees {keys}; most: {weights}", { token: tokens[token], keys: names, weights: listed.join(", ") });
 }
 
 /** @param {number[]} keys @param {string[]} tokens */

@@ -1,4 +1,5 @@
 import { compileRule } from "../core/masks.js";
+import { t } from "../core/translate.js";
 
 // Prices of a variant: evaluates the formulas of attnpanel/pages/variants/table.py. Pure.
 
@@ -39,14 +40,14 @@ export function readSize({ name, label, low, high }, text) {
   const value = /^\d{1,9}$/.test(trimmed) ? Number(trimmed) : NaN;
   const allowed = name === "bytes" ? [1, 2, 4].includes(value) : value >= low && value <= high;
   if (allowed) return { value };
-  const range = name === "bytes" ? "1, 2 or 4" : `an integer from ${low.toLocaleString("en")} to ${high.toLocaleString("en")}`;
-  return { problem: `${label} must be ${range}; got ${cut(text)}.` };
+  const range = name === "bytes" ? t("1, 2 or 4") : t("an integer from {low} to {high}", { low: low.toLocaleString("en"), high: high.toLocaleString("en") });
+  return { problem: t("{label} must be {range}; got {value}.", { label, range, value: cut(text) }) };
 }
 
 /** @param {string} text */
 function cut(text) {
   const shown = text.trim().slice(0, 24);
-  return shown === "" ? "nothing" : `“${shown}${text.trim().length > 24 ? "…" : ""}”`;
+  return shown === "" ? t("nothing") : `“${shown}${text.trim().length > 24 ? "…" : ""}”`;
 }
 
 /**
@@ -60,9 +61,9 @@ function cut(text) {
 export function changeSize(sizes, name, value) {
   const changed = { ...sizes, [name]: value };
   if (changed.heads % changed.kv_heads === 0) return { sizes: changed, note: "" };
-  if (name === "kv_heads") return { problem: `KV heads must divide the ${sizes.heads} query heads; got ${value}.` };
+  if (name === "kv_heads") return { problem: t("KV heads must divide the {heads} query heads; got {value}.", { heads: sizes.heads, value }) };
   while (changed.heads % changed.kv_heads !== 0) changed.kv_heads -= 1;
-  return { sizes: changed, note: `KV heads, grouped: now ${changed.kv_heads}, which divides ${changed.heads}.` };
+  return { sizes: changed, note: t("KV heads, grouped: now {count}, which divides {heads}.", { count: changed.kv_heads, heads: changed.heads }) };
 }
 
 /** Dtypes by bytes per element, the first that a datasheet has a rate for. */
@@ -75,14 +76,15 @@ const PRODUCTS = /** @type {Record<number, string[]>} */ ({ 1: ["bfloat16", "flo
  * @param {number} bytes
  * @returns {Machine[]} measured ones first
  *
- * @typedef {{name: string, title: string, measured: boolean, origin: string, products: string, flopsPerS: number, bytesPerS: number, times: MeasuredTime[]}} Machine
+ * @typedef {{name: string, title: string, measured: boolean, origin: string, place: string, products: string, flopsPerS: number, bytesPerS: number, times: MeasuredTime[]}} Machine
  */
 export function machinesAt({ datasheets, measured }, bytes) {
   const own = measured.map(({ title, dtype, file, date, flops_per_s: flopsPerS, bytes_per_s: bytesPerS, times }) => ({
     name: `${title}, ${dtype}`,
     title,
     measured: true,
-    origin: `measured on ${date}: ${file}`,
+    origin: t("measured on {date}: {file}", { date, file }),
+    place: `${date}: ${file}`,
     products: dtype,
     flopsPerS,
     bytesPerS,
@@ -90,7 +92,7 @@ export function machinesAt({ datasheets, measured }, bytes) {
   }));
   const sheets = datasheets.map(({ title, flops_per_s: rates, bytes_per_s: bytesPerS }) => {
     const products = /** @type {string} */ (PRODUCTS[bytes].find((dtype) => dtype in rates));
-    return { name: title, title, measured: false, origin: "vendor's datasheet, dense", products, flopsPerS: rates[products], bytesPerS, times: [] };
+    return { name: title, title, measured: false, origin: t("vendor's datasheet, dense"), place: "", products, flopsPerS: rates[products], bytesPerS, times: [] };
   });
   return [...own, ...sheets];
 }
@@ -130,7 +132,7 @@ export function timesOf(machines, layout, visibility) {
     for (const phase of /** @type {const} */ (["prefill", "decode"])) {
       const own = machine.times.filter((time) => layoutOf(time) === layout && visibilityOf(time) === visibility && phaseOf(time) === phase);
       const longest = own.sort((one, other) => other.S - one.S || other.T - one.T)[0];
-      if (longest) found.push({ machine, time: longest, phase, remark: longest.mask === "window" ? `window of ${longest.window} on both sides` : "" });
+      if (longest) found.push({ machine, time: longest, phase, remark: longest.mask === "window" ? t("window of {width} on both sides", { width: longest.window }) : "" });
     }
   }
   return found;
@@ -153,6 +155,11 @@ function visibilityOf({ mask, T }) {
 /** @param {MeasuredTime} time */
 function phaseOf({ T }) {
   return T === 1 ? "decode" : "prefill";
+}
+
+/** @param {string} phase */
+export function phaseName(phase) {
+  return phase === "decode" ? t("decode") : t("prefill");
 }
 
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E", "Z", "Y"];

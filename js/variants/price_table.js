@@ -1,6 +1,7 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { line } from "./card.js";
-import { attainable, duration, intensity, leastSeconds, withPrefix } from "./price.js";
+import { attainable, duration, intensity, leastSeconds, phaseName, withPrefix } from "./price.js";
 
 // Prices of all variants as one table, which is also the roofline in words, and the formulas behind them.
 
@@ -17,10 +18,10 @@ const PHASES = /** @type {const} */ (["prefill", "decode"]);
  */
 export function priceTable(variants, machines) {
   const table = element("table", "variants-numbers variants-prices");
-  const perPhase = ["FLOP", "bytes", "FLOP/B", ...machines.map(({ title }) => `least time on ${title}`)];
+  const perPhase = ["FLOP", t("bytes"), "FLOP/B", ...machines.map(({ title }) => t("least time on {machine}", { machine: title }))];
   const groups = element("tr");
-  groups.append(spanning("", 3), ...PHASES.map((phase) => spanning(phase, perPhase.length)), spanning("", 1));
-  table.append(groups, line(["variant", "KV cache a token", "KV cache", ...perPhase, ...perPhase, "measured"], true));
+  groups.append(spanning("", 3), ...PHASES.map((phase) => spanning(phaseName(phase), perPhase.length)), spanning("", 1));
+  table.append(groups, line([t("variant"), t("KV cache a token"), t("KV cache"), ...perPhase, ...perPhase, t("measured")], true));
   for (const { label, prices, times, chosen } of variants) {
     const cells = [label, withPrefix(prices.cache_per_token, "B"), withPrefix(prices.cache, "B")];
     for (const phase of PHASES) {
@@ -29,7 +30,7 @@ export function priceTable(variants, machines) {
       for (const machine of machines) cells.push(`${duration(leastSeconds(machine, flops, bytes))}, ${boundBy(machine, ratio)}`);
     }
     const measured = times.map(({ time }) => `${duration(time.seconds)} (${time.implementation}, S ${time.S.toLocaleString("en")})`);
-    const row = line([...cells, measured.join("; ") || "not measured"]);
+    const row = line([...cells, measured.join("; ") || t("not measured")]);
     row.classList.toggle("variants-chosen", chosen);
     table.append(row);
   }
@@ -51,7 +52,7 @@ function spanning(text, columns) {
  * @param {number} ratio FLOP per byte
  */
 export function boundBy(machine, ratio) {
-  return attainable(machine, ratio) < machine.flopsPerS ? "memory" : "compute";
+  return attainable(machine, ratio) < machine.flopsPerS ? t("memory") : t("compute");
 }
 
 /**
@@ -73,6 +74,6 @@ export function formulas(table, state, prices) {
   };
   for (const { name, text } of [...layout.counts, ...visibility.counts]) add(name, text);
   for (const { name, label, text, unit } of table.quantities) add(`${label}: ${withPrefix(prices[name], unit)}`, text);
-  for (const phase of PHASES) add(`${phase} intensity: ${intensity(prices[`${phase}_intensity`])} FLOP/B`, `${phase} FLOPs / ${phase} bytes`);
+  for (const phase of PHASES) add(`${t("{phase} intensity", { phase: phaseName(phase) })}: ${intensity(prices[`${phase}_intensity`])} FLOP/B`, `${phase} FLOPs / ${phase} bytes`);
   return list;
 }

@@ -1,4 +1,5 @@
-import { attainable, intensity, withPrefix } from "./price.js";
+import { t } from "../core/translate.js";
+import { attainable, intensity, phaseName, withPrefix } from "./price.js";
 import { svg } from "./svg.js";
 
 // The roofline: what each shown machine allows at an intensity, and where variants lie (Williams et al., 2009).
@@ -58,7 +59,7 @@ function marksOf(variants, machines) {
       for (const phase of /** @type {const} */ (["prefill", "decode"])) {
         const x = prices[`${phase}_intensity`];
         const y = attainable(machine, x);
-        marks.push({ x, y, label, phase, chosen, tip: `${label}, ${phase}, ${machine.title}: ${intensity(x)} FLOP/B, at most ${withPrefix(y, "FLOP/s")}` });
+        marks.push({ x, y, label, phase, chosen, tip: `${label}, ${phaseName(phase)}, ${machine.title}: ${intensity(x)} FLOP/B, ${t("at most {rate}", { rate: withPrefix(y, "FLOP/s") })}` });
       }
     }
   }
@@ -68,7 +69,7 @@ function marksOf(variants, machines) {
       if (known.has(time) || !machines.includes(machine)) continue;
       known.add(time);
       const [x, y] = [time.flops / time.bytes, time.flops / time.seconds];
-      marks.push({ x, y, label: `measured: ${time.implementation}`, phase: "measured", chosen: false, tip: `measured ${time.mask} S ${time.S} by ${time.implementation} on ${machine.title}: ${withPrefix(y, "FLOP/s")}` });
+      marks.push({ x, y, label: t("measured: {implementation}", { implementation: time.implementation }), phase: "measured", chosen: false, tip: t("measured {mask} S {S} by {implementation} on {machine}: {rate}", { mask: time.mask, S: time.S, implementation: time.implementation, machine: machine.title, rate: withPrefix(y, "FLOP/s") }) });
     }
   }
   return marks.sort((one, other) => Number(one.chosen) - Number(other.chosen));
@@ -96,13 +97,13 @@ function axes(picture, { across, upward, toX, toY, width }) {
     picture.append(svg("line", { x1: MARGIN.left, x2: right, y1: y, y2: y, class: "variants-grid" }));
     picture.append(svg("text", { x: MARGIN.left - 6, y: y + 4, "text-anchor": "end", class: "variants-label" }, withPrefix(10 ** power, "").replace(/\.0+ /, " ").trim()));
   }
-  picture.append(svg("text", { x: (MARGIN.left + right) / 2, y: HEIGHT - 8, "text-anchor": "middle", class: "variants-axis" }, "Arithmetic intensity, FLOP per byte (log)"));
-  picture.append(svg("text", { x: 14, y: (MARGIN.top + bottom) / 2, "text-anchor": "middle", class: "variants-axis", transform: `rotate(-90 14 ${(MARGIN.top + bottom) / 2})` }, "FLOP per second (log)"));
+  picture.append(svg("text", { x: (MARGIN.left + right) / 2, y: HEIGHT - 8, "text-anchor": "middle", class: "variants-axis" }, t("Arithmetic intensity, FLOP per byte (log)")));
+  picture.append(svg("text", { x: 14, y: (MARGIN.top + bottom) / 2, "text-anchor": "middle", class: "variants-axis", transform: `rotate(-90 14 ${(MARGIN.top + bottom) / 2})` }, t("FLOP per second (log)")));
 }
 
 /** @param {Machine} machine @param {number} width */
 function roofText({ title, measured, products, flopsPerS, bytesPerS }, width) {
-  const kind = measured ? "measured" : "datasheet";
+  const kind = measured ? t("measured") : t("datasheet");
   if (width < NARROW) return `${title.length > 24 ? `${title.slice(0, 22)}…` : title} · ${kind}`;
   return `${title} · ${kind} · ${withPrefix(flopsPerS, "FLOP/s")} ${products}, ${withPrefix(bytesPerS, "B/s")}`;
 }

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { changeSize, readSize } from "./price.js";
 
 // The reader's choices, and the link that holds them. Everything from a link is untrusted. Pure.
@@ -67,7 +68,7 @@ export function fromLink(text, table, machines, example) {
   const oneOf = (name, known) => {
     const value = given.get(name);
     if (value === null || known.includes(value)) return value;
-    problems.push(`There is no ${name} “${value.slice(0, 24)}”.`);
+    problems.push(t("There is no {name} “{value}”.", { name, value: value.slice(0, 24) }));
     return null;
   };
   const state = startState(table, machines, example, oneOf("model", table.models.map(({ name }) => name)) ?? undefined);

@@ -1,4 +1,5 @@
 import { general } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { labelled } from "./bar.js";
 import { line, scrolling } from "./card.js";
@@ -11,7 +12,7 @@ import { svg } from "./svg.js";
 
 const CELL = 26;
 const [LEFT, TOP] = [26, 18];
-const ORDERS = /** @type {const} */ ({ queries: "queries (FlashAttention-2)", keys: "keys (FlashAttention)" });
+const ORDERS = /** @type {const} */ ({ queries: t("queries (FlashAttention-2)"), keys: t("keys (FlashAttention)") });
 
 export class Stepper {
   step = 0;
@@ -25,26 +26,26 @@ export class Stepper {
     this.example = example;
     this.change = change;
     this.root = element("section", "variants-section attn-card-like");
-    this.root.append(element("h2", "", "Online softmax, block by block"));
+    this.root.append(element("h2", "", t("Online softmax, block by block")));
     this.about = element("p", "variants-note");
     const sizes = Array.from({ length: example.T }, (_, at) => String(at + 1));
     this.rows = choice(sizes, (value) => change({ rows: Number(value), step: 0 }));
     this.columns = choice(sizes, (value) => change({ columns: Number(value), step: 0 }));
     this.order = choice(Object.keys(ORDERS), (value) => change({ order: /** @type {VariantState["order"]} */ (value), step: 0 }), Object.values(ORDERS));
     const choices = element("div", "variants-line");
-    choices.append(labelled("Queries in a block", this.rows), labelled("Keys in a block", this.columns), labelled("Outer loop over", this.order, "variants-model"));
+    choices.append(labelled(t("Queries in a block"), this.rows), labelled(t("Keys in a block"), this.columns), labelled(t("Outer loop over"), this.order, "variants-model"));
     this.player = element("div", "variants-player");
     this.player.setAttribute("role", "group");
-    this.player.setAttribute("aria-label", "Blocks. Left and right go a block back or on, Home and End to the first and last.");
-    this.buttons = [["First", "|◀", -Infinity], ["Previous", "◀", -1], ["Next", "▶", 1], ["Last", "▶|", Infinity]].map(([name, sign, by]) => {
+    this.player.setAttribute("aria-label", t("Blocks. Left and right go a block back or on, Home and End to the first and last."));
+    this.buttons = [[t("First block"), "|◀", -Infinity], [t("Previous block"), "◀", -1], [t("Next block"), "▶", 1], [t("Last block"), "▶|", Infinity]].map(([name, sign, by]) => {
       const button = element("button", "attn-plain-button", String(sign));
-      button.setAttribute("aria-label", `${name} block`);
+      button.setAttribute("aria-label", String(name));
       button.addEventListener("click", () => this.go(this.step + Number(by)));
       return button;
     });
     this.slider = element("input");
     Object.assign(this.slider, { type: "range", min: "0", step: "1" });
-    this.slider.setAttribute("aria-label", "Block");
+    this.slider.setAttribute("aria-label", t("Block"));
     this.slider.addEventListener("input", () => this.go(Number(this.slider.value)));
     this.count = element("output");
     this.player.append(...this.buttons, this.slider, this.count);
@@ -57,11 +58,11 @@ export class Stepper {
     this.words = element("p", "variants-sentence");
     this.words.setAttribute("role", "status");
     this.grid = element("div", "variants-blocks");
-    this.block = scrolling("The block's rows");
-    this.states = scrolling("Every query so far");
+    this.block = scrolling(t("The block's rows"));
+    this.states = scrolling(t("Every query so far"));
     const columns = element("div", "variants-columns");
     const tables = element("div", "variants-tables");
-    tables.append(element("h3", "", "This block"), this.block, element("h3", "", "Every query so far"), this.states);
+    tables.append(element("h3", "", t("This block")), this.block, element("h3", "", t("Every query so far")), this.states);
     columns.append(this.grid, tables);
     this.root.append(this.about, choices, this.player, this.words, columns);
   }
@@ -90,11 +91,17 @@ export class Stepper {
     this.slider.max = String(this.last);
     this.slider.value = String(this.step);
     const name = this.nameOf(step);
-    this.slider.setAttribute("aria-valuetext", `${this.step + 1} of ${this.last + 1}: ${name}`);
-    this.count.textContent = `${this.step + 1} of ${this.last + 1}`;
+    this.slider.setAttribute("aria-valuetext", t("{number} of {count}: {name}", { number: this.step + 1, count: this.last + 1, name }));
+    this.count.textContent = t("{number} of {count}", { number: this.step + 1, count: this.last + 1 });
     for (const [at, button] of this.buttons.entries()) button.disabled = at < 2 ? this.step === 0 : this.step === this.last;
     const { queries, keys } = step.loads;
-    this.about.textContent = `Head ${state.head} of ${label}. A row of weights is never whole in memory: a maximum, a sum and an accumulator a query are enough. Read so far: ${queries} block${queries === 1 ? "" : "s"} of queries, ${keys} of keys and values; ${run.skipped.length} of ${run.skipped.length + run.steps.length} blocks are skipped, since nothing in them is visible.`;
+    this.about.textContent = [
+      t("Head {head} of {variant}. A row of weights is never whole in memory: a maximum, a sum and an accumulator a query are enough.", { head: state.head, variant: label }),
+      queries === 1
+        ? t("Read so far: 1 block of queries, {keys} of keys and values;", { keys })
+        : t("Read so far: {queries} blocks of queries, {keys} of keys and values;", { queries, keys }),
+      t("{skipped} of {count} blocks are skipped, since nothing in them is visible.", { skipped: run.skipped.length, count: run.skipped.length + run.steps.length }),
+    ].join(" ");
     const text = this.sentence(step, name);
     this.words.textContent = text[0].toUpperCase() + text.slice(1);
     this.grid.replaceChildren(this.picture(run.steps, run.skipped, attention.visible, state));
@@ -104,7 +111,7 @@ export class Stepper {
 
   /** @param {BlockStep} step */
   nameOf({ queries, keys }) {
-    return `queries ${this.span(queries)}, keys ${this.span(keys)}`;
+    return t("queries {queries}, keys {keys}", { queries: this.span(queries), keys: this.span(keys) });
   }
 
   /** @param {[number, number]} range */
@@ -120,10 +127,13 @@ export class Stepper {
     const first = rows.filter(({ before, after }) => before.max === -Infinity && after.max > -Infinity);
     if (risen.length > 0) {
       const { query, before, after, rescale } = risen.at(-1) ?? rows[0];
-      return `${name}: for ${tokens[query]} the maximum rises from ${number(before.max)} to ${number(after.max)}, so what was summed so far is multiplied by e^(${number(before.max)} − ${number(after.max)}) = ${number(rescale)}.`;
+      const said = { name, token: tokens[query], low: number(before.max), high: number(after.max), factor: number(rescale) };
+      return t("{name}: for {token} the maximum rises from {low} to {high}, so what was summed so far is multiplied by e^({low} − {high}) = {factor}.", said);
     }
-    if (first.length > 0) return `${name}: the first keys that ${first.map(({ query }) => tokens[query]).join(", ")} see${first.length === 1 ? "s" : ""}; the largest score is the maximum so far.`;
-    return `${name}: no maximum rises, so nothing is rescaled; the block's e^(score − maximum) are added.`;
+    const seeing = first.map(({ query }) => tokens[query]).join(", ");
+    if (first.length === 1) return t("{name}: the first keys that {token} sees; the largest score is the maximum so far.", { name, token: seeing });
+    if (first.length > 1) return t("{name}: the first keys that {tokens} see; the largest score is the maximum so far.", { name, tokens: seeing });
+    return t("{name}: no maximum rises, so nothing is rescaled; the block's e^(score − maximum) are added.", { name });
   }
 
   /** @param {BlockStep[]} steps @param {[number, number][]} skipped @param {Uint8Array} visible @param {VariantState} state */
@@ -159,7 +169,7 @@ export class Stepper {
   rowsTable({ rows, keys }) {
     const { tokens } = this.example;
     const table = element("table", "variants-numbers");
-    table.append(line(["query", `scores of ${this.span(keys)}`, "maximum", "rescale by", "e^(score − max)", "sum", "accumulator"], true));
+    table.append(line([t("query"), t("scores of {keys}", { keys: this.span(keys) }), t("maximum"), t("rescale by"), "e^(score − max)", t("sum"), t("accumulator")], true));
     for (const { query, scores, before, after, rescale, weights } of rows) {
       table.append(line([tokens[query], scores.map(number).join(", "), fromTo(before.max, after.max), number(rescale), weights.map(number).join(", "), fromTo(before.sum, after.sum), after.output.map(number).join(", ")]));
     }
@@ -174,19 +184,19 @@ export class Stepper {
   statesTable({ steps }, plain, tokens) {
     const { D } = this.example;
     const table = element("table", "variants-numbers");
-    table.append(line(["query", "maximum", "sum", "accumulator ÷ sum", "plain softmax", "difference"], true));
+    table.append(line([t("query"), t("maximum"), t("sum"), t("accumulator ÷ sum"), t("plain softmax"), t("difference")], true));
     for (const [query, token] of tokens.entries()) {
       const seen = steps.slice(0, this.step + 1).findLast(({ rows }) => rows.some((row) => row.query === query));
       const state = seen?.rows.find((row) => row.query === query)?.after;
       const whole = [...plain.subarray(query * D, (query + 1) * D)];
       const done = state === undefined ? false : !steps.slice(this.step + 1).some(({ rows }) => rows.some((row) => row.query === query));
       if (state === undefined || state.sum === 0) {
-        table.append(line([token, "–", "–", "–", whole.map(number).join(", "), "no key yet"]));
+        table.append(line([token, "–", "–", "–", whole.map(number).join(", "), t("no key yet")]));
         continue;
       }
       const now = state.output.map((mixed) => mixed / state.sum);
       const error = Math.max(...now.map((one, d) => Math.abs(one - whole[d])));
-      const row = line([token, number(state.max), number(state.sum), now.map(number).join(", "), whole.map(number).join(", "), `${general(error, 2)}${done ? " · done" : ""}`]);
+      const row = line([token, number(state.max), number(state.sum), now.map(number).join(", "), whole.map(number).join(", "), `${general(error, 2)}${done ? ` · ${t("done")}` : ""}`]);
       row.classList.toggle("variants-complete", done);
       table.append(row);
     }

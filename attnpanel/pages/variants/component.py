@@ -18,6 +18,7 @@ from attnpanel.ui.components import Styled, bundle
 from attnpanel.ui.layout import box
 from attnpanel.ui.page_input import Text
 from attnpanel.ui.theme import DARK, LIGHT, ramp, stylesheet, theme_variables
+from attnpanel.ui.words import ENGLISH, current_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,13 +49,16 @@ class VariantCards(Styled):
             [stylesheet(), (HERE / "variants.css").read_text(encoding="utf-8")],
         )
         super().__init__(
-            content=content_for_page(), margin=0, sizing_mode="stretch_width", **params
+            content=content_for_page(current_language()),
+            margin=0,
+            sizing_mode="stretch_width",
+            **params,
         )
 
 
 @cache
-def content_for_page() -> dict[str, Any]:
-    """Return all that the component draws from, as plain data."""
+def content_for_page(_language: str = ENGLISH) -> dict[str, Any]:
+    """Return all that the component draws from, as plain data in the current language."""
     return {
         "table": table_for_page(),
         "example": example_for_page(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attnpanel.attention.mask_rules import parse
 from attnpanel.pages.variants.models import MODELS
 from attnpanel.pages.variants.table import LAYOUTS, QUANTITIES, SIZES, VISIBILITIES
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from attnpanel.pages.variants.table import Layout, Visibility
@@ -18,7 +19,10 @@ def table_for_page() -> dict[str, Any]:
     Each expression comes as its text, and as nested lists that the page evaluates without `eval`.
     """
     return {
-        "sizes": [vars(size) for size in SIZES],
+        "sizes": [
+            vars(size) | {"label": t(size.label), "description": t(size.description)}
+            for size in SIZES
+        ],
         "layouts": [{**_described(row), "counts": _counts_for_page(row.counts)} for row in LAYOUTS],
         "visibilities": [
             {
@@ -34,14 +38,14 @@ def table_for_page() -> dict[str, Any]:
             for row in VISIBILITIES
         ],
         "quantities": [
-            {"name": row.name, "label": row.label, "unit": row.unit}
+            {"name": row.name, "label": t(row.label), "unit": row.unit}
             | {"text": row.formula, "tree": parse(row.formula)}
             for row in QUANTITIES
         ],
         "models": [
             {
                 "name": model.name,
-                "title": model.title,
+                "title": t(model.title),
                 "layout": model.layout,
                 "visibility": model.visibility,
                 "sizes": model.sizes,
@@ -54,8 +58,8 @@ def table_for_page() -> dict[str, Any]:
 
 
 def _described(row: Layout | Visibility) -> dict[str, str]:
-    named = ("name", "label", "description", "source")
-    return {name: getattr(row, name) for name in named}
+    texts = {"label": t(row.label), "description": t(row.description)}
+    return {"name": row.name, **texts, "source": row.source}
 
 
 def _counts_for_page(counts: dict[str, str]) -> list[dict[str, Any]]:

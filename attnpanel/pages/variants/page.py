@@ -11,6 +11,7 @@ from attnpanel.ui import Caption, CopyLink, Download
 from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.header import brand, start_page
 from attnpanel.ui.layout import box
+from attnpanel.ui.words import current_language, t
 
 if TYPE_CHECKING:
     from attnpanel.pages.server_settings import ServerSettings
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 def variants_page(_settings: ServerSettings | None = None) -> Any:
     """Return the page of variants for a new session; its choices are read by the browser."""
     start_page()
+    language = current_language()
     cards = VariantCards(served=True)
     notice = Caption(tone="error", visible=False, margin=0, sizing_mode="stretch_width")
 
     def failed(reason: str) -> None:
-        notice.param.update(text=f"The report can't be made. {reason}", visible=True)
+        notice.param.update(
+            text=t("The report can't be made. {reason}", reason=reason), visible=True
+        )
 
     download = Download(
-        lambda: DeferredFile(partial(save_variants, link=cards.link), failed),
-        label="Download report",
+        lambda: DeferredFile(partial(save_variants, link=cards.link, language=language), failed),
+        label=t("Download report"),
         filename="variants.html",
         margin=0,
     )

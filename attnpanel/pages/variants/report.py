@@ -15,6 +15,7 @@ from attnpanel.ui import Caption
 from attnpanel.ui.layout import box
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.standalone_html import standalone_html
+from attnpanel.ui.words import t, use_language
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 TITLE = "Variants of attention and their price"
 
 
-def save_variants(path: str | os.PathLike[str], *, link: str = "", title: str = TITLE) -> Path:
+def save_variants(
+    path: str | os.PathLike[str],
+    *,
+    link: str = "",
+    title: str | None = None,
+    language: str | None = None,
+) -> Path:
     """Write the page of variants as one HTML file that needs no server and no network.
 
     Parameters
@@ -32,6 +39,8 @@ def save_variants(path: str | os.PathLike[str], *, link: str = "", title: str = 
     link : str, optional
         The choices it opens with, as in the page's address.
     title : str, optional
+    language : str, optional
+        The page's language: "en", "de" or "zh"; English by default.
 
     Returns
     -------
@@ -49,11 +58,15 @@ def save_variants(path: str | os.PathLike[str], *, link: str = "", title: str = 
     load_libraries()
     document = Document()
     # In its own document: one made while a page is served would share that page's stylesheets.
-    with set_curdoc(document):
+    with set_curdoc(document), use_language(language):
+        title = title or t(TITLE)
         heading = Caption(text=title, heading=True, margin=0, css_classes=["attn-report-title"])
         view = lay_out(VariantCards(link=link), heading)
         about = Caption(
-            text=f"Made by attnpanel {version('attnpanel')}. Everything is computed in this page.",
+            text=t(
+                "Made by attnpanel {version}. Everything is computed in this page.",
+                version=version("attnpanel"),
+            ),
             tone="muted",
             margin=0,
         )
