@@ -17,6 +17,7 @@ from subprocess import run
 from typing import TYPE_CHECKING
 
 from attnpanel.attention.mask_table import MASKS
+from attnpanel.comparison import READY
 from attnpanel.explorer.controls import LABELS
 from attnpanel.explorer.figures import AXES
 from attnpanel.explorer.state import ExplorerState
@@ -24,6 +25,7 @@ from attnpanel.explorer.views import VIEWS
 from attnpanel.explorer.views.head_maps import HEAD_MAPS, IMPORTANCE
 from attnpanel.explorer.weight_scales import WEIGHT_SCALES
 from attnpanel.models.intervention_spec import INTERVENTION_KINDS
+from attnpanel.pages.compare.page import OWN_PROMPTS, QUESTION
 from attnpanel.pages.exercises import EXERCISES
 from attnpanel.pages.exercises.page import SNAPSHOTS
 from attnpanel.pages.explorer.before_after import MATRICES, TITLES
@@ -123,12 +125,16 @@ def _texts_of_tables() -> Iterator[str]:
     yield from SOURCES
     for kind in INTERVENTION_KINDS:
         yield from (kind.label, *(parameter.label for parameter in kind.parameters))
+        yield from filter(None, [kind.description])
+    for ready in READY:
+        yield from (ready.label, ready.question)
+    yield from (OWN_PROMPTS, QUESTION, "B's attention")
     yield from (EVERY_LAYER, EVERY_HEAD, "Attention", *TITLES.values(), *MATRICES)
     for variant in (*SIZES, *LAYOUTS, *VISIBILITIES):
         yield from (variant.label, variant.description)
     yield from (quantity.label for quantity in QUANTITIES)
     yield from ("The toy of the cards", VARIANTS_TITLE)
-    yield from ("prompt", "file", "exercise")  # what a LatestTask waits for
+    yield from ("prompt", "file", "exercise", "comparison")  # what a LatestTask waits for
     yield from (STATIC_OPENING, REPORT_OPENING)
 
 
@@ -136,7 +142,11 @@ def _texts_in_python() -> Iterator[str]:
     """Yield the literals that the package's modules translate."""
     for path in sorted((ROOT / "attnpanel").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "t" and node.args:
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "id", "") in ("t", "say")
+                and node.args
+            ):
                 text = node.args[0]
                 if isinstance(text, ast.Constant) and isinstance(text.value, str):
                     yield text.value

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    # Returns a text with its placeholders filled, in a language.
+    Say = Callable[..., str]
+
 # Larger than any model's numbers; a link may not exceed it.
 MAX_INDEX = 10_000
+
+
+def filled(text: str, /, **values: object) -> str:
+    """Return a text with its placeholders filled."""
+    return text.format_map(values) if values else text
 
 
 @dataclass(frozen=True)
@@ -140,17 +148,21 @@ class InterventionSpec:
         layer = "*" if self.layer is None else self.layer
         return {"layer": layer, "head": self.head, **self.kind.arguments(*self.values)}
 
-    def describe(self, tokens: Sequence[str] = ()) -> str:
-        """Describe the intervention on these tokens: “layer 3, head 1 at temperature 0.5”."""
+    def describe(self, tokens: Sequence[str] = (), say: Say = filled) -> str:
+        """Describe the intervention on these tokens: “layer 3, head 1 at temperature 0.5”.
+
+        `say` returns a text with its placeholders filled, in another language.
+        """
         if not self:
             return ""
         values = [
             _describe_token(int(value), tokens) if parameter.is_token else f"{value:g}"
             for parameter, value in zip(self.kind.parameters, self.values, strict=True)
         ]
-        layer = "every layer" if self.layer is None else f"layer {self.layer}"
-        head = "every head" if self.head is None else f"head {self.head}"
-        return f"{layer}, {head} {self.kind.description.format(*values)}"
+        every = self.layer is None
+        layer = say("every layer") if every else say("layer {number}", number=self.layer)
+        head = say("every head") if self.head is None else say("head {head}", head=self.head)
+        return f"{layer}, {head} {say(self.kind.description).format(*values)}"
 
     def to_text(self) -> str:
         """Return the intervention as a link has it; empty if nothing changes."""

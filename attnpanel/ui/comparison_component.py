@@ -50,7 +50,7 @@ class HeadList(MessagingComponent):
         default=[], doc="Per head: layer, head, text, share, and whether it is shown (current)."
     )
     every = param.Boolean(default=False, doc="Whether all tokens count, or the chosen one only.")
-    none = param.String(default="No head differs here.", doc="Text of an empty list.")
+    none = param.String(default="", doc="Text of an empty list.")
 
     _esm = bundle("head_list")
 

@@ -2,6 +2,7 @@ import { onlySide, pairName, points } from "./drawings.js";
 import { maskName, tokenPair } from "./controls.js";
 import { movedShare } from "./model.js";
 import { fixed } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { masksOf } from "../explorer/rules.js";
 import { legendOf } from "../views/legend.js";
 
@@ -22,17 +23,17 @@ export function differenceWords(compared) {
     if (change > most) most = change;
   }
   const [lowest, highest] = [points(least), points(most)];
-  if (lowest !== highest) return `from ${lowest} to ${highest} points`; // equal only where both are written as 0
+  if (lowest !== highest) return t("from {lowest} to {highest} points", { lowest, highest }); // equal only where both are written as 0
   const moved = queries.pairs.some((_, row) => points(movedShare(compared, row)) !== lowest);
-  return moved ? "none in tokens that both have: all that moves goes to the others" : "no difference";
+  return moved ? t("none in tokens that both have: all that moves goes to the others") : t("no difference");
 }
 
 /** What the colour bars say beside their numbers, by the plot's name. @type {Record<string, LegendWords>} */
 const LEGENDS = {
-  first: { words: "no such token, or masked: hatched", pairs: false },
-  second: { words: "no such token, or masked: hatched", pairs: false },
-  difference: { words: "points · blue: more in A · red: more in B", points: true, pairs: false },
-  heads: { words: "points of the row’s weight that move", points: true },
+  first: { words: t("no such token, or masked: hatched"), pairs: false },
+  second: { words: t("no such token, or masked: hatched"), pairs: false },
+  difference: { words: t("points · blue: more in A · red: more in B"), points: true, pairs: false },
+  heads: { words: t("points of the row’s weight that move"), points: true },
 };
 
 /**
@@ -63,28 +64,28 @@ export function writeLegends(page, drawings) {
 export function captionsOf(page, compared) {
   const { state, traces } = page;
   /** @param {number} side */
-  const which = (side) => (state.aggregate[side] ? "mean of its heads" : `head ${state.head[side]}`);
+  const which = (side) => (state.aggregate[side] ? t("mean of its heads") : t("head {head}", { head: state.head[side] }));
   /** @param {number} side */
-  const where = (side) => `layer ${state.layer[side]}, ${which(side)}`;
+  const where = (side) => `${t("layer {number}", { number: state.layer[side] })}, ${which(side)}`;
   /** @param {number} side */
   const rule = (side) => {
     const said = [where(side)];
     if (state.temperature[side] !== 1) said.push(`τ ${fixed(state.temperature[side], 2)}`);
-    if (state.mask[side] !== masksOf(traces[side])[0]) said.push(`mask ${maskName(page, side)}`);
+    if (state.mask[side] !== masksOf(traces[side])[0]) said.push(t("mask {name}", { name: maskName(page, side) }));
     return said.join(" · ");
   };
   const { changed } = page.model.given;
   const only = onlySide(compared, state);
-  const read = only ? `in ${only} only: it has no counterpart` : "A left, B right, the change in points";
+  const read = only ? t("in {side} only: it has no counterpart", { side: only }) : t("A left, B right, the change in points");
   const [one, other] = tokenPair(page, compared.queries);
   const token = pairName(one, other);
-  const place = where(0) === where(1) ? where(0) : `${where(0)} and ${where(1)}`;
-  const ranked = state.every ? "mean over all tokens" : `what moves of “${token}”`;
+  const place = where(0) === where(1) ? where(0) : t("{one} and {other}", { one: where(0), other: where(1) });
+  const ranked = state.every ? t("mean over all tokens") : t("what moves of “{token}”", { token });
   return {
     first: { text: "A", subtitle: rule(0) },
     second: { text: "B", subtitle: changed ? `${rule(1)} · ${changed}` : rule(1) },
     difference: { text: "B − A", subtitle: differenceWords(compared) },
-    row: { text: `Where “${token}” looks`, subtitle: `${place} · ${read}` },
-    heads: { text: "Heads by difference", subtitle: `${ranked} · tap one` },
+    row: { text: t("Where “{token}” looks", { token }), subtitle: `${place} · ${read}` },
+    heads: { text: t("Heads by difference"), subtitle: `${ranked} · ${t("tap one")}` },
   };
 }

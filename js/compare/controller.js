@@ -27,6 +27,7 @@ import { fixed } from "../core/format.js";
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
 import { openTrace } from "../core/trace_data.js";
 import { openTexts } from "./typed_texts.js";
+import { t } from "../core/translate.js";
 import { readableOn } from "../views/colours.js";
 import { applyDrawings, findPlots, modelsByClass, namePlots } from "../views/plots.js";
 
@@ -242,7 +243,7 @@ export class ComparisonPage {
    */
   unranked(palettes) {
     const { traces, state } = this;
-    this.write("attn-head-list", { heads: [], every: state.every, none: "Ranking the heads …" });
+    this.write("attn-head-list", { heads: [], every: state.every, none: t("Ranking the heads …") });
     return headsDrawing(comparedHeads(traces, state).map((change) => ({ ...change, moved: NaN })), state, palettes);
   }
 
@@ -284,12 +285,12 @@ export class ComparisonPage {
     const heads = mostChanged([...(this.changes?.heads ?? [])]).map((change) => ({
       layer: change.layer,
       head: change.head,
-      text: `layer ${change.layer}, head ${change.head}`,
+      text: `${t("layer {number}", { number: change.layer })}, ${t("head {head}", { head: change.head })}`,
       share: `${fixed(100 * change.moved, 1)} %`,
       current: isCurrent(change),
     }));
     const only = onlySide(alignedTokens(this.traces, state), state);
-    const none = only && !state.every ? "This token has no counterpart: choose another, or all tokens." : "No head differs here.";
+    const none = only && !state.every ? t("This token has no counterpart: choose another, or all tokens.") : t("No head differs here.");
     this.write("attn-head-list", { heads, every: state.every, none });
   }
 
@@ -354,7 +355,7 @@ export class ComparisonPage {
 
   /** @param {any} error */
   fail(error) {
-    this.write("attn-notice", { text: `This can't be shown: ${error.message}` });
+    this.write("attn-notice", { text: t("This can't be shown: {reason}", { reason: error.message }) });
     showComponents(this.models.get("attn-notice"), true);
     this.rest(true);
   }

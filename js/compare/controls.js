@@ -3,13 +3,14 @@ import { pairName } from "./drawings.js";
 import { SIDES, sideOf } from "./model.js";
 import { fixed, shorten } from "../core/format.js";
 import { findMask, maskWords } from "../core/masks.js";
+import { t } from "../core/translate.js";
 import { readPositions } from "../explorer/address.js";
 import { bounds, masksOf } from "../explorer/rules.js";
 
 // The controls of a comparison.
 
 const EXPONENT = 0.05;
-const OWN_MASK = "the model's own";
+const OWN_MASK = t("the model's own");
 
 /**
  * The input and text of a choice; `set` and `setApart` handle the reader's input.
@@ -46,9 +47,9 @@ export class SharedChoice {
   /** @param {boolean} apart @param {(control: any, side: number) => void} fill */
   show(apart, fill) {
     this.box.dataset.apart = String(apart);
-    this.link.textContent = apart ? "same in both" : "A and B apart";
+    this.link.textContent = apart ? t("same in both") : t("A and B apart");
     this.link.setAttribute("aria-label", `${this.label}: ${this.link.textContent}`);
-    this.link.title = apart ? "Have B follow A" : "Choose B by itself";
+    this.link.title = apart ? t("Have B follow A") : t("Choose B by itself");
     for (const [at, { row, mark, control, said }] of this.sides.entries()) {
       row.hidden = at === 1 && !apart;
       mark.hidden = !apart;
@@ -89,11 +90,11 @@ export function build(page) {
   /** @param {number} side */
   const heads = (side) => page.traces[side].calls[page.state.layer[side]].H;
   page.controls = {
-    layer: make("layer", "Layer", slider(), (side) => `${page.state.layer[side]} of ${count(side)}`),
-    head: make("head", "Head", slider(), (side) => `${page.state.head[side]} of ${heads(side)}`),
-    aggregate: make("aggregate", "Mean of heads", box, (side) => (page.state.aggregate[side] ? `of ${heads(side)}` : "")),
-    temperature: make("temperature", "Temperature", slider(EXPONENT), (side) => fixed(page.state.temperature[side], 2)),
-    mask: make("mask", "Mask", () => element("select", "bk-input"), () => ""),
+    layer: make("layer", t("Layer"), slider(), (side) => t("{number} of {count}", { number: page.state.layer[side], count: count(side) })),
+    head: make("head", t("Head"), slider(), (side) => t("{number} of {count}", { number: page.state.head[side], count: heads(side) })),
+    aggregate: make("aggregate", t("Mean of heads"), box, (side) => (page.state.aggregate[side] ? t("of {count}", { count: heads(side) }) : "")),
+    temperature: make("temperature", t("Temperature"), slider(EXPONENT), (side) => fixed(page.state.temperature[side], 2)),
+    mask: make("mask", t("Mask"), () => element("select", "bk-input"), () => ""),
   };
   for (const { name, label, positions } of page.needed) {
     const input = positions ? () => element("input", "bk-input") : slider();
@@ -101,13 +102,13 @@ export function build(page) {
   }
   const row = element("div", "attn-choice");
   page.token = slider()();
-  page.token.setAttribute("aria-label", "Token");
+  page.token.setAttribute("aria-label", t("Token"));
   page.tokenName = element("output");
   page.token.addEventListener("input", () => page.set({ row: Number(page.token.value), key: null }));
   const side = element("label", "attn-choice-side");
   side.append(page.token);
   const head = element("div", "attn-choice-head");
-  head.append(element("span", "attn-label", "Token"), page.tokenName);
+  head.append(element("span", "attn-label", t("Token")), page.tokenName);
   row.append(head, side);
   const boxes = Object.fromEntries(Object.entries(page.controls).map(([name, { box: one }]) => [name, one]));
   const { layer, head: headBox, aggregate, ...rules } = boxes;

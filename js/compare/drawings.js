@@ -1,5 +1,6 @@
 import { movedShare, places } from "./model.js";
 import { fixed, labelsOf } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { roundUp, weightTicks } from "../views/colours.js";
 
 // Every plot and sentence of a comparison as plain data. Pure: no DOM. Larger weights of the first side are blue and
@@ -265,29 +266,29 @@ export function comparisonSentence(compared, state) {
   const token = brief(pairName(query, other));
   const where = onlySide(compared, state);
   if (where !== null) {
-    return [["pair", token], ["text", `is in ${where} only, so its row has no counterpart to compare with. Choose another token.`]];
+    return [["pair", token], ["text", t("is in {side} only, so its row has no counterpart to compare with. Choose another token.", { side: where })]];
   }
   const at = shownKey(compared, state);
   const cell = state.row * keys.pairs.length + at;
   const shares = weights.map((side) => (Number.isNaN(side[cell]) ? null : side[cell]));
   const said = shares.map((share, side) => [
     ["text", ["A", "B"][side]],
-    ["number", share === null ? "has no such token" : `${fixed(100 * share, 1)} %`],
+    ["number", share === null ? t("has no such token") : `${fixed(100 * share, 1)} %`],
     ["text", ["→", "·"][side]],
   ]);
   const empty = emptySide(compared, state);
   if (empty !== null) {
-    return [["pair", token], ["text", `may look at nothing in ${empty}: its mask hides every key, so there is no row to hold against the other.`]];
+    return [["pair", token], ["text", t("may look at nothing in {side}: its mask hides every key, so there is no row to hold against the other.", { side: empty })]];
   }
   const [first, second] = shares;
-  const change = first === null || second === null ? [] : [["result", `${points(second - first)} points.`]];
+  const change = first === null || second === null ? [] : [["result", t("{points} points.", { points: points(second - first) })]];
   return [
     ["pair", `${token} → ${brief(pairName(keys.names[0][at], keys.names[1][at]))}`],
     ...said.flat(),
     ...change,
-    ["text", `In all, “${token}” takes`],
+    ["text", t("In all, “{token}” takes", { token })],
     ["result", `${fixed(100 * movedShare(compared, state.row), 1)} %`],
-    ["text", "of what it becomes from elsewhere."],
+    ["text", t("of what it becomes from elsewhere.")],
   ];
 }
 
@@ -300,7 +301,7 @@ export function comparisonSentence(compared, state) {
 function emptySide({ keys, weights }, { row }) {
   const wide = keys.pairs.length;
   const blind = weights.map((side) => side.subarray(row * wide, (row + 1) * wide).every((weight) => !(weight > 0)));
-  return blind.includes(true) ? ["A", "B"].filter((_, side) => blind[side]).join(" and ") : null;
+  return blind.includes(true) ? ["A", "B"].filter((_, side) => blind[side]).join(t(" and ")) : null;
 }
 
 /** @param {string} token */

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { dispatch } from "../components/dispatch.js";
 import { element } from "../components/dom.js";
 
@@ -10,8 +11,8 @@ export function render({ model }) {
   const by = element("div", "attn-ranking-by");
   const list = element("ol");
   const choices = [
-    { every: false, text: "this token" },
-    { every: true, text: "all tokens" },
+    { every: false, text: t("this token") },
+    { every: true, text: t("all tokens") },
   ].map(({ every, text }) => {
     const button = element("button", "attn-plain-button", text);
     button.addEventListener("click", () => dispatch(model, { every }));
@@ -26,7 +27,7 @@ export function render({ model }) {
         const item = element("li");
         const button = element("button", "attn-link-button", text);
         button.addEventListener("click", () => dispatch(model, { place: [layer, head] }));
-        const said = element("span", "", `${share}${current ? " · shown" : ""}`);
+        const said = element("span", "", `${share}${current ? ` · ${t("shown")}` : ""}`);
         item.append(button, said);
         return item;
       }),

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { dispatch } from "../components/dispatch.js";
 import { element } from "../components/dom.js";
 
@@ -28,7 +29,7 @@ export function render({ model }) {
           chip.tabIndex = -1; // the arrow keys move the token
           chip.style.background = shades[at];
           chip.style.color = inks[at];
-          chip.title = `${places[at]} · weight ${weights[at]}`;
+          chip.title = `${places[at]} · ${t("weight {weight}", { weight: weights[at] })}`;
           chip.classList.toggle("selected", model.same && places[at] === selected);
           chip.addEventListener("click", () => dispatch(model, { [model.same ? "row" : "column"]: at }));
           row.append(chip);

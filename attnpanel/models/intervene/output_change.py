@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from attnpanel.models.intervention_spec import filled
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from attnpanel.models.intervention_spec import Say
 
 # Number of next tokens listed for a position: the likeliest in either run.
 MAX_CANDIDATES = 6
@@ -48,8 +52,10 @@ class OutputChange:
     candidates: tuple[tuple[Candidate, ...], ...] = ()
 
 
-def describe_output(output: OutputChange, tokens: Sequence[str]) -> str:
+def describe_output(output: OutputChange, tokens: Sequence[str], say: Say = filled) -> str:
     """Describe how the output of a run of these tokens changes, in a sentence.
+
+    `say` returns a sentence with its placeholders filled, in another language.
 
     Examples
     --------
@@ -59,13 +65,18 @@ def describe_output(output: OutputChange, tokens: Sequence[str]) -> str:
     position = int(np.argmax(output.moved))
     token, most = tokens[position], output.moved[position]
     if output.kind == "prediction":
-        return (
-            f"After “{token}”, {most:.1%} of the next token's probability moves elsewhere, "
-            "more than after any other token."
+        return say(
+            "After “{token}”, {share} of the next token's probability moves elsewhere, "
+            "more than after any other token.",
+            token=token,
+            share=f"{most:.1%}",
         )
-    return (
-        f"The text's embedding moves by a cosine distance of {output.whole:.2g}; of its tokens, "
-        f"“{token}” most, {most:.2g}."
+    return say(
+        "The text's embedding moves by a cosine distance of {whole}; of its tokens, "
+        "“{token}” most, {most}.",
+        whole=f"{output.whole:.2g}",
+        token=token,
+        most=f"{most:.2g}",
     )
 
 

@@ -21,6 +21,7 @@ from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import copy_of, load_backend, render, serialize
 from attnpanel.ui.layout import CLIP
 from attnpanel.ui.theme import LIGHT, ramp
+from attnpanel.ui.words import current_language, t
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure
@@ -44,19 +45,23 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
     explorer_id : str
         Identifies this comparison's pointer events on the page.
     """
-    figures: dict[str, figure] = copy_of(_serialized_figures(), {EXPLORER_ID: explorer_id})
+    figures: dict[str, figure] = copy_of(
+        _serialized_figures(current_language()), {EXPLORER_ID: explorer_id}
+    )
     return figures
 
 
-@lru_cache(maxsize=1)
-def _serialized_figures() -> Any:
+@lru_cache(maxsize=4)
+def _serialized_figures(_language: str) -> Any:
     load_backend()
     elements = {name: image_element(_matrix(name)) for name in (*MATRICES, "heads")}
     elements["bars"] = _bars()
     figures = {name: render(element) for name, element in elements.items()}
     for name, plot in figures.items():
         plot.name = f"attn:plot:{name}"
-        plot.tags = [name_tag(f"Comparison: {name}")]  # until the page says what is in it
+        plot.tags = [
+            name_tag(t("Comparison: {name}", name=name))
+        ]  # until the page says what is in it
         plot.styles = CLIP
         plot.toolbar.tools = []
         for kind, event in POINTED:
@@ -64,14 +69,19 @@ def _serialized_figures() -> Any:
             plot.js_on_event(event, CustomJS(args=arguments, code=POINTER_EVENT))
     _link([figures[name] for name in MATRICES])
     figures["bars"].add_tools(
-        HoverTool(tooltips=[("side", "@side"), ("token", "@token"), ("weight", "@top{0.0000}")])
+        HoverTool(
+            tooltips=[(t("side"), "@side"), (t("token"), "@token"), (t("weight"), "@top{0.0000}")]
+        )
     )
     figures["heads"].add_tools(
-        HoverTool(tooltips=[("layer", "$y{0}"), ("head", "$x{0}"), ("moved", "@image{0.0 %}")])
+        HoverTool(
+            tooltips=[(t("layer"), "$y{0}"), (t("head"), "$x{0}"), (t("moved"), "@image{0.0 %}")]
+        )
     )
     saving = saving_callback()
     for name, plot in figures.items():
         axes = {"heads": ("head", "layer"), "row": ("key", "")}.get(name, ("key", "query"))
+        axes = (axes[0] and t(axes[0]), axes[1] and t(axes[1]))
         add_toolbar(plot, saving, zoomed=name in MATRICES, axes=axes)
     return serialize(figures)
 
@@ -85,7 +95,11 @@ def _link(plots: list[figure]) -> None:
         plot.x_range, plot.y_range = first.x_range, first.y_range
         names = {"queries": plot.yaxis[0].formatter, "keys": plot.xaxis[0].formatter}
         token = CustomJSHover(args={"names": names}, code=LABEL_AT_POINTER)
-        rows = [("query", "$x{query}"), ("key", "$x{key}"), ("weight", "@image{0.0000}")]
+        rows = [
+            (t("query"), "$x{query}"),
+            (t("key"), "$x{key}"),
+            (t("weight"), "@image{0.0000}"),
+        ]
         hover = HoverTool(tooltips=rows, formatters={"$x": token}, attachment="horizontal")
         plot.add_tools(CrosshairTool(overlay=[across, along]), hover)
 

@@ -25,6 +25,7 @@ from attnpanel.ui.fields import field
 from attnpanel.ui.header import brand, start_page
 from attnpanel.ui.layout import box, caption
 from attnpanel.ui.theme import stylesheet
+from attnpanel.ui.words import current_language, linked_language, t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,12 +75,15 @@ class ComparePage:
         self._rate = RateLimit(max(1, settings.max_prompts // 2), "comparisons")
         self._opening = False
         self._notice = Caption(visible=False, margin=0, sizing_mode="stretch_width")
+        labels = [*(ready.label for ready in READY), OWN_PROMPTS]
         self._ready = _select(
-            "Comparison", [*(ready.label for ready in READY), OWN_PROMPTS], css="attn-ready"
+            t("Comparison"), {t(label): label for label in labels}, css="attn-ready"
         )
         sources = [*settings.models, *settings.traces]
         self._sources = {
-            side: _select(f"Model or file of {side.upper()}", sources, css="attn-model")
+            side: _select(
+                t("Model or file of {side}", side=side.upper()), sources, css="attn-model"
+            )
             for side in SIDES
         }
         self._texts = {side: self._text(side) for side in SIDES}
@@ -88,19 +92,19 @@ class ComparePage:
         self._change = InterventionForm("B's attention", "Compare")
         self._problems: list[str] = []
         self._run = pn.widgets.Button(
-            label="Compare",
+            label=t("Compare"),
             margin=0,
             stylesheets=[stylesheet()],
             css_classes=["attn-button", "attn-primary"],
         )
         self._report = Download(
-            self._make_report, label="Download report", filename="comparison.html", margin=0
+            self._make_report, label=t("Download report"), filename="comparison.html", margin=0
         )
         self._question, self._outcome = (caption("attn-question") for _ in range(2))
         self._outcome.visible = False
         self.words = Explanation(
-            label="Your explanation",
-            placeholder="In your own words. It goes into the report.",
+            label=t("Your explanation"),
+            placeholder=t("In your own words. It goes into the report."),
             margin=0,
             sizing_mode="stretch_width",
             css_classes=["attn-explanation"],
@@ -121,7 +125,7 @@ class ComparePage:
     def _text(self, side: str) -> Any:
         return pn.widgets.TextInput(
             label=side.upper(),
-            placeholder="Type a sentence",
+            placeholder=t("Type a sentence"),
             max_length=self._settings.max_characters,
             sizing_mode="stretch_width",
             margin=0,
@@ -146,7 +150,7 @@ class ComparePage:
         )
         self.comparison.side.append(
             box(
-                Caption(text="Explain", heading=True, margin=0),
+                Caption(text=t("Explain"), heading=True, margin=0),
                 self._outcome,
                 self._question,
                 self.words,
@@ -182,7 +186,7 @@ class ComparePage:
         if self._opening:
             return
         if chosen is None:
-            self._question.text = QUESTION
+            self._question.text = t(QUESTION)
             return
         for side, text in zip(SIDES, (chosen.first, chosen.second), strict=True):
             self._texts[side].value = text
@@ -226,17 +230,18 @@ class ComparePage:
         sides = {side: (self._sources[side].value, self._text_of(side)) for side in SIDES}
         for side, (source, text) in sides.items():
             if source not in self._settings.traces and not text.strip():
-                self._notify("error", f"Type a sentence for {side.upper()} first.")
+                self._notify("error", t("Type a sentence for {side} first.", side=side.upper()))
                 return
         if change and sides["b"][0] in self._settings.traces:
-            self._notify("error", "Attention in a file can't be changed: choose a model for B.")
+            text = t("Attention in a file can't be changed: choose a model for B.")
+            self._notify("error", text)
             return
         refusal = self._rate.refusal()
         if refusal is not None:
             self._notify("error", refusal)
             return
         self._run.loading = True
-        self._notify("busy", "Reading both sides …")
+        self._notify("busy", t("Reading both sides …"))
         request = _ComparisonRequest(ready, sides, change)
         self._work.start(
             lambda on_progress: _checked(self._trace_both(request, on_progress)),
@@ -268,7 +273,12 @@ class ComparePage:
         if source in self._settings.traces:
             return self._settings.traces[source]
         if len(text) > self._settings.max_characters:
-            raise ValueError(f"a prompt may have {self._settings.max_characters:,} characters")
+            raise ValueError(
+                t(
+                    "a prompt may have {limit} characters",
+                    limit=f"{self._settings.max_characters:,}",
+                )
+            )
         return run(
             text,
             model=source,
@@ -281,8 +291,8 @@ class ComparePage:
     ) -> None:
         self._run.loading = False
         ready, tokens = request.ready, second.tokens_of(second.calls[0])[0]
-        changed = request.change.describe(tokens)
-        address = request.address(len(self._settings.models))
+        changed = request.change.describe(tokens, say=t)
+        address = request.address(len(self._settings.models)) | linked_language()
         try:
             self.comparison.show(
                 first,
@@ -293,29 +303,29 @@ class ComparePage:
                 changed=changed,
             )
         except ValueError as error:
-            self._notify("error", f"These can't be compared: {error}.")
+            self._notify("error", t("These can't be compared: {reason}.", reason=error))
             return
         self._change.fit(second)
         self._change.settle(request.change)
-        self._question.text = ready.question if ready else QUESTION
-        text = describe_output(output, tokens) if output else ""
+        self._question.text = t(ready.question if ready else QUESTION)
+        text = describe_output(output, tokens, say=t) if output else ""
         self._outcome.param.update(text=text, visible=bool(text))
         self.words.subject = "&".join(f"{name}={text}" for name, text in address.items())
         self._notice.visible = False
         self._show_body()
         if self._problems:
-            self._notify("error", "Not restored from the link. " + " ".join(self._problems))
+            problems = " ".join(self._problems)
+            self._notify("error", t("Not restored from the link. {problem}", problem=problems))
             self._problems = []
 
     def _on_error(self, sentence: str) -> None:
         self._run.loading = False
         if self.comparison.body.visible:
-            self._notify("error", f"{sentence} What was shown before is still here.")
+            self._notify("error", f"{sentence} {t('What was shown before is still here.')}")
         else:
-            self._question.text = QUESTION
-            self._notify(
-                "error", f"{sentence} Below are two heads of the toy, which needs no model."
-            )
+            self._question.text = t(QUESTION)
+            toy = t("Below are two heads of the toy, which needs no model.")
+            self._notify("error", f"{sentence} {toy}")
             self._show_body()
 
     def _show_body(self) -> None:
@@ -329,16 +339,19 @@ class ComparePage:
         write = partial(
             save_comparison,
             *self.comparison.traces,
-            title=str(self._ready.value),
+            title=t(str(self._ready.value)),
             question=self._question.text,
             words=self.words.text,
             outcome=self._outcome.text,
             changed=self.comparison.changed,
             start=self.comparison.state,
+            language=current_language(),
         )
-        return DeferredFile(
-            write, lambda reason: self._notify("error", f"The report can't be made. {reason}")
-        )
+
+        def fail(reason: str) -> None:
+            self._notify("error", t("The report can't be made. {reason}", reason=reason))
+
+        return DeferredFile(write, fail)
 
 
 def compare_page(settings: ServerSettings | None = None) -> Any:
@@ -367,7 +380,7 @@ def _index_of(ready: Ready | None, trace: Trace) -> int | None:
     return tokens.index(ready.token) if ready and ready.token in tokens else None
 
 
-def _select(label: str, options: list[str], *, css: str) -> Any:
+def _select(label: str, options: list[str] | dict[str, str], *, css: str) -> Any:
     return field(pn.widgets.Select, label, seen=False, options=options, css=[css])
 
 

@@ -17,6 +17,7 @@ from attnpanel.ui import Caption, ThemeButton
 from attnpanel.ui.layout import box
 from attnpanel.ui.live_model_component import model_elements
 from attnpanel.ui.standalone_html import standalone_html
+from attnpanel.ui.words import t, use_language
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +34,7 @@ def save_comparison(
     second: Trace,
     path: str | os.PathLike[str],
     *,
-    title: str = "Two traces of attention",
+    title: str | None = None,
     question: str = "",
     words: str = "",
     notes: str = "",
@@ -42,6 +43,7 @@ def save_comparison(
     outcome: str = "",
     query_index: int | None = 0,
     model: bool | str | LoadedModel = False,
+    language: str | None = None,
     **choices: Any,
 ) -> Path:
     """Write a comparison as one HTML file that needs no server and no network.
@@ -64,6 +66,8 @@ def save_comparison(
     model : bool, str or LoadedModel, optional
         Put the model that computed both traces into the file, whose reader can type two other texts
         and compare them; as for :func:`attnpanel.save_report`.
+    language : str, optional
+        The page's language: "en", "de" or "zh"; English by default.
     changed, query_index, **choices
         As for :class:`Comparison`.
 
@@ -84,7 +88,8 @@ def save_comparison(
     stored, prompts = stored_for_two(model, first, second) or (None, [])
     document = Document()
     # In its own document: one made while a page is served would share that page's stylesheets.
-    with set_curdoc(document):
+    with set_curdoc(document), use_language(language):
+        title = title or t("Two traces of attention")
         comparison = Comparison(
             first, second, query_index=query_index, whole_page=True, changed=changed, **choices
         )
@@ -121,7 +126,7 @@ def _texts(first: Trace, second: Trace, changed: str) -> list[Any]:
     for side, trace in (("A", first), ("B", second)):
         tokens = trace.tokens_of(trace.calls[0])[0]
         text = " ".join(tokens[:MAX_TOKENS_LISTED]) + " …" * (len(tokens) > MAX_TOKENS_LISTED)
-        source = trace.model or trace.source or "a trace"
+        source = trace.model or trace.source or t("a trace")
         subtitle = f"{source} · {changed}" if side == "B" and changed else source
         lines.append(_line(f"{side}: {text}", subtitle=subtitle))
     return lines
@@ -129,15 +134,22 @@ def _texts(first: Trace, second: Trace, changed: str) -> list[Any]:
 
 def _provenance(first: Trace, second: Trace) -> list[str]:
     lines = [
-        f"{side}: {trace.source or 'unknown'} · model: {trace.model or 'none'}"
-        f" · traced {trace.created}"
+        t(
+            "{side}: {source} · model: {model} · traced {when}",
+            side=side,
+            source=trace.source or t("unknown"),
+            model=trace.model or "–",
+            when=trace.created,
+        )
         for side, trace in (("A", first), ("B", second))
     ]
     return [
         *lines,
-        "Attention is computed in this page from queries and keys. Tokens are paired in order: "
-        "equal ones, and words that stand in each other's place. "
-        f"attnpanel {version('attnpanel')}",
+        t(
+            "Attention is computed in this page from queries and keys. Tokens are paired in order: "
+            "equal ones, and words that stand in each other's place. attnpanel {version}",
+            version=version("attnpanel"),
+        ),
     ]
 
 

@@ -238,8 +238,9 @@ class Page:
             change.before,
             change.after,
             title=t("Before and after: {change}", change=words),
-            outcome=describe_output(change.output, state.query_tokens),
+            outcome=describe_output(change.output, state.query_tokens, say=t),
             changed=words,
+            language=self.explorer.language,
             query_index=state.query_index,
             **{name: getattr(state, name) for name in SHARED},
         )

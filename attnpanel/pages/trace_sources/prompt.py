@@ -174,7 +174,8 @@ class PromptSource:
         self.change.fit(trace)
         self.change.settle(run.change)
         if self._show(trace, start) and changed is not None and self._show_change is not None:
-            self._show_change(changed, run.change.describe(trace.tokens_of(trace.calls[0])[0]))
+            tokens = trace.tokens_of(trace.calls[0])[0]
+            self._show_change(changed, run.change.describe(tokens, say=t))
 
     def _on_error(self, problem: str) -> None:
         self._run.loading = False
