@@ -32,9 +32,14 @@ from attnpanel.pages.explorer.before_after import MATRICES, TITLES
 from attnpanel.pages.explorer.intervention_form import EVERY_HEAD, EVERY_LAYER
 from attnpanel.pages.explorer.page import SOURCES
 from attnpanel.pages.explorer.static_page import OPENING as STATIC_OPENING
+from attnpanel.pages.lab.curves import CHARTS
+from attnpanel.pages.lab.form import DEFAULT_TEXT, FIELDS
+from attnpanel.pages.lab.page import NO_CURVES, NO_REPLAY, OWN_ONLY, SHARED
+from attnpanel.pages.lab.run_summary import BASELINE, FIRST_FRAME, STATES
 from attnpanel.pages.registry import PAGES
 from attnpanel.pages.variants.report import TITLE as VARIANTS_TITLE
 from attnpanel.pages.variants.table import LAYOUTS, QUANTITIES, SIZES, VISIBILITIES
+from attnpanel.training.tasks import TASKS
 from attnpanel.ui.standalone_html import OPENING as REPORT_OPENING
 from attnpanel.ui.words import FOLDER
 
@@ -118,21 +123,34 @@ def _texts_of_tables() -> Iterator[str]:
     yield from (*AXES, "weight", "score")
     for row in (*HEAD_MAPS, IMPORTANCE):
         yield from filter(None, (row.title, row.unit, row.about, row.missing))
+    yield from (*_texts_of_intervention(), *_texts_of_pages())
+
+
+def _texts_of_intervention() -> Iterator[str]:
+    for kind in INTERVENTION_KINDS:
+        yield from (kind.label, *(parameter.label for parameter in kind.parameters))
+        yield from filter(None, [kind.description])
+    yield from (EVERY_LAYER, EVERY_HEAD, "Attention", *TITLES.values(), *MATRICES)
+
+
+def _texts_of_pages() -> Iterator[str]:
     yield from (page.title for page in PAGES)
     for exercise in EXERCISES:
         yield from filter(None, (exercise.title, exercise.task, exercise.question, exercise.hint))
     yield from SNAPSHOTS.values()
     yield from SOURCES
-    for kind in INTERVENTION_KINDS:
-        yield from (kind.label, *(parameter.label for parameter in kind.parameters))
-        yield from filter(None, [kind.description])
     for ready in READY:
         yield from (ready.label, ready.question)
     yield from (OWN_PROMPTS, QUESTION, "B's attention")
-    yield from (EVERY_LAYER, EVERY_HEAD, "Attention", *TITLES.values(), *MATRICES)
     for variant in (*SIZES, *LAYOUTS, *VISIBILITIES):
         yield from (variant.label, variant.description)
     yield from (quantity.label for quantity in QUANTITIES)
+    for task in TASKS:
+        yield from (task.title, task.description)
+    for chart in CHARTS:
+        yield from (chart.title, chart.subtitle)
+    yield from (*FIELDS.values(), DEFAULT_TEXT, *STATES.values(), "pausing", "stopping")
+    yield from (NO_CURVES, NO_REPLAY, SHARED, OWN_ONLY, FIRST_FRAME, BASELINE)
     yield from ("The toy of the cards", VARIANTS_TITLE)
     yield from ("prompt", "file", "exercise", "comparison")  # what a LatestTask waits for
     yield from (STATIC_OPENING, REPORT_OPENING)

@@ -1,9 +1,10 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 
 // Each head's weight on the answer at every recorded step, in which one sees a head form, and the step at which it does.
 
 const FORMED = 0.5;
-const LEGEND = "Above: that weight, a row for each head, a column for each kept step. Below: layer.head · that weight.";
+const LEGEND = t("Above: that weight, a row for each head, a column for each kept step. Below: layer.head · that weight.");
 
 /** @typedef {import("./head_plots.js").Frame} Frame */
 
@@ -78,12 +79,12 @@ export class AnswerStrip {
   /** @param {Frame[]} frames */
   drawSummary(frames) {
     const first = formed(frames);
-    if (first === null) this.summary.replaceChildren("No head puts half of its weight on the answer yet. ");
+    if (first === null) this.summary.replaceChildren(`${t("No head puts half of its weight on the answer yet.")} `);
     else {
       const { place, layer, head } = first;
-      const go = element("button", "attn-link-button", `step ${frames[place].step}`);
+      const go = element("button", "attn-link-button", t("step {step}", { step: frames[place].step }));
       go.addEventListener("click", () => this.onChoose(place, [layer, head]));
-      this.summary.replaceChildren(`Layer ${layer}, head ${head} has formed: from `, go, " on it puts at least half of its weight on the answer. ");
+      this.summary.replaceChildren(`${t("Layer {layer}, head {head} has formed: from", { layer, head })} `, go, ` ${t("on it puts at least half of its weight on the answer.")} `);
     }
     this.summary.append(element("small", "", LEGEND));
   }

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { fillCandidates } from "../components/candidate_table.js";
 import { element } from "../components/dom.js";
 import { likeliest } from "../live_model/next_token.js";
@@ -25,7 +26,7 @@ const mean = (numbers) => numbers.reduce((sum, number) => sum + number, 0) / num
 
 export class Expectations {
   root = element("section", "lab-expect");
-  title = element("h3", "lab-head-title", "What it expects next");
+  title = element("h3", "lab-head-title", t("What it expects next"));
   summary = element("p", "attn-caption lab-loss-words");
   tokens = element("div", "lab-cells");
   legend = element("p", "lab-legend");
@@ -43,7 +44,7 @@ export class Expectations {
     this.onRestore = onRestore;
     this.onSelect = onSelect;
     this.tokens.setAttribute("role", "group");
-    this.tokens.setAttribute("aria-label", "The tokens, with the loss of each");
+    this.tokens.setAttribute("aria-label", t("The tokens, with the loss of each"));
     this.root.append(this.title, this.summary, this.tokens, this.legend, this.table);
     this.tokens.addEventListener("keydown", (event) => this.onKey(event));
   }
@@ -56,9 +57,9 @@ export class Expectations {
     this.tokens.hidden = this.legend.hidden = this.table.hidden = false;
     while (this.tokens.children.length > length) this.tokens.lastChild?.remove();
     while (this.tokens.children.length < length) this.tokens.append(this.makeCell(this.tokens.children.length));
-    this.title.textContent = `What it expects next, at step ${content.step}`;
+    this.title.textContent = t("What it expects next, at step {step}", { step: content.step });
     if (content.step !== content.shownStep) {
-      this.title.append(" ", element("small", "", `the last before step ${content.shownStep} whose weights are kept`));
+      this.title.append(" ", element("small", "", t("the last before step {step} whose weights are kept", { step: content.shownStep })));
     }
     this.drawSummary(content);
     this.draw();
@@ -82,7 +83,7 @@ export class Expectations {
   explain(words) {
     this.content = null;
     this.tokens.hidden = this.legend.hidden = this.table.hidden = true;
-    this.title.textContent = "What it expects next";
+    this.title.textContent = t("What it expects next");
     this.summary.textContent = words;
   }
 
@@ -122,23 +123,26 @@ export class Expectations {
   /** @param {Content} content */
   drawSummary({ ids, scored, before, after, without, labels }) {
     const full = nats(Math.log(labels.length));
-    this.legend.textContent =
-      `Below each token its loss in nats; a full bar is ${full}, what guessing among ${labels.length} gives.` +
-      (after === null ? "" : ` Blue: all heads; orange and the number: without ${without.join(", ")}.`);
+    const bars = t("Below each token its loss in nats; a full bar is {loss}, what guessing among {count} gives.", { loss: full, count: labels.length });
+    this.legend.textContent = after === null ? bars : `${bars} ${t("Blue: all heads; orange and the number: without {heads}.", { heads: without.join(", ") })}`;
     if (ids.length < 2) {
-      this.summary.textContent = "One token has no loss: nothing comes before it.";
+      this.summary.textContent = t("One token has no loss: nothing comes before it.");
       return;
     }
     /** @param {number[]} positions */
     const over = (positions) => {
       const [one, other] = [before, after].map((expected) => expected && nats(mean(positions.map((position) => expected.losses[position]))));
-      return other === null ? `${one} nats` : `${one} → ${other} nats without ${without.join(", ")}`;
+      return other === null ? t("{loss} nats", { loss: one }) : t("{loss} → {after} nats without {heads}", { loss: one, after: other, heads: without.join(", ") });
     };
     const all = ids.slice(1).map((_, position) => position);
-    const known = scored !== null && scored.length > 0 && scored.length < all.length ? `Mean loss of the ${scored.length} tokens that can be known: ${over(scored)}; of all ` : "Mean loss of all ";
-    this.summary.replaceChildren(`${known}${all.length} after the first: ${over(all)}. `);
+    const values = { known: scored?.length, loss: scored && over(scored), count: all.length, all: over(all) };
+    const some = scored !== null && scored.length > 0 && scored.length < all.length;
+    const said = some
+      ? t("Mean loss of the {known} tokens that can be known: {loss}; of all {count} after the first: {all}.", values)
+      : t("Mean loss of all {count} after the first: {all}.", values);
+    this.summary.replaceChildren(`${said} `);
     if (after === null) return;
-    const back = element("button", "attn-link-button", without.length === 1 ? "Put it back" : "Put them back");
+    const back = element("button", "attn-link-button", without.length === 1 ? t("Put it back") : t("Put them back"));
     back.addEventListener("click", () => this.onRestore());
     this.summary.append(back);
   }
@@ -159,7 +163,8 @@ export class Expectations {
         bar.hidden = value === undefined;
         bar.style.height = `${Math.min((100 * (value ?? 0)) / full, 100).toFixed(1)}%`;
       });
-      words.textContent = `, token ${position}: loss in nats ${loss === undefined || changed === undefined ? "" : `${nats(loss)}, then `}`;
+      const then = loss === undefined || changed === undefined ? "" : `${nats(loss)}, `;
+      words.textContent = `, ${t("token {position}: loss in nats", { position })} ${then}`;
       cell.setAttribute("aria-pressed", String(position === selected));
       cell.tabIndex = position === selected ? 0 : -1;
     });
@@ -174,14 +179,14 @@ export class Expectations {
     const actual = ids[position + 1] ?? next;
     const shown = likeliest(row(before), MOST_CANDIDATES);
     if (actual !== null && !shown.includes(actual)) shown.push(actual);
-    const comes = position + 1 < ids.length ? "comes next" : "was written";
-    const what = actual === null ? "the sequence ends here" : `“${labels[actual]}” ${comes}, loss ${nats(-row(before)[actual])} nats`;
+    const comes = position + 1 < ids.length ? t("comes next") : t("was written");
+    const what = actual === null ? t("the sequence ends here") : `“${labels[actual]}” ${comes}, ${t("loss {loss} nats", { loss: nats(-row(before)[actual]) })}`;
     const candidates = shown.map((id) => ({
       name: labels[id],
       note: id === actual ? comes : "",
       shares: [before, ...(after === null ? [] : [after])].map((expected) => Math.exp(row(expected)[id])),
     }));
-    const columns = ["Probability", ...(after === null ? [] : [`Without ${without.join(", ")}`])];
-    fillCandidates(this.table, `After “${labels[ids[position]]}” (${position}): ${what}`, columns, candidates);
+    const columns = [t("Probability"), ...(after === null ? [] : [t("Without {heads}", { heads: without.join(", ") })])];
+    fillCandidates(this.table, t("After “{token}” ({position}): {what}", { token: labels[ids[position]], position, what }), columns, candidates);
   }
 }

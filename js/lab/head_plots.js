@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { likeliest } from "../live_model/next_token.js";
 
@@ -137,15 +138,15 @@ export class HeadPlots {
       const weight = frame.answers[its[0]]?.[its[1]];
       const out = without.has(its.join("."));
       this.paintHead(canvas, its[0], its[1]);
-      words.textContent = its.join(".") + (weight === undefined ? "" : ` · ${percent(weight)}`) + (out ? " · out" : "");
+      words.textContent = its.join(".") + (weight === undefined ? "" : ` · ${percent(weight)}`) + (out ? ` · ${t("out")}` : "");
       button.classList.toggle("lab-out", out);
       button.setAttribute("aria-pressed", String(its[0] === layer && its[1] === head));
-      const ending = (weight === undefined ? "" : " on the answer") + (out ? ": knocked out" : "");
-      button.setAttribute("aria-label", `Layer ${its[0]}, head ${its[1]}: ${words.textContent}${ending}`);
+      const ending = (weight === undefined ? "" : ` ${t("on the answer")}`) + (out ? `: ${t("knocked out")}` : "");
+      button.setAttribute("aria-label", `${t("Layer {layer}, head {head}", { layer: its[0], head: its[1] })}: ${words.textContent}${ending}`);
     });
-    this.title.textContent = `Layer ${layer}, head ${head}`;
+    this.title.textContent = t("Layer {layer}, head {head}", { layer, head });
     this.paintHead(this.cells, layer, head);
-    this.cells.setAttribute("aria-label", `Weights of layer ${layer}, head ${head}: a row is a query, a column a key`);
+    this.cells.setAttribute("aria-label", t("Weights of layer {layer}, head {head}: a row is a query, a column a key", { layer, head }));
     this.drawPair();
   }
 
@@ -194,31 +195,35 @@ export class HeadPlots {
     if (this.row >= 0) this.outline(0, this.row, "row", this.row + 1);
     if (query === undefined || key === undefined) {
       const weight = frame.answers[layer]?.[head];
-      const out = this.without.has(`${layer}.${head}`) ? " It is knocked out: what it mixes is replaced by 0." : "";
+      const out = this.without.has(`${layer}.${head}`) ? ` ${t("It is knocked out: what it mixes is replaced by 0.")}` : "";
+      const said = { steps: frame.step, layer, head };
       this.pair.textContent =
         (weight === undefined
-          ? `After ${frame.step} steps layer ${layer}, head ${head}: ${this.rowWords(word)}`
-          : `After ${frame.step} steps layer ${layer}, head ${head} puts ${percent(weight)} of its weight where the answers stand (outlined).`) + out;
+          ? t("After {steps} steps layer {layer}, head {head}: {row}", { ...said, row: this.rowWords(word) })
+          : t("After {steps} steps layer {layer}, head {head} puts {share} of its weight where the answers stand (outlined).", { ...said, share: percent(weight) })) + out;
       return;
     }
     const value = frame.cells[this.offset(layer, head) + query * this.length + key] / 255;
-    const answer = this.wanted.has(query * this.length + key) ? ", where its answer stands" : "";
+    const given = { query: word(query), share: percent(value), key: word(key) };
+    const gives = this.wanted.has(query * this.length + key)
+      ? t("{query} gives {share} of its weight to {key}, where its answer stands.", given)
+      : t("{query} gives {share} of its weight to {key}.", given);
     this.pair.textContent =
       key > query
-        ? `${word(query)} may not see ${word(key)}, which comes after it.`
-        : `${word(query)} gives ${percent(value)} of its weight to ${word(key)}${answer}.`;
+        ? t("{query} may not see {key}, which comes after it.", { query: word(query), key: word(key) })
+        : gives;
     this.outline(key, query, "over");
   }
 
   /** Where the outlined row's weight goes. @param {(position: number) => string} word */
   rowWords(word) {
     const { row, length } = this;
-    if (row < 0) return "point at a cell to read it.";
+    if (row < 0) return t("point at a cell to read it.");
     const start = this.offset(...this.chosen) + row * length;
     const weights = Array.from({ length: row + 1 }, (_, key) => this.frame.cells[start + key] / 255);
     const named = likeliest(weights, MOST_NAMED).filter((key, place) => place === 0 || weights[key] >= 0.005);
-    const parts = named.map((key) => `${percent(weights[key])} to ${word(key)}`);
-    return `${word(row)} gives ${parts.join(", ")}.`;
+    const parts = named.map((key) => t("{share} to {token}", { share: percent(weights[key]), token: word(key) }));
+    return t("{token} gives {parts}.", { token: word(row), parts: parts.join(", ") });
   }
 
   /** @param {number} x @param {number} y @param {string} css @param {number} [width] */

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 
 // The list of stored runs: which curves are drawn, which run is followed, progress, and actions such as stop and delete.
@@ -13,7 +14,7 @@ import { element } from "../components/dom.js";
 /** @param {Props<{ runs: Run[] }>} props */
 export function render({ model }) {
   const list = element("ul", "lab-runs");
-  const empty = element("p", "attn-caption muted", "No run yet. Start one above: the default shows its head within a minute.");
+  const empty = element("p", "attn-caption muted", t("No run yet. Start one above: the default shows its head within a minute."));
   const rows = new Map();
   /** @param {string} what @param {number} run @param {object} [more] */
   const send = (what, run, more = {}) => model.send_msg({ do: what, run, ...more });
@@ -45,7 +46,7 @@ export function render({ model }) {
     const field = element("input", "lab-rename");
     field.value = run.name;
     field.maxLength = 80;
-    field.setAttribute("aria-label", `New name of ${run.name}`);
+    field.setAttribute("aria-label", t("New name of {name}", { name: run.name }));
     let ended = false; // removing the field blurs it, which would call end() again
     /** @param {boolean} keep */
     const end = (keep) => {
@@ -73,7 +74,7 @@ export function render({ model }) {
     if (row.can === wanted) return; // keeps the button that has the focus
     row.can = wanted;
     /** @type {Record<string, string>} */
-    const words = { pause: "Pause", train: "Go on", stop: "Stop", rename: "Rename", delete: "Delete" };
+    const words = { pause: t("Pause"), train: t("Go on"), stop: t("Stop"), rename: t("Rename"), delete: t("Delete") };
     const cancelDelete = () => {
       clearTimeout(row.asked);
       row.asked = 0;
@@ -90,7 +91,7 @@ export function render({ model }) {
         if (what === "rename") rename(row, now);
         else if (what !== "delete" || sure) send(what, run.id);
         else {
-          button.textContent = "Really delete?";
+          button.textContent = t("Really delete?");
           row.asked = setTimeout(cancelDelete, 4000);
         }
       });
@@ -111,17 +112,17 @@ export function render({ model }) {
       const row = rows.get(run.id) ?? makeRow(run.id);
       row.item.classList.toggle("followed", run.followed);
       row.box.checked = run.shown;
-      row.box.setAttribute("aria-label", `Draw the curves of #${run.id} ${run.name}`);
+      row.box.setAttribute("aria-label", t("Draw the curves of #{number} {name}", { number: run.id, name: run.name }));
       row.chip.style.background = run.shown ? run.colour : "transparent";
       row.chip.classList.toggle("dashed", run.dashed);
       if (row.name.textContent !== run.name) row.name.textContent = run.name;
       row.name.setAttribute("aria-pressed", String(run.followed));
-      row.name.title = "Show the attention of this run";
+      row.name.title = t("Show the attention of this run");
       row.state.textContent = run.words;
       row.state.classList.toggle("failed", run.failed);
       row.bar.hidden = run.progress === null;
       row.bar.value = run.progress ?? 0;
-      row.bar.setAttribute("aria-label", `How far ${run.name} is`);
+      row.bar.setAttribute("aria-label", t("How far {name} is", { name: run.name }));
       actions(row, run);
       if (list.children[place] !== row.item) list.insertBefore(row.item, list.children[place] ?? null);
     });

@@ -1,3 +1,5 @@
+import { t } from "../core/translate.js";
+
 // A reader's sequence as tokens of a task's vocabulary.
 
 /** @typedef {{vocabulary: string[], labels: string[], separated: boolean, slides: boolean}} Words of attnpanel.pages.lab.run_summary.live_info */
@@ -16,14 +18,14 @@ const WHITE_SPACE = /** @type {Record<string, string>} */ ({ " ": "␣", "\n": "
 export function readSequence(text, { vocabulary, separated }, limit) {
   const pieces = separated ? text.split(/\s+/u).filter((piece) => piece !== "") : [...text];
   if (pieces.length < 1 || pieces.length > limit) {
-    return { ids: null, problem: `a sequence for this model must have 1 to ${limit} tokens; got ${pieces.length}` };
+    return { ids: null, problem: t("a sequence for this model must have 1 to {most} tokens; got {count}", { most: limit, count: pieces.length }) };
   }
   const numbers = new Map(vocabulary.map((token, id) => [token, id]));
   const ids = pieces.map((piece) => numbers.get(piece) ?? -1);
   const unknown = ids.indexOf(-1);
   if (unknown < 0) return { ids, problem: "" };
   const piece = [...pieces[unknown]].slice(0, MOST_SHOWN).join("");
-  return { ids: null, problem: `each token must be one of the vocabulary; got “${WHITE_SPACE[piece] ?? piece}” as token ${unknown}` };
+  return { ids: null, problem: t("each token must be one of the vocabulary; got “{token}” as token {position}", { token: WHITE_SPACE[piece] ?? piece, position: unknown }) };
 }
 
 /**

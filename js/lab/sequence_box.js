@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { readSequence, sequenceText } from "./sequence.js";
 
@@ -12,7 +13,7 @@ const MOST_LETTERS = 20_000;
 
 export class SequenceBox {
   root = element("div", "lab-sequence");
-  name = element("h3", "lab-head-title", "Type a sequence");
+  name = element("h3", "lab-head-title", t("Type a sequence"));
   hint = element("small");
   field = element("textarea", "attn-prompt-field lab-sequence-field");
   presets = element("div", "lab-presets");
@@ -30,7 +31,7 @@ export class SequenceBox {
   constructor(onChange) {
     this.onChange = onChange;
     this.name.append(" ", this.hint);
-    this.field.setAttribute("aria-label", "A sequence for this run's model");
+    this.field.setAttribute("aria-label", t("A sequence for this run's model"));
     Object.assign(this.field, { maxLength: MOST_LETTERS, spellcheck: false, rows: 2 });
     this.field.setAttribute("autocapitalize", "off");
     this.said.setAttribute("role", "status");
@@ -43,8 +44,8 @@ export class SequenceBox {
   open(about) {
     this.about = about;
     const { vocabulary, labels, separated, limit, presets } = about;
-    const unit = separated ? "tokens with spaces between them" : "characters";
-    this.hint.textContent = `1 to ${limit} ${unit} · read by this run’s model in this page`;
+    const most = separated ? t("1 to {count} tokens with spaces between them", { count: limit }) : t("1 to {count} characters", { count: limit });
+    this.hint.textContent = `${most} · ${t("read by this run’s model in this page")}`;
     this.presets.replaceChildren(
       ...presets.map(({ label, ids }) => {
         const button = element("button", "attn-link-button", label);
@@ -53,11 +54,11 @@ export class SequenceBox {
         return button;
       }),
     );
-    this.count.textContent = `Vocabulary: ${vocabulary.length} tokens`;
+    this.count.textContent = t("Vocabulary: {count} tokens", { count: vocabulary.length });
     this.chips.replaceChildren(
       ...labels.map((label, id) => {
         const chip = element("button", "lab-chip-button", label);
-        chip.title = `Add “${label}”`;
+        chip.title = t("Add “{token}”", { token: label });
         chip.addEventListener("click", () => this.add(id));
         return chip;
       }),
@@ -105,11 +106,11 @@ export class SequenceBox {
     this.said.classList.toggle("error", ids === null);
     this.field.setAttribute("aria-invalid", String(ids === null));
     if (ids === null) {
-      this.say(`${problem[0].toUpperCase()}${problem.slice(1)}. What was read before is still shown.`);
+      this.say(`${problem[0].toUpperCase()}${problem.slice(1)}. ${t("What was read before is still shown.")}`);
       return;
     }
     this.ids = ids;
-    this.say(`${ids.length} of ${this.about.limit} tokens.`);
+    this.say(t("{count} of {most} tokens.", { count: ids.length, most: this.about.limit }));
     this.onChange();
   }
 

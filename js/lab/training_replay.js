@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { logProbabilities, losses } from "../live_model/next_token.js";
 import { AnswerStrip } from "./answer_strip.js";
@@ -33,7 +34,7 @@ class TrainingReplay {
   root = element("div", "lab-replay");
   line = element("div", "lab-step-line");
   slider = element("input", "lab-step");
-  play = element("button", "attn-plain-button", "Play");
+  play = element("button", "attn-plain-button", t("Play"));
   label = element("output", "lab-step-words");
   empty = element("p", "attn-caption muted");
   about = element("p", "attn-caption muted lab-live-words");
@@ -71,12 +72,14 @@ class TrainingReplay {
     this.writing = new Writing(
       () => this.box.ids,
       (ids) => this.read(ids, this.without),
-      () => `the weights of step ${this.keptStep}${this.without.size ? ` without ${[...this.without].join(", ")}` : ""}`,
+      () => (this.without.size
+          ? t("the weights of step {step} without {heads}", { step: this.keptStep, heads: [...this.without].join(", ") })
+          : t("the weights of step {step}", { step: this.keptStep })),
       () => this.draw(),
     );
     this.slider.type = "range";
     this.slider.min = "0";
-    this.slider.setAttribute("aria-label", "Step of training");
+    this.slider.setAttribute("aria-label", t("Step of training"));
     this.line.append(this.play, this.slider, this.label);
     this.plots.titleLine.append(this.knock);
     this.left.append(this.expectations.root, this.writing.root, this.about);
@@ -242,9 +245,9 @@ class TrainingReplay {
     this.at = Math.min(this.at, steps.length - 1);
     this.slider.max = String(steps.length - 1);
     this.slider.value = String(this.at);
-    this.slider.setAttribute("aria-valuetext", `step ${this.step}`);
-    this.label.textContent = `step ${this.step} of ${model.about.steps}`;
-    this.play.textContent = this.playing === null ? "Play" : "Pause";
+    this.slider.setAttribute("aria-valuetext", t("step {step}", { step: this.step }));
+    this.label.textContent = t("step {step} of {steps}", { step: this.step, steps: model.about.steps });
+    this.play.textContent = this.playing === null ? t("Play") : t("Pause");
     const moves = this.writing.running || this.playing !== null;
     this.plots.root.setAttribute("aria-busy", String(moves)); // or each step were read out
     const reading = this.drawExpectations();
@@ -258,7 +261,7 @@ class TrainingReplay {
   explainTyping() {
     const steps = this.keptSteps;
     const { run, reason = "" } = this.model.kept;
-    this.box.explain(steps.length > 0 ? "" : run === this.model.about.run && reason !== "" ? reason : "Asking for the weights that are kept …");
+    this.box.explain(steps.length > 0 ? "" : run === this.model.about.run && reason !== "" ? reason : t("Asking for the weights that are kept …"));
     this.left.hidden = steps.length === 0;
   }
 
@@ -271,7 +274,7 @@ class TrainingReplay {
       const before = this.read(this.ids, none);
       const after = this.without.size > 0 ? this.read(this.ids, this.without) : null;
       if (before === null) {
-        this.expectations.wait(`Getting the weights of step ${this.keptStep} …`);
+        this.expectations.wait(t("Getting the weights of step {step} …", { step: this.keptStep }));
         return null;
       }
       const { labels } = /** @type {Live} */ (this.model.about.live);
@@ -291,12 +294,12 @@ class TrainingReplay {
         without: [...this.without],
       });
       const error = this.live.errorAt(this.keptStep);
-      const rounding = error === null ? "an amount that was not measured" : `at most ${error.toPrecision(2)}`;
-      this.about.textContent = `Weights rounded to 16 bits: on the run’s example that changes a probability of the next token by ${rounding}.`;
+      const rounding = error === null ? t("an amount that was not measured") : t("at most {error}", { error: error.toPrecision(2) });
+      this.about.textContent = t("Weights rounded to 16 bits: on the run’s example that changes a probability of the next token by {rounding}.", { rounding });
       return after ?? before;
     } catch (error) {
       this.failed = true;
-      this.expectations.explain(`This can’t be computed: ${/** @type {Error} */ (error).message}.`);
+      this.expectations.explain(t("This can’t be computed: {reason}.", { reason: /** @type {Error} */ (error).message }));
       return null;
     }
   }
@@ -321,8 +324,8 @@ class TrainingReplay {
   drawKnock() {
     const head = this.plots.chosen.join(".");
     this.knock.hidden = this.keptSteps.length === 0;
-    this.knock.textContent = this.without.has(head) ? "Put it back" : "Knock it out";
-    this.knock.title = "Replace what this head mixes by 0, and see what changes";
+    this.knock.textContent = this.without.has(head) ? t("Put it back") : t("Knock it out");
+    this.knock.title = t("Replace what this head mixes by 0, and see what changes");
   }
 
   /**

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { madeBy, WritingPanel } from "../components/writing_panel.js";
 import { drawToken, logProbabilities, randomNumbers } from "../live_model/next_token.js";
 
@@ -65,7 +66,7 @@ export class Writing {
 
   /** Ends the text: the rest would be another model's. */
   interrupt() {
-    if (this.running) this.end("Stopped. ");
+    if (this.running) this.end(`${t("Stopped.")} `);
   }
 
   /** @param {WritingChoices} choices */
@@ -85,11 +86,11 @@ export class Writing {
   next(ids, choices, random) {
     const { limit, slides, vocabulary } = this.about;
     if (this.written.length === choices.count) return this.end("");
-    if (ids.length > limit && !slides) return this.end(`The model reads at most ${limit} tokens, so it ends here. `);
+    if (ids.length > limit && !slides) return this.end(`${t("The model reads at most {count} tokens, so it ends here.", { count: limit })} `);
     const window = ids.slice(-limit);
     try {
       const reading = this.read(window);
-      if (reading === null) return this.end("The weights have not come yet: try again. ");
+      if (reading === null) return this.end(`${t("The weights have not come yet: try again.")} `);
       const logs = logProbabilities(reading.logits.slice(-vocabulary.length), vocabulary.length);
       const id = drawToken(logs, choices, random());
       this.append({ id, window }, Math.exp(logs[id]));

@@ -1,3 +1,5 @@
+import { t } from "../core/translate.js";
+
 // What a model expects next: probabilities, losses, and a token drawn from them.
 
 const FEW = 100; // fewer are found faster than all are sorted
@@ -67,7 +69,7 @@ export const MOST_TEMPERATURE = 10;
 export const MOST_SEED = 2 ** 32 - 1;
 
 /** @param {number} number of a field, nan where it holds none */
-export const numberOf = (number) => (Number.isNaN(number) ? "no number" : String(number));
+export const numberOf = (number) => (Number.isNaN(number) ? t("no number") : String(number));
 
 /**
  * What is wrong with the choices of a reader; "" for nothing.
@@ -76,9 +78,9 @@ export const numberOf = (number) => (Number.isNaN(number) ? "no number" : String
  * @param {number} count tokens of the vocabulary
  */
 export function samplingProblem({ temperature, topK, seed }, count) {
-  if (!(temperature >= 0 && temperature <= MOST_TEMPERATURE)) return `the temperature must be from 0 to ${MOST_TEMPERATURE}; got ${numberOf(temperature)}`;
-  if (!Number.isInteger(topK) || topK < 1 || topK > count) return `top-k must be an integer from 1 to ${count}; got ${numberOf(topK)}`;
-  if (!Number.isInteger(seed) || seed < 0 || seed > MOST_SEED) return `the seed must be an integer from 0 to ${MOST_SEED}; got ${numberOf(seed)}`;
+  if (!(temperature >= 0 && temperature <= MOST_TEMPERATURE)) return t("the temperature must be from 0 to {most}; got {value}", { most: MOST_TEMPERATURE, value: numberOf(temperature) });
+  if (!Number.isInteger(topK) || topK < 1 || topK > count) return t("top-k must be an integer from 1 to {most}; got {value}", { most: count, value: numberOf(topK) });
+  if (!Number.isInteger(seed) || seed < 0 || seed > MOST_SEED) return t("the seed must be an integer from 0 to {most}; got {value}", { most: MOST_SEED, value: numberOf(seed) });
   return "";
 }
 

@@ -17,6 +17,7 @@ from bokeh.models import CustomJSTickFormatter, HoverTool, Range1d, Span
 from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import FigurePane, copy_of, load_backend, render, serialize
 from attnpanel.ui.layout import CLIP
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,11 @@ class CurvePlot:
             renderer.data_source.name.rpartition(":")[2]: renderer.data_source
             for renderer in self.figure.renderers
         }
-        self.figure.tags = [name_tag(f"{chart.title}, {chart.subtitle}, of each run by step")]
+        self.figure.tags = [
+            name_tag(
+                t("{title}, of each run by step", title=f"{t(chart.title)}, {t(chart.subtitle)}")
+            )
+        ]
         self.pane = FigurePane(self.figure)
         self.write((), 1)
 
@@ -120,7 +125,7 @@ class CurvePlot:
             "y": [y for _, y, _ in points],
             "color": [curve.colour for _, _, curve in points],
             "name": [curve.name for _, _, curve in points],
-            "text": [f"step {x:.0f}: {y:.{digits}f}" for x, y, _ in points],
+            "text": [f"{t('step {step}', step=f'{x:.0f}')}: {y:.{digits}f}" for x, y, _ in points],
         }
         self.figure.x_range.update(start=0, end=max(steps, 1))
         low, high = self._y_limits([y for _, y, _ in points])

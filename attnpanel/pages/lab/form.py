@@ -11,6 +11,7 @@ from attnpanel.training.settings import TrainingSettings
 from attnpanel.training.tasks import TASKS
 from attnpanel.training.training_text import read_text
 from attnpanel.ui import Caption, Upload
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,8 @@ class Form:
         self._text: str | None = None
         first = TrainingSettings()
         self.task = pn.widgets.Select(
-            label="Task",
-            options={task.title: task.name for task in TASKS},
+            label=t("Task"),
+            options={t(task.title): task.name for task in TASKS},
             value=first.task,
             sizing_mode="stretch_width",
             margin=0,
@@ -52,18 +53,18 @@ class Form:
         self._teaches = Caption(tone="muted", margin=0, sizing_mode="stretch_width")
         self._upload = Upload(
             accept=".txt,.md,text/plain",
-            prompt="Choose or drop a text of your own",
+            prompt=t("Choose or drop a text of your own"),
             kind="text",
             max_bytes=MAX_BYTES,
             sizing_mode="stretch_width",
             margin=0,
         )
         self._upload.on_msg(self._on_file)
-        self._chosen = Caption(tone="muted", text=f"Text: {DEFAULT_TEXT}", margin=0)
+        self._chosen = Caption(tone="muted", text=t("Text: {name}", name=t(DEFAULT_TEXT)), margin=0)
         self._text_part = box(self._upload, self._chosen, css="lab-text", visible=False)
-        self.numbers = {name: _number(name, label, first) for name, label in FIELDS.items()}
+        self.numbers = {name: _number(name, t(label), first) for name, label in FIELDS.items()}
         self.rate = pn.widgets.FloatInput(
-            label="Learning rate",
+            label=t("Learning rate"),
             value=first.learning_rate,
             step=1e-4,
             format="0.[000000]",
@@ -72,13 +73,13 @@ class Form:
             css_classes=["lab-field", "lab-learning_rate"],
         )
         self.attends = TickBox(
-            label="Attention (untick for the baseline)",
+            label=t("Attention (untick for the baseline)"),
             value=True,
             margin=0,
             css_classes=["lab-attends"],
         )
         self.button = pn.widgets.Button(
-            label="Start",
+            label=t("Start"),
             margin=0,
             stylesheets=styles(),
             css_classes=["attn-button", "attn-primary", "lab-start"],
@@ -98,7 +99,10 @@ class Form:
         self._show_task()
         self.view = box(
             Caption(
-                text="A run", subtitle="a tiny decoder-only transformer", heading=True, margin=0
+                text=t("A run"),
+                subtitle=t("a tiny decoder-only transformer"),
+                heading=True,
+                margin=0,
             ),
             self.task,
             self._teaches,
@@ -114,11 +118,11 @@ class Form:
         """Start a run with the form's settings, or show what is wrong with them."""
         self.problem.visible = False
         values = {name: widget.value for name, widget in self.numbers.items()}
-        missing = [FIELDS[name] for name, value in values.items() if value is None]
+        missing = [t(FIELDS[name]) for name, value in values.items() if value is None]
         if self.rate.value is None:
-            missing.append("Learning rate")
+            missing.append(t("Learning rate"))
         if missing:
-            self.say(f"{', '.join(missing)}: a number is missing.")
+            self.say(t("{names}: a number is missing.", names=", ".join(missing)))
             return
         try:
             settings = TrainingSettings(
@@ -129,7 +133,7 @@ class Form:
             )
             self._start(settings, self._text if settings.task == "text" else None)
         except (ValueError, OSError) as error:
-            self.say(f"Not started: {error}.")
+            self.say(t("Not started: {reason}.", reason=error))
 
     def say(self, text: str) -> None:
         """Show a problem below the button."""
@@ -141,7 +145,7 @@ class Form:
 
     def _show_task(self) -> None:
         task = next(task for task in TASKS if task.name == self.task.value)
-        self._teaches.text = task.description
+        self._teaches.text = t(task.description)
         self._text_part.visible = task.name == "text"
 
     def _on_file(self, event: Any) -> None:
@@ -155,14 +159,15 @@ class Form:
             return
         chunk, name = message.get("chunk"), str(message.get("name", "the file"))[:80]
         if not isinstance(chunk, bytes) or len(chunk) != message.get("size"):
-            self.say("The upload was interrupted. Choose the file again.")
+            self.say(t("The upload was interrupted. Choose the file again."))
             return
         try:
             self._text = read_text(chunk)
         except ValueError as error:
-            self.say(f"{name} can't be learned: {error}.")
+            self.say(t("{name} can't be learned: {reason}.", name=name, reason=error))
         else:
-            self._chosen.text = f"Text: {name}, {len(self._text):,} characters"
+            count = f"{len(self._text):,}"
+            self._chosen.text = t("Text: {name}, {count} characters", name=name, count=count)
 
 
 def _number(name: str, label: str, first: TrainingSettings) -> Any:

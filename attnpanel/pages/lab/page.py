@@ -31,6 +31,7 @@ from attnpanel.ui import Caption, Download, ThemeButton
 from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.header import brand
 from attnpanel.ui.theme import theme_variables
+from attnpanel.ui.words import current_language, t
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,33 +97,33 @@ class LabPage:
         self.list = RunList(sizing_mode="stretch_width", margin=0)
         self.list.on_msg(self._on_list)
         self.replay = TrainingReplay(
-            about={"empty": NO_REPLAY}, sizing_mode="stretch_width", margin=0
+            about={"empty": t(NO_REPLAY)}, sizing_mode="stretch_width", margin=0
         )
         self.replay.on_msg(self._on_replay)
         self.plots = {chart.name: CurvePlot(chart) for chart in CHARTS}
         self.notice = Caption(tone="error", visible=False, margin=0, sizing_mode="stretch_width")
-        self._about = _words("Attention while it learns", "", heading=True)
+        self._about = _words(t("Attention while it learns"), "", heading=True)
         self._model = Download(
             self._make_model,
-            label="The trained model",
+            label=t("The trained model"),
             filename="model.safetensors",
             visible=False,
             margin=0,
         )
         self._trace = Download(
             self._make_trace,
-            label="This step as a trace",
+            label=t("This step as a trace"),
             filename="attention.safetensors",
             visible=False,
             margin=0,
         )
         self.replay.param.watch(self._on_step, "step")
         self._report = Download(
-            self._make_report, label="Download report", filename="training.html", margin=0
+            self._make_report, label=t("Download report"), filename="training.html", margin=0
         )
         self.notes = pn.widgets.TextAreaInput(
-            label="Your notes for the report",
-            placeholder="Which of the runs learns first, and what does its head do?",
+            label=t("Your notes for the report"),
+            placeholder=t("Which of the runs learns first, and what does its head do?"),
             max_length=MAX_NOTE_CHARACTERS,
             rows=4,
             sizing_mode="stretch_width",
@@ -131,7 +132,7 @@ class LabPage:
             css_classes=["lab-field", "lab-notes-field"],
         )
         self._no_curves = Caption(
-            tone="muted", text=NO_CURVES, margin=0, sizing_mode="stretch_width"
+            tone="muted", text=t(NO_CURVES), margin=0, sizing_mode="stretch_width"
         )
         self._charts = self._lay_out_charts()
         self.view = self._lay_out()
@@ -140,7 +141,7 @@ class LabPage:
     def _lay_out_charts(self) -> Any:
         charts = [
             box(
-                _words(chart.title, chart.subtitle, heading=True),
+                _words(t(chart.title), t(chart.subtitle), heading=True),
                 self.plots[chart.name].pane,
                 css="lab-chart",
             )
@@ -161,7 +162,7 @@ class LabPage:
             box(
                 self.form.view,
                 box(
-                    _words("Runs", SHARED if self._shared else OWN_ONLY, heading=True),
+                    _words(t("Runs"), t(SHARED if self._shared else OWN_ONLY), heading=True),
                     self.list,
                     css="attn-card",
                 ),
@@ -288,7 +289,7 @@ class LabPage:
             self._followed, self._sent_step = number, -1
             run = None if number is None else runs[number]
             if run is None:
-                self.replay.about = {"empty": NO_REPLAY}
+                self.replay.about = {"empty": t(NO_REPLAY)}
             else:
                 self._drawn.forget_answers(run.id)
                 self.replay.about = replay_info(run, self.store.text(run.id))
@@ -376,7 +377,7 @@ class LabPage:
         """Return the drawn runs and the notes as one HTML file; None, with a message, if none."""
         colours = self._drawn.colours
         if not colours:
-            self._say("A report shows the runs whose curves are drawn; tick one first.")
+            self._say(t("A report shows the runs whose curves are drawn; tick one first."))
             return None
         write = partial(
             write_training_report,
@@ -385,8 +386,11 @@ class LabPage:
             str(self.notes.value_input or self.notes.value or ""),
             self._followed,
             dict(colours),
+            current_language(),
         )
-        return DeferredFile(write, lambda reason: self._say(f"The report can't be made. {reason}"))
+        return DeferredFile(
+            write, lambda reason: self._say(t("The report can't be made. {reason}", reason=reason))
+        )
 
     def _say(self, text: str) -> None:
         self.notice.param.update(text=text, visible=True)

@@ -26,6 +26,7 @@ from attnpanel.ui import Caption, ThemeButton
 from attnpanel.ui.notebook import load_libraries
 from attnpanel.ui.standalone_html import standalone_html
 from attnpanel.ui.theme import theme_variables
+from attnpanel.ui.words import t, use_language
 
 if TYPE_CHECKING:
     import os
@@ -45,6 +46,7 @@ def save_training_report(
     title: str | None = None,
     notes: str = "",
     follow: int | None = None,
+    language: str | None = None,
 ) -> Path:
     """Write runs as one offline HTML file: their curves, and one run's attention by step.
 
@@ -60,6 +62,8 @@ def save_training_report(
         Plain text above the curves; blank lines separate paragraphs.
     follow : int, optional
         The run whose attention is shown; by default the first one with attention.
+    language : str, optional
+        The page's language: "en", "de" or "zh"; English by default.
 
     Returns
     -------
@@ -76,7 +80,9 @@ def save_training_report(
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"a report needs a folder that exists; got {path}")
-    atomic_write_text(path, render_training_report(store, runs, title, notes, follow))
+    with use_language(language):
+        page = render_training_report(store, runs, title, notes, follow)
+    atomic_write_text(path, page)
     return path
 
 
@@ -86,10 +92,13 @@ def write_training_report(
     notes: str,
     follow: int | None,
     colours: Mapping[int, str],
+    language: str,
     path: Path,
 ) -> None:
     """Write the report of the lab's page; parameters as in :func:`render_training_report`."""
-    atomic_write_text(path, render_training_report(store, runs, None, notes, follow, colours))
+    with use_language(language):
+        page = render_training_report(store, runs, None, notes, follow, colours)
+    atomic_write_text(path, page)
 
 
 def render_training_report(
@@ -114,7 +123,7 @@ def render_training_report(
     shown = [store.run(number) for number in sorted(numbers)]
     attending = [run for run in shown if run.settings.attends]
     followed = next((run for run in shown if run.id == follow), (attending or shown)[0])
-    title = title or f"Training: {followed.name}"
+    title = title or t("Training: {name}", name=followed.name)
     load_libraries()
     document = Document()
     # In its own document: one made while a page is served would share that page's stylesheets.
@@ -139,7 +148,7 @@ def _view(
         plot = CurvePlot(chart)
         plot.write([curve_of(store, run, chart.name, colours, followed.id) for run in runs], steps)
         charts.append(
-            box(_words(chart.title, chart.subtitle, heading=True), plot.pane, css="lab-chart")
+            box(_words(t(chart.title), t(chart.subtitle), heading=True), plot.pane, css="lab-chart")
         )
     kept = kept_weights(store, followed)
     replay = TrainingReplay(
@@ -166,14 +175,14 @@ def _view(
     cards = [
         box(box(*charts, css="lab-charts"), css="attn-card"),
         box(
-            _words("Attention while it learns", run_name(followed), heading=True),
+            _words(t("Attention while it learns"), run_name(followed), heading=True),
             replay,
             css="attn-card",
         ),
         box(
-            _words("The runs", "settings that determine their result", heading=True),
+            _words(t("The runs"), t("settings that determine their result"), heading=True),
             *(part for run in runs for part in _settings(store, run)),
-            _words("", f"Made by attnpanel {version('attnpanel')}."),
+            _words("", t("Made by attnpanel {version}.", version=version("attnpanel"))),
             css="attn-card lab-settings",
         ),
     ]
@@ -181,7 +190,7 @@ def _view(
         cards.insert(
             0,
             box(
-                _words("Notes", "", heading=True),
+                _words(t("Notes"), "", heading=True),
                 *(_words(part.strip(), "") for part in paragraphs),
                 css="attn-card lab-notes",
             ),
@@ -205,7 +214,7 @@ def _settings(store: RunStore, run: Run) -> list[Any]:
     listed = ", ".join(f"{name} {value}" for name, value in asdict(run.settings).items())
     return [
         _words(run.name, run_status(run, points[-1] if points else None)),
-        _words("", f"{listed}; started {run.created}"),
+        _words("", t("{settings}; started {when}", settings=listed, when=run.created)),
     ]
 
 

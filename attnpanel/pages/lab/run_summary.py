@@ -10,6 +10,7 @@ from attnpanel.pages.lab.curves import Curve
 from attnpanel.training.live_weights import describe_model
 from attnpanel.training.loop import fixed_example
 from attnpanel.training.tasks import make_task
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,18 +44,18 @@ def run_name(run: Run) -> str:
 
 def run_status(run: Run, last: Point | None) -> str:
     """Return a run's state, progress and accuracy, and the reason if it failed."""
-    parts = [f"#{run.id}", STATES[run.state]]
+    parts = [f"#{run.id}", t(STATES[run.state])]
     requested = {"pause": "pausing", "stop": "stopping"}
     if run.state == "training" and run.requested in requested:
-        parts[1] = requested[run.requested]
-    parts.append(f"step {run.step} of {run.settings.steps}")
+        parts[1] = t(requested[run.requested])
+    parts.append(t("step {step} of {steps}", step=run.step, steps=run.settings.steps))
     if last is not None:
-        parts.append(f"accuracy {last.accuracy:.2f}")
+        parts.append(t("accuracy {number}", number=f"{last.accuracy:.2f}"))
     if run.step:
         parts.append(f"{run.seconds:.0f}{NO_BREAK}s")
     if run.state == "training" and run.step:
         left = run.seconds / run.step * (run.settings.steps - run.step)
-        parts.append(f"about {left:.0f}{NO_BREAK}s left")
+        parts.append(t("about {time} left", time=f"{left:.0f}{NO_BREAK}s"))
     return " · ".join(parts) + (f". {capitalised(run.reason)}." if run.reason else "")
 
 
@@ -112,7 +113,7 @@ def replay_info(run: Run, text: str | None) -> dict[str, Any]:
         "heads": run.settings.heads,
         "steps": run.settings.steps,
         "answers": answers,
-        "empty": FIRST_FRAME if attends else BASELINE,
+        "empty": t(FIRST_FRAME if attends else BASELINE),
         "live": live_info(run.settings, task),
     }
 
@@ -125,14 +126,14 @@ def live_info(settings: TrainingSettings, task: Task) -> dict[str, Any]:
     first = fixed_example(settings, task)
     others = task.draw_held_out(np.random.default_rng([settings.seed, 3]), 2)
     presets = [
-        _preset("The run's example", first.tokens[0, :-1], first.scored[0]),
-        _preset("Another example", others.tokens[0, :-1], others.scored[0]),
-        _preset("A third", others.tokens[1, :-1], others.scored[1]),
+        _preset(t("The run's example"), first.tokens[0, :-1], first.scored[0]),
+        _preset(t("Another example"), others.tokens[0, :-1], others.scored[0]),
+        _preset(t("A third"), others.tokens[1, :-1], others.scored[1]),
     ]
     start = int(np.argmax(others.scored[0])) + 1 if task.answers else TEXT_START
     if start < task.length:
         beginning = others.tokens[0, :start]
-        presets.append(_preset("Only a beginning", beginning, others.scored[0, :start]))
+        presets.append(_preset(t("Only a beginning"), beginning, others.scored[0, :start]))
     return {
         "vocabulary": list(task.vocabulary),
         "labels": task.labels(np.arange(len(task.vocabulary))),
@@ -157,9 +158,9 @@ def kept_weights(store: RunStore, run: Run) -> dict[str, Any]:
 
 def _no_weights(run: Run) -> str:
     if run.ended:
-        return (
+        return t(
             "Nothing can be typed here: no weights of this run are kept. It ended before any were, "
             "an older version of attnpanel trained it, or they were deleted to make room for "
             "newer ones. The same settings in a new run give them again."
         )
-    return "A sequence can be typed here once the first weights of this run are kept."
+    return t("A sequence can be typed here once the first weights of this run are kept.")

@@ -15,6 +15,7 @@ from attnpanel.training.store import RunStore
 from attnpanel.ui import Caption
 from attnpanel.ui.header import brand, start_page
 from attnpanel.ui.theme import theme_variables
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from attnpanel.pages.server_settings import ServerSettings
@@ -56,7 +57,7 @@ def _store_error_page(problem: str) -> Any:
         box(brand("lab", alone="attnpanel lab"), css="attn-header"),
         Caption(
             tone="error",
-            text=f"{capitalised(problem)}. Name another file: attnpanel serve --runs FILE.",
+            text=f"{capitalised(problem)}. {t('Name another file: attnpanel serve --runs FILE.')}",
             margin=0,
         ),
         css=f"attn-root attn-{explorer_id} attn-light",
