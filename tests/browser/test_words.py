@@ -7,22 +7,29 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+import attnpanel as ap
 from tests.browser.acting import press, unfold
 from tests.browser.conftest import started
 from tests.browser.marked_words import LANGUAGE, untranslated
-from tests.browser.reading import open_explorer, settle
+from tests.browser.reading import link, open_explorer, settle
 
 STEPS = 8
-# What is no language: the product, tokens, names of quantities and files, keys.
+# What is no language: the product, tokens, names of quantities, keys, files, machines and papers.
 DATA = re.compile(
-    r"attnpanel\w*|https?:\S+|\btoy\b|float\d+|d_model|\bt\d+\b|\bsqrt\b|Softmax|\bpt\b|\bmm\b"
-    r"|\b(Home|End|Shift|Ctrl|Enter)\b|RoPE|PNG|SVG|\bqps\b|\bnan\b"
+    r"attnpanel\w*|https?:\S+|\btoy\b|float\d+|d_model|\bt\d+\b|\bsqrt\b|\bpt\b|\bmm\b|\bqps\b"
+    r"|\b(Home|End|Shift|Ctrl|Enter)\b"
 )
+# The part of each page that stands last.
+PLACES = {
+    "exercises": ".attn-sentence .result",
+    "variants": ".variants-player",
+    "lab": ".lab-start",
+}
 
 
 @pytest.fixture(scope="module")
 def server(root, tmp_path_factory):
-    """The address of a server that has the language of brackets."""
+    """The address of a server that has the language of brackets, too."""
     log = tmp_path_factory.mktemp("words") / "server.log"
     with started(root, log, module="tests.browser.marked_words", static_start=True) as (_, address):
         yield address
@@ -52,10 +59,76 @@ def test_the_explorer_has_no_text_that_is_not_translated(marked_page):
 def test_the_lesson_has_no_text_that_is_not_translated(marked_page):
     page = marked_page
     page.locator(".attn-bar .attn-action-button button").first.click()
-    for step in range(STEPS):
-        card = page.locator(".attn-lesson-card")
-        expect(card).to_contain_text(f"{step + 1}")
+    card = page.locator(".attn-lesson-card")
+    for step in range(1, STEPS + 1):
+        expect(card).to_contain_text(f"⟦Step {step} of {STEPS}⟧")
         settle(page)
         card.locator(".attn-lesson-choices button").first.click()
         assert untranslated(page, DATA) == []
         card.locator(".attn-lesson-foot button").last.click()
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_another_page_has_no_text_that_is_not_translated(open_page, server, name):
+    page = open_page()
+    page.goto(f"{server}{name}?lang={LANGUAGE}")
+    page.locator(PLACES[name]).first.wait_for()
+    for button in ("⟦Hint⟧", "⟦Check⟧", "⟦All sizes⟧", "⟦Next block⟧"):
+        for shown in page.get_by_role("button", name=button, exact=True).all():
+            shown.click()
+
+    assert untranslated(page, DATA) == []
+    assert (
+        page.get_by_role("link", name="⟦Explorer⟧").get_attribute("href") == f"./?lang={LANGUAGE}"
+    )
+
+
+def test_what_is_not_translated_is_found(open_page, server):
+    page = open_explorer(open_page(), f"{server}?lang=en")
+
+    assert "Light or dark" in untranslated(page, DATA)
+
+
+@pytest.mark.parametrize(
+    ("code", "lesson", "looks"),
+    [("de", "Lektion", "Wohin „t2“ blickt"), ("zh", "引导课", "“t2” 关注哪里")],
+)
+def test_the_browser_chooses_unless_the_address_does(open_page, server, code, lesson, looks):
+    page = open_explorer(open_page(locale=code), server)
+
+    assert page.locator("html").get_attribute("lang") == code
+    expect(page.get_by_role("button", name=lesson)).to_be_visible()
+    expect(page.locator(".attn-caption-row")).to_contain_text(looks)
+    assert "lang" not in link(page)
+
+    page.locator(".attn-language select").select_option("en")
+    expect(page.get_by_role("button", name="Lesson")).to_be_visible()
+    settle(page)
+    assert link(page)["lang"] == "en"
+
+
+def test_a_session_that_takes_over_speaks_as_the_page_did(open_page, server):
+    page = open_explorer(open_page(), f"{server}?lang=de")
+    page.locator(".attn-sources").get_by_role("button", name="Datei").click()
+
+    expect(page.get_by_text("Trace-Datei wählen oder hier ablegen")).to_be_visible()
+    expect(page.locator(".attn-caption-row")).to_contain_text("Wohin")
+    assert page.locator("html").get_attribute("lang") == "de"
+
+
+def test_a_session_speaks_from_the_start_where_the_server_says_so(root, tmp_path, open_page):
+    with started(root, tmp_path / "server.log", "--language", "zh") as (_, address):
+        page = open_explorer(open_page(), address)
+
+        assert page.locator("html").get_attribute("lang") == "zh"
+        expect(page.get_by_role("button", name="引导课")).to_be_visible()
+
+
+def test_a_report_speaks_its_language_without_a_server(open_page, tmp_path):
+    path = ap.save_report(ap.toy_trace(), tmp_path / "report.html", language="de")
+    page = open_explorer(open_page(), path.as_uri())
+
+    assert page.locator("html").get_attribute("lang") == "de"
+    expect(page.locator(".attn-caption-row")).to_contain_text("Wohin „t0“ blickt")
+    expect(page.get_by_text("die Aufmerksamkeit wird auf dieser Seite aus Querys")).to_be_visible()
+    assert page.locator(".attn-language").count() == 0

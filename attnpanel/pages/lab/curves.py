@@ -17,7 +17,7 @@ from bokeh.models import CustomJSTickFormatter, HoverTool, Range1d, Span
 from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import FigurePane, copy_of, load_backend, render, serialize
 from attnpanel.ui.layout import CLIP
-from attnpanel.ui.words import t
+from attnpanel.ui.words import current_language, t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ class CurvePlot:
 
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
-        self.figure: figure = copy_of(_serialized_plot(chart))
+        self.figure: figure = copy_of(_serialized_plot(chart, current_language()))
         self._sources: dict[str, ColumnDataSource] = {
             renderer.data_source.name.rpartition(":")[2]: renderer.data_source
             for renderer in self.figure.renderers
@@ -138,9 +138,9 @@ class CurvePlot:
         return min(positive) / 1.25, max(positive) * 1.25
 
 
-@lru_cache(maxsize=len(CHARTS))
-def _serialized_plot(chart: Chart) -> Any:
-    """Return an empty plot, as Bokeh serializes it."""
+@lru_cache(maxsize=4 * len(CHARTS))
+def _serialized_plot(chart: Chart, _language: str) -> Any:
+    """Return an empty plot in the current language, as Bokeh serializes it."""
     load_backend()
     stand_in = [(0.0, 1.0), (1.0, 2.0)]
     parts = {
@@ -200,7 +200,7 @@ def _furnish(chart: Chart, plot: Any, _element: Any) -> None:
         axis.major_label_text_font_size = FONT
         axis.major_label_standoff = 4
     shown.xaxis[0].update(
-        axis_label="steps",
+        axis_label=t("steps"),
         axis_label_standoff=2,
         axis_label_text_font_size=FONT,
         axis_label_text_font_style="normal",
