@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from panel.io.server import DocHandler
 
 from attnpanel.ui.header import visitor_language
+from attnpanel.ui.words import t, use_language
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,6 +21,8 @@ UNUSED: Final = re.compile(
     r'<script type="esms-options">[^<]*</script>\s*'
     r'|<script [^>]*src="[^"]*/(?:bokeh-gl|es-module-shims)(?:\.min)?\.js[^"]*"></script>\s*'
 )
+# The name of one of our pages, in front of the product's.
+TITLE: Final = re.compile(r"<title>(\w+) ·")
 # What Panel calls of the shims.
 IMPORT: Final = (
     "<script>window.importShim = Object.assign((url) => import(url), { addImportMap() {} });"
@@ -40,6 +43,8 @@ class _LeanPage(DocHandler):
         """Write a page, or a part of anything else."""
         if isinstance(chunk, str):
             language, _named = visitor_language(self.request.query_arguments, self.request.headers)
+            with use_language(language):
+                chunk = TITLE.sub(lambda found: f"<title>{t(found[1])} ·", chunk, count=1)
             chunk = without_unused(chunk).replace('<html lang="en"', f'<html lang="{language}"', 1)
         super().write(chunk)
 
