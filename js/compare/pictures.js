@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { gridOf, onPicture, tokenOfCell } from "../explorer/on_picture.js";
 import { select } from "../explorer/selection.js";
 import { SIDES, alignedTokens, places, sideOf } from "./model.js";
@@ -27,7 +28,7 @@ export function comparedPictures(traces, state, caches, direction) {
     const content = onPicture(trace, own, select(trace, own, caches[side]), direction, null, least);
     if (content === null) return null;
     const directions = content.directions?.filter((one) => one !== "through");
-    const missing = token < 0 ? "The selected token has no counterpart on this side." : content.missing;
+    const missing = token < 0 ? t("The selected token has no counterpart on this side.") : content.missing;
     return { ...content, side: SIDES[side], directions, missing, subtitle: `${SIDES[side]}${content.subtitle ? ` · ${content.subtitle}` : ""}` };
   };
   const ends = traces.map((trace, side) => shown(trace, side, 0)?.high ?? 0);

@@ -1,4 +1,5 @@
 import { fillCandidates } from "./candidate_table.js";
+import { t } from "../core/translate.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 
@@ -16,7 +17,7 @@ export class KnockOut {
   line = element("p", "attn-caption attn-knock-out-line");
   button = element("button", "attn-plain-button");
   runs = element("span", "attn-knock-out-runs");
-  all = element("button", "attn-plain-button", "All heads");
+  all = element("button", "attn-plain-button", t("All heads"));
   without = element("button", "attn-plain-button");
   note = element("p", "attn-caption muted");
   said = element("p", "attn-caption");
@@ -34,7 +35,7 @@ export class KnockOut {
     this.model = model;
     this.actions = actions;
     this.runs.setAttribute("role", "group");
-    this.runs.setAttribute("aria-label", "Which run is shown");
+    this.runs.setAttribute("aria-label", t("Which run is shown"));
     this.runs.append(this.all, this.without);
     this.said.setAttribute("role", "status");
     this.button.addEventListener("click", () => this.toggle());
@@ -59,7 +60,14 @@ export class KnockOut {
   }
 
   get withoutWords() {
-    return this.heads.length > 1 ? "Without them" : "Without it";
+    return this.heads.length > 1 ? t("Without them") : t("Without it");
+  }
+
+  /** @param {boolean} out whether the head on screen is knocked out */
+  buttonWords(out) {
+    const { layer, head } = this.place;
+    if (head === null) return t("Knock out a head: show one first");
+    return out ? t("Put back layer {layer}, head {head}", { layer, head }) : t("Knock out layer {layer}, head {head}", { layer, head });
   }
 
   /** Forgets what was found; the heads stay. */
@@ -119,13 +127,16 @@ export class KnockOut {
     const { layer, head } = this.place;
     const out = this.heads.includes(`${layer}.${head}`);
     this.button.disabled = head === null;
-    this.button.textContent = head === null ? "Knock out a head: show one first" : `${out ? "Put back" : "Knock out"} layer ${layer}, head ${head}`;
+    this.button.textContent = this.buttonWords(out);
     this.without.textContent = this.withoutWords;
-    const backs = this.heads.map((name) => this.backButton(`${nameOf(name)} ×`, `Put back ${nameOf(name)}`, [name]));
-    if (this.heads.length > 1) backs.push(this.backButton("Put all back", "", this.heads));
-    this.line.replaceChildren(this.button, ...(backs.length > 0 ? ["Knocked out:", ...backs, this.runs] : []));
+    const backs = this.heads.map((name) => {
+      const [layer, head] = name.split(".");
+      return this.backButton(`${t("layer {layer}, head {head}", { layer, head })} ×`, t("Put back layer {layer}, head {head}", { layer, head }), [name]);
+    });
+    if (this.heads.length > 1) backs.push(this.backButton(t("Put all back"), "", this.heads));
+    this.line.replaceChildren(this.button, ...(backs.length > 0 ? [t("Knocked out:"), ...backs, this.runs] : []));
     this.note.hidden = !out;
-    this.note.textContent = `Layer ${layer}, head ${head} is knocked out: what it mixes is replaced by 0. Its own weights and mix are drawn below.`;
+    this.note.textContent = t("Layer {layer}, head {head} is knocked out: what it mixes is replaced by 0. Its own weights and mix are drawn below.", { layer, head });
     this.drawChange();
   }
 
@@ -148,7 +159,7 @@ export class KnockOut {
     if (!expected) return;
     const rows = expected.map(({ name, before, after }) => ({ name, note: "", shares: [before, after] }));
     const moved = percent(change.tokens[token]);
-    fillCandidates(this.table, `After “${tokens[token]}” (${token}): ${moved} of the probability has moved`, ["All heads", this.withoutWords], rows);
+    fillCandidates(this.table, t("After “{token}” ({at}): {moved} of the probability has moved", { token: tokens[token], at: token, moved }), [t("All heads"), this.withoutWords], rows);
     this.table.hidden = false;
   }
 
@@ -159,27 +170,25 @@ export class KnockOut {
       .filter(({ share }) => share >= SMALL)
       .sort((one, other) => other.share - one.share)
       .slice(0, MOST_HEADS);
-    if (moved.length === 0) return [" The attention of no head has moved: none comes after what was knocked out, or reads it."];
+    if (moved.length === 0) return [` ${t("The attention of no head has moved: none comes after what was knocked out, or reads it.")}`];
     const named = moved.flatMap(({ layer, head, share }, at) => {
-      const button = element("button", "attn-link-button", `layer ${layer}, head ${head}`);
+      const button = element("button", "attn-link-button", t("layer {layer}, head {head}", { layer, head }));
       button.addEventListener("click", () => dispatch(this.model, { tap: ["grid", head, layer] }));
       return [at > 0 ? ", " : " ", button, ` ${percent(share)}`];
     });
-    return [" Attention that has moved, most first:", ...named, "."];
+    return [` ${t("Attention that has moved, most first:")}`, ...named, "."];
   }
 }
 
 /** @param {ModelChange} change @param {string[]} tokens */
 function outputWords({ tokens: moved, whole }, tokens) {
   const most = moved.indexOf(Math.max(...moved));
-  if (whole === null) return `After “${tokens[most]}” (${most}), ${percent(moved[most])} of the next token’s probability moves elsewhere, more than after any other token.`;
-  return `The text’s embedding moves by a cosine distance of ${distance(whole)}; of its tokens, “${tokens[most]}” most, ${distance(moved[most])}.`;
-}
-
-/** @param {string} head as "layer.head" */
-function nameOf(head) {
-  const [layer, number] = head.split(".");
-  return `layer ${layer}, head ${number}`;
+  if (whole === null) {
+    const said = { token: tokens[most], at: most, moved: percent(moved[most]) };
+    return t("After “{token}” ({at}), {moved} of the next token’s probability moves elsewhere, more than after any other token.", said);
+  }
+  const said = { whole: distance(whole), token: tokens[most], most: distance(moved[most]) };
+  return t("The text’s embedding moves by a cosine distance of {whole}; of its tokens, “{token}” most, {most}.", said);
 }
 
 /** @param {string} one @param {string} other */

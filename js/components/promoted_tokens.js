@@ -1,4 +1,5 @@
 import { general } from "../core/format.js";
+import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
 /**
@@ -9,9 +10,9 @@ import { element } from "./dom.js";
  */
 export function promotedTokens({ names: [query, key], pair, row }) {
   const made = element("div", "attn-why-promoted");
-  made.append(list(`by “${key}” alone, with its weight`, pair));
-  if (row) made.append(list(`by the whole row of “${query}”`, row));
-  else made.append(element("p", "attn-caption muted", "By the whole row: known only as the model ran, with its own mask and temperature 1."));
+  made.append(list(t("by “{key}” alone, with its weight", { key }), pair));
+  if (row) made.append(list(t("by the whole row of “{query}”", { query }), row));
+  else made.append(element("p", "attn-caption muted", t("By the whole row: known only as the model ran, with its own mask and temperature 1.")));
   return made;
 }
 

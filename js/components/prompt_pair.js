@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 import { unknownWords } from "./unknown_tokens.js";
@@ -19,21 +20,21 @@ class PromptPair {
   pending = null;
   root = element("form", "attn-prompt-form");
   fields = SIDES.map(() => element("textarea", "attn-prompt-field"));
-  button = element("button", "attn-plain-button attn-strong", "Compare");
-  back = element("button", "attn-link-button", "Back to the file’s own texts");
+  button = element("button", "attn-plain-button attn-strong", t("Compare"));
+  back = element("button", "attn-link-button", t("Back to the file’s own texts"));
   status = element("p", "attn-caption attn-prompt-status");
   said = element("span");
 
   /** @param {ComponentModel<PromptPairParameters>} model */
   constructor(model) {
     this.model = model;
-    const heading = element("h2", "attn-caption", "Type two texts ");
-    heading.append(element("small", "", `at most ${model.limit} tokens each · ${model.name_of_model} runs in this page: no server, no network`));
+    const heading = element("h2", "attn-caption", `${t("Type two texts")} `);
+    heading.append(element("small", "", t("at most {limit} tokens each · {model} runs in this page: no server, no network", { limit: model.limit, model: model.name_of_model })));
     const line = element("div", "attn-prompt-line");
     this.fields.forEach((field, side) => {
       Object.assign(field, { rows: 2, value: model.prompts[side], maxLength: 20_000, spellcheck: false });
       const label = element("label", `attn-prompt-side attn-side-${SIDES[side].toLowerCase()}`, SIDES[side]);
-      field.setAttribute("aria-label", `Text ${SIDES[side]}`);
+      field.setAttribute("aria-label", t("Text {side}", { side: SIDES[side] }));
       field.addEventListener("keydown", (event) => {
         event.stopPropagation(); // the page's keys are letters
         if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -64,19 +65,19 @@ class PromptPair {
   }
 
   connect() {
-    this.say(`Loading ${this.model.name_of_model} from this file …`);
+    this.say(t("Loading {model} from this file …", { model: this.model.name_of_model }));
     this.model.on("wanted", () => this.take());
     this.model.on("remove", () => this.live.stop());
     this.take();
     this.live.open().then(
       () => {
         this.ready = true;
-        this.say("Ready.");
+        this.say(t("Ready."));
         if (this.pending) this.submit(this.pending.prompts, this.pending.address);
       },
       (error) => {
         this.button.disabled = true;
-        this.refuse(`The model in this file can't be run here: ${error.message}.`);
+        this.refuse(t("The model in this file can't be run here: {reason}.", { reason: error.message }));
       },
     );
   }
@@ -105,15 +106,15 @@ class PromptPair {
   submit(prompts, address) {
     const empty = prompts.findIndex((text) => text.trim() === "");
     this.pending = { prompts, address };
-    if (empty >= 0) this.refuse(`Text ${SIDES[empty]} must hold a character other than white space.`);
+    if (empty >= 0) this.refuse(t("Text {side} must hold a character other than white space.", { side: SIDES[empty] }));
     else if (this.ready) this.run(prompts, address);
-    else if (!this.button.disabled) this.say(`Loading ${this.model.name_of_model} from this file; your texts are next …`);
+    else if (!this.button.disabled) this.say(t("Loading {model} from this file; your texts are next …", { model: this.model.name_of_model }));
   }
 
   /** @param {string[]} prompts @param {string} address */
   async run(prompts, address) {
     this.pending = null;
-    this.say("Running …");
+    this.say(t("Running …"));
     const answers = [];
     for (const [side, text] of prompts.entries()) {
       try {
@@ -121,14 +122,15 @@ class PromptPair {
         if (answer === null) return; // newer ones are on their way
         answers.push(answer);
       } catch (error) {
-        this.refuse(`Text ${SIDES[side]}: ${/** @type {Error} */ (error).message}. What was shown before is still here.`);
+        const { message } = /** @type {Error} */ (error);
+        this.refuse(`${t("Text {side}", { side: SIDES[side] })}: ${message}. ${t("What was shown before is still here.")}`);
         return;
       }
     }
     dispatch(this.model, { typed: { prompts, answers, address } });
-    const counts = answers.map(({ tokens }) => tokens.length).join(" and ");
+    const [a, b] = answers.map(({ tokens }) => tokens.length);
     const ms = answers.reduce((sum, answer) => sum + answer.ms, 0);
-    this.say(`${counts} tokens, computed in ${ms.toFixed(0)} ms.${unknownWords(answers.reduce((sum, { unknown }) => sum + unknown, 0))}`);
+    this.say(`${t("{a} and {b} tokens, computed in {ms} ms.", { a, b, ms: ms.toFixed(0) })}${unknownWords(answers.reduce((sum, { unknown }) => sum + unknown, 0))}`);
     this.back.hidden = false;
   }
 

@@ -158,7 +158,7 @@ class WhyCard {
   /** @param {WhyContent} content */
   promoted({ promoted, steps: before, channels, written }) {
     const number = 1 + [before, channels, written].filter(({ length }) => length > 0).length;
-    return section(number, "Which tokens that promotes", `what it adds, directly, to the [logits] of the token after “${promoted?.names[0]}”`);
+    return section(number, t("Which tokens that promotes"), t("what it adds, directly, to the [logits] of the token after “{token}”", { token: promoted?.names[0] }));
   }
 
   /** @param {WhyContent} content */
