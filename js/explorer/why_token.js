@@ -7,14 +7,13 @@ import { place } from "./labels.js";
 import { rowOf } from "./partial.js";
 import { projected, promotedContent, writtenTokens } from "./promoted_tokens.js";
 import { scaledScores, shownPair } from "./sentence.js";
+import { channelTable, rowTable, sumOf, total } from "./why_tables.js";
 
 // Why the shown pair has its weight: query times key channel by channel, the steps from there to the weight, and what
 // the head writes from each key. The numbers are those of attnpanel.analysis.explanation.
 
-// Keys that the table lists, and the rows of what is written; values that the table shows of many channels.
-const MOST_KEYS = 64;
+// Rows of what is written.
 const MOST_WRITTEN = 8;
-const MOST_CHANNELS = 16;
 // Keys of the largest weights, which are listed however little they write.
 const HEAVIEST = 2;
 // Parts of the softmax that have a name of their own.
@@ -33,8 +32,7 @@ const NOTABLE = 0.01;
  */
 
 /**
- * @typedef {{name: string, cells: string[]}} NumberRow a row of a table: its heading and its numbers
- * @typedef {{caption: string, heading: string[], rows: NumberRow[], total: boolean, left: string}} NumberTable
+ * @typedef {import("./why_tables.js").NumberTable} NumberTable
  * @typedef {{label: string, channels: number[], query: number[], key: number[], product: number}} Contribution
  * @typedef {{number: string, words: string, same: boolean}} Step the result of a step; whether it changes nothing
  * @typedef {{name: string, part: number, key: ?number}} SoftmaxPart of the row's weight; key null: the sink, or others
@@ -156,18 +154,6 @@ export function whyToken(trace, state, selection, answered = null) {
     missing,
     tables: [...channelTable(channels, Boolean(call.rotary)), rowTable(call, state, row, keys, vectors, names[0], outputs?.norms ?? null)],
   };
-}
-
-/** @param {Floats} weights */
-function total(weights) {
-  let sum = 0;
-  for (const weight of weights) sum += weight;
-  return sum;
-}
-
-/** @param {Contribution[]} channels */
-function sumOf(channels) {
-  return channels.reduce((total, { product }) => total + product, 0);
 }
 
 /**
@@ -347,77 +333,4 @@ function remarkOn(weights, { norms, valueNorms }, seen, keys, after) {
   return after
     ? t("“{token}” gets {weight} % of the weight and writes {share} % of what is written: its value is {length} long after W_O, those of the other keys {low} to {high}.", said)
     : t("“{token}” gets {weight} % of the weight and writes {share} % of what is written: its value is {length} long, those of the other keys {low} to {high}.", said);
-}
-
-/** @param {Contribution[]} channels @param {boolean} paired @returns {NumberTable[]} */
-function channelTable(channels, paired) {
-  if (channels.length === 0) return [];
-  const rows = channels.flatMap(({ label, channels: group, query, key }) =>
-    group.map((channel, at) => ({
-      name: String(channel),
-      cells: [...(paired ? [group.length > 1 ? label : "–"] : []), general(query[at], 4), general(key[at], 4), general(query[at] * key[at], 4)],
-    })),
-  );
-  rows.push({ name: "q·k", cells: [...(paired ? [""] : []), "", "", general(sumOf(channels), 5)] });
-  const heading = [t("channel"), ...(paired ? [t("pair")] : []), t("query"), t("key"), t("product")];
-  return [{ caption: t("Query, key and their products by channel"), heading, rows, total: true, left: "" }];
-}
-
-/**
- * The row as a table: each key's score, weight, value and what is written, and what the token becomes.
- *
- * @param {Call} call
- * @param {State} state
- * @param {SelectionRow} row
- * @param {string[]} keys
- * @param {?PairVectors} vectors
- * @param {string} query
- * @param {?ArrayLike<number>} after length of each value after the output projection
- * @returns {NumberTable}
- */
-function rowTable(call, state, row, keys, vectors, query, after) {
-  const { S, Dv } = call;
-  const written = vectors?.written ?? null;
-  const value = written === null || call.partial ? null : call.value(state.batch, state.head);
-  const channels = value === null ? 0 : Math.min(Dv, MOST_CHANNELS);
-  const shown = [...row.weights.keys()].sort((one, other) => (row.weights[other] || 0) - (row.weights[one] || 0)).slice(0, MOST_KEYS);
-  /** @param {number} key @param {(key: number, channel: number) => number} number */
-  const values = (key, number) => Array.from({ length: channels }, (_, channel) => general(number(key, channel), 4));
-  const rows = shown.map((key) => ({
-    name: shorten(keys[key], 18),
-    cells: [
-      scoreText(row, key),
-      general(row.weights[key], 4),
-      ...(written === null ? [] : [written.valueNorms, written.norms, written.shares].map((numbers) => general(numbers[key], 4))),
-      ...(after === null ? [] : [general(row.weights[key] * after[key], 4)]),
-      ...values(key, (at, channel) => /** @type {Floats} */ (value)[at * Dv + channel]),
-    ],
-  }));
-  if (written !== null) {
-    const length = Math.sqrt(written.output.reduce((total, number) => total + number * number, 0));
-    rows.push({
-      name: t("“{token}” becomes", { token: query }),
-      cells: ["", general(total(row.weights), 4), "", general(length, 4), "", ...(after === null ? [] : [""]), ...values(0, (_, channel) => written.output[channel])],
-    });
-  }
-  const lengths = written === null ? [] : [t("value length"), t("writes"), t("part of output"), ...(after === null ? [] : [t("writes after W_O")])];
-  return {
-    caption: t("The row as a table"),
-    heading: [t("key"), t("score"), t("weight"), ...lengths, ...Array.from({ length: channels }, (_, channel) => `v${channel}`)],
-    rows,
-    total: written !== null,
-    left: leftOut(S - shown.length, value === null ? 0 : Dv - channels),
-  };
-}
-
-/** @param {SelectionRow} row @param {number} key */
-function scoreText({ scores, visible }, key) {
-  if (!visible[key]) return t("masked");
-  return scores === null ? "–" : general(scores[key], 4);
-}
-
-/** @param {number} keys @param {number} channels */
-function leftOut(keys, channels) {
-  const parts = [keys > 0 ? t("{count} keys of smaller weight", { count: keys }) : "", channels > 0 ? t("{count} more channels", { count: channels }) : ""].filter(Boolean);
-  return parts.length ? t("Not listed: {parts}.", { parts: parts.join(", ") }) : "";
 }

@@ -78,8 +78,8 @@ class ModelWorker {
     this.port.postMessage({ kind: "ready", kernel: kernel.name, ms: performance.now() - since });
   }
 
-  /** @param {{kind: string, id: number, text: string, without: string, whole: boolean, choices: WritingChoices}} question */
-  async answer({ kind, id, text, without, whole, choices }) {
+  /** @param {{kind: string, id: number, text: string, without?: string, whole?: boolean, choices: WritingChoices}} question */
+  async answer({ kind, id, text, without = "", whole = false, choices }) {
     if (id !== this.newest) return;
     if (kind === "numbers") await this.numbers(id, (whole && this.whole) || this.last);
     else if (kind === "change") await this.change(id);
