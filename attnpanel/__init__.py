@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from attnpanel.pages.explorer.report import save_report as save_report
     from attnpanel.trace import AttentionCall as AttentionCall
     from attnpanel.trace import Trace as Trace
+    from attnpanel.trace.head_outputs import HeadOutputs as HeadOutputs
     from attnpanel.trace.importers import import_trace as import_trace
     from attnpanel.trace.rotary import Rotary as Rotary
 
@@ -43,6 +44,7 @@ _LAZY = {
     "Comparison": "attnpanel.pages.compare.comparison",
     "Explorer": "attnpanel.explorer.explorer",
     "HeadFigure": "attnpanel.explorer.paper_figure.head_figure",
+    "HeadOutputs": "attnpanel.trace.head_outputs",
     "Rotary": "attnpanel.trace.rotary",
     "Trace": "attnpanel.trace.trace",
     "TraceElements": "attnpanel.explorer.trace_elements",

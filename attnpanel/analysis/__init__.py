@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from attnpanel.analysis.affinity import head_affinity
-from attnpanel.analysis.explanation import PairExplanation, ScoreSteps, Written, explain, written
+from attnpanel.analysis.explanation import (
+    PairExplanation,
+    Promoted,
+    ScoreSteps,
+    Written,
+    explain,
+    written,
+)
 from attnpanel.analysis.head_metrics import (
     diagonal,
     effective_keys,
@@ -19,6 +26,7 @@ from attnpanel.analysis.table import NUMBERS, analyze, numbers_of_heads
 __all__ = [
     "NUMBERS",
     "PairExplanation",
+    "Promoted",
     "ScoreSteps",
     "Written",
     "analyze",

@@ -111,7 +111,7 @@ class Promoted:
     """The tokens whose logits a head raises most, then those that it lowers most.
 
     The numbers are direct contributions to the model's logits for the token after the query: see
-    :class:`attnpanel.trace.head_outputs.HeadOutputs`.
+    :class:`attnpanel.HeadOutputs`.
 
     Attributes
     ----------

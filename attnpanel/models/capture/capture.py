@@ -105,7 +105,7 @@ def capture(
         True also records what heads write after the output projection: the length of each key's
         value there, and the tokens whose logits each key and each row promotes most, of a model
         whose layers are added up and read by a final norm and an unembedding
-        (:class:`attnpanel.trace.head_outputs.HeadOutputs`). The logits cost
+        (:class:`attnpanel.HeadOutputs`). The logits cost
         about 2·d·V·min(T + S, Dv) operations a head. `tokenizer` names the tokens.
 
     Yields

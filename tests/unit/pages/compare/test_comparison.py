@@ -75,6 +75,8 @@ def test_the_file_holds_the_words_as_text(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr("attnpanel.pages.compare.report.standalone_html", lambda *_: ["a page"])
+    monkeypatch.setattr(
+        "attnpanel.pages.compare.report.standalone_html", lambda *_, **__: ["a page"]
+    )
     with pytest.raises(OSError, match="nowhere"):
         save_comparison(TOY, TOY, tmp_path / "nowhere" / "two.html", head=0)
