@@ -89,6 +89,7 @@ def test_honest_code_is_timed_and_judged(workload):
 
 
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
+@pytest.mark.usefixtures("children_without_torch")
 def test_in_a_run_a_cheat_has_no_time():
     names = ("REPLACES_TIME", "REPLACES_CLOCK", "REPLACES_JUDGE", "KEEPS", "LAZY")
     found = run(
