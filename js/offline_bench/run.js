@@ -179,6 +179,7 @@ export class Run {
       }
     }
     for (const row of rows) {
+      if (!row.ended && !this.stopped) await row.askDevice();
       const { device, dtype } = row.request;
       row.refuseImpossible(this.record.limits.find((one) => one.device === device && one.dtype === dtype) ?? null);
       if (row.ended || row.wall.length > 0) this.record.timings.push(row.record(this.notes(row)));
@@ -190,6 +191,7 @@ export class Run {
     const notes = [];
     if (row.implementation.device === "webgpu" && this.record.machine["software adapter"]) notes.push("software adapter: the CPU computes");
     const share = row.clock.latency / (row.calls * Math.min(...row.wall));
+    if (row.device > 0) notes.push(`one call by the device's own clock: ${Number((1e3 * row.device).toPrecision(3))} ms`);
     if (share > 0.1) notes.push(`up to ${Math.round(100 * share)}% of it is the wait of an empty submission`);
     return notes;
   }

@@ -81,6 +81,8 @@ export class TimedRow {
   /** @type {number[]} */
   warm = [];
   judged = 0;
+  /** seconds of one call by the device's own clock, 0 where it tells none */
+  device = 0;
   calls = 1;
   status = "timed";
   reason = "";
@@ -170,6 +172,17 @@ export class TimedRow {
       }
       this.wall.push(seconds / this.calls);
       this.rounds.push(round);
+    });
+  }
+
+  /** Asks the device's own clock, beside the browser's. */
+  async askDevice() {
+    await this.guarded(async () => {
+      const call = this.implementation.prepare(this.request, this.source.draw());
+      call.start();
+      const seconds = await call.deviceSeconds?.();
+      call.release();
+      if (seconds) this.device = seconds;
     });
   }
 

@@ -8,6 +8,8 @@ import { MAX_WIDTH, WORKGROUP, fillShader, packMask } from "./shader.js";
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software|warp/i;
 const WAIT_BYTES = 16;
+/** @type {GPUFeatureName[]} */
+const FEATURES = ["shader-f16", "timestamp-query"];
 
 /** A device, and what its adapter says of itself. */
 export class Gpu {
@@ -136,7 +138,7 @@ export async function findGpu() {
     if (adapter === null) return "the browser finds no adapter for WebGPU";
     const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
     const device = await adapter.requestDevice({
-      requiredFeatures: adapter.features.has("shader-f16") ? ["shader-f16"] : [],
+      requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)),
       requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
     });
     const info = /** @type {any} */ (adapter.info ?? {});
@@ -218,12 +220,32 @@ class GpuCall {
 
   start() {
     const encoder = this.gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
+    this.encode(encoder.beginComputePass());
+    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** @param {GPUComputePassEncoder} pass */
+  encode(pass) {
     pass.setPipeline(this.pipeline);
     pass.setBindGroup(0, this.group);
     pass.dispatchWorkgroups(this.groups[0], this.groups[1]);
     pass.end();
-    this.gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Seconds of one more call by the device's own clock; null where the browser does not offer it. */
+  async deviceSeconds() {
+    const { device } = this.gpu;
+    if (!device.features.has("timestamp-query")) return null;
+    const querySet = device.createQuerySet({ type: "timestamp", count: 2 });
+    const resolved = device.createBuffer({ size: 16, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+    const encoder = device.createCommandEncoder();
+    this.encode(encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } }));
+    encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+    device.queue.submit([encoder.finish()]);
+    const [began, ended] = new BigUint64Array(await this.gpu.download(resolved));
+    querySet.destroy();
+    resolved.destroy();
+    return Number(ended - began) / 1e9;
   }
 
   ended() {

@@ -61,6 +61,8 @@ interface BenchCall {
   start(): void;
   read(): Promise<BenchResult>;
   release(): void;
+  /** seconds of one more call by the device's own clock, if it has one */
+  deviceSeconds?(): Promise<number | null>;
 }
 
 interface BenchImplementation {
@@ -160,5 +162,5 @@ interface BenchRun {
 }
 
 // Which TypeScript's DOM lacks.
-declare const GPUBufferUsage: Record<"MAP_READ" | "COPY_SRC" | "COPY_DST" | "STORAGE", number>;
+declare const GPUBufferUsage: Record<"MAP_READ" | "COPY_SRC" | "COPY_DST" | "STORAGE" | "QUERY_RESOLVE", number>;
 declare const GPUMapMode: Record<"READ", number>;

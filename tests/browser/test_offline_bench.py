@@ -94,6 +94,8 @@ def test_a_run_in_the_page_is_a_result_that_python_reads(page, file, tmp_path, a
     assert page.locator("#software").is_visible() == software
     rows = [row.reasons for row in timed if row.implementation == "webgpu-f32"]
     assert all(("software adapter: the CPU computes" in words) == software for words in rows)
+    # Chromium's WebGPU has timestamp queries.
+    assert all(any("own clock" in word for word in words) for words in rows)
     assert "webgpu-f32" in run_table(run)
     assert "webgpu-f16" in run_csv(run)
     assert {change.verdict for change in compare(run, run)[0]} <= {"SAME", "AMBIGUOUS"}
