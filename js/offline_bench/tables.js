@@ -108,7 +108,7 @@ function times(record, bench) {
           });
           const row = record.timings.find((one) => one.implementation === name && one.case === listed?.name);
           if (listed === undefined || row === undefined) return "";
-          for (const reason of row.reasons.filter((words) => !words.startsWith("software"))) reasons.add(`${name}: ${row.status === "timed" ? "" : `${row.status}: `}${reason}`);
+          for (const reason of row.reasons.filter((words) => !words.startsWith("software"))) reasons.add(row.status === "timed" ? `${name}, T ${length}: ${reason}` : `${name}: ${row.status}: ${reason}`);
           return timeCell(record, listed, row);
         }),
       ]);
