@@ -99,7 +99,7 @@ export class Run {
 
   /** @param {string} words */
   async goesOn(words) {
-    this.told.onProgress(this.done++, this.total, words);
+    this.told.onProgress(Math.min(this.done++, this.total), this.total, words);
     const { agreements, timings } = this.record;
     if (agreements.length + timings.length !== this.#sent) this.told.onRecord(this.record);
     this.#sent = agreements.length + timings.length;
@@ -172,10 +172,12 @@ export class Run {
       await row.warmUp();
       rows.push(row);
     }
-    for (let round = 0; round < this.preset.rounds; round++) {
-      for (const row of shuffled(rows)) {
-        if (!(await this.goesOn(`round ${round + 1} of ${this.preset.rounds}: ${row.implementation.name}: ${row.listed.name}`))) break;
-        if (!row.ended) await row.visit(round);
+    const { rounds } = this.preset;
+    // Twice as many at most: samples that were too short for the clock are taken anew.
+    for (let round = 0; round < 2 * rounds && !this.stopped; round++) {
+      for (const row of shuffled(rows.filter((each) => !each.complete(rounds)))) {
+        if (!(await this.goesOn(`round ${round + 1}: ${row.implementation.name}: ${row.listed.name}`))) break;
+        await row.visit(round);
       }
     }
     for (const row of rows) {

@@ -100,6 +100,16 @@ export class TimedRow {
     this.source = new InputSource(prepared);
   }
 
+  /**
+   * Whether the row needs no further round.
+   *
+   * @param {number} rounds
+   */
+  complete(rounds) {
+    const enough = Math.min(...this.warm) > SLOW_CALL_S ? Math.min(SLOW_ROUNDS, rounds) : rounds;
+    return this.ended || this.wall.length >= enough;
+  }
+
   /** The most calls of a sample. */
   get most() {
     return Math.min(MOST_CALLS, Math.max(1, Math.floor(INPUT_BYTES / this.source.bytes)));
@@ -153,7 +163,6 @@ export class TimedRow {
    * @param {number} round
    */
   async visit(round) {
-    if (round >= SLOW_ROUNDS && Math.min(...this.warm) > SLOW_CALL_S) return;
     await this.guarded(async () => {
       const least = STEPS * this.clock.step;
       const judged = round === 0 || randomBelow(100) < 100 * JUDGED_SHARE;

@@ -83,7 +83,8 @@ def test_a_run_in_the_page_is_a_result_that_python_reads(page, file, tmp_path, a
     timed = [row for row in run.timings if row.status == "timed"]
     assert {row.implementation for row in timed} >= set(passed)
     for row in timed:
-        assert (row.clock, row.cpu_s, len(row.wall_s)) == ("browser", (), 3)
+        assert (row.clock, row.cpu_s) == ("browser", ())
+        assert 1 <= len(row.wall_s) <= 3  # fewer where the machine was so busy that some were short
         assert row.judged >= 1
         case = cases[row.case]
         limits = limits_of(run, case)
