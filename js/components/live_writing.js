@@ -1,3 +1,4 @@
+import { inQuotes } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { fillCandidates } from "./candidate_table.js";
 import { dispatch } from "./dispatch.js";
@@ -110,7 +111,7 @@ export class LiveWriting {
     const at = Math.max(place, 0);
     const { token, candidates, prompt } = this.written[at];
     const position = prompt + at - 1;
-    const after = at === 0 ? t("the prompt") : `“${this.written[at - 1].token}”`;
+    const after = at === 0 ? t("the prompt") : inQuotes(this.written[at - 1].token);
     const rows = candidates.map(({ name, chance, drawn }) => ({ name, note: drawn ? t("was drawn") : "", shares: [chance] }));
     fillCandidates(this.table, t("After {after} ({position}), whose attention is shown below: “{token}” was drawn", { after, position, token }), [t("Probability")], rows);
     this.table.hidden = false;

@@ -133,12 +133,21 @@ export function firstOf(text, count) {
 }
 
 /**
- * A token as quoted in running text, cut to a readable length.
+ * A token cut to a readable length of running text.
  *
  * @param {string} token
  */
-export function quoted(token) {
-  return `“${cut(token, 32)}”`;
+export function brief(token) {
+  return cut(token, 32);
+}
+
+/**
+ * A text in the quotation marks of the page's language.
+ *
+ * @param {string} text
+ */
+export function inQuotes(text) {
+  return t("“{text}”", { text });
 }
 
 // Cached by row of tokens: cutting hundreds of labels would cost more than drawing the plot.

@@ -1,4 +1,4 @@
-import { general, shorten } from "../core/format.js";
+import { general, inQuotes, shorten } from "../core/format.js";
 import { showComponents } from "../core/scope.js";
 import { t } from "../core/translate.js";
 import { toAddress } from "./address.js";
@@ -48,7 +48,7 @@ export function plotNames(explorer, captions, selection) {
     .sort(([one], [other]) => other - one)
     .slice(0, MOST_NAMED)
     .filter(([weight]) => weight > 0)
-    .map(([weight, key]) => `“${shorten(keys[key], 18)}” ${general(100 * weight, 3)} %`);
+    .map(([weight, key]) => `${inQuotes(shorten(keys[key], 18))} ${general(100 * weight, 3)} %`);
   const row = t("Token “{token}” looks at {keys}.", { token: shorten(queries[state.query_index], 18), keys: largest.join(", ") || t("nothing") });
   const where = t("{place}, {queries} queries, {keys} keys", { place: place(call, state), queries: call.T, keys: call.S });
   return Object.fromEntries(

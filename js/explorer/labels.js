@@ -1,4 +1,4 @@
-import { firstOf, fixed, general, shorten } from "../core/format.js";
+import { firstOf, fixed, general, inQuotes, shorten } from "../core/format.js";
 import { entropy, meanDistance } from "../core/head_numbers.js";
 import { maskWords } from "../core/masks.js";
 import { t } from "../core/translate.js";
@@ -196,7 +196,7 @@ function quotedText(tokens) {
   const first = tokens.slice(0, QUOTED_TOKENS);
   const text = first.join(first.some((token) => token.startsWith(" ")) ? "" : " ").replaceAll(" ##", "").trim();
   const whole = first.length === tokens.length && [...text].length <= QUOTED;
-  return whole ? `“${text}”` : `“${firstOf(text, QUOTED).trimEnd()}…”`;
+  return inQuotes(whole ? text : `${firstOf(text, QUOTED).trimEnd()}…`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { fixed, general, shorten } from "../core/format.js";
+import { fixed, general, inQuotes, shorten } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { masksOf } from "./rules.js";
 import { DECADE_STEP, temperatureAt } from "./widgets.js";
@@ -35,10 +35,10 @@ function largestAt(numbers, counts = () => true) {
 const top = ({ weights }) => weights[largestAt(weights)] || 0;
 
 /** @param {LessonView} view @param {number} key */
-const keyName = ({ keys }, key) => `“${shorten(keys[key], 14)}”`;
+const keyName = ({ keys }, key) => inQuotes(shorten(keys[key], 14));
 
 /** @param {LessonView} view */
-const queryName = ({ queries, query }) => `“${shorten(queries[query], 14)}”`;
+const queryName = ({ queries, query }) => inQuotes(shorten(queries[query], 14));
 
 /**
  * The largest weight of the row at another temperature.

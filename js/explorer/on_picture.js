@@ -1,5 +1,5 @@
 import { scores, softmaxRows } from "../core/attention.js";
-import { general, rowAndColumn, shorten } from "../core/format.js";
+import { general, inQuotes, rowAndColumn, shorten } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { sequential, scaleOf, weightsEnd } from "../views/colours.js";
 import { legendOf } from "../views/legend.js";
@@ -246,7 +246,7 @@ function namesOf(trace, call, state, direction, grid) {
 
 /** @param {string} name @param {?number} cell @param {{columns: number}} grid */
 function nameOf(name, cell, grid) {
-  return cell === null ? `“${shorten(name, 18)}”` : t("The patch in {place}", { place: rowAndColumn(cell, grid) });
+  return cell === null ? inQuotes(shorten(name, 18)) : t("The patch in {place}", { place: rowAndColumn(cell, grid) });
 }
 
 /**

@@ -1,4 +1,4 @@
-import { fixed, general, quoted } from "../core/format.js";
+import { brief, fixed, general, inQuotes } from "../core/format.js";
 import { maskWords } from "../core/masks.js";
 import { t } from "../core/translate.js";
 import { rowOf } from "./partial.js";
@@ -38,13 +38,13 @@ export function sentence(trace, state, selection) {
   const call = trace.calls[state.layer];
   const tokens = trace.tokensOf(call, state.batch);
   const [queryIndex, keyIndex] = shownPair(trace, state, selection);
-  const query = quoted(tokens.queries[queryIndex]);
-  const key = quoted(tokens.keys[keyIndex]);
+  const names = [brief(tokens.queries[queryIndex]), brief(tokens.keys[keyIndex])];
+  const [query, key] = names.map(inQuotes);
   const row = rowOf(selection, queryIndex);
   const weight = row.weights[keyIndex];
-  if (selection.empty[queryIndex]) return emptyRow(trace, call, state, query, weight);
+  if (selection.empty[queryIndex]) return emptyRow(trace, call, state, names[0], weight);
   /** @type {Piece} */
-  const pair = ["pair", `${bare(query)} → ${bare(key)}`];
+  const pair = ["pair", names.join(" → ")];
   if (!row.visible[keyIndex]) {
     const why = t("is masked: {reason} {query} may not see {key}, so its weight is", { reason: maskReason(trace, call, state), query, key });
     return [pair, ["text", why], ["result", "0"]];
@@ -129,12 +129,7 @@ function emptyRow(trace, call, state, query, weight) {
   const sunk = t("so its weights are all 0: the attention sink takes the whole row");
   const said = call.live && call.sinks !== null ? sunk : policy;
   const why = t("is an empty row: {reason} it may see no key, {result}.", { reason: maskReason(trace, call, state), result: said });
-  return [["pair", bare(query)], ["text", why]];
-}
-
-/** @param {string} quote */
-function bare(quote) {
-  return quote.slice(1, -1);
+  return [["pair", query], ["text", why]];
 }
 
 /** @param {Call} call */

@@ -1,3 +1,4 @@
+import { inQuotes } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { fillCandidates } from "../components/candidate_table.js";
 import { element } from "../components/dom.js";
@@ -180,7 +181,7 @@ export class Expectations {
     const shown = likeliest(row(before), MOST_CANDIDATES);
     if (actual !== null && !shown.includes(actual)) shown.push(actual);
     const comes = position + 1 < ids.length ? t("comes next") : t("was written");
-    const what = actual === null ? t("the sequence ends here") : `“${labels[actual]}” ${comes}, ${t("loss {loss} nats", { loss: nats(-row(before)[actual]) })}`;
+    const what = actual === null ? t("the sequence ends here") : `${inQuotes(labels[actual])} ${comes}, ${t("loss {loss} nats", { loss: nats(-row(before)[actual]) })}`;
     const candidates = shown.map((id) => ({
       name: labels[id],
       note: id === actual ? comes : "",

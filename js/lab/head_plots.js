@@ -1,3 +1,4 @@
+import { inQuotes } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { likeliest } from "../live_model/next_token.js";
@@ -190,7 +191,7 @@ export class HeadPlots {
   drawPair(query, key) {
     const { frame } = this;
     const [layer, head] = this.chosen;
-    const word = (/** @type {number} */ position) => `“${this.content.tokens[position]}” (${position})`;
+    const word = (/** @type {number} */ position) => `${inQuotes(this.content.tokens[position])} (${position})`;
     for (const box of this.outlines.querySelectorAll(".over, .row")) box.remove();
     if (this.row >= 0) this.outline(0, this.row, "row", this.row + 1);
     if (query === undefined || key === undefined) {
