@@ -168,7 +168,7 @@ export function madeBy(reader, { temperature, topK, seed }) {
  * @param {number} step
  */
 function numberField(name, value, min, max, step) {
-  const label = element("label", "attn-number", name);
+  const label = element("label", "attn-writing-number", name);
   const input = element("input");
   Object.assign(input, { type: "number", value: String(value), min: String(min), max: String(max), step: String(step) });
   label.append(input);
