@@ -1,6 +1,6 @@
 import { comparisonSentence, shownKey } from "./drawings.js";
 import { alignedTokens, compareHeads, oneAgainstAll } from "./model.js";
-import { showTyped } from "./typed_texts.js";
+import { keepShown, showTyped } from "./typed_texts.js";
 
 // Handles what the reader does, as messages.
 
@@ -20,6 +20,7 @@ export function handleMessage(page, message) {
   else if ("every" in message) page.set({ every: message.every });
   else if (message.tap) tap(page, message.tap[0], message.tap[1], message.tap[2]);
   else if ("typed" in message) showTyped(page, message.typed);
+  else if (message.typed_refused) keepShown(page);
   else if (message.theme === "toggle") paint(page, state.dark ? "light" : "dark");
   else if ("prefers_dark" in message) {
     page.write("attn-interaction", { asks_theme: false });

@@ -28,7 +28,7 @@ export function choices(page) {
 
 /** @param {import("./controller.js").ComparisonPage} page */
 export function writeAddress(page) {
-  if (page.model.given.address === null) return;
+  if (page.model.given.address === null || page.waiting) return;
   /** @type {Record<string, string>} */
   const theme = page.theme === null ? {} : { theme: page.theme };
   const given = new URLSearchParams({ ...page.model.given.address, ...choices(page), ...theme }).toString();

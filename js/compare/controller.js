@@ -72,6 +72,8 @@ export class ComparisonPage {
   serial = null;
   /** @type {?ComparisonParameters["given"]} the file's own traces, once typed texts were shown */
   own = null;
+  /** whether a link's texts are on their way, and the URL stays as it is */
+  waiting = false;
   /** whether the URL was applied */
   found = false;
   left = false;

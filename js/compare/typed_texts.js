@@ -19,6 +19,7 @@ export function showTyped(page, typed) {
   const { model } = page;
   const own = (page.own ??= model.given);
   const serial = `typed ${++shown}`;
+  page.waiting = false;
   const start = { ...page.state, key: null };
   if (typed === null) {
     writeComponents([model], { given: { ...own, serial, start, address: {} } });
@@ -34,6 +35,16 @@ export function showTyped(page, typed) {
 }
 
 /**
+ * Goes on with what is shown, where a text could not be run.
+ *
+ * @param {import("./controller.js").ComparisonPage} page
+ */
+export function keepShown(page) {
+  page.waiting = false;
+  page.set({});
+}
+
+/**
  * Has the texts of a link run, if the file has a model and shows others.
  *
  * @param {import("./controller.js").ComparisonPage} page
@@ -44,8 +55,9 @@ export function openTexts(page, address) {
   if (!page.models.has("attn-prompt-pair")) return false;
   const parameters = new URLSearchParams(address);
   const texts = SIDES.map((name) => parameters.get(name));
-  if (SIDES.every((name, side) => texts[side] === (page.model.given.address?.[name] ?? null))) return false;
+  if (!page.waiting && SIDES.every((name, side) => texts[side] === (page.model.given.address?.[name] ?? null))) return false;
   const wanted = texts.includes(null) ? null : texts;
+  page.waiting = wanted !== null;
   page.write("attn-prompt-pair", { wanted: { prompts: wanted, address, number: ++shown } });
   if (wanted === null) showTyped(page, null);
   return wanted !== null;

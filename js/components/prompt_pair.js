@@ -18,6 +18,8 @@ class PromptPair {
   ready = false;
   /** a link's texts, or a reader's, until the model is ready @type {?{prompts: string[], address: string}} */
   pending = null;
+  /** what is run, or was run last @type {?string[]} */
+  running = null;
   root = element("form", "attn-prompt-form");
   fields = SIDES.map(() => element("textarea", "attn-prompt-field"));
   button = element("button", "attn-plain-button attn-strong", t("Compare"));
@@ -57,6 +59,7 @@ class PromptPair {
     this.back.addEventListener("click", () => {
       dispatch(this.model, { typed: null });
       this.showOwn();
+      this.fields[0].focus(); // the button is hidden
     });
   }
 
@@ -97,6 +100,7 @@ class PromptPair {
   }
 
   showOwn() {
+    this.pending = this.running = null;
     this.fill(this.model.prompts);
     this.say("");
     this.back.hidden = true;
@@ -114,14 +118,16 @@ class PromptPair {
   /** @param {string[]} prompts @param {string} address */
   async run(prompts, address) {
     this.pending = null;
+    this.running = prompts;
     this.say(t("Running …"));
     const answers = [];
     for (const [side, text] of prompts.entries()) {
       try {
         const answer = await this.live.run(text, "");
-        if (answer === null) return; // newer ones are on their way
+        if (answer === null || this.running !== prompts) return; // newer ones are on their way, or the own texts are back
         answers.push(answer);
       } catch (error) {
+        if (this.running !== prompts) return;
         const { message } = /** @type {Error} */ (error);
         this.refuse(`${t("Text {side}", { side: SIDES[side] })}: ${message}. ${t("What was shown before is still here.")}`);
         return;
@@ -144,6 +150,7 @@ class PromptPair {
   refuse(text) {
     this.status.classList.add("error");
     this.said.textContent = text;
+    dispatch(this.model, { typed_refused: true });
   }
 }
 

@@ -115,6 +115,36 @@ def test_a_link_has_its_texts_run_and_then_its_other_choices(page, folder, file)
     assert urlsplit(page.url).path == urlsplit(file).path
 
 
+def test_a_link_whose_texts_are_refused_leaves_the_address_of_what_is_shown(page, folder):
+    page.evaluate("(hash) => { location.hash = hash }", f"a=cat&b={quote('cat ' * 40)}")
+    expect(status(page)).to_contain_text("Text B: the model reads at most 23 tokens")
+    says(page, "layer", str(LAYER))
+
+
+def test_going_back_ends_the_texts_that_still_run(page, folder):
+    write(page, *TYPED)
+    says(page, "a", TYPED[0])
+    page.evaluate(
+        """() => {
+          const post = Worker.prototype.postMessage;
+          Worker.prototype.postMessage = function (...message) {
+            Worker.prototype.postMessage = post;
+            this.addEventListener("message", () => { window.answered = true; });
+            this.postMessage(...message);
+            location.hash = "layer=1&head=2";
+          };
+          location.hash = "a=cat&b=dog";
+        }"""
+    )
+    page.wait_for_function("window.answered")
+    says(page, "a", None)
+    assert_shown(page, OWN, folder, within=5e-3)
+    write(page, *TYPED)
+    says(page, "a", TYPED[0])
+    page.get_by_role("button", name="Back to the file").press("Enter")
+    expect(page.get_by_role("textbox", name="Text A")).to_be_focused()
+
+
 def test_a_trace_of_another_model_is_refused(folder, tmp_path):
     first, second = (trace_prompt(text, folder) for text in OWN)
     other = save_encoder(tmp_path / "other", seed=8)
