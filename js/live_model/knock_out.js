@@ -17,7 +17,7 @@ import { likeliest, logProbabilities } from "./next_token.js";
 const MOST_EXPECTED = 6;
 // Rows of logits at a time: a vocabulary has 100,000 tokens.
 const ROWS = 16;
-const HEAD = /^(\d{1,4})\.(\d{1,4})$/;
+const HEAD = /^(0|[1-9]\d{0,3})\.(0|[1-9]\d{0,3})$/;
 
 /**
  * Parses heads, such as “3.5,4.0”; throws an Error with the rule for what a model lacks.

@@ -94,10 +94,10 @@ class ModelWorker {
   async write(id, text, without, choices) {
     const since = performance.now();
     const { ids, origins } = this.tokenizer.read(text);
-    this.whole = null;
     const written = [];
+    let last = this.last;
     for (const { token, candidates, run } of continuation(this.model, ids, choices, this.description.ends, without)) {
-      this.last = run;
+      last = run; // what is held stays until it is all there
       if (token === null) break;
       const named = candidates.map(({ id: candidate, chance }) => ({ name: this.tokenizer.name(candidate), chance, drawn: candidate === token }));
       written.push(token);
@@ -107,7 +107,8 @@ class ModelWorker {
       if (this.stopped) break;
     }
     const ended = this.description.ends.includes(written[written.length - 1]);
-    if (without.size > 0) this.compare(/** @type {Run} */ (this.last).ids, without);
+    if (without.size > 0) this.compare(/** @type {Run} */ (last).ids, without);
+    else [this.last, this.whole] = [last, null];
     this.send(id, [...origins, ...written.map(() => "")], since, { ended });
   }
 
@@ -115,9 +116,8 @@ class ModelWorker {
   run(id, text, without) {
     const since = performance.now();
     const { ids, origins } = this.tokenizer.read(text);
-    this.whole = null;
     if (without.size > 0) this.compare(ids, without);
-    else this.last = this.model.run(ids);
+    else [this.last, this.whole] = [this.model.run(ids), null];
     this.send(id, origins, since);
   }
 
@@ -128,8 +128,7 @@ class ModelWorker {
    * @param {Set<string>} without
    */
   compare(ids, without) {
-    this.whole = this.model.run(ids);
-    this.last = this.model.run(ids, { without });
+    [this.whole, this.last] = [this.model.run(ids), this.model.run(ids, { without })];
   }
 
   /** @param {number} id */
