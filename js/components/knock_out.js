@@ -16,6 +16,7 @@ export class KnockOut {
   root = element("div", "attn-knock-out");
   line = element("p", "attn-caption attn-knock-out-line");
   button = element("button", "attn-plain-button");
+  backs = element("span", "attn-knock-out-backs");
   runs = element("span", "attn-knock-out-runs");
   all = element("button", "attn-plain-button", t("All heads"));
   without = element("button", "attn-plain-button");
@@ -26,6 +27,8 @@ export class KnockOut {
   heads = [];
   /** what they changed @type {?{change: ModelChange, tokens: string[]}} */
   found = null;
+  /** whether the run without the heads is shown */
+  after = true;
 
   /**
    * @param {ComponentModel<import("./prompt_box.js").PromptBoxParameters>} model
@@ -42,6 +45,7 @@ export class KnockOut {
     this.all.addEventListener("click", () => this.show(false));
     this.without.addEventListener("click", () => this.show(true));
     const side = element("div");
+    this.line.append(this.button, this.backs, this.runs);
     side.append(this.line, this.said, this.note);
     this.root.append(side, this.table);
     model.on("place", () => this.draw());
@@ -73,6 +77,7 @@ export class KnockOut {
   /** Forgets what was found; the heads stay. */
   clear() {
     this.found = null;
+    this.said.replaceChildren();
     this.mark(true);
     this.draw();
   }
@@ -101,18 +106,20 @@ export class KnockOut {
   /** @param {ModelChange} change @param {string[]} tokens */
   arrive(change, tokens) {
     this.found = { change, tokens };
+    this.said.replaceChildren(outputWords(change, tokens), ...this.movedHeads(change));
     this.draw();
   }
 
   /** @param {boolean} after */
   show(after) {
-    if (this.without.getAttribute("aria-pressed") === String(after)) return;
+    if (this.after === after) return;
     this.mark(after);
     this.actions.show(after);
   }
 
   /** @param {boolean} after */
   mark(after) {
+    this.after = after;
     this.all.setAttribute("aria-pressed", String(!after));
     this.without.setAttribute("aria-pressed", String(after));
   }
@@ -134,7 +141,9 @@ export class KnockOut {
       return this.backButton(`${t("layer {layer}, head {head}", { layer, head })} ×`, t("Put back layer {layer}, head {head}", { layer, head }), [name]);
     });
     if (this.heads.length > 1) backs.push(this.backButton(t("Put all back"), "", this.heads));
-    this.line.replaceChildren(this.button, ...(backs.length > 0 ? [t("Knocked out:"), ...backs, this.runs] : []));
+    // What stays is not taken out: it may have the focus.
+    this.backs.replaceChildren(...(backs.length > 0 ? [t("Knocked out:"), ...backs] : []));
+    this.runs.hidden = this.found === null;
     this.note.hidden = !out;
     this.note.textContent = t("Layer {layer}, head {head} is knocked out: what it mixes is replaced by 0. Its own weights and mix are drawn below.", { layer, head });
     this.drawChange();
@@ -150,10 +159,8 @@ export class KnockOut {
 
   drawChange() {
     this.table.hidden = true;
-    this.said.replaceChildren();
     if (this.found === null) return;
     const { change, tokens } = this.found;
-    this.said.append(outputWords(change, tokens), ...this.movedHeads(change));
     const token = Math.min(this.place.token, tokens.length - 1);
     const expected = change.expected[token];
     if (!expected) return;

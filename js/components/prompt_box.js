@@ -14,7 +14,7 @@ import { unknownWords } from "./unknown_tokens.js";
  * @typedef {Dispatching<{name_of_model: string, about: string, prompt: string, limit: number, next_tokens: number,
  *   wanted: {prompt?: ?string, write?: ?string, without?: ?string, address?: string, number?: number},
  *   place: Partial<import("./knock_out.js").Place>}>} PromptBoxParameters
- * @typedef {{trace: string, prompt: string, parameters: Record<string, string>, answer: import("../live_model/page_side.js").TypedTrace,
+ * @typedef {{question: Question, trace: string, parameters: Record<string, string>, change: ?ModelChange, after: boolean, answer: import("../live_model/page_side.js").TypedTrace,
  *   numbers: Map<boolean, Record<string, ?number>[][]>}} Shown what was run last; the numbers of its heads with and without all
  * @typedef {{text: string, address: string, choices: ?WritingChoices}} Question a text, the choices to open with, as query
  *   parameters, and how it is written on, if it is
@@ -101,7 +101,7 @@ class PromptBox {
     const { prompt, write = null, without, address = "" } = this.model.wanted;
     if (prompt === undefined) return;
     this.field.value = prompt ?? this.model.prompt;
-    this.knockOut.address = without ?? "";
+    this.knockOut.address = prompt === null ? "" : (without ?? "");
     if (prompt === null) this.showOwn();
     else if (write !== null && this.model.next_tokens > 0) this.writing.open(write, address);
     else if (write !== null) this.refuse(t("The model in this file does not write on."));
@@ -117,7 +117,7 @@ class PromptBox {
   }
 
   showOwn() {
-    this.asked = this.current = null;
+    this.pending = this.asked = this.current = null;
     this.writing.clear();
     this.shown("", false);
   }
@@ -145,22 +145,27 @@ class PromptBox {
     const without = this.knockOut.address;
     try {
       const answer = choices ? await this.writing.write(this.live, text, without, choices) : await this.live.run(text, without);
-      if (answer === null) return; // a newer one is on its way
+      if (answer === null || this.asked !== question) return; // a newer one is on its way, or the own text is back
       const { tokens, unknown, ms } = answer;
       const parameters = { ...(this.writing.written.length > 0 ? { write: this.writing.address } : {}), ...(without ? { without } : {}) };
-      this.current = { trace: `typed ${++this.made}`, prompt: text, parameters, answer, numbers: new Map() };
-      this.showTyped(this.current, true, address);
+      /** @type {Shown} */
+      const current = { question, trace: `typed ${++this.made}`, parameters, change: null, after: true, answer, numbers: new Map() };
+      this.current = current;
+      this.showTyped(current, true, address);
       const took = ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0);
       const count = tokens.length === 1 ? t("1 token, computed in {ms} ms.", { ms: took }) : t("{count} tokens, computed in {ms} ms.", { count: tokens.length, ms: took });
       this.shown(count + unknownWords(unknown), true);
       if (choices) this.writing.arrive(address === "");
       if (without) {
         const change = await this.live.change();
-        if (change === null) return;
+        if (change === null || this.current !== current) return;
+        this.current.change = change;
         this.knockOut.arrive(change, tokens);
       }
-      await this.showNumbers(this.current, true);
+      await this.showNumbers(current, true);
     } catch (error) {
+      if (this.asked !== question) return;
+      this.asked = this.current?.question ?? null;
       const { message } = /** @type {Error} */ (error);
       this.writing.clear();
       this.refuse(`${message[0].toUpperCase()}${message.slice(1)}. ${t("What was shown before is still here.")}`);
@@ -175,15 +180,17 @@ class PromptBox {
   showRun(after) {
     const { current } = this;
     if (current === null) return;
+    current.after = after;
     this.showTyped(current, after, "");
     this.showNumbers(current, after).catch((/** @type {Error} */ { message }) => this.refuse(t("The numbers of all heads could not be computed: {error}.", { error: message })));
   }
 
   /** @param {Shown} shown @param {boolean} after @param {string} address */
-  showTyped({ trace, prompt, parameters: made, answer }, after, address) {
+  showTyped({ question, trace, parameters: made, answer }, after, address) {
     const { tokens, origins, causal, layers, before } = answer;
     const { without, ...rest } = made;
-    const parameters = { prompt, ...rest, ...(after && without ? { without } : {}) };
+    // With all heads, other tokens would be written.
+    const parameters = { prompt: question.text, ...rest, ...(without && (after || rest.write) ? { without } : {}) };
     const content = (after ? layers : (before ?? layers)).map((layer) => layer.slice(0)); // the explorer may hand them to a Worker
     dispatch(this.model, { typed: { trace: nameOf(trace, after), parameters, tokens, origins, causal, layers: content, address } });
   }
@@ -206,7 +213,19 @@ class PromptBox {
   refuse(text) {
     this.status.classList.add("error");
     this.said.textContent = text;
+    if (this.asked === (this.current?.question ?? null)) this.keepHeads();
     dispatch(this.model, { typed_refused: true });
+  }
+
+  /** Has the heads of what is shown. */
+  keepHeads() {
+    const { current, knockOut } = this;
+    const without = current?.parameters.without ?? "";
+    if (without === knockOut.address && knockOut.found === (current?.change ?? null)) return;
+    knockOut.address = without;
+    if (!current?.change) return;
+    knockOut.arrive(current.change, current.answer.tokens);
+    knockOut.mark(current.after);
   }
 
   /** @param {string} text @param {boolean} typed */

@@ -68,7 +68,8 @@ export function openPrompt(explorer, address) {
   if (!explorer.models.has("attn-prompt-box")) return false;
   const parameters = new URLSearchParams(address);
   const wanted = Object.fromEntries(PARAMETERS.map((name) => [name, parameters.get(name)]));
-  if (PARAMETERS.every((name) => wanted[name] === (explorer.typed?.[name] ?? null))) return false;
+  const waiting = explorer.model.address === null; // for another link's text
+  if (!waiting && PARAMETERS.every((name) => wanted[name] === (explorer.typed?.[name] ?? null))) return false;
   const { prompt } = wanted;
   explorer.write("attn-prompt-box", { wanted: { ...wanted, address, number: ++explorer.wanted } });
   if (prompt === null) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -224,6 +225,93 @@ def test_a_link_knocks_heads_out_and_one_that_is_missing_is_refused(page, folder
 
     go(page, f"prompt={quote(TYPED)}&without=7.0")
     expect(status(page)).to_contain_text("Heads must be LAYER.HEAD from 0.0 to 1.2")
+
+
+def test_heads_of_a_refused_link_are_put_back_with_the_shown_runs(page, folder):
+    link = f"prompt={quote(TYPED)}&without=0.1&layer=1&head=2&mean=0"
+    go(page, link)
+    said = page.locator(".attn-knock-out [role=status]")
+    expect(said).to_contain_text("cosine distance")
+    for address in (link.replace("0.1", "7.0"), link.replace("0.1", "00.1"), "prompt=%20"):
+        go(page, address)
+        expect(status(page)).to_have_class(re.compile("error"))
+        expect(page.get_by_role("button", name="Put back")).to_have_text("layer 0, head 1 ×")
+        expect(said).to_contain_text("cosine distance")
+
+    field = page.get_by_role("textbox", name="Your own text")
+    field.fill("cat " * 40)
+    field.press("Enter")
+    expect(status(page)).to_contain_text("What was shown before is still here.")
+    page.get_by_role("button", name="All heads", exact=True).click()
+    page.wait_for_function(
+        f"""() => {{
+          const {{trace, values}} = JSON.parse(({HEAD_NUMBERS})());
+          return trace.endsWith("all heads") && Object.keys(values).length > 0;
+        }}"""
+    )
+    made = json.loads(page.evaluate(HEAD_NUMBERS))["values"]["0"]
+    for shown, numbers in zip(
+        made, head_maps(trace_prompt(TYPED, folder))["values"]["0"], strict=True
+    ):
+        np.testing.assert_allclose(shown, numbers, rtol=1e-3, atol=1e-4)
+
+    go(page, "without=0.1&layer=1&head=2")  # without a text: the report's own run has all heads
+    expect(page.get_by_role("button", name="Put back")).to_have_count(0)
+
+
+def test_the_keyboard_stays_on_the_buttons_of_a_knock_out(page):
+    type_text(page, TYPED)
+    go(page, f"prompt={quote(TYPED)}&layer=0&head=1&mean=0")
+    page.get_by_role("button", name="Knock out layer 0, head 1").press("Enter")
+    expect(page.locator(".attn-knock-out [role=status]")).to_contain_text("cosine distance")
+    expect(page.locator(".attn-knock-out-line > button").first).to_be_focused()
+    for name in ("All heads", "Without it"):
+        button = page.get_by_role("button", name=name, exact=True)
+        button.press("Enter")
+        settle(page)
+        expect(button).to_be_focused()
+
+
+def test_a_text_that_runs_is_not_lost_to_the_other_run(page):
+    go(page, f"prompt={quote(TYPED)}&without=0.1&layer=1&head=2")
+    expect(page.locator(".attn-knock-out [role=status]")).to_contain_text("cosine distance")
+    page.evaluate(
+        """() => {
+          const inside = (root) => [...root.querySelectorAll("*")]
+            .flatMap((node) => [node, ...(node.shadowRoot ? inside(node.shadowRoot) : [])]);
+          const all = inside(document);
+          all.find((node) => node.matches(".attn-prompt-field")).value = "A cat is on it.";
+          all.find((node) => node.matches(".attn-prompt-form")).requestSubmit();
+          all.find((node) => node.matches(".attn-knock-out-runs:not([hidden]) > button"))?.click();
+        }"""
+    )
+    expect(status(page)).to_contain_text("computed in")
+    expect(page.locator(".attn-knock-out table")).to_be_hidden()
+    expect(page.locator(".attn-knock-out [role=status]")).to_contain_text("cosine distance")
+
+
+def test_a_text_that_runs_does_not_come_after_the_way_back(page):
+    type_text(page, TYPED)
+    page.evaluate(
+        """() => {
+          const inside = (root) => [...root.querySelectorAll("*")]
+            .flatMap((node) => [node, ...(node.shadowRoot ? inside(node.shadowRoot) : [])]);
+          const all = inside(document);
+          const post = Worker.prototype.postMessage;
+          Worker.prototype.postMessage = function (...message) {
+            Worker.prototype.postMessage = post;
+            this.addEventListener("message", () => { window.answered = true; });
+            this.postMessage(...message);
+          };
+          all.find((node) => node.matches(".attn-prompt-field")).value = "A cat is on it.";
+          all.find((node) => node.matches(".attn-prompt-form")).requestSubmit();
+          all.find((node) => node.matches(".attn-prompt-status > button")).click();
+        }"""
+    )
+    page.wait_for_function("window.answered")
+    settle(page)
+    assert "prompt" not in fragment(page)
+    expect(status(page)).not_to_contain_text("computed in")
 
 
 def test_weights_cut_short_are_said_to_be(browser, file, folder, tmp_path):
