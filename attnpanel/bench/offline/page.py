@@ -19,7 +19,6 @@ from attnpanel.bench.offline.cases import DEVICES, certified_cases, listed, time
 from attnpanel.bench.run.records import RUN_SCHEMA
 from attnpanel.kernels.wgpu_online import SHADER
 from attnpanel.trace.atomic_write import atomic_write_text
-from attnpanel.ui.theme.palettes import DARK, LIGHT, variables
 
 if TYPE_CHECKING:
     import argparse
@@ -177,6 +176,9 @@ def _environment() -> dict[str, Any]:
 
 
 def _css() -> str:
+    # Here: the command line of the bench starts without Panel.
+    from attnpanel.ui.theme.palettes import DARK, LIGHT, variables
+
     def declared(theme: Theme, name: str) -> str:
         own = {key: value for key, value in variables(theme).items() if key.startswith("--attn-")}
         pairs = {**own, **VERDICTS[name], "color-scheme": name}

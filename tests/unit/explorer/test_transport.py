@@ -341,6 +341,7 @@ def held(query_len, key_len, width):
         key=keys,
         value=None,
         recorded_weights=None,
+        outputs=None,
     )
 
 
