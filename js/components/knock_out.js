@@ -9,6 +9,8 @@ import { element } from "./dom.js";
 /** @typedef {{run: () => void, show: (after: boolean) => void}} KnockOutActions runs the text anew; shows one of its two runs */
 
 const MOST_HEADS = 3;
+// More heads than a model in a file has; a link may hold any number.
+const MOST_NAMES = 2_000;
 // Less than this is shown as 0.0 %.
 const SMALL = 0.0005;
 
@@ -59,7 +61,9 @@ export class KnockOut {
 
   /** @param {string} text the heads as the address has them */
   set address(text) {
-    this.heads = text === "" ? [] : text.split(",");
+    const names = text === "" ? [] : [...new Set(text.split(","))];
+    // Of too many one that no model has, so that it is refused with the rule.
+    this.heads = names.length > MOST_NAMES ? [`${names.length} names`] : names;
     this.clear();
   }
 

@@ -157,7 +157,7 @@ class PromptBox {
       this.shown(count + unknownWords(unknown), true);
       if (choices) this.writing.arrive(address === "");
       if (without) {
-        const change = await this.live.change();
+        const change = await this.live.change(answer.run);
         if (change === null || this.current !== current) return;
         this.current.change = change;
         this.knockOut.arrive(change, tokens);
@@ -197,7 +197,7 @@ class PromptBox {
 
   /** @param {Shown} shown @param {boolean} after */
   async showNumbers(shown, after) {
-    const values = shown.numbers.get(after) ?? (await this.live.numbers(!after));
+    const values = shown.numbers.get(after) ?? (await this.live.numbers(shown.answer.run, !after));
     if (values === null || shown !== this.current) return;
     shown.numbers.set(after, values);
     dispatch(this.model, { typed_numbers: { trace: nameOf(shown.trace, after), values } });

@@ -6,7 +6,7 @@ const PARTS = "script[data-attnpanel-weights]";
 /**
  * With heads knocked out, `before` has the layers of the run with all heads.
  *
- * @typedef {LiveAnswer & {unknown: number, ended?: boolean, before: ?ArrayBuffer[]}} TypedTrace
+ * @typedef {LiveAnswer & {run: number, unknown: number, ended?: boolean, before: ?ArrayBuffer[]}} TypedTrace
  */
 
 export class LiveModel {
@@ -74,22 +74,24 @@ export class LiveModel {
   }
 
   /**
-   * The numbers of every head for the text run last.
+   * The numbers of every head for the text that was run last.
    *
+   * @param {number} run of its trace; rejects if another text was run since
    * @param {boolean} whole whether of the run with all heads
    * @returns {Promise<?Record<string, ?number>[][]>} by layer and head; null if a newer question replaced it
    */
-  async numbers(whole) {
-    return (await this.ask({ kind: "numbers", whole }))?.values ?? null;
+  async numbers(run, whole) {
+    return (await this.ask({ kind: "numbers", run, whole }))?.values ?? null;
   }
 
   /**
-   * What the heads that were knocked out changed in the text run last.
+   * What the heads that were knocked out changed in the text that was run last.
    *
+   * @param {number} run as for `numbers`
    * @returns {Promise<?ModelChange>} null if a newer question replaced it
    */
-  async change() {
-    return (await this.ask({ kind: "change" }))?.change ?? null;
+  async change(run) {
+    return (await this.ask({ kind: "change", run }))?.change ?? null;
   }
 
   /** @param {object} question @param {(token: LiveToken) => void} [onToken] @returns {Promise<any>} */

@@ -9,7 +9,7 @@ import { Transformer } from "./transformer.js";
 // Runs a model of an offline file in a Worker: takes its bytes, then texts, of which the newest counts.
 //
 // In: {kind: "open", description}, {kind: "bytes", base64} in order, {kind: "start"}; then {kind: "run", id, text, without} and
-// {kind: "numbers", id, whole} or {kind: "change", id}, which are about the text run last, or {kind: "write", id, text, without, choices}, which {kind: "stop"}
+// {kind: "numbers", id, run, whole} or {kind: "change", id, run}, which are about the trace of that id, or {kind: "write", id, text, without, choices}, which {kind: "stop"}
 // ends early. `without` names heads that are knocked out, such as "3.5,4.0".
 // Out: "ready", "failed", "trace", "refused", "numbers", "change", and "written" for each token that is written.
 
@@ -24,6 +24,8 @@ class ModelWorker {
   tokenizer = /** @type {any} */ (null);
   /** @type {Transformer} */
   model = /** @type {any} */ (null);
+  /** the question whose runs are held */
+  held = 0;
   /** the newest question */
   newest = 0;
   /** @type {?Run} */
@@ -78,9 +80,11 @@ class ModelWorker {
     this.port.postMessage({ kind: "ready", kernel: kernel.name, ms: performance.now() - since });
   }
 
-  /** @param {{kind: string, id: number, text: string, without?: string, whole?: boolean, choices: WritingChoices}} question */
-  async answer({ kind, id, text, without = "", whole = false, choices }) {
+  /** @param {{kind: string, id: number, text: string, without?: string, run?: number, whole?: boolean, choices: WritingChoices}} question */
+  async answer({ kind, id, text, without = "", run = 0, whole = false, choices }) {
     if (id !== this.newest) return;
+    const about = kind === "numbers" || kind === "change";
+    if (about && run !== this.held) throw new Error("another text was run since");
     if (kind === "numbers") await this.numbers(id, (whole && this.whole) || this.last);
     else if (kind === "change") await this.change(id);
     else {
@@ -155,6 +159,7 @@ class ModelWorker {
    * @param {{ended?: boolean}} [more]
    */
   send(id, origins, since, more = {}) {
+    this.held = id;
     const { ids } = /** @type {Run} */ (this.last);
     const layers = packed(/** @type {Run} */ (this.last));
     const before = this.whole && packed(this.whole);
@@ -162,7 +167,7 @@ class ModelWorker {
     const unknown = ids.filter((token) => token === this.tokenizer.unknown).length;
     const { causal } = this.description;
     const ms = performance.now() - since;
-    this.port.postMessage({ kind: "trace", id, tokens, origins, causal, unknown, layers, before, ms, ...more }, [...layers, ...(before ?? [])]);
+    this.port.postMessage({ kind: "trace", id, run: id, tokens, origins, causal, unknown, layers, before, ms, ...more }, [...layers, ...(before ?? [])]);
   }
 
   /** @param {number} id @param {?Run} run */

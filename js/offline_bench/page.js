@@ -100,7 +100,9 @@ class Page {
   start() {
     find("problem").hidden = true;
     for (const id of ["start", "preset"]) /** @type {HTMLButtonElement} */ (find(id)).disabled = true;
-    /** @type {HTMLButtonElement} */ (find("stop")).disabled = false;
+    const stop = /** @type {HTMLButtonElement} */ (find("stop"));
+    stop.disabled = false;
+    stop.focus(); // the button that had the focus takes none now
     find("progress").hidden = false;
     document.body.dataset.state = "running";
     this.worker?.postMessage({ kind: "start", preset: this.preset });
@@ -120,7 +122,9 @@ class Page {
 
   idle() {
     for (const id of ["start", "preset"]) /** @type {HTMLButtonElement} */ (find(id)).disabled = false;
-    /** @type {HTMLButtonElement} */ (find("stop")).disabled = true;
+    const stop = /** @type {HTMLButtonElement} */ (find("stop"));
+    if (document.activeElement === stop) /** @type {HTMLElement} */ (find("start")).focus();
+    stop.disabled = true;
     document.body.dataset.state = "idle";
   }
 

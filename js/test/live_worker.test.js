@@ -84,3 +84,12 @@ test("a newer text takes the place of what is being written", async () => {
   assert.equal((await traceOf(4)).tokens.length, 1);
   assert.equal(answers.some(({ id }) => id === 3), false);
 });
+
+test("numbers are given of the text that is asked about, or refused", async () => {
+  send({ kind: "run", id: 5, text: "a" });
+  assert.equal((await traceOf(5)).run, 5);
+  send({ kind: "numbers", id: 6, run: 4 });
+  assert.deepEqual(await traceOf(6), { kind: "refused", id: 6, error: "another text was run since" });
+  send({ kind: "numbers", id: 7, run: 5 });
+  assert.equal((await traceOf(7)).kind, "numbers");
+});

@@ -225,6 +225,8 @@ def test_a_link_knocks_heads_out_and_one_that_is_missing_is_refused(page, folder
 
     go(page, f"prompt={quote(TYPED)}&without=7.0")
     expect(status(page)).to_contain_text("Heads must be LAYER.HEAD from 0.0 to 1.2")
+    go(page, f"prompt={quote(TYPED)}&without={','.join(f'{n}.0' for n in range(3_000))}")
+    expect(status(page)).to_contain_text("got “3000 names”")
 
 
 def test_heads_of_a_refused_link_are_put_back_with_the_shown_runs(page, folder):
