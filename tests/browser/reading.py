@@ -95,9 +95,12 @@ WATCH = """
     do await quiet()
     while (!socket && computing() && left())
     while (socket && left()) {
-      const [told, answered] = [heard, answers]
-      socket.ask()
-      while (answers === answered && left()) await new Promise((then) => timer(then, 4))
+      const [told, answered, asked] = [heard, answers, socket]
+      asked.ask()
+      while (answers === answered && left()) {
+        if (asked.readyState > 1) throw new Error("the page lost its server while it was to settle")
+        await new Promise((then) => timer(then, 4))
+      }
       await quiet()
       if (heard === told && !computing()) return
     }
