@@ -4,6 +4,7 @@ import { element } from "./dom.js";
 import { LiveModel } from "../live_model/page_side.js";
 import { KnockOut } from "./knock_out.js";
 import { LiveWriting } from "./live_writing.js";
+import { textField } from "./text_field.js";
 import { unknownWords } from "./unknown_tokens.js";
 
 // The box in which a reader types a text for the model in the file. What the model computes goes to the driver as a trace.
@@ -20,8 +21,6 @@ import { unknownWords } from "./unknown_tokens.js";
  *   parameters, and how it is written on, if it is
  */
 
-const MOST_LETTERS = 20_000;
-
 class PromptBox {
   live = new LiveModel();
   ready = false;
@@ -35,7 +34,6 @@ class PromptBox {
   current = null;
   root = element("div");
   form = element("form", "attn-prompt-form");
-  field = element("textarea", "attn-prompt-field");
   button = element("button", "attn-plain-button attn-strong", t("Show its attention"));
   back = element("button", "attn-link-button", t("Back to the report’s own prompt"));
   status = element("p", "attn-caption attn-prompt-status");
@@ -46,8 +44,7 @@ class PromptBox {
     this.model = model;
     const heading = element("h2", "attn-caption", `${t("Type your own text")} `);
     heading.append(element("small", "", t("at most {count} tokens · {model} runs in this page: no server, no network", { count: model.limit, model: model.name_of_model })));
-    Object.assign(this.field, { rows: 2, value: model.prompt, maxLength: MOST_LETTERS, spellcheck: false });
-    this.field.setAttribute("aria-label", t("Your own text"));
+    this.field = textField(t("Your own text"), model.prompt, () => this.submit({ text: this.field.value, address: "", choices: null }));
     this.button.type = "submit";
     const line = element("div", "attn-prompt-line");
     line.append(this.field, this.button);
@@ -65,12 +62,6 @@ class PromptBox {
     });
     this.root.append(this.form, this.status, this.knockOut.root, this.writing.root, element("p", "attn-caption muted", model.about));
     this.form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.submit({ text: this.field.value, address: "", choices: null });
-    });
-    this.field.addEventListener("keydown", (event) => {
-      event.stopPropagation(); // the explorer's keys are letters
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.submit({ text: this.field.value, address: "", choices: null });
     });

@@ -1,6 +1,7 @@
 import { t } from "../core/translate.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
+import { textField } from "./text_field.js";
 import { unknownWords } from "./unknown_tokens.js";
 import { LiveModel } from "../live_model/page_side.js";
 
@@ -21,7 +22,6 @@ class PromptPair {
   /** what is run, or was run last @type {?string[]} */
   running = null;
   root = element("form", "attn-prompt-form");
-  fields = SIDES.map(() => element("textarea", "attn-prompt-field"));
   button = element("button", "attn-plain-button attn-strong", t("Compare"));
   back = element("button", "attn-link-button", t("Back to the file’s own texts"));
   status = element("p", "attn-caption attn-prompt-status");
@@ -33,16 +33,9 @@ class PromptPair {
     const heading = element("h2", "attn-caption", `${t("Type two texts")} `);
     heading.append(element("small", "", t("at most {limit} tokens each · {model} runs in this page: no server, no network", { limit: model.limit, model: model.name_of_model })));
     const line = element("div", "attn-prompt-line");
+    this.fields = SIDES.map((side, at) => textField(t("Text {side}", { side }), model.prompts[at], () => this.submit(this.typed, "")));
     this.fields.forEach((field, side) => {
-      Object.assign(field, { rows: 2, value: model.prompts[side], maxLength: 20_000, spellcheck: false });
       const label = element("label", `attn-prompt-side attn-side-${SIDES[side].toLowerCase()}`, SIDES[side]);
-      field.setAttribute("aria-label", t("Text {side}", { side: SIDES[side] }));
-      field.addEventListener("keydown", (event) => {
-        event.stopPropagation(); // the page's keys are letters
-        if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-        event.preventDefault();
-        this.submit(this.typed, "");
-      });
       label.append(field);
       line.append(label);
     });

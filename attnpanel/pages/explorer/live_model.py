@@ -87,33 +87,25 @@ def _loaded(model: bool | str | LoadedModel, trace: Trace) -> LoadedModel:  # no
 def prompt_card(stored: StoredModel, explorer_id: str) -> Any:
     """Return the card in which a reader types a text."""
     about = stored.description
-    prompt = PromptBox(
-        explorer_id=explorer_id,
-        driver="browser",
-        name_of_model=about["name"],
-        about=stored.sentence,
-        prompt=about["prompt"],
-        limit=about["limit"],
-        next_tokens=about["nextTokens"],
-        sizing_mode="stretch_width",
-        margin=0,
-        css_classes=["attn-prompt-box"],
-    )
-    return box(box(prompt, css="attn-card"), css="attn-above attn-prompt-card")
+    options = {"prompt": about["prompt"], "next_tokens": about["nextTokens"]}
+    return _card(PromptBox, "attn-prompt-box", stored, explorer_id, **options)
 
 
 def prompts_card(stored: StoredModel, prompts: list[str], explorer_id: str) -> Any:
     """Return the card in which a reader types two texts to compare."""
-    about = stored.description
-    pair = PromptPair(
+    return _card(PromptPair, "attn-prompt-pair", stored, explorer_id, prompts=prompts)
+
+
+def _card(component: Any, css: str, stored: StoredModel, explorer_id: str, **options: Any) -> Any:
+    typing = component(
         explorer_id=explorer_id,
         driver="browser",
-        name_of_model=about["name"],
+        name_of_model=stored.description["name"],
         about=stored.sentence,
-        prompts=prompts,
-        limit=about["limit"],
+        limit=stored.description["limit"],
         sizing_mode="stretch_width",
         margin=0,
-        css_classes=["attn-prompt-pair"],
+        css_classes=[css],
+        **options,
     )
-    return box(box(pair, css="attn-card"), css="attn-above attn-prompt-card")
+    return box(box(typing, css="attn-card"), css="attn-above attn-prompt-card")
