@@ -6,6 +6,7 @@ is a row of `SCREENSHOTS`. Needs the models extra and a browser, both of which `
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -299,10 +300,8 @@ def save_steps(page: Page, theme: str) -> None:
     for caption, act in STEPS:
         act(page)
         page.wait_for_timeout(PAUSE_MS)
-        page.screenshot(path=FOLDER / "step.png")
-        with Image.open(FOLDER / "step.png") as image:
+        with Image.open(io.BytesIO(page.screenshot())) as image:
             frames.append(captioned(image.convert("RGB"), caption, theme))
-    (FOLDER / "step.png").unlink()
     # One palette for all frames, so that unchanged parts are stored once.
     palette = frames[0].quantize(128)
     first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
