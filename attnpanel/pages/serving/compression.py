@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tornado.web import StaticFileHandler
+
+from attnpanel.pages.serving.daemon_thread import in_daemon_thread
 
 if TYPE_CHECKING:
     from tornado.httputil import HTTPServerRequest
@@ -43,7 +44,7 @@ class CompressedFiles(StaticFileHandler):
         if self.should_return_304():
             self.set_status(304)
             return
-        body = await asyncio.to_thread(compressed, valid, Path(valid).stat().st_mtime_ns)
+        body = await in_daemon_thread(partial(compressed, valid, Path(valid).stat().st_mtime_ns))
         self.set_header("Content-Length", len(body))
         if include_body:
             self.write(body)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import logging
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from panel.io.state import set_curdoc
 from tornado.web import authenticated
 
 from attnpanel.pages.serving.compression import takes_gzip
+from attnpanel.pages.serving.daemon_thread import in_daemon_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -106,7 +108,7 @@ class StaticStart:
                 return None
             if len(others) >= MOST_PAGES:
                 del self._pages[others[0]]
-            page = asyncio.ensure_future(asyncio.to_thread(self._attempt, key))
+            page = in_daemon_thread(partial(self._attempt, key))
         self._pages[key] = page  # at the end: asked for last
         return await asyncio.shield(page)
 
