@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import re
+import secrets
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,12 @@ from attnpanel.pages.explorer.static_page import Toy, static_page, toy_of
 from attnpanel.pages.registry import PAGES, SitePage
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
+from attnpanel.pages.serving.bounded_log import bound_access_log
 from attnpanel.pages.serving.compression import compress_static_files
 from attnpanel.pages.serving.headers import add_security_headers, restrict_cookies
 from attnpanel.pages.serving.health import HEALTH
 from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
+from attnpanel.pages.serving.own_sessions import keep_sessions_apart
 from attnpanel.pages.serving.page_scripts import leave_out_unused
 from attnpanel.pages.serving.sessions import limit_sessions
 from attnpanel.pages.serving.static_start import (
@@ -204,6 +207,9 @@ def make_server(
         websocket_origin=[name for name in hosts.names if not name.startswith("[")],
         use_xheaders=hosts.behind_proxy,
         extra_patterns=[HEALTH],
+        # Only tokens that this process has made name a session, and what its page was asked for.
+        sign_sessions=True,
+        secret_key=secrets.token_bytes(32),
         location=False,  # nothing reads it, and Panel can't read an IPv6 address in it
         title={
             **{f"/{page.name}": f"{page.title} · attnpanel" for page in PAGES},
@@ -217,6 +223,7 @@ def make_server(
     application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
     addresses = [*own, *(f"/{name}" for name in apps)]
     leave_out_unused(application, list(own))
+    keep_sessions_apart(application, list(own))
     take_turns(application)
     limits = (settings.max_sessions, settings.max_idle_s)
     if static_start:
@@ -228,6 +235,7 @@ def make_server(
     add_security_headers(application, hosts, foreign=[f"/{name}" for name in apps])
     guard_websockets(application, list(own))
     compress_static_files(application)
+    bound_access_log(application)
     if auth:
         restrict_cookies(application)
     return server

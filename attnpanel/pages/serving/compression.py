@@ -1,13 +1,15 @@
-"""Libraries and styles compressed, once in a process, for every browser that takes gzip."""
+"""Static files, compressed once in a process for every browser that takes gzip."""
 
 from __future__ import annotations
 
 import gzip
+import sys
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tornado.web import StaticFileHandler
+from panel.io.server import ComponentResourceHandler
+from tornado.web import HTTPError, StaticFileHandler
 
 from attnpanel.pages.serving.daemon_thread import in_daemon_thread
 
@@ -49,12 +51,35 @@ class CompressedFiles(StaticFileHandler):
         if include_body:
             self.write(body)
 
+    def parse_url_path(self, url_path: str) -> str:
+        """Return the path of a file, which no address with a zero byte has."""
+        if "\0" in url_path:
+            raise HTTPError(404)
+        return super().parse_url_path(url_path)
+
     def _compresses(self, path: str) -> bool:
         return (
             Path(path).suffix in SUFFIXES
             and takes_gzip(self.request)
             and "Range" not in self.request.headers
         )
+
+
+class ComponentFiles(CompressedFiles):
+    """Sends what Panel's components of imported modules list; imports no other module.
+
+    Panel imports whichever module an address names, and some run a program when they are imported.
+    """
+
+    def parse_url_path(self, url_path: str) -> str:
+        """Return the path of a file of a component's."""
+        module, name, *_ = [*url_path.split("/"), ""]
+        if not isinstance(vars(sys.modules.get(module, object)).get(name), type):
+            raise HTTPError(404)
+        try:
+            return super().parse_url_path(url_path)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            raise HTTPError(404) from None
 
 
 def takes_gzip(request: HTTPServerRequest) -> bool:
@@ -74,4 +99,6 @@ def compress_static_files(application: Application) -> None:
     for rule in application.wildcard_router.rules:
         target = rule.target
         if isinstance(target, type) and issubclass(target, StaticFileHandler):
-            rule.target = type(target.__name__, (CompressedFiles, target), {})
+            components = issubclass(target, ComponentResourceHandler)
+            files = ComponentFiles if components else CompressedFiles
+            rule.target = type(target.__name__, (files, target), {})

@@ -69,7 +69,7 @@ class OpenSessions:
                 socket.close(1001, "nobody has used this page for long")
             elif socket.unanswered > MAX_UNANSWERED and socket.ws_connection is not None:
                 # A closing handshake would wait behind what the client does not fetch.
-                socket.ws_connection.stream.close()
+                socket.cut("it left its pings unanswered")
 
 
 def limit_sessions(

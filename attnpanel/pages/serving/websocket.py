@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from bokeh.core.serialization import Buffer, DeserializationError
 from bokeh.protocol.exceptions import MessageError, ProtocolError, ValidationError
 from bokeh.server.session import ServerSession
-from bokeh.util.token import get_session_id
+from bokeh.util.token import check_token_signature, get_session_id
 from panel.io.server import WSHandler
 
+from attnpanel.pages.serving.bounded_log import CONNECTIONS
 from attnpanel.pages.serving.values import check_events
 from attnpanel.ui.refusals import REFUSALS, PageInputError
 
@@ -51,6 +52,8 @@ KINDS: Final = frozenset(
     ["ModelChanged", "MessageSent", "ColumnDataChanged", "ColumnsStreamed", "ColumnsPatched"]
 )
 GZIP: Final = 31  # zlib's name for gzip with the largest window
+# What a browser sends that leaves a page.
+LEFT: Final = (None, 1000, 1001, 1005)
 
 
 class LimitedWebSocket(WSHandler):
@@ -66,6 +69,35 @@ class LimitedWebSocket(WSHandler):
         """Begin to count."""
         super().initialize(*args, **kwargs)
         self.last_used, self._pings = time.monotonic(), 0
+        self._why, self._said_goodbye = "", False
+
+    def get_websocket_protocol(self) -> Any:
+        """Return tornado's side of the connection, which notes why it is ended."""
+        protocol: Any = super().get_websocket_protocol()
+        if protocol is None:
+            return None
+        close = protocol.close
+
+        def note(code: int | None = None, reason: str | None = None) -> None:
+            if reason is not None:  # ours, Bokeh's and tornado's own; not an answer to the client's
+                self._why = self._why or f"by the server, {code}: {reason}"
+            self._said_goodbye = self._said_goodbye or not protocol.stream.closed()
+            close(code, reason)
+
+        protocol.close = note
+        return protocol
+
+    def on_close(self) -> None:
+        """Say in the log why a page lost its connection, unless its reader has left it."""
+        why = self._why
+        if not why and self.connection is not None:
+            if not self._said_goodbye:
+                why = "cut: no closing message came"
+            elif self.close_code not in LEFT:
+                why = f"by the page, {self.close_code}: {self.close_reason}"
+        if why:
+            CONNECTIONS.write(f"a page's connection ended {why}")
+        super().on_close()
 
     async def on_message(self, fragment: str | bytes) -> None:
         """Note that somebody is there, and take a part of a message."""
@@ -76,6 +108,11 @@ class LimitedWebSocket(WSHandler):
     def unanswered(self) -> int:
         """How many pings the client has not answered."""
         return self._pings - 1 - int(self.latest_pong)
+
+    def cut(self, why: str) -> None:
+        """End the connection without a closing handshake."""
+        self._why = f"by the server: {why}"
+        self.ws_connection.stream.close()
 
     def ping(self, data: str | bytes = b"") -> None:
         """Send a ping; Bokeh numbers them from 0."""
@@ -95,7 +132,11 @@ class LimitedWebSocket(WSHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Begin a session's connection; a token that is none ends it."""
+        application, token = self.application, self._token
+        signing = {"secret_key": application.secret_key, "signed": application.sign_sessions}
         try:
+            if token is not None and not check_token_signature(token, **signing):
+                raise PageInputError("its token is not one of this server's")
             super().open(*args, **kwargs)
         except MALFORMED as error:
             self._refuse_connection(error)
@@ -103,7 +144,7 @@ class LimitedWebSocket(WSHandler):
     async def _async_open(self, token: str) -> None:
         sessions = self.application.settings.get("attnpanel_sessions")
         try:
-            # A token that no page was given makes a session, too.
+            # A token whose session was dropped makes it anew.
             known = get_session_id(token) in self.application_context._sessions  # noqa: SLF001 - Bokeh offers no look-up
             if sessions is not None and not known and sessions.refusal is not None:
                 raise PageInputError(sessions.refusal)

@@ -67,9 +67,38 @@ def test_a_part_of_a_file_is_of_the_file_itself(ask):
     assert (status, headers["Content-Encoding"], len(body)) == (206, None, 10)
 
 
-@pytest.mark.parametrize("path", ["/static/js/none.js", "/static/../../../etc/passwd.js"])
-def test_what_is_not_there_is_404(ask, path):
-    assert ask(path, Accept_Encoding="gzip")[0] in (403, 404)
+COMPONENT = "/components/panel.layout.card/Card"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/js/none.js",
+        "/static/../../../etc/passwd.js",
+        "/static/js/%00.js",
+        "/static/js/bokeh.min.js%00",
+        "/static/extensions/panel/%00.css",
+        "/components/../../etc/passwd",
+        "/components//Card/_stylesheets/card.css",
+        "/components/os/environ/x/y",
+        f"{COMPONENT}/_css/%00",
+        f"{COMPONENT}/_resources/",
+        f"{COMPONENT}/__init__/card.py",
+        f"{COMPONENT}/_stylesheets/../../../../../../etc/passwd",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_what_is_not_there_is_404(ask, caplog, path, encoding):
+    assert ask(path, Accept_Encoding=encoding)[0] in (403, 404)
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+def test_no_address_has_a_module_imported(ask, tmp_path, monkeypatch):
+    (tmp_path / "attnpanel_never_imported.py").write_text("raise SystemExit(1)")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert ask("/components/attnpanel_never_imported/a/_css/b.css")[0] == 404
+    assert ask(BOKEH)[0] == 200  # the server is still there
 
 
 def test_only_the_head_is_sent_where_only_the_head_is_asked_for(ask):

@@ -46,11 +46,10 @@ def test_a_page_beyond_the_limit_is_told_and_there_is_room_when_one_has_gone(two
     assert ask_health(two.port)["sessions"] == {"open": 0, "most": 2}
     first, second = PageSocket(two.port), PageSocket(two.port)
 
-    for path in ("/", "/autoload.js?bokeh-autoload-element=1"):
-        refused = request(two.port, host, path)
-        assert refused.startswith(b"HTTP/1.1 503")
-        assert b"Retry-After: 30" in refused
-        assert b"This server is full: 2 pages are open, the most at a time." in refused
+    refused = request(two.port, host)
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert b"Retry-After: 30" in refused
+    assert b"This server is full: 2 pages are open, the most at a time." in refused
     said = ask_health(two.port)
     assert (said["status"], said["sessions"]) == ("full", {"open": 2, "most": 2})
     # Those that are open work on, and other addresses answer.
@@ -76,12 +75,13 @@ def test_a_page_that_was_fetched_and_never_connected_is_dropped(two):
     assert ask_health(two.port)["sessions"]["open"] == 0
 
 
-def test_a_token_of_ones_own_makes_no_session_where_there_is_no_room(two):
+def test_a_token_whose_session_was_dropped_makes_none_where_there_is_no_room(two):
+    signing = {"secret_key": two.application.secret_key, "signed": True}
     pages = [PageSocket(two.port) for _ in range(2)]
     host = f"localhost:{two.port}"
 
     # The handshake is accepted; then the connection is ended, and no session made.
-    token = generate_jwt_token(generate_session_id())
+    token = generate_jwt_token(generate_session_id(**signing), **signing)
     assert upgrade(two.port, host, f"http://{host}", token=token) == 101
     assert pages[0].change(pages[0].find(title="T"), "value", 7)["header"]["msgtype"] == "OK"
     assert ask_health(two.port)["sessions"]["open"] == 2
@@ -114,11 +114,14 @@ class Socket:
 
     def __init__(self, last_used=0.0, unanswered=0):
         self.last_used, self.unanswered, self.ended = last_used, unanswered, []
-        stream = SimpleNamespace(close=lambda: self.ended.append("cut"))
-        self.ws_connection = SimpleNamespace(stream=stream)
+        self.ws_connection = object()
 
     def close(self, code, _reason):
         self.ended.append(code)
+
+    def cut(self, why):
+        assert why
+        self.ended.append("cut")
 
 
 def test_pages_that_nobody_uses_and_clients_that_do_not_answer_are_disconnected():
