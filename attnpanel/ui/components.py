@@ -17,7 +17,7 @@ from panel.models.esm import DataEvent
 
 from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.deferred_file import DeferredFile
-from attnpanel.ui.page_input import PageMessage, Text, check_fields, fields_of
+from attnpanel.ui.page_input import NamedFiles, PageMessage, Text, check_fields, fields_of
 from attnpanel.ui.session_callbacks import SessionScheduler
 from attnpanel.ui.theme import stylesheet
 from attnpanel.ui.words import current_language, offered_languages, t, words_for_module
@@ -296,10 +296,10 @@ class Download(Styled):
     class Message(PageMessage):
         """A press of the button."""
 
+        required = ("press",)
+
         press = param.Integer(default=0, bounds=(0, 2**31), doc="Counts the presses.")
-        plots = param.List(
-            default=[], item_type=object, bounds=(0, 20), doc="[name, PNG] of each plot."
-        )
+        plots = NamedFiles(most=20, doc="[name, PNG] of each plot.")
 
     _esm = bundle("download")
 
@@ -313,8 +313,8 @@ class Download(Styled):
     def _handle_msg(self, data: Any) -> None:
         press, content = data["press"], None
         try:
-            sent = data.get("plots") or []
-            self.snapshots = {name: bytes(png) for name, png in sent if name in self.plots}
+            sent = data.get("plots", [])
+            self.snapshots = {name: png for name, png in sent if name in self.plots}
             content = self._make()
         finally:  # answer even after an error, or the button stays disabled
             if isinstance(content, DeferredFile):

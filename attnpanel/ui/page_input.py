@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import param
 
@@ -29,8 +29,35 @@ class Text(param.String):  # type: ignore[type-arg]  # Param 2.2 cannot be subsc
             )
 
 
+class NamedFiles(param.Parameter):  # type: ignore[type-arg]  # Param 2.2 cannot be subscripted
+    """At most `most` pairs of a name and bytes."""
+
+    __slots__ = ("most",)
+
+    def __init__(self, *, most: int, **options: Any) -> None:
+        self.most = most
+        super().__init__(default=[], instantiate=True, **options)
+
+    def _validate(self, val: Any) -> None:
+        if not isinstance(val, list) or len(val) > self.most:
+            raise ValueError(f"{self.name} must be a list of at most {self.most}")
+        for each in val:
+            kinds = [type(part) for part in each] if isinstance(each, (list, tuple)) else []
+            if kinds != [str, bytes]:
+                got = f"{each!r:.{MAX_LETTERS}}"
+                raise ValueError(f"{self.name} must be of names and bytes; got {got}")
+
+
 class PageMessage(param.Parameterized):
-    """The fields of a message that a page may send to a component."""
+    """The fields of a message that a page may send to a component.
+
+    Attributes
+    ----------
+    required : tuple of str
+        Fields that each message has.
+    """
+
+    required: ClassVar[tuple[str, ...]] = ()
 
 
 def fields_of(kind: type[param.Parameterized], names: tuple[str, ...]) -> type[PageMessage]:
@@ -52,6 +79,9 @@ def check_fields(component: str, message: type[PageMessage] | None, sent: Any) -
     for name in sent:
         if not isinstance(name, str) or name not in message.param:
             raise PageInputError(f"a page must not set {component}.{str(name)[:MAX_LETTERS]}")
+    missing = [name for name in message.required if name not in sent]
+    if missing:
+        raise PageInputError(f"a message to {component} must have the field {missing[0]}")
     try:
         message(**sent)
     except (ValueError, TypeError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import time
 import zlib
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,8 @@ MAX_UNPACKED_BYTES: Final = 32 * 2**20
 # What a frame costs besides its bytes.
 FRAME_COST: Final = 256
 MAX_DEPTH: Final = 60
+# A page asks once, and again when its connection was lost; each takes up to 0.2 s of the loop.
+MAX_PULLS: Final = 4
 MAX_JSON_BYTES: Final = 2 * 2**20
 NUMBERS: Final = frozenset(
     [
@@ -97,10 +100,21 @@ class LimitedWebSocket(WSHandler):
                 why = f"by the page, {self.close_code}: {self.close_reason}"
         if why:
             CONNECTIONS.write(f"a page's connection ended {why}")
-        super().on_close()
+        if not self._is_detached:
+            super().on_close()
+
+    @property
+    def _is_detached(self) -> bool:
+        """Whether Bokeh has taken the session away: a ping found the connection closed."""
+        return self.connection is not None and self.connection._session is None  # noqa: SLF001 - the property raises
 
     async def on_message(self, fragment: str | bytes) -> None:
-        """Note that somebody is there, and take a part of a message."""
+        """Note that somebody is there, and take a part of a message.
+
+        What is still on its way when the connection is ended is dropped.
+        """
+        if self._why or self._is_detached:
+            return
         self.last_used = time.monotonic()
         await super().on_message(fragment)
 
@@ -161,6 +175,7 @@ class GuardedWebSocket(LimitedWebSocket):
     """Limits a message before it is unpacked or applied, and checks what it changes."""
 
     _received = 0
+    _pulls = 0
 
     @property
     def max_message_size(self) -> int:
@@ -196,6 +211,8 @@ class GuardedWebSocket(LimitedWebSocket):
         document = self._document
         try:
             check_message(message, document)
+            if message.msgtype == "PULL-DOC-REQ":
+                self._count_pull()
             if message.msgtype != "PATCH-DOC":
                 return await super()._handle(message)
             return await ServerSession.patch(message, self.connection)
@@ -203,6 +220,11 @@ class GuardedWebSocket(LimitedWebSocket):
             refusal = error if isinstance(error, PageInputError) else _as_refusal(error)
             REFUSALS.refuse(document, refusal)
             return self.connection.error(message, f"refused: {refusal}")
+
+    def _count_pull(self) -> None:
+        self._pulls += 1
+        if self._pulls > MAX_PULLS:
+            raise PageInputError(f"a page must ask for its document {MAX_PULLS} times at most")
 
     @property
     def _document(self) -> Document | None:
@@ -214,6 +236,8 @@ def guard_websockets(application: Application, paths: Collection[str]) -> None:
 
     Those of other pages only have the origins checked: what they may send is not known here.
     """
+    # What Bokeh says here of a message it raises, too, and it says it of each.
+    logging.getLogger("bokeh.protocol").setLevel(logging.CRITICAL)
     for rule in application.wildcard_router.rules:
         if isinstance(rule.target, type) and issubclass(rule.target, WSHandler):
             own = rule.target_kwargs["application_context"].url in paths

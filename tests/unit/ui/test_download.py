@@ -7,6 +7,7 @@ import pytest
 
 from attnpanel.ui import Download
 from attnpanel.ui.deferred_file import DeferredFile
+from attnpanel.ui.refusals import PageInputError
 
 
 def button(make, monkeypatch):
@@ -21,6 +22,29 @@ def test_the_file_answers_the_press_that_asked_for_it(monkeypatch):
     download._handle_msg({"press": 3})
 
     assert sent == [{"press": 3, "content": b"<html>"}]
+
+
+@pytest.mark.parametrize(
+    ("sent", "rule"),
+    [
+        ({}, "a message to Download must have the field press"),
+        ({"plots": []}, "must have the field press"),
+        ({"press": 1, "plots": [["plot", 3_000_000_000]]}, "must be of names and bytes"),
+        ({"press": 1, "plots": [["plot", [1, 2]]]}, "must be of names and bytes"),
+        ({"press": 1, "plots": ["ab"]}, "must be of names and bytes"),
+        ({"press": 1, "plots": [1]}, "must be of names and bytes"),
+        ({"press": 1, "plots": [["a", b"", b""]]}, "must be of names and bytes"),
+        ({"press": 1, "plots": [[["a"], b""]]}, "must be of names and bytes"),
+        ({"press": 1, "plots": [["a", b""]] * 21}, "20"),
+    ],
+)
+def test_a_press_that_is_none_is_refused_before_anything_is_made(sent, rule):
+    with pytest.raises(PageInputError, match=rule):
+        Download(lambda: b"").check_message(sent)
+
+
+def test_a_press_with_snapshots_is_taken():
+    Download(lambda: b"").check_message({"press": 1, "plots": [["plot", b"png"]]})
 
 
 def test_only_snapshots_of_the_named_plots_are_kept(monkeypatch):

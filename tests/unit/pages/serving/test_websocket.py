@@ -195,6 +195,37 @@ def test_what_is_no_message_ends_the_connection_alone(page, live, caplog, frames
     assert upgrade(live.port, f"localhost:{live.port}", None) == 101
 
 
+def test_what_follows_a_refused_message_is_dropped(page, live, caplog):
+    before = REFUSALS.count
+    page.raw("no JSON", "{}", "{}", *['{"no": "header"}', "{}", "{}"] * 200)
+    assert page.closed() == 1008
+
+    PageSocket(live.port).close()  # the server has handled what came before
+    assert REFUSALS.count == before + 1
+    assert len([name for name, *_ in caplog.record_tuples if name.startswith("bokeh")]) == 0
+
+
+def test_a_page_asks_for_its_document_a_few_times_at_most(page, live):
+    kinds = [page.ask("PULL-DOC-REQ", {})["header"]["msgtype"] for _ in range(6)]
+
+    assert kinds == ["PULL-DOC-REPLY"] * 3 + ["ERROR"] * 3  # opening the page was the first
+    assert "4 times at most" in page.told()
+    _only_this_arrives(page, live)
+
+
+def test_a_connection_whose_ping_failed_ends_without_a_traceback(live, caplog):
+    before = set(live.application._clients)
+    page = PageSocket(live.port)
+    (connection,) = live.application._clients - before
+    # What Bokeh does where a ping finds the connection closed, while messages wait to be read.
+    live.loop.call_soon_threadsafe(live.application.client_lost, connection)
+    page.raw(*['{"msgid": "1", "msgtype": "PULL-DOC-REQ"}', "{}", "{}"] * 2)
+    page.close()
+
+    PageSocket(live.port).close()
+    assert all(record.exc_info is None for record in caplog.records)
+
+
 def test_a_frame_above_the_limit_ends_the_connection(page, live):
     before = REFUSALS.count
     page.raw("x" * 6_000_000)
