@@ -19,7 +19,7 @@ from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
 from attnpanel.pages.serving.bounded_log import bound_access_log
 from attnpanel.pages.serving.compression import compress_static_files
-from attnpanel.pages.serving.headers import add_security_headers, restrict_cookies
+from attnpanel.pages.serving.headers import add_security_headers, keep_to_own_site
 from attnpanel.pages.serving.health import HEALTH
 from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
 from attnpanel.pages.serving.own_sessions import keep_sessions_apart
@@ -237,7 +237,7 @@ def make_server(
     compress_static_files(application)
     bound_access_log(application)
     if auth:
-        restrict_cookies(application)
+        keep_to_own_site(application)
     return server
 
 

@@ -69,8 +69,13 @@ def add_security_headers(
     application.add_transform(SecurityHeaders)
 
 
-class _OwnSiteCookies(RequestHandler):
-    """Keeps the cookies of Panel's authentication from other sites, and behind TLS on TLS."""
+class _OwnSite(RequestHandler):
+    """Keeps the cookies of Panel's authentication, and who signs in, on this site."""
+
+    def redirect(self, url: str | None, *args: Any, **options: Any) -> None:
+        """Lead on to an address; one that begins with slashes, however many, is this server's."""
+        own = url is None or url[:1] in ("", "/")
+        super().redirect(f"/{(url or '').lstrip('/')}" if own else str(url), *args, **options)
 
     def set_cookie(  # type: ignore[override]  # the names of the options are tornado's
         self, name: str, value: str | bytes, **options: Any
@@ -81,8 +86,8 @@ class _OwnSiteCookies(RequestHandler):
         super().set_cookie(name, value, **options)
 
 
-def restrict_cookies(application: Application) -> None:
-    """Have every handler of an application set its cookies for its own site alone."""
+def keep_to_own_site(application: Application) -> None:
+    """Have every handler of an application set cookies for, and lead to, its own site alone."""
     for rule in application.wildcard_router.rules:
         if isinstance(rule.target, type) and issubclass(rule.target, RequestHandler):
-            rule.target = type(rule.target.__name__, (_OwnSiteCookies, rule.target), {})
+            rule.target = type(rule.target.__name__, (_OwnSite, rule.target), {})

@@ -45,6 +45,21 @@ def test_only_who_signs_in_comes_in(closed):
     assert ask(port, "GET", "/", cookie="user=ada")[0] == 302
 
 
+@pytest.mark.parametrize("target", ["///evil.example", "////evil.example/lab", "", "//", "/%2f/"])
+def test_a_link_to_the_form_leads_to_no_other_site(closed, caplog, target):
+    right = urlencode({"username": "ada", "password": "enchantress"})
+    _, headers = ask(closed.port, "GET", f"/login?{urlencode({'next': target})}")
+    cookies = headers.get_all("Set-Cookie", []) + ['next_url=""'] * (not target)
+    (following,) = [each for each in cookies if each.startswith("next_url=")]
+
+    status, headers = ask(closed.port, "POST", "/login", right, following.partition(";")[0])
+
+    assert status == 302
+    assert headers["Location"].startswith("/")
+    assert not headers["Location"].startswith("//")
+    assert all(record.exc_info is None for record in caplog.records)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"ada": ""}', '{"ada": 1}', "not JSON"])
 def test_a_file_that_lets_nobody_or_everybody_in_is_refused(tmp_path, text):
     users = tmp_path / "users.json"
