@@ -78,4 +78,17 @@ def waiting_page(monkeypatch):
     made.add_next_tick_callback = made.ticks.put
     state = SimpleNamespace(curdoc=made, onload=made.stands.append)
     monkeypatch.setattr("attnpanel.ui.session_callbacks.pn", SimpleNamespace(state=state))
+    monkeypatch.setattr("attnpanel.ui.session_callbacks.IOLoop", LoopAtOnce)
     return made
+
+
+class LoopAtOnce:
+    """An event loop that runs at once what a thread gives it."""
+
+    @classmethod
+    def current(cls):
+        return cls
+
+    @staticmethod
+    def add_callback(callback):
+        callback()

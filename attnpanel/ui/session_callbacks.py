@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
+from tornado.ioloop import IOLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +17,9 @@ class SessionScheduler:
     """Run callbacks on the session it was created in, in order; callable from any thread.
 
     Callbacks wait until the client has connected: between sending a document and hearing that the
-    browser shows it, Panel (1.9.4) drops changes to the document.
+    browser shows it, Panel (1.9.4) drops changes to the document. It also holds a document's events
+    for moments, and what another thread adds to them just then is lost: threads add nothing to the
+    document, but have its event loop do so.
     """
 
     def __init__(self) -> None:
@@ -25,6 +29,7 @@ class SessionScheduler:
         self._lock = threading.Lock()
         self._queue: list[Callable[[], None]] | None = None
         if served:
+            self._loop, self._thread = IOLoop.current(), threading.get_ident()
             self._queue = []
             pn.state.onload(self._on_connect)
 
@@ -61,5 +66,11 @@ class SessionScheduler:
                 self._run_next_tick(callback)
 
     def _run_next_tick(self, callback: Callable[[], None]) -> None:
+        if threading.get_ident() == self._thread:
+            self._add(callback)
+        else:
+            self._loop.add_callback(partial(self._add, callback))
+
+    def _add(self, callback: Callable[[], None]) -> None:
         if self._document.session_context is not None:
             self._document.add_next_tick_callback(callback)

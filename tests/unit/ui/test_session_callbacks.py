@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from functools import partial
+from types import SimpleNamespace
+
 from attnpanel.ui.session_callbacks import SessionScheduler
 
 
@@ -51,3 +56,22 @@ def test_without_a_server_messages_are_handled_at_once():
     SessionScheduler().handle(lambda: calls.append("now"))
 
     assert calls == ["now"]
+
+
+def test_a_thread_leaves_the_document_to_its_event_loop(monkeypatch):
+    """What another thread adds to a document is lost where Bokeh just ends a hold of its events."""
+    by, ran = [], []
+    document = SimpleNamespace(session_context=object())
+    document.add_next_tick_callback = lambda act: (by.append(threading.get_ident()), act())
+    state = SimpleNamespace(curdoc=document, onload=lambda act: act())
+    monkeypatch.setattr("attnpanel.ui.session_callbacks.pn", SimpleNamespace(state=state))
+
+    async def session():
+        schedule = SessionScheduler()
+        for name in "one", "two", "three":
+            await asyncio.to_thread(schedule, partial(ran.append, name))
+        await asyncio.sleep(0)
+
+    asyncio.run(session())
+    assert ran == ["one", "two", "three"]
+    assert by == [threading.get_ident()] * 3
