@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from playwright.sync_api import expect
@@ -63,3 +64,24 @@ def test_pages_tell_that_their_server_died_draw_on_and_come_back_as_they_were(
         status.get_by_role("button", name="Load anew").click()
         expect(file.locator(".attn-caption")).to_contain_text(["choose the file again"])
     assert "Traceback" not in log.read_text()
+
+
+def test_a_page_whose_connection_was_cut_comes_back_as_it_was(page, served):
+    sockets = []
+
+    def through(socket):
+        sockets.append(socket)
+        socket.connect_to_server()
+
+    page.route_web_socket(re.compile("/ws"), through)
+    open_explorer(page, served)
+    choose(page, Head=2, Token=3)
+    sockets[0].close(code=1011, reason="by the test")
+
+    with page.expect_event("load"):
+        expect(page.locator(".attn-status")).to_contain_text("Not connected")
+    page.wait_for_function("Bokeh.documents[0]?.is_idle")
+    expect(page.locator(".attn-caption-row")).to_contain_text("“t3”")
+    assert (position(page, "Head"), position(page, "Token")) == (2, 3)
+    choose(page, Head=1)  # the server answers again
+    assert len(sockets) == 2
