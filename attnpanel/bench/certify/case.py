@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 # How the name of a case says what is computed besides the forward pass.
 DIRECTIONS: Final[dict[Direction, str]] = {"backward": "backward", "both": "forward+backward"}
 InputKind = Literal[
-    "randn", "peaked", "outlier", "large", "huge", "positive", "ties", "tiny", "low"
+    "randn",
+    "peaked",
+    "outlier",
+    "large",
+    "huge",
+    "positive",
+    "ties",
+    "tiny",
+    "low",
+    "wide",
+    "vast",
+    "zeros",
 ]
 
 
@@ -114,6 +125,10 @@ def make_inputs(case: Case, rng: Any = None) -> Inputs:
       channel of every key is 1.
     - ``"tiny"``: query and key standard normal over 1024, value over 2^80.
     - ``"low"``: 128 times its absolute value as query, -128 times as key: scores near -1e4 √D.
+    - ``"wide"``: value 2^13 times standard normal, at most 65504, and the bias 16 times its usual.
+    - ``"vast"``: query 2^40, key 2^-40, value 2^80 times standard normal, and 2^-80 in odd
+      channels; not in float16.
+    - ``"zeros"``: the values of the first key head are 0, and so are the last query and first key.
 
     A bias is twice standard normal. No kind is uniform in 0..1: near-equal weights are too easy.
 
@@ -137,6 +152,7 @@ def make_inputs(case: Case, rng: Any = None) -> Inputs:
     bias = None
     if request.bias:
         drawn = 2 * rng.standard_normal((heads, request.query_len, request.key_len))
+        drawn *= 16 if case.kind == "wide" else 1
         bias = round_to(drawn, request.dtype)
     query, key, value = _of_kind(case.kind, rng, query, key, value)
     return Inputs(
@@ -148,7 +164,7 @@ def make_inputs(case: Case, rng: Any = None) -> Inputs:
     )
 
 
-def _of_kind(
+def _of_kind(  # noqa: C901 - one kind a branch
     kind: InputKind, rng: Any, query: Array, key: Array, value: Array
 ) -> tuple[Array, Array, Array]:
     """Return inputs of a kind from standard normal ones, which may be written to."""
@@ -181,4 +197,13 @@ def _of_kind(
             query, key, value = query / 1024, key / 1024, value / 2**80
         case "low":
             query, key = 128 * np.abs(query), -128 * np.abs(key)
+        case "wide":
+            value = np.clip(2.0**13 * value, -65504, 65504)
+        case "vast":
+            query, key, value = query * 2.0**40, key / 2.0**40, value * 2.0**80
+            value[..., 1::2] /= 2.0**160
+        case "zeros":
+            query[:, :, -1] = 0
+            key[:, :, 0] = 0
+            value[:, 0] = 0
     return query, key, value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 from attnpanel.attention.mask_table import find_mask, mask_kinds
 from attnpanel.bench.certify.case import DIRECTIONS, Case, InputKind, example_mask, make_inputs
 from attnpanel.bench.certify.covering import covering_array
+from attnpanel.bench.certify.specialised_cases import specialised_cases
 from attnpanel.bench.certify.varied_cases import varied_cases
 from attnpanel.kernels.request import DType, Request
 
@@ -256,6 +257,7 @@ _LISTED: Final[tuple[Case, ...]] = (
     *_sixteen_bit_cases(),
     *_covering_cases(),
     *varied_cases(),
+    *specialised_cases(),
 )
 CERTIFICATE_CASES: Final[tuple[Case, ...]] = tuple({case.name: case for case in _LISTED}.values())
 

@@ -10,9 +10,9 @@ from attnpanel.bench.certify import checks_numeric as numeric
 from attnpanel.bench.certify import checks_state as state
 from attnpanel.bench.certify.checks_determinism import determinism
 from attnpanel.bench.certify.checks_hidden import hidden_contents
-from attnpanel.bench.certify.checks_metadata import metadata_checks
+from attnpanel.bench.certify.checks_metadata import metadata_checks, why_no_result
 from attnpanel.bench.certify.checks_sample import every_row
-from attnpanel.bench.certify.context import CertificateContext, returned_arrays
+from attnpanel.bench.certify.context import CertificateContext, make_check, returned_arrays
 from attnpanel.bench.certify.grade import graded
 from attnpanel.bench.certify.judged_rows import (
     fresh_copy,
@@ -42,8 +42,9 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
 
     The checks, in this order:
 
-    - **shape, dtype, device**: must equal those of the request. Weights and log-sum-exp of 16-bit
-      inputs may be float32. If the shape is wrong, no other check is made.
+    - **shape, dtype, device**: must equal those of the request, in a RawResult of arrays of NumPy,
+      PyTorch or JAX themselves, no subclasses. Weights and log-sum-exp of 16-bit inputs may be
+      float32. If the shape is wrong, no other check is made.
     - **output, weights, logsumexp**: compared with a reference in float64 on the same rounded
       inputs (in longdouble for float64 requests), in rows that see a key. Errors are measured in
       units of the expected rounding error. Per output element, with u the unit roundoff, P the
@@ -63,14 +64,15 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
       (:mod:`attnpanel.bench.certify.sixteen_bit_statistics`).
     - **every row**: of a case with more than 2^25 scores the reference has a sample of rows
       (:mod:`attnpanel.bench.certify.judged_rows`); the others are compared with float32 attention.
-    - **masked keys, key order, shift, identity value**: invariants of attention, each checked on
-      inputs made for it; see :mod:`attnpanel.bench.certify.checks_invariants`.
+    - **masked keys, key order, query order, shift, identity value**: invariants of attention, each
+      checked on inputs made for it; see :mod:`attnpanel.bench.certify.checks_invariants`.
     - **empty rows**: rows that see no key must follow the policy that the implementation declares.
     - **hidden contents**: nan and inf in keys that no query sees must not reach the output, unless
       the implementation declares that they do.
     - **strided inputs, changed inputs, repeated calls**: inputs that are not contiguous, if the
-      implementation claims them; other values at the same addresses; calls 2, 3, 7 and 50 of one
-      preparation.
+      implementation claims them, which stay as they are, with what lies around them; other values
+      at the same addresses; up to 50 calls of one preparation, after which the first result is
+      still there.
     An implementation that declares itself `graded` gets cosine, relative L1 and RMSE instead of the
     comparisons (:mod:`bench.certify.grade`); its verdict is ``"graded"``, never ``"pass"``.
 
@@ -122,6 +124,8 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
         inputs = fresh_copy(inputs_of(case))
         call = implementation.prepare(inputs, request, threads=threads)
         raw = call()
+        if reason := why_no_result(raw):
+            return _conclude(blank, [make_check("shape", reason)])
         checks = metadata_checks(implementation, request, raw)
         results = {name: to_float64(array) for name, array in returned_arrays(raw).items()}
     except Exception as error:  # noqa: BLE001 - any exception is the verdict "error"
@@ -165,6 +169,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[CertificateContext], Check | None]], ..
     ("logsumexp", numeric.logsumexp),
     ("masked keys", invariants.masked_keys),
     ("key order", invariants.key_order),
+    ("query order", invariants.query_order),
     ("shift", invariants.shift),
     ("identity value", invariants.identity_value),
     ("empty rows", numeric.empty_rows),

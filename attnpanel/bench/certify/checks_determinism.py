@@ -38,4 +38,9 @@ def determinism(context: CertificateContext) -> Check:
         for field in fields(Inputs)
         if not np.array_equal(getattr(before, field.name), getattr(after, field.name))
     ]
+    found += [
+        f"{name} must be left as it was, in any layout and with what lies around it; it was "
+        "written to"
+        for name in context.written
+    ]
     return make_check("determinism", "; ".join(found))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from attnpanel.bench.certify.checks_invariants import of_values
 from attnpanel.bench.certify.context import make_check
 from attnpanel.bench.certify.judgement import argmax_index
 from attnpanel.bench.certify.reference import visible_keys
@@ -44,7 +45,8 @@ def hidden_contents(context: CertificateContext) -> Check | None:
         if content in declared:
             continue
         with np.errstate(invalid="ignore", over="ignore"):  # NumPy warns of what is declared
-            output = context.run(poisoned(context.inputs, hidden, content))
+            results = context.run_all(poisoned(context.inputs, hidden, content))
+        output = results["output"]
         same = (output == context.output) | (np.isnan(output) & np.isnan(context.output))
         wrong = context.nonempty_rows & ~same
         if wrong.any():
@@ -54,6 +56,8 @@ def hidden_contents(context: CertificateContext) -> Check | None:
                 f"{content} of keys hidden from every query must not change a bit, as declared; "
                 f"{context.output[at]:.9g} became {output[at]:.9g} at {at}",
             )
+        if content.startswith("value") and (found := of_values(context, results)):
+            return make_check("hidden contents", f"{content} of hidden keys: {found}")
     return make_check("hidden contents", "")
 
 

@@ -43,9 +43,9 @@ def masked_keys(context: CertificateContext) -> Check | None:
     ranges = _perturbed_ranges(request.key_len, request.value_dim)  # (S, Dv)
     value = round_to(inputs.value + PERTURBATION * ranges, request.dtype)
     unaffected = (visible.astype(np.float32) @ ranges) == 0  # (B or 1, H or 1, T, Dv)
-    found = _describe_change(
-        context, context.run(replace(inputs, value=value)), unaffected, "values"
-    )
+    results = context.run_all(replace(inputs, value=value))
+    found = _describe_change(context, results["output"], unaffected, "values")
+    found = found or of_values(context, results)
     if not found:
         late = _keys_after_median(visible)  # (B or 1, 1, S)
         signs = np.where(np.arange(request.head_dim) % 2, -1, 1)
@@ -54,6 +54,34 @@ def masked_keys(context: CertificateContext) -> Check | None:
         unaffected = np.logical_not((visible & late[:, :, None, :]).any(axis=-1, keepdims=True))
         found = _describe_change(context, context.run(replace(inputs, key=key)), unaffected, "keys")
     return make_check("masked keys", found)
+
+
+def of_values(context: CertificateContext, results: dict[str, NDArray[np.float64]]) -> str:
+    """Return which result of other values differs that no value has a part in; empty if none."""
+    seeing = context.nonempty_rows[..., 0]
+    for name in ("logsumexp", "weights"):
+        if name not in results:
+            continue
+        actual, before = results[name][seeing], context.results[name][seeing]
+        if not np.array_equal(actual, before, equal_nan=True):
+            return f"other values must not change a bit of {name}"
+    return ""
+
+
+def query_order(context: CertificateContext) -> Check | None:
+    """Check that queries in another order, of the same keys and values, give outputs in it."""
+    request, inputs = context.request, context.inputs
+    visible = visible_keys(request, context.judged)
+    if request.query_len == 1 or (visible != visible[:, :, :1]).any():
+        return None
+    turned = replace(
+        inputs,
+        query=inputs.query[:, :, ::-1].copy(),
+        bias=None if inputs.bias is None else inputs.bias[:, ::-1].copy(),
+    )
+    output = context.run(turned)[:, :, ::-1]
+    found = context.excess(output, context.reference.output, context.unit, context.nonempty_rows)
+    return make_check("query order", found and f"queries in another order: {found}")
 
 
 def key_order(context: CertificateContext) -> Check | None:
@@ -85,7 +113,7 @@ def shift(context: CertificateContext) -> Check:
     """Check that adding a vector to every key, a constant to a row's scores, changes nothing."""
     request, inputs = context.request, context.inputs
     # Keys on a grid of 1/32 of their size, shifted by whole steps: exact in all four dtypes.
-    step = 2.0 ** (np.ceil(np.log2(np.abs(inputs.key).max())) - 5)
+    step = 2.0 ** (np.ceil(np.log2(np.abs(inputs.key).max() or 1.0)) - 5)
     key = np.rint(inputs.key / step) * step
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=request.head_dim)
     moved = replace(inputs, key=round_to(key + 32 * step * signs, request.dtype))

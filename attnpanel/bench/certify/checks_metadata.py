@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from attnpanel.bench.certify.context import make_check, returned_arrays
 from attnpanel.bench.certify.rounding import SIXTEEN_BIT
 from attnpanel.kernels.arrays import describe
+from attnpanel.kernels.implementation import RawResult
 
 if TYPE_CHECKING:
     from attnpanel.bench.run.records import Check
-    from attnpanel.kernels.implementation import Implementation, RawResult
+    from attnpanel.kernels.implementation import Implementation
     from attnpanel.kernels.request import Request
 
 
@@ -55,3 +57,24 @@ def metadata_checks(
             device += f"{name} must be on {request.device}; got {fact.device}; "
     failures = {"shape": shape, "dtype": dtype, "device": device}
     return [make_check(name, detail.removesuffix("; ")) for name, detail in failures.items()]
+
+
+def why_no_result(result: Any) -> str:
+    """Return why a result need not exist yet; empty if it is made of arrays in memory."""
+    if type(result) is not RawResult:
+        return f"a call must return a RawResult; got {type(result).__name__}"
+    return not_in_memory(returned_arrays(result))
+
+
+def not_in_memory(arrays: dict[str, Any]) -> str:
+    """Return which of some arrays, by name, is not one of a framework itself; else empty."""
+    for name, array in arrays.items():
+        kind = type(array)
+        defined = getattr(sys.modules.get(kind.__module__), kind.__name__, None)
+        package = kind.__module__.partition(".")[0]
+        if package not in {"numpy", "torch", "jaxlib"} or defined is not kind:
+            return (
+                f"{name} must be an array of NumPy, PyTorch or JAX itself; "
+                f"got {kind.__module__}.{kind.__qualname__}"
+            )
+    return ""

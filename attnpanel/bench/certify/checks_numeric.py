@@ -86,14 +86,15 @@ def weights(context: CertificateContext) -> Check | None:
     """Check each weight's relative error, and that weights of hidden keys are exactly 0."""
     if "weights" not in context.results:
         return None
-    return make_check(
-        "weights",
-        describe_weight_error(
-            context,
-            context.results["weights"],
-            np.arange(context.request.key_len),
-            stored=describe(context.raw.weights).dtype in SIXTEEN_BIT,
-        ),
+    return make_check("weights", _wrong_weights(context, context.results["weights"]))
+
+
+def _wrong_weights(context: CertificateContext, actual: NDArray[np.float64]) -> str:
+    return describe_weight_error(
+        context,
+        actual,
+        np.arange(context.request.key_len),
+        stored=describe(context.raw.weights).dtype in SIXTEEN_BIT,
     )
 
 
@@ -101,18 +102,31 @@ def logsumexp(context: CertificateContext) -> Check | None:
     """Check the log-sum-exp of each row that sees a key."""
     if "logsumexp" not in context.results:
         return None
+    return make_check("logsumexp", _wrong_logsumexp(context, context.results["logsumexp"]))
+
+
+def wrong_beside_output(
+    context: CertificateContext, results: dict[str, NDArray[np.float64]]
+) -> str:
+    """Return what is wrong with other results of the same inputs than the output; else empty."""
+    for name, wrong in (("logsumexp", _wrong_logsumexp), ("weights", _wrong_weights)):
+        if name in results and (found := wrong(context, results[name])):
+            return f"{name}: {found}"
+    return ""
+
+
+def _wrong_logsumexp(context: CertificateContext, actual: NDArray[np.float64]) -> str:
     expected = context.reference.logsumexp
     stored: DType = describe(context.raw.logsumexp).dtype  # type: ignore[assignment] # checked before
     # A relative error of the sum is an absolute error of its log, which is then rounded.
     unit = context.weight_error + UNIT_ROUNDOFF[stored] * np.abs(
         np.where(np.isfinite(expected), expected, 0)
     )
-    actual = context.results["logsumexp"]
     found = _excess(context, actual, expected, unit)
     if found:
         near = np.clip(actual, expected - context.alike_error, expected + context.alike_error)
         found = _excess(context, actual, near, unit)
-    return make_check("logsumexp", found)
+    return found
 
 
 def _excess(

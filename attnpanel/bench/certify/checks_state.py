@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from attnpanel.bench.certify.checks_numeric import wrong_beside_output
 from attnpanel.bench.certify.context import make_check, returned_arrays
 from attnpanel.bench.certify.judged_rows import fresh_copy, inputs_of, reference_of
 from attnpanel.bench.certify.judgement import judge
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 # Of query, key and value, by the names of `LAYOUTS`.
 Layouts: TypeAlias = tuple[str, str, str]
-# The calls of one preparation that are compared; the last in small cases only.
-CALLS: Final = (2, 3, 7, 50)
+# Calls of one preparation: 50 in small cases only, two in large ones.
+CALLS: Final = (2, 7, 50)
 # Scores times channels up to which a case is called 50 times, and seven times.
 SMALL: Final = 2**20
 MEDIUM: Final = 2**26
@@ -34,22 +35,48 @@ OTHER_SEED: Final = 2**20
 
 
 def repeated_calls(context: CertificateContext) -> Check:
-    """Check that later calls of one preparation return the same bits as the first."""
-    count = calls_of(context)
-    first = to_float64(context.raw.output)
-    for call in range(2, count + 1):  # the numbers of calls of this preparation
-        output = context.call().output
-        if call in CALLS and not np.array_equal(to_float64(output), first, equal_nan=True):
+    """Check that later calls return the bits of the first, and leave its result as it was."""
+    first = {name: to_float64(array) for name, array in returned_arrays(context.raw).items()}
+    for name, array in first.items():
+        if not np.array_equal(context.view.of(array), context.results[name], equal_nan=True):
             return make_check(
-                "repeated calls", f"call {call} must return the bits of the first; got others"
+                "repeated calls", f"a result must stay as it was returned; its {name} changed"
+            )
+    # Kept, so that no later result may have their memory.
+    kept, addresses = [context.raw.output], {address_of(context.raw.output)} - {None}
+    for call in range(2, calls_of(context) + 1):  # the numbers of calls of this preparation
+        later = returned_arrays(context.call())
+        kept.append(later.get("output"))
+        address = address_of(kept[-1])
+        if address in addresses:
+            why = f"a result must have memory of its own; call {call} returned that of an earlier"
+            return make_check("repeated calls", why)
+        addresses |= {address} - {None}
+        for name, once in first.items():
+            if name not in later or not np.array_equal(
+                to_float64(later[name]), once, equal_nan=True
+            ):
+                why = f"call {call} must return the {name} of the first, bit by bit; got another"
+                return make_check("repeated calls", why)
+    for name, stored in returned_arrays(context.raw).items():
+        if not np.array_equal(to_float64(stored), first[name], equal_nan=True):
+            return make_check(
+                "repeated calls", f"a result must stay as it was returned; its {name} changed"
             )
     return make_check("repeated calls", "")
+
+
+def address_of(array: Any) -> int | None:
+    """Return where an array of NumPy or PyTorch begins in memory; None of others."""
+    if isinstance(array, np.ndarray):
+        return int(array.__array_interface__["data"][0])
+    return array.data_ptr() if hasattr(array, "data_ptr") else None
 
 
 def calls_of(context: CertificateContext) -> int:
     """Return how many calls of one preparation are made, by the size of the case."""
     work = _work(context)
-    return CALLS[3] if work <= SMALL else CALLS[2] if work <= MEDIUM else CALLS[1]
+    return CALLS[2] if work <= SMALL else CALLS[1] if work <= MEDIUM else CALLS[0]
 
 
 def changed_inputs(context: CertificateContext) -> Check:
@@ -104,7 +131,7 @@ def strided_inputs(context: CertificateContext) -> Check | None:
     """Check the results of inputs that are not contiguous, if the implementation claims them.
 
     Each input comes in each layout: heads last, a slice of a longer cache, and, if that is claimed,
-    channels that are not adjacent. In small cases also keys and values that all heads share.
+    channels that are not adjacent. In small cases also inputs that all heads or sequences share.
     """
     layouts: tuple[Layouts, ...] = ADJACENT_LAYOUTS
     if context.implementation.strided:
@@ -112,23 +139,37 @@ def strided_inputs(context: CertificateContext) -> Check | None:
     elif not context.implementation.adjacent_strided:
         return None
     for names in layouts:
-        failures = context.judge(context.run(laid_out(context.inputs, names))).failures
-        if failures:
-            found = f"query, key, value as {', '.join(names)}: {'; '.join(failures)}"
+        results = context.run_all(laid_out(context.inputs, names))
+        failures = context.judge(results["output"]).failures
+        found = "; ".join(failures) or wrong_beside_output(context, results)
+        if found:
+            found = f"query, key, value as {', '.join(names)}: {found}"
             return make_check("strided inputs", found)
-    if context.request.kv_heads == 1 or _work(context) > SMALL:
-        return make_check("strided inputs", "")
-    shared = {
-        name: np.broadcast_to(array[:, :1], array.shape)
-        for name, array in (("key", context.inputs.key), ("value", context.inputs.value))
-    }
-    inputs = replace(context.inputs, **shared)
-    judged = context.view.inputs(inputs)
-    expected = reference(context.request, judged)
-    output = context.run(inputs)
-    failures = judge(context.request, judged, output, expected, places=context.places).failures
-    found = f"one key head, expanded: {'; '.join(failures)}" if failures else ""
+    found = "" if _work(context) > SMALL else _wrong_if_expanded(context)
     return make_check("strided inputs", found)
+
+
+def _wrong_if_expanded(context: CertificateContext) -> str:
+    """Return what is wrong if all heads share keys and values, or all sequences all inputs."""
+    given, request = context.inputs, context.request
+    head = {name: getattr(given, name) for name in ("key", "value")}
+    sequence = {name: getattr(given, name) for name in ("query", "key", "value")}
+    expanded = []
+    if request.kv_heads > 1:
+        shared = {name: np.broadcast_to(x[:, :1], x.shape) for name, x in head.items()}
+        expanded.append(("one key head", replace(given, **shared)))
+    if request.batch > 1:
+        shared = {name: np.broadcast_to(x[:1], x.shape) for name, x in sequence.items()}
+        if given.bias is not None:
+            shared["bias"] = np.broadcast_to(given.bias[:1], given.bias.shape)
+        expanded.append(("one sequence", replace(given, **shared)))
+    for what, inputs in expanded:
+        judged = context.view.inputs(inputs)
+        expected = reference(request, judged)
+        output = context.run(inputs)
+        if failures := judge(request, judged, output, expected, places=context.places).failures:
+            return f"{what}, expanded: {'; '.join(failures)}"
+    return ""
 
 
 def laid_out(inputs: Inputs, names: Layouts) -> Inputs:
@@ -185,6 +226,7 @@ LAYOUTS: Final[dict[str, Callable[[NDArray[np.floating]], NDArray[np.floating]]]
     "heads last": _heads_last,
     "a slice of a cache": _in_a_cache,
     "every second channel": _every_second,
+    "the last axis first": np.asfortranarray,
 }
 ADJACENT_LAYOUTS: Final = (
     ("heads last", "a slice of a cache", "heads last"),
@@ -194,4 +236,5 @@ ANY_LAYOUTS: Final = (
     ("heads last", "every second channel", "a slice of a cache"),
     ("every second channel", "a slice of a cache", "heads last"),
     ("a slice of a cache", "heads last", "every second channel"),
+    ("the last axis first", "the last axis first", "the last axis first"),
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from attnpanel.bench.run.records import Check
 from attnpanel.kernels.arrays import to_float64
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -60,6 +60,8 @@ class CertificateContext:
         returned.
     reference : Reference
         Of the judged rows.
+    written : dict of str to None
+        Inputs, in order, that a call of :meth:`run_all` wrote to, in their memory or around it.
     """
 
     implementation: Implementation
@@ -70,6 +72,7 @@ class CertificateContext:
     raw: RawResult
     results: dict[str, NDArray[np.float64]]
     reference: Reference
+    written: dict[str, None] = field(default_factory=dict)
 
     @cached_property
     def view(self) -> JudgedRows:
@@ -154,8 +157,18 @@ class CertificateContext:
 
     def run(self, inputs: Inputs) -> NDArray[np.float64]:
         """Return the judged rows of the output for other inputs of the same request."""
+        return self.run_all(inputs)["output"]
+
+    def run_all(self, inputs: Inputs) -> dict[str, NDArray[np.float64]]:
+        """Return the judged rows of each array that is returned for such inputs, by name."""
+        before = [(name, whole, whole.copy()) for name, whole in _memory_of(inputs)]
         call = self.implementation.prepare(inputs, self.case.request, threads=self.threads)
-        return self.view.of(to_float64(call().output))
+        arrays = returned_arrays(call())
+        results = {name: self.view.of(to_float64(array)) for name, array in arrays.items()}
+        for name, whole, kept in before:
+            if not np.array_equal(whole, kept, equal_nan=whole.dtype != bool):
+                self.written[name] = None
+        return results
 
     def excess(
         self,
@@ -173,6 +186,16 @@ def returned_arrays(raw: RawResult) -> dict[str, object]:
     """Return the arrays of a result by name, those that are not None."""
     arrays = {"output": raw.output, "weights": raw.weights, "logsumexp": raw.logsumexp}
     return {name: array for name, array in arrays.items() if array is not None}
+
+
+def _memory_of(inputs: Inputs) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield each input's name and the array that owns its memory."""
+    for item in fields(inputs):
+        array = getattr(inputs, item.name)
+        while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
+            array = array.base
+        if array is not None:
+            yield item.name, array
 
 
 def make_check(name: str, failure: str) -> Check:

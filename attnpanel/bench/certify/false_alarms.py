@@ -19,7 +19,6 @@ from attnpanel.bench.certify.certificate import certify
 from attnpanel.bench.certify.varied_cases import (
     EXACT_KINDS,
     KINDS,
-    SIXTEEN_BIT,
     drawn_mask,
 )
 from attnpanel.bench.product.tables import markdown
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from attnpanel.bench.certify.case import InputKind
+
 # Kernels of different design: whole matrices and blocks, weights in 16 and 32 bits, scores in 16.
 CORRECT: Final = (
     *("numpy-naive", "numpy-row-blocked", "numpy-online"),
@@ -38,6 +39,12 @@ CORRECT: Final = (
 # Longest keys; scores of a case take at most this many cells.
 LONGEST: Final = 4096
 MAX_CELLS: Final = 2**19
+KINDS_OF: Final[dict[DType, tuple[InputKind, ...]]] = {
+    "float64": (*EXACT_KINDS, "wide", "vast", "zeros"),
+    "float32": (*EXACT_KINDS, "wide", "vast", "zeros"),
+    "float16": (*KINDS, "low", "wide", "zeros"),
+    "bfloat16": (*KINDS, "low", "wide", "vast", "zeros"),
+}
 WIDTHS: Final = (8, 16, 32, 64, 80, 96, 128, 192, 256)
 
 
@@ -82,8 +89,7 @@ def _draw(rng: np.random.Generator) -> Case:
             else example_mask(mask, query_len, key_len, batch)
         ),
     )
-    kinds = KINDS if dtype in SIXTEEN_BIT else EXACT_KINDS
-    return Case(request, one(*kinds), int(rng.integers(2**32)))
+    return Case(request, one(*KINDS_OF[dtype]), int(rng.integers(2**32)))
 
 
 def false_alarms_arguments(parser: argparse.ArgumentParser) -> None:

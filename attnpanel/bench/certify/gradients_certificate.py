@@ -41,6 +41,14 @@ AT_BLOCK_SIZE: Final[tuple[tuple[Request, InputKind], ...]] = (
     (replace(BLOCKS, heads=4, mask="key_padding", pad_lens=(257,), temperature=2.0), "randn"),
     (replace(BLOCKS, heads=1, kv_heads=1, query_len=31, key_len=8193), "randn"),
 )
+# Widths that kernels are compiled for, all keys seen; and one key head of many, in four sequences.
+SPECIALISED: Final[tuple[tuple[Request, InputKind], ...]] = (
+    *(
+        (Request(1, 4, 2, 70, 97, d, d, mask="causal", align="bottom_right"), "randn")
+        for d in (96, 128, 192, 256)
+    ),
+    (Request(4, 8, 1, 33, 65, 64, 64, mask="key_padding", pad_lens=(65, 40, 64, 65)), "randn"),
+)
 LONG: Final[tuple[tuple[Request, InputKind], ...]] = (
     (Request(1, 1, 1, 2048, 2048, 64, 64), "randn"),
 )
@@ -72,7 +80,7 @@ def gradient_cases(dtype: DType, *, small: bool = False) -> tuple[Case, ...]:
     """Return the cases of gradients in a dtype; the small ones if each call compiles."""
     first, others = (
         tuple(Case(replace(request, dtype=dtype), kind) for request, kind in requests)
-        for requests in (SMALL, AT_BLOCK_SIZE + LONG)
+        for requests in (SMALL, AT_BLOCK_SIZE + SPECIALISED + LONG)
     )
     return first if small else first + _covering_cases(dtype) + others
 

@@ -125,7 +125,7 @@ def shifted_keys(context: GradientContext) -> list[Check]:
     """Check that a vector added to every key, a constant to a row's scores, changes no d query."""
     inputs = context.inputs
     # On a grid of 1/32 of their size, shifted by whole steps: exact in every dtype.
-    step = 2.0 ** (np.ceil(np.log2(np.abs(inputs.key).max())) - 5)
+    step = 2.0 ** (np.ceil(np.log2(np.abs(inputs.key).max() or 1.0)) - 5)
     key = np.rint(inputs.key / step) * step
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=context.request.head_dim)
     moved = replace(inputs, key=round_to(key + 32 * step * signs, context.request.dtype))
@@ -155,6 +155,19 @@ def doubled(context: GradientContext) -> list[Check]:
     return [*checks, make_check("doubled", found and f"2 · dO must double every bit: {found}")]
 
 
+def repeated_calls(context: GradientContext) -> list[Check]:
+    """Check that a preparation gives right gradients as often as it is asked."""
+    failures = []
+    for what, again in context.run_again():
+        if _first_difference(again, context.actual, 1):
+            failures += [
+                f"{what}: d {name}: {found}"
+                for name, array in again.items()
+                if (found := context.expected.excess(name, array))
+            ]
+    return [make_check("repeated calls", "; ".join(failures[:1]))]
+
+
 # Smaller weights make products below the normal numbers, which lose bits or are flushed to zero.
 TINY: Final = 2.0**-100
 # Laws are checked after the values, by their docstrings.
@@ -166,6 +179,7 @@ CHECKS: Final[tuple[Callable[[GradientContext], list[Check]], ...]] = (
     one_row,
     shifted_keys,
     doubled,
+    repeated_calls,
 )
 # Those that need no further call, for cases where each takes long.
 WITHOUT_CALLS: Final = CHECKS[:3]

@@ -15,13 +15,16 @@ from attnpanel.bench.certify.judgement import argmax_index, error_ratio, stored_
 from attnpanel.bench.certify.rounding import SIXTEEN_BIT, round_to
 from attnpanel.bench.certify.sixteen_bits import last_bit, rounding_places
 from attnpanel.kernels.arrays import describe, to_float64
+from attnpanel.kernels.implementation import GradientCall
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from attnpanel.bench.certify.gradients_units import GroupModel
     from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
-    from attnpanel.kernels.implementation import Implementation
+    from attnpanel.kernels.implementation import Implementation, RawGradients
     from attnpanel.kernels.request import Inputs, Request
 
     Gradients = dict[str, NDArray[np.float64]]
@@ -164,10 +167,29 @@ class GradientContext:
         ValueError
             If a gradient is missing or not in the shape and dtype of its input.
         """
+        return self._read(inputs, self._prepared(inputs, output_gradient)())
+
+    def run_again(self) -> tuple[tuple[str, Gradients], ...]:
+        """Return, with its name, what else one preparation on the case's inputs computes."""
+        call = self._prepared(self.inputs, self.output_gradient)
+        call()
+        again = self._read(self.inputs, call())
+        found = [("a second call of one preparation", again)]
+        if isinstance(call, GradientCall):
+            _, backward = call.forward()
+            backward()
+            found.append(("a second backward pass", self._read(self.inputs, backward())))
+        return tuple(found)
+
+    def _prepared(
+        self, inputs: Inputs, output_gradient: NDArray[np.floating]
+    ) -> Callable[[], RawGradients]:
         backward = self.implementation.gradients
         if backward is None:
             raise ValueError(f"{self.implementation.name} declares no gradients")
-        raw = backward.prepare(inputs, self.request, output_gradient)()
+        return backward.prepare(inputs, self.request, output_gradient)
+
+    def _read(self, inputs: Inputs, raw: RawGradients) -> Gradients:
         found = {}
         for name in NAMES:
             given, array = getattr(inputs, name), getattr(raw, name)

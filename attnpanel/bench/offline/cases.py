@@ -9,6 +9,7 @@ import numpy as np
 
 from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case
 from attnpanel.bench.certify.reference import reference
+from attnpanel.bench.certify.specialised_cases import specialised_cases
 from attnpanel.bench.measure.flop_count import flops, minimal_bytes
 from attnpanel.bench.offline.shared_inputs import inputs_digest, shared_inputs
 from attnpanel.kernels.request import Request
@@ -39,14 +40,17 @@ SAMPLES: Final = 12
 def certified_cases(device: str) -> list[Case]:
     """Return the cases that the page certifies on a device, besides those that it times.
 
-    Of the certificate's own cases of each dtype, the first of each mask and every sixth.
+    Of the certificate's own cases of each dtype, without those for what kernels are specialised
+    for, the first of each mask and every sixth.
     """
     chosen = []
+    others = frozenset(specialised_cases())
     for dtype in DEVICES[device]:
         suited = [
             case
             for case in CERTIFICATE_CASES
-            if (case.request.dtype, case.kind in KINDS) == (dtype, True)
+            if case not in others
+            and (case.request.dtype, case.kind in KINDS) == (dtype, True)
             and _work(case.request) <= MAX_WORK
         ]
         first: dict[str, Case] = {}

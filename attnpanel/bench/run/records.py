@@ -32,8 +32,9 @@ class Check:
     ----------
     name : str
         ``"shape"``, ``"dtype"``, ``"device"``, ``"output"``, ``"weights"``, ``"logsumexp"``,
-        ``"masked keys"``, ``"key order"``, ``"shift"``, ``"identity value"``, ``"empty rows"``,
-        ``"determinism"``, and those that :func:`attnpanel.bench.certify` describes.
+        ``"masked keys"``, ``"key order"``, ``"query order"``, ``"shift"``, ``"identity value"``,
+        ``"empty rows"``, ``"determinism"``, and those that :func:`attnpanel.bench.certify`
+        describes.
     verdict : {"pass", "fail", "unsupported", "error"}
     detail : str
         The rule and the actual value; empty if it passed.

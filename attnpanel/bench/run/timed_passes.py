@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from attnpanel.bench.certify.checks_metadata import not_in_memory
 from attnpanel.bench.certify.gradients import NAMES
 from attnpanel.bench.certify.gradients_checks import value_failures
 from attnpanel.bench.certify.gradients_context import GradientContext
@@ -20,7 +21,6 @@ from attnpanel.bench.run.timed_results import (
     ResultObserver,
     freeze_rows,
     judge_rows,
-    not_in_memory,
 )
 from attnpanel.kernels.arrays import describe, to_float64
 from attnpanel.kernels.implementation import RawGradients

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 import numpy as np
 
 from attnpanel.bench.certify import checks_numeric as numeric
-from attnpanel.bench.certify.checks_metadata import metadata_checks
+from attnpanel.bench.certify.checks_metadata import metadata_checks, why_no_result
 from attnpanel.bench.certify.context import CertificateContext, returned_arrays
 from attnpanel.bench.certify.judged_rows import judged_rows
 from attnpanel.bench.certify.reference import reference
@@ -133,7 +132,7 @@ def freeze_rows(
     places = tuple((int(head) // request.heads, int(head) % request.heads) for head in chosen)
     rows = np.sort(rng.choice(request.query_len, min(ROWS, request.query_len), replace=False))
     frozen = FrozenRows(call, "", places, rows, {}, {})
-    failure = _not_computed(result)
+    failure = why_no_result(result)
     if not failure:
         try:
             batches, which = (np.array(index)[:, None] for index in zip(*places, strict=True))
@@ -234,27 +233,6 @@ def _rows_of(
         mask=mask,
         bias=None if inputs.bias is None else inputs.bias[head, rows][None],
     )
-
-
-def _not_computed(result: Any) -> str:
-    """Return why a result need not exist yet; empty if it is made of arrays in memory."""
-    if type(result) is not RawResult:
-        return f"a call must return a RawResult; got {type(result).__name__}"
-    return not_in_memory(returned_arrays(result))
-
-
-def not_in_memory(arrays: dict[str, Any]) -> str:
-    """Return which of some arrays, by name, is not one of a framework itself; else empty."""
-    for name, array in arrays.items():
-        kind = type(array)
-        defined = getattr(sys.modules.get(kind.__module__), kind.__name__, None)
-        package = kind.__module__.partition(".")[0]
-        if package not in {"numpy", "torch", "jaxlib"} or defined is not kind:
-            return (
-                f"{name} must be an array of NumPy, PyTorch or JAX itself; "
-                f"got {kind.__module__}.{kind.__qualname__}"
-            )
-    return ""
 
 
 def _copied(array: Any, index: tuple[Any, ...]) -> Any:

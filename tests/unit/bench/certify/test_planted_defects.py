@@ -6,12 +6,13 @@ from attnpanel.bench import certify
 from attnpanel.bench.certify.cases import CERTIFICATE_CASES
 from tests.unit.bench.certify.case_strategies import size
 from tests.unit.bench.certify.planted_defects import BASE, PLANTED
+from tests.unit.bench.certify.planted_specialised_defects import EXTREME, MORE
 from tests.unit.bench.certify.planted_varied_defects import INPUTS, VARIED
 from tests.unit.bench.certify.simulated_flash import simulated_flash
 
 pytestmark = pytest.mark.slow  # every planted defect
 
-ALL = {**PLANTED, **VARIED}
+ALL = {**PLANTED, **VARIED, **MORE}
 
 
 # What is in every other case finds no defect of rare inputs.
@@ -27,7 +28,7 @@ def cases_where(when, *, rare=False):
 @pytest.mark.parametrize("name", ALL)
 def test_a_planted_defect_fails_a_certificate(name):
     implementation, when = ALL[name]
-    cases = cases_where(when, rare=name in INPUTS)
+    cases = cases_where(when, rare=name in INPUTS or name in EXTREME)
 
     verdicts = (certify(implementation, case).verdict for case in cases)
 

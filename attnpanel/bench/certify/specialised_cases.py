@@ -1,0 +1,113 @@
+"""Cases for what kernels are specialised for: three factors, very long axes, extreme values.
+
+A kernel is compiled for a width, a dtype and a mask together, and has other code for one query, for
+a chunk of them and for groups of heads: a covering array in which every three levels meet. Indices
+of 16 bits end at 65,535, so T and S go beyond, of one head and few channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any, Final
+
+from attnpanel.bench.certify.case import Case, example_mask
+from attnpanel.bench.certify.covering import covering_array
+from attnpanel.kernels.request import Request
+
+if TYPE_CHECKING:
+    from attnpanel.attention.mask_table import MaskName
+    from attnpanel.attention.masks import Align
+    from attnpanel.bench.certify.case import InputKind
+    from attnpanel.kernels.request import DType
+
+MASKS: Final[tuple[tuple[MaskName, Align], ...]] = (
+    ("none", "top_left"),
+    ("causal", "top_left"),
+    ("causal", "bottom_right"),
+    ("window", "bottom_right"),
+    ("key_padding", "top_left"),
+)
+WIDTHS: Final = (64, 80, 96, 128, 192, 256)
+SIXTEEN_BIT: Final[tuple[DType, ...]] = ("float16", "bfloat16")
+SEED: Final = 3000
+VERY_LONG: Final = (
+    Request(1, 1, 1, 66_000, 3, 8, 8),
+    Request(1, 2, 1, 4100, 33, 16, 16, "bfloat16", mask="causal"),
+    Request(1, 1, 1, 33_000, 4, 8, 8, "float16", mask="key_padding", pad_lens=(3,)),
+    Request(1, 1, 1, 2, 66_000, 8, 8),
+    Request(1, 4, 2, 70, 1100, 64, 64, "bfloat16", mask="causal", align="bottom_right", bias=True),
+    Request(1, 8, 1, 9, 1100, 64, 64, "float16", mask="window", window=600, align="bottom_right"),
+    Request(1, 2, 1, 1, 33_000, 16, 16, "bfloat16", mask="key_padding", pad_lens=(32_990,)),
+    # A width of keys beyond that of values, one key head and one query: a latent cache.
+    Request(1, 16, 1, 1, 130, 576, 512, "bfloat16"),
+)
+SMALL: Final = Request(2, 4, 2, 21, 37, 24, 24)
+EXTREME: Final[tuple[tuple[InputKind, tuple[DType, ...]], ...]] = (
+    ("wide", ("float32", "float16", "bfloat16", "float64")),
+    ("vast", ("float32", "bfloat16")),
+    ("zeros", ("float32", "float16", "bfloat16")),
+    ("low", ("float16", "bfloat16")),
+)
+
+
+def specialised_cases() -> tuple[Case, ...]:
+    """Return the cases, the same on every machine."""
+    rows = covering_array(
+        {
+            "query_len": (1, 33, 130),
+            "key_len": (70, 530),
+            "width": WIDTHS,
+            "heads": ((2, 1, 1), (2, 4, 2), (1, 8, 1)),
+            "mask": MASKS,
+            "dtype": ("float32", "float16", "bfloat16"),
+            "bias": (False, True),
+        },
+        strength=3,
+    )
+    cases = []
+    for seed, row in enumerate(rows, SEED):
+        (batch, heads, kv_heads), (kind, align) = row["heads"], row["mask"]
+        query_len, key_len, width = row["query_len"], row["key_len"], row["width"]
+        if (kind, align) == ("causal", "top_left"):  # each key is seen, as where it is used
+            query_len = key_len = query_len if query_len > 1 else 70
+        mask = example_mask(kind, query_len, key_len, batch)
+        if kind == "key_padding" and batch > 1:
+            mask["pad_lens"] = (*mask["pad_lens"][1:], key_len)
+        request = Request(
+            batch=batch,
+            heads=heads,
+            kv_heads=kv_heads,
+            query_len=query_len,
+            key_len=key_len,
+            head_dim=width,
+            value_dim=width,
+            dtype=row["dtype"],
+            align=align,
+            bias=row["bias"],
+            **mask,
+        )
+        cases.append(Case(request, seed=seed))
+    by_hand = (*VERY_LONG, *_grouped_heads())
+    return (*cases, *(Case(request) for request in by_hand), *_extreme_cases())
+
+
+def _grouped_heads() -> list[Request]:
+    """Return the last query of a sequence, and its last 70, of grouped heads of every width."""
+    return [
+        Request(1, 4, 2, query_len, 97, width, width, dtype, mask="causal", align="bottom_right")
+        for query_len, width, dtype in product((1, 70), WIDTHS, SIXTEEN_BIT)
+    ]
+
+
+def _extreme_cases() -> list[Case]:
+    masks: tuple[tuple[bool, dict[str, Any]], ...] = (
+        (True, {"mask": "causal"}),
+        (False, {"mask": "key_padding", "pad_lens": (20, 37)}),
+    )
+    return [
+        Case(replace(SMALL, dtype=dtype, bias=bias, **mask), kind)
+        for kind, dtypes in EXTREME
+        for dtype in dtypes
+        for bias, mask in masks
+    ]
