@@ -17,6 +17,8 @@ from collections import deque
 from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, Any
 
+import psutil  # type: ignore[import-untyped]
+
 from attnpanel.bench.measure.environment import ROOT, THREAD_VARIABLES, in_checkout
 from attnpanel.bench.measure.memory import out_of_memory_kills
 
@@ -127,9 +129,14 @@ class Child:
         """Kill the process and every process that it started."""
         if self._connection.closed:
             return
+        # What left the group, which it can by a session of its own.
+        descendants = _descendants(self._process.pid)
         # The group still exists if the process has ended but left children behind.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for process in descendants:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         self._process.wait()
         self._connection.close()
         self._listener.join(timeout=1)
@@ -184,6 +191,14 @@ class Child:
         with self._process.stderr as stream:
             while chunk := os.read(stream.fileno(), 4096):
                 self._stderr_tail.append(chunk.decode(errors="replace"))
+
+
+def _descendants(process: int) -> list[psutil.Process]:
+    """Return a process's children, and theirs."""
+    try:
+        return list(psutil.Process(process).children(recursive=True))
+    except psutil.Error:
+        return []
 
 
 def _start(

@@ -23,8 +23,7 @@ from attnpanel.bench.run.recording import Record
 from attnpanel.bench.run.records import Timing
 from attnpanel.bench.run.refusals import ClockComparison, refuse_impossible_times
 from attnpanel.bench.run.statuses import ran_out_of_memory, why_untimed
-from attnpanel.bench.run.visits import number_of_next_round, with_visit
-from attnpanel.bench.run.warm_case import PrepareOptions
+from attnpanel.bench.run.visits import PrepareOptions, number_of_next_round, with_visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from attnpanel.bench.certify.cases import Case
     from attnpanel.bench.run.progress import Kind
     from attnpanel.bench.run.records import Agreement, BenchRun, Status
-    from attnpanel.bench.run.warm_case import Prepared, Visit
+    from attnpanel.bench.run.visits import Prepared, Visit
 
 __all__ = ["Plan", "Progress", "run"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,6 +91,20 @@ class InputSource:
             mask=None if base.mask is None else base.mask.copy(),
             bias=None if base.bias is None else base.bias.copy(),
         )
+
+
+def name_of_changed(given: tuple[Any, ...], expected: tuple[Any, ...]) -> str:
+    """Return which of the inputs, or gradient of the output, of a call was written to, if any."""
+    for one, other in zip(given, expected, strict=True):
+        if isinstance(one, np.ndarray):
+            if not np.array_equal(one, other):
+                return "the output's gradient"
+            continue
+        for item in fields(one):
+            before, after = getattr(other, item.name), getattr(one, item.name)
+            if before is not None and not np.array_equal(after, before):
+                return str(item.name)
+    return ""
 
 
 def input_bytes(inputs: Inputs) -> int:

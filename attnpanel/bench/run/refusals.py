@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from attnpanel.bench.run.planning import Plan
     from attnpanel.bench.run.recording import Record
     from attnpanel.bench.run.records import Limits
-    from attnpanel.bench.run.warm_case import Visit
+    from attnpanel.bench.run.visits import Visit
 
 # Beyond the errors that the samples of limit and row show.
 MIN_TOLERANCE: Final = 0.05

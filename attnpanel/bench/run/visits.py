@@ -1,15 +1,67 @@
-"""Add the samples of visits to a row."""
+"""How a case is prepared and visited, and the samples of visits in a row."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from attnpanel.bench.run.records import Timing
-    from attnpanel.bench.run.warm_case import Visit
 
 COLUMNS = ("wall_s", "cpu_s", "waited_s", "page_faults", "yardstick_s", "copy_yardstick_s")
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How a case is prepared.
+
+    Attributes
+    ----------
+    cuda_graphs : bool
+        Whether calls are captured once, outside the clock, and replayed.
+    check : bool
+        Whether to check that calls compute; once for a row is enough.
+    """
+
+    cuda_graphs: bool = False
+    check: bool = True
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The result of warming a case up.
+
+    Attributes
+    ----------
+    clock : {"cpu", "cuda"}
+    compile_s : float or None
+        Duration of the first call if the implementation compiles.
+    warmup_s : tuple of float
+    calls_per_sample : int
+    """
+
+    clock: Literal["cpu", "cuda"]
+    compile_s: float | None
+    warmup_s: tuple[float, ...]
+    calls_per_sample: int
+
+
+@dataclass(frozen=True)
+class Visit:
+    """The samples of one visit; fields as in :class:`attnpanel.bench.run.records.Timing`.
+
+    `elapsed_s` is the duration of the whole visit by the clock of the samples.
+    """
+
+    wall_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+    waited_s: tuple[float, ...]
+    page_faults: tuple[float, ...]
+    yardstick_s: tuple[float, ...]
+    copy_yardstick_s: tuple[float, ...]
+    prepare_s: float
+    judged: int
+    elapsed_s: float = 0.0
 
 
 def number_of_next_round(timing: Timing) -> int:

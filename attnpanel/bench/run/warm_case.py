@@ -6,16 +6,17 @@ import statistics
 from dataclasses import dataclass, field
 from random import SystemRandom
 from time import process_time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from attnpanel.bench.measure.clocks import background_seconds
 from attnpanel.bench.measure.flop_count import ITEM_BYTES
 from attnpanel.bench.measure.memory import peak_bytes_of
 from attnpanel.bench.measure.timing import warm_up
-from attnpanel.bench.run.fresh_inputs import InputSource, input_bytes
+from attnpanel.bench.run.fresh_inputs import InputSource, input_bytes, name_of_changed
 from attnpanel.bench.run.prepared_inputs import scale
 from attnpanel.bench.run.timed_passes import timed_pass
 from attnpanel.bench.run.timed_results import RefusedError
+from attnpanel.bench.run.visits import Prepared, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,61 +44,13 @@ PREPARING_SHARE, PREPARING_S = 0.3, 1e-3
 # A call on inputs that it has had may be so much faster, for caches are warm; and one on inputs
 # that were changed in place so much slower, and by what clocks resolve.
 REPEATED_RATIO, CHANGED_RATIO, REPEATED_S, REPEATED_PAIRS = 4.0, 2.0, 2e-5, 5
+# CPU time of a sample outside the clock over that of a sample without work, and of the call before
+# it over those in it; beyond, and by how much, it is work outside the clock.
+OUTSIDE_RATIO, REFILL_RATIO, OUTSIDE_S = 1.5, 1.5, 1e-3
+# Preparations whose median counts.
+LATEST: Final = 9
 # CPU time over wall time of a thread, beyond what clocks resolve.
 THREAD_SHARE: Final = 1.25
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """How a case is prepared.
-
-    Attributes
-    ----------
-    cuda_graphs : bool
-        Whether calls are captured once, outside the clock, and replayed.
-    check : bool
-        Whether to check that calls compute; once for a row is enough.
-    """
-
-    cuda_graphs: bool = False
-    check: bool = True
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The result of warming a case up.
-
-    Attributes
-    ----------
-    clock : {"cpu", "cuda"}
-    compile_s : float or None
-        Duration of the first call if the implementation compiles.
-    warmup_s : tuple of float
-    calls_per_sample : int
-    """
-
-    clock: Literal["cpu", "cuda"]
-    compile_s: float | None
-    warmup_s: tuple[float, ...]
-    calls_per_sample: int
-
-
-@dataclass(frozen=True)
-class Visit:
-    """The samples of one visit; fields as in :class:`attnpanel.bench.run.records.Timing`.
-
-    `elapsed_s` is the duration of the whole visit by the clock of the samples.
-    """
-
-    wall_s: tuple[float, ...]
-    cpu_s: tuple[float, ...]
-    waited_s: tuple[float, ...]
-    page_faults: tuple[float, ...]
-    yardstick_s: tuple[float, ...]
-    copy_yardstick_s: tuple[float, ...]
-    prepare_s: float
-    judged: int
-    elapsed_s: float = 0.0
 
 
 @dataclass(eq=False)
@@ -145,6 +98,9 @@ class WarmCase:
         # Of the output, or of dQ, which is the least of what a backward pass returns.
         width = request.value_dim if request.direction == "forward" else request.head_dim
         self._output_bytes = queries * width * ITEM_BYTES[request.dtype]
+        self._given: tuple[Any, ...] = ()  # the inputs of the last call that was prepared
+        empty = [self.clock.sample([lambda: None]).outside_s for _ in range(3)]
+        self._idle_outside_s = statistics.median(empty)
 
     def warm(self, limit_s: float, *, check: bool = True) -> Prepared:
         """Call until the time is stable; choose the calls of a sample.
@@ -198,19 +154,35 @@ class WarmCase:
         frozen: list[tuple[ResultObserver[Any], list[Variation]]] = []
         paces = []
         for _ in range(count):
-            refill = self._fresh()[0] if self._call_s < LONG_CALL_S else None
-            calls, variations = zip(*(self._fresh() for _ in range(self._calls)), strict=True)
+            refill, of_refill = self._fresh() if self._call_s < LONG_CALL_S else (None, None)
+            calls, variations, given = zip(
+                *((*self._fresh(), self._given) for _ in range(self._calls)), strict=True
+            )
+            began = process_time()
             idle = background_seconds()
+            worked = process_time()
             paces.append(workload.seconds() if workload else None)
+            worked = process_time() - worked
             self._background_s += background_seconds() - idle
             observer = self._pass.observer()
-            began = process_time()
+            entered = process_time()
             with self.implementation.context():
-                self._background_s += process_time() - began
-                if refill is not None:
-                    refill()
+                self._background_s += process_time() - entered
+                if refill is not None and of_refill is not None:
+                    # Its result must exist before the calls that were prepared after it are made.
+                    frozen.append((self._observed(refill), [of_refill]))
+                refill_s = process_time() - began - worked
                 samples.append(self.clock.sample(calls, observer))
+            if self.clock.name == "cpu":  # else the thread may spin while it waits for the device
+                self._add_outside(samples[-1], refill_s)
             self.check_process()
+            for one in observer.frozen:
+                if name := name_of_changed(
+                    given[one.call], self._pass.inputs(variations[one.call])
+                ):
+                    raise RefusedError(
+                        f"a call must leave its inputs as they are; {name} was written to"
+                    )
             idle = background_seconds()
             paces.append(workload.seconds() if workload else None)
             self._background_s += background_seconds() - idle
@@ -262,6 +234,19 @@ class WarmCase:
         reused = peak is not None and peak < self._output_bytes >= MIN_VISIBLE_BYTES
         return None if reused else peak
 
+    def _observed(self, call: Callable[[], Any]) -> ResultObserver[Any]:
+        observer = self._pass.observer()
+        observer(call())
+        observer.freeze()
+        return observer
+
+    def _add_outside(self, sample: Sample, refill_s: float) -> None:
+        """Add to the work outside the clock what this thread did around a sample."""
+        idle_s = OUTSIDE_RATIO * self._idle_outside_s
+        limits = (idle_s, 2 * idle_s + REFILL_RATIO * sample.cpu_s)
+        for taken, limit in zip((sample.outside_s, refill_s), limits, strict=True):
+            self._background_s += max(taken - limit - OUTSIDE_S, 0.0)
+
     def _fresh(self) -> tuple[Callable[[], Any], Variation]:
         """Prepare a call with inputs of its own, ready to be timed."""
         call, variation = self._prepared()
@@ -269,7 +254,7 @@ class WarmCase:
 
     def _prepared(self) -> tuple[Callable[[], Any], Variation]:
         variation = self._source.draw()
-        inputs = self._pass.inputs(variation)
+        self._given = inputs = self._pass.inputs(variation)
         before = process_time()
         call = self._pass.prepare(*inputs)
         self._preparing_s.append(process_time() - before)
@@ -330,6 +315,8 @@ class WarmCase:
             again_passes |= again > fresh / REPEATED_RATIO - REPEATED_S
             changed_passes |= fresh > changed / CHANGED_RATIO - REPEATED_S
             if again_passes and changed_passes:
+                if not held and not backward:
+                    self._check_preparation()
                 return
         if again_passes:
             raise RefusedError(
@@ -344,7 +331,8 @@ class WarmCase:
 
     def _check_preparation(self) -> None:
         call, _ = self._prepared()
-        preparing, taken = min(self._preparing_s), self.clock.sample([call]).cpu_s
+        preparing = statistics.median(self._preparing_s[-LATEST:])
+        taken = self.clock.sample([call]).cpu_s
         if preparing > PREPARING_SHARE * taken + PREPARING_S:
             raise RefusedError(
                 "preparing a call must not compute its result; the call does not read its inputs, "
@@ -355,10 +343,7 @@ class WarmCase:
     def _judge_call(
         self, call: Callable[[], Any], variation: Variation, factor: float = 1.0
     ) -> str:
-        observer = self._pass.observer()
-        observer(call())
-        observer.freeze()
-        (frozen,) = observer.frozen
+        (frozen,) = self._observed(call).frozen
         if frozen.failure:
             raise RefusedError(frozen.failure)
         return self._pass.judge(frozen, variation, factor)

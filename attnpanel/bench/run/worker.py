@@ -36,7 +36,7 @@ from attnpanel.bench.run.exception_text import format_exception
 from attnpanel.bench.run.integrity import Integrity
 from attnpanel.bench.run.records import GradientAgreement
 from attnpanel.bench.run.timed_results import RefusedError
-from attnpanel.bench.run.warm_case import Prepared, PrepareOptions, Visit, WarmCase
+from attnpanel.bench.run.warm_case import WarmCase
 from attnpanel.kernels.reasons import device_is_here, no_device
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ if TYPE_CHECKING:
     from attnpanel.bench.certify.serving import Invariance
     from attnpanel.bench.measure.clocks import Clock
     from attnpanel.bench.run.records import Agreement, Limits, Status
+    from attnpanel.bench.run.visits import Prepared, PrepareOptions, Visit
     from attnpanel.kernels.implementation import Implementation
     from attnpanel.kernels.request import DType
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 class Worker:
@@ -69,6 +70,7 @@ class Worker:
             with contextlib.suppress(ImportError):
                 import torch  # noqa: F401
         self._integrity = Integrity()
+        self._integrity.watch(self)
 
     def certify(self, case: Case) -> Agreement:
         """Certify what the case computes; see :func:`bench.certify.direction.certify_direction`."""
@@ -123,6 +125,7 @@ class Worker:
             check_process=self._check_integrity,
             cuda_graphs=options.cuda_graphs,
         )
+        self._integrity.watch(warm, warm.clock)
         with recompile:
             prepared = warm.warm(warmup_limit_s, check=options.check)
         self._warm[case.name] = warm
@@ -177,6 +180,7 @@ def main(arguments: list[str]) -> None:
     # Child processes of an implementation must not inherit it: they would keep it open.
     os.set_inheritable(connection.fileno(), False)  # noqa: FBT003 - positional only
     die_with_parent()
+    adopt_orphans()
     limit_data_segment(int(arguments[3]))
     prefer_oom_kill()
     requests: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = queue.SimpleQueue()
@@ -246,6 +250,15 @@ def die_with_parent() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Have Linux make what its child processes leave behind children of this process.
+
+    Otherwise a process whose parent has ended works unseen.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def prefer_oom_kill() -> None:

@@ -14,7 +14,7 @@ from attnpanel.bench.measure import memory
 from attnpanel.bench.measure.clocks import Sample
 from attnpanel.bench.measure.memory import peak_bytes_of
 from attnpanel.bench.measure.timing import calls_for, warm_up
-from attnpanel.bench.run.warm_case import PrepareOptions
+from attnpanel.bench.run.visits import PrepareOptions
 from attnpanel.bench.run.worker import Worker
 from attnpanel.kernels.request import Request
 

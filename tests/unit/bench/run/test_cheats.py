@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import builtins
+import copyreg
 import gc
 import random
 import signal
 import statistics
+import subprocess
+import sys
+import time
 
 import numpy as np
 import psutil
 import pytest
 
-import attnpanel.bench.measure.clocks
+from attnpanel.bench.certify import judgement
 from attnpanel.bench.certify.cases import Case
 from attnpanel.bench.certify.context import CertificateContext
 from attnpanel.bench.certify.sixteen_bit_statistics import LIMITS
+from attnpanel.bench.measure import clocks
 from attnpanel.bench.measure.clocks import CpuClock
 from attnpanel.bench.measure.reference_workload import ReferenceWorkload
 from attnpanel.bench.run import warm_case
@@ -23,11 +28,13 @@ from attnpanel.bench.run.execute import run
 from attnpanel.bench.run.integrity import Integrity
 from attnpanel.bench.run.refusals import ClockComparison
 from attnpanel.bench.run.timed_results import RefusedError, judge_rows
-from attnpanel.bench.run.warm_case import Visit, WarmCase
+from attnpanel.bench.run.visits import Visit
+from attnpanel.bench.run.warm_case import WarmCase
 from attnpanel.kernels.request import Request
 from tests.unit.bench.run.cheats import CHEATS, honest
 from tests.unit.bench.run.fake_kernels import make_kernel
 from tests.unit.bench.run.fake_plans import plan
+from tests.unit.bench.run.hidden_work_cheats import HIDDEN_WORK, HOOKED
 
 CASE = Case(Request(1, 3, 3, 256, 256, 16, 16))
 # Preparing it takes several times the millisecond that any preparation may take.
@@ -53,6 +60,7 @@ def time_it(implementation, workload, *, case=CASE, visits=VISITS):
 # The rule that each breaks, as the table of a run prints it; the others give wrong results.
 SECOND = "a second call must compute from its inputs as they are then"
 JUDGED = f"a timed call must pass the certificate: output|right neither for them nor|{SECOND}"
+OUTSIDE = "an implementation must work within the clock only"
 HELD = "a call must compute from its inputs when it is called"
 REASONS = {
     "memo-by-content": "it keeps results",
@@ -66,19 +74,36 @@ REASONS = {
     "ahead-in-a-process": f"must work within the clock only|it keeps results|{HELD}",
     "later-in-a-thread": f"must work within the clock only|{JUDGED}",
     "memo-by-sum": SECOND,
+    "easy-inputs": "a call must leave its inputs as they are; value was written to",
     "keeps-a-checksum": HELD,
     "keeps-a-sampled-checksum": HELD,
     "keeps-weights-and-a-checksum": HELD,
     "ahead-of-the-next-call": HELD,
     "ahead-in-its-context": f"{HELD}|must work within the clock only",
     "memo-by-rotation": f"right neither for them nor|{JUDGED}",
+    # The call before a sample takes the time that those in it save.
+    "less-if-timed": f"{OUTSIDE}|{JUDGED}",
+    "less-in-a-loop": f"{OUTSIDE}|{JUDGED}",
+    "when-copied": OUTSIDE,
+    "in-the-querys-memory": "a call must leave its inputs as they are; query was written to",
+    "in-an-audit-hook": f"{OUTSIDE}|{HELD}",
+    "later-when-prepared": f"preparing a call must not|{HELD}|{SECOND}|right neither",
 }
+LARGE_ONES = ("computes-in-prepare", "when-copied", "later-when-prepared")
 
 
-@pytest.mark.parametrize("name", CHEATS)
+@pytest.fixture
+def without_hook():
+    yield
+    HOOKED[:] = [False] * len(HOOKED)
+
+
+@pytest.mark.usefixtures("without_hook")
+@pytest.mark.parametrize("name", [*CHEATS, *HIDDEN_WORK])
 def test_a_cheat_is_refused_by_the_rule_that_it_breaks(name, workload):
+    cheats = {**CHEATS, **HIDDEN_WORK}
     with pytest.raises(RefusedError, match=REASONS.get(name, JUDGED)):
-        time_it(CHEATS[name], workload, case=LARGER if name == "computes-in-prepare" else CASE)
+        time_it(cheats[name], workload, case=LARGER if name in LARGE_ONES else CASE)
 
 
 def test_honest_code_is_timed_and_judged(workload):
@@ -119,12 +144,12 @@ def test_in_a_run_a_cheat_has_no_time():
     ],
 )
 def test_a_clock_must_show_the_cpu_time_that_the_kernel_counts(elapsed_s, cpu_s, agrees):
-    clocks = ClockComparison()
+    compared = ClockComparison()
     for elapsed, cpu in zip(elapsed_s, cpu_s, strict=True):
         visit = Visit((1e-3,), (1e-3,), (0.0,), (0.0,), (), (), 0.0, 0, elapsed_s=elapsed)
-        clocks.add(visit, cpu)
+        compared.add(visit, cpu)
 
-    assert ("more CPU time than time" in clocks.disagreement()) is not agrees
+    assert ("more CPU time than time" in compared.disagreement()) is not agrees
 
 
 def test_a_replaced_function_method_or_default_is_noticed(monkeypatch):
@@ -132,7 +157,7 @@ def test_a_replaced_function_method_or_default_is_noticed(monkeypatch):
     assert before.changed() == ""
 
     for target, name, value in (
-        (attnpanel.bench.measure.clocks, "perf_counter", lambda: 0.0),
+        (clocks, "perf_counter", lambda: 0.0),
         (CpuClock, "sample", lambda *_: None),
         (judge_rows, "__code__", (lambda *_: "").__code__),
         (np, "array_equal", lambda *_: True),
@@ -143,11 +168,67 @@ def test_a_replaced_function_method_or_default_is_noticed(monkeypatch):
         (builtins, "max", lambda *_: 0),
         (statistics, "median", lambda _: 0.0),
         (psutil.Process, "children", lambda *_, **__: []),
+        # What NumPy's own functions call.
+        (np._core._methods, "umr_any", lambda *_, **__: np.False_),
+        (np.random.bit_generator, "randbits", lambda _: 0),
+        (sys, "gettrace", lambda: None),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, value)
             assert before.changed() != "", name
         assert before.changed() == "", name
+
+
+def test_what_is_added_or_put_in_the_place_of_a_module_is_noticed(monkeypatch):
+    before = Integrity()
+    clock = CpuClock()
+    before.watch(clock)
+
+    for add in (
+        # A name of a module hides the builtin one, and Visit would answer what it likes.
+        lambda patch: patch.setattr(judgement, "any", lambda _: False, raising=False),
+        lambda patch: patch.setattr(Visit, "__reduce__", lambda _: (int, ()), raising=False),
+        lambda patch: patch.setitem(copyreg.dispatch_table, Visit, lambda _: (int, ())),
+        lambda patch: patch.setitem(sys.modules, "psutil", object()),
+        lambda patch: patch.setattr(clock, "sample", lambda *_: None),
+    ):
+        with monkeypatch.context() as patch:
+            add(patch)
+            assert before.changed() != ""
+        assert before.changed() == ""
+
+
+def test_a_clock_that_a_call_replaces_for_one_reading_still_tells_the_time(monkeypatch):
+    def replaces_the_clock():
+        monkeypatch.setattr(clocks, "perf_counter", lambda: monkeypatch.undo() or 0.0)
+        time.sleep(0.02)
+
+    assert CpuClock().sample([replaces_the_clock]).wall_s > 0.02
+
+
+def test_the_work_of_a_process_whose_parent_has_ended_is_seen():
+    """In a process of its own, since it takes in all orphans from then on."""
+    found = subprocess.run([sys.executable, "-c", ORPHAN], check=False, capture_output=True)
+
+    assert found.stdout.decode() == "seen", found.stderr
+
+
+ORPHAN = """
+import os, time
+from attnpanel.bench.measure.clocks import child_processes
+from attnpanel.bench.run.worker import adopt_orphans
+adopt_orphans()
+if os.fork() == 0:
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+left = child_processes()
+for process in left:
+    os.kill(process, 9)
+print("seen" if left else "not seen", end="")
+"""
 
 
 def test_a_limit_that_was_raised_is_noticed(monkeypatch):

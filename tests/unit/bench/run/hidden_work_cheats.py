@@ -1,0 +1,115 @@
+"""Implementations that work outside the clock, each in a way that its calls do not show.
+
+As in :mod:`tests.unit.bench.run.cheats`, all of them compute attention where that is looked at.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+
+import numpy as np
+
+from attnpanel.bench.run import timed_results
+from attnpanel.kernels.implementation import RawResult
+from tests.unit.bench.run.cheats import cheat, honest, parts_of
+from tests.unit.bench.run.fake_kernels import make_kernel
+
+
+def is_timed():
+    """Whether the caller's caller is a clock that keeps results."""
+    frame = sys._getframe(3)
+    watched = type(frame.f_locals.get("observe")).__name__ == "ResultObserver"
+    return frame.f_code.co_name == "sample" and watched
+
+
+def when_copied(inputs):
+    """Replace what copies the result by what computes it, and puts itself back."""
+    if not is_timed():
+        return honest(inputs)
+    output, real = np.zeros_like(inputs.query), timed_results._copied
+
+    def copied(array, index):
+        timed_results._copied = real
+        output[...] = honest(inputs).output
+        return real(array, index)
+
+    timed_results._copied = copied
+    return RawResult(output)
+
+
+def in_the_querys_memory(inputs):
+    """Save an allocation, at the cost of the inputs."""
+    result = honest(inputs)
+    if not is_timed():
+        return result
+    inputs.query[...] = result.output
+    return RawResult(inputs.query)
+
+
+class Ahead:
+    """Computes what was prepared and not yet called, and again if its inputs changed."""
+
+    def __init__(self):
+        self.waiting = {}
+
+    def compute(self):
+        waiting, self.waiting = self.waiting, {}  # what computing calls must not compute, too
+        for name, (inputs, made) in list(waiting.items()):
+            if made is None or made[1] != parts_of(inputs):
+                waiting[name] = inputs, (honest(inputs).output, parts_of(inputs))
+        self.waiting = waiting
+
+    def prepare(self, inputs, _request, **_):
+        name = object()
+        self.waiting = {**dict(list(self.waiting.items())[-79:]), name: (inputs, None)}
+
+        def call():
+            _, made = self.waiting.get(name, (None, None))
+            if made is not None and made[1] == parts_of(inputs):
+                return RawResult(made[0].copy())
+            return honest(inputs)
+
+        return call
+
+
+IN_A_HOOK = Ahead()
+HOOKED = []
+
+
+def at_each_open(event, _arguments):
+    # A hook can't be removed: it works for this cheat alone.
+    if event == "open" and HOOKED == [True]:
+        IN_A_HOOK.compute()
+
+
+def in_an_audit_hook(inputs, request, *, threads=1):
+    """Compute whenever the process opens a file, as a clock does for the counters of Linux."""
+    if not HOOKED:
+        sys.addaudithook(at_each_open)
+    HOOKED[:] = [True]
+    return IN_A_HOOK.prepare(inputs, request)
+
+
+REGISTER: dict[int, object] = {}
+PREPARED = [0]
+
+
+def registered(number):
+    made = REGISTER[number]
+    return RawResult(made.copy()) if isinstance(made, np.ndarray) else honest(made)
+
+
+def later_when_prepared(inputs, _request, *, threads=1):
+    """Compute when prepared, from the twelfth time on; keep all in the module, not in the call."""
+    PREPARED[0] += 1
+    REGISTER[PREPARED[0]] = inputs if PREPARED[0] < 12 else honest(inputs).output
+    return functools.partial(registered, PREPARED[0])
+
+
+HIDDEN_WORK = {
+    "when-copied": make_kernel("cheat-when-copied", result=when_copied),
+    "in-the-querys-memory": make_kernel("cheat-in-the-querys-memory", result=in_the_querys_memory),
+    "in-an-audit-hook": cheat("in-an-audit-hook", in_an_audit_hook),
+    "later-when-prepared": cheat("later-when-prepared", later_when_prepared),
+}
