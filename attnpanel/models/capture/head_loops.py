@@ -32,6 +32,12 @@ class _Loop:
     axis: Axis
     places: tuple[Place, ...]
     indices: list[int] = field(default_factory=list)
+    # Where each call's query begins: a loop may go over heads, or sequences, in any order.
+    offsets: list[int] = field(default_factory=list)
+
+    def in_memory(self) -> list[int]:
+        """Return the indices of the calls in the order in which their queries lie in memory."""
+        return [index for _, index in sorted(zip(self.offsets, self.indices, strict=True))]
 
 
 class HeadLoops:
@@ -65,10 +71,11 @@ class HeadLoops:
                     latest.axis = axis
                 latest.places = places
                 latest.indices.append(index)
+                latest.offsets.append(places[0].offset)
                 return
         if loops:
             loops[-1].places = ()  # only the latest call's can be continued
-        loops.append(_Loop("heads", places, [index]))
+        loops.append(_Loop("heads", places, [index], [places[0].offset]))
 
     def merge(self, calls: Sequence[AttentionCall], budget: Budget) -> list[AttentionCall]:
         """Return the calls, those of a loop as one.
@@ -90,8 +97,9 @@ class HeadLoops:
             except MemoryError:
                 continue
             budget.stored -= joined  # for that long both exist
-            merged[indices[0]] = _joined(turns, axis)
-            gone.update(indices[1:])
+            first = min(indices)
+            merged[first] = replace(_joined(turns, axis), index=first)
+            gone.update(set(indices) - {first})
         return [merged.get(call.index, call) for call in calls if call.index not in gone]
 
     def _turns(self, calls: dict[int, AttentionCall]) -> Iterator[tuple[str, Axis, list[int]]]:
@@ -102,7 +110,7 @@ class HeadLoops:
             for loop in loops:
                 turns = [calls[index] for index in loop.indices if index in calls]
                 if len(loop.indices) > 1 and len(turns) == len(loop.indices) and _alike(turns):
-                    yield layer, loop.axis, loop.indices
+                    yield layer, loop.axis, loop.in_memory()
 
     def _by_number(
         self, layer: str, indices: list[int], calls: dict[int, AttentionCall]
@@ -114,7 +122,7 @@ class HeadLoops:
             for start in range(0, len(indices), number):
                 turns = indices[start : start + number]
                 if turns[-1] - turns[0] == number - 1:  # none of another layer between them
-                    yield _Loop("heads", (), turns)
+                    yield _Loop("heads", (), turns, turns)
 
 
 def _alike(calls: Sequence[AttentionCall]) -> bool:

@@ -216,6 +216,8 @@ def _rows_before(
         return None
     if len(call.key) < len(keys):
         return None
+    if len(call.key) > len(keys) and call.kind == "self" and call.query_len > 1:
+        return None  # streams of one pass (ProphetNet); a beam search has more beams step by step
     if call.kind == "cross":
         if latest is None or len(latest) != len(call.key) or call.key.shape[2] != keys.shape[2]:
             return None

@@ -20,6 +20,7 @@ from attnpanel.models.capture.output_projection import heads_read_by, read_linea
 from attnpanel.models.capture.promoted_tokens import find_norm, promoted
 from attnpanel.models.intercept.session import paused
 from attnpanel.models.intercept.torch_operators import operators
+from attnpanel.models.intercept.tracked_scores import version
 from attnpanel.models.tokens import names_of_ids
 from attnpanel.trace.head_outputs import IDS, HeadOutputs
 
@@ -132,7 +133,7 @@ class OutputWatch:
             self._candidate = linear, self._latest
 
     def _write(self, call: AttentionCall, linear: Linear, heads: Tensor) -> None:
-        versions = _version(linear.weight), _version(heads)
+        versions = version(linear.weight), version(heads)
         norms = _projected_norms(call, linear.weight)
         # Without a table of embeddings there will be no logits.
         before = self._written if self._tables else []
@@ -169,13 +170,13 @@ class OutputWatch:
         tensor = None if known is None else known[0]()
         if known is None or tensor is None or tensor is not value:
             return frozenset()
-        since = _version(tensor) - known[1]
+        since = version(tensor) - known[1]
         return known[2] if since == 0 or (written and since == 1) else frozenset()
 
     def _set(self, tensor: Tensor, layers: frozenset[int]) -> None:
         if len(self._sums) > MAX_KNOWN:
             self._sums = {key: entry for key, entry in self._sums.items() if entry[0]() is not None}
-        self._sums[id(tensor)] = weakref.ref(tensor), _version(tensor), layers
+        self._sums[id(tensor)] = weakref.ref(tensor), version(tensor), layers
 
     def _end_pass(self) -> None:
         """Compute the logits of a pass that has made some, and forget its tensors."""
@@ -208,7 +209,7 @@ class OutputWatch:
         for entry in written:
             call = entry.call
             found = self._found[call.index]
-            changed = (_version(entry.weight), _version(entry.heads)) != entry.versions
+            changed = (version(entry.weight), version(entry.heads)) != entry.versions
             if changed:
                 why = CHANGED
             elif norm is None:
@@ -330,8 +331,3 @@ def _in_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     name = getattr(func, "__name__", "")
     written = name.startswith("__i") or (name.endswith("_") and not name.endswith("__"))
     return written or kwargs.get("inplace", False) or any(value is True for value in args[1:])
-
-
-def _version(tensor: Tensor) -> int:
-    """Return how often a tensor was changed in place; tensors of inference mode do not count."""
-    return -1 if tensor.is_inference() else tensor._version  # noqa: SLF001 - no public way

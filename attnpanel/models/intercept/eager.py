@@ -13,14 +13,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import InterceptedCall, running_modules
-from attnpanel.models.intercept.eager_call import make_call
+from attnpanel.models.intercept.eager_call import divided, make_call
 from attnpanel.models.intercept.eager_outputs import (
     follow_output,
     fused_outputs,
     lose,
     lose_low_rank,
     tensors_of,
-    used_by_element,
 )
 from attnpanel.models.intercept.eager_steps import (
     after_operation,
@@ -28,14 +27,17 @@ from attnpanel.models.intercept.eager_steps import (
     is_layer,
     keeps_weights,
     mixes_heads,
+    other_operand,
+    over_axis,
     over_last_axis,
     picks_keys,
     reads_parameter,
     rows_sum_to_one,
+    sums_heads,
     writes_in_place,
 )
 from attnpanel.models.intercept.matmul import Product, product_of
-from attnpanel.models.intercept.new_scores import scores_of
+from attnpanel.models.intercept.new_scores import between_sequences, of_a_sequence, scores_of
 from attnpanel.models.intercept.session import note_part, note_use, streams, transform_reason
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intercept.tracked_scores import (
@@ -76,6 +78,7 @@ class EagerTracker:
         self._owns = owns
         self._tracked: Any = WeakTensorKeyDictionary()
         self._softmax = operators()["softmax"]
+        self._by_element = operators()["exp"] | operators()["squash"]
         # Scaled weights -> the weights before an intervention's output scale went into them.
         self._unscaled: Any = WeakTensorKeyDictionary()
 
@@ -96,7 +99,7 @@ class EagerTracker:
         import torch
 
         product = product_of(func, args, kwargs)
-        begins = product is not None or func in self._softmax
+        begins = product is not None or func in self._softmax or func in self._by_element
         if not begins and not self._tracked.data:
             return None
         with torch.no_grad():
@@ -105,11 +108,15 @@ class EagerTracker:
                 return self._after_product(product, result) if floating else None
             before, tracked = self._find_tracked(args, kwargs)
             if tracked is None:
-                if begins:
-                    self._track_unscored(args, kwargs, result)
+                if begins and isinstance(result, torch.Tensor):
+                    self._begin(func, args, kwargs, result)
                 return None
             if tracked.stage in {"numerator", "output"}:
                 return self._after_output(func, args, kwargs, before, tracked, result)
+            if tracked.stage == "summands":
+                if func in operators()["sum"] and over_axis(-2, args, kwargs, before):
+                    self._note(tracked.use)
+                return None
             if func in operators()["write"]:
                 self._after_write(args[0], tracked)
                 return None
@@ -124,11 +131,13 @@ class EagerTracker:
         tracked = left or right
         if tracked is not None:
             facing = product if tracked is left else product.swapped()
+            if facing is not product:
+                streams().adopt(facing.right, product.left)
             if left is not None and right is not None:
                 self._join_pieces(left, right, result)
             elif self._meets_values(facing, tracked):
                 return self._mix_values(facing, tracked, result)
-            elif keeps_weights(facing, result, tracked):
+            elif keeps_weights(facing, result, tracked) or sums_heads(facing, tracked):
                 mixed = replace(tracked, stage="derived", mixes_heads=True, logits=None)
                 self._tracked[result] = mixed
                 return None
@@ -143,21 +152,28 @@ class EagerTracker:
 
     def _followed(self, tensor: Tensor) -> TrackedTensor | None:
         tracked = self._tracked.get(tensor)
-        done = tracked is None or tracked.stage in {"numerator", "output"}
+        done = tracked is None or tracked.stage in {"summands", "numerator", "output"}
         return None if done or not tracked.several_channels else tracked
 
-    def _track_unscored(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], weights: Tensor
+    def _begin(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        weights: Tensor,
     ) -> None:
-        """Follow a softmax of scores that are no product, such as additive ones or distances."""
+        """Follow what may be weights of scores that are no product."""
         scores = args[0] if args else kwargs.get("input", weights)
-        note_part("softmax")
-        reason, modules = transform_reason(), running_modules()
-        if reason:
-            self._note(ScoreUse(0, 0, 0, modules, met_values=True, reason=reason))
-            return
-        rows = weights.dim() > 1 and weights.numel() and over_last_axis(args, kwargs, scores)
-        if rows and streams().length(weights) in {None, weights.shape[-2]} and self._owns(modules):
+        if func in self._softmax:
+            note_part("softmax")
+            if reason := transform_reason():
+                use = ScoreUse(0, 0, 0, running_modules(), met_values=True, reason=reason)
+                self._note(use)
+                return
+            rows = over_last_axis(args, kwargs, scores) and of_a_sequence(weights)
+        else:
+            rows = between_sequences(weights)
+        if rows and self._owns(running_modules()):
             self._tracked[weights] = unscored_weights(weights.detach())
 
     def _meets_values(self, product: Product, tracked: TrackedTensor) -> bool:
@@ -167,7 +183,7 @@ class EagerTracker:
             return False
         if left.is_sparse or left.is_sparse_csr:
             return False
-        if tracked.reordered or is_layer(product, tracked):
+        if tracked.reordered or is_layer(product, tracked) or sums_heads(product, tracked):
             return False
         # A softmax may be of anything; as attention it sums over a whole sequence.
         if not tracked.scored and streams().length(product.right) != use.key_len:
@@ -192,10 +208,8 @@ class EagerTracker:
             use = replace(use, modules=(), recorded=False)
             tracked = self._tracked[product.left] = replace(tracked, use=use)
         if not tracked.scored:
-            kind, length = (
-                streams().kind(product.left, product.right),
-                streams().length(product.left),
-            )
+            kind = streams().kind(product.left, product.right)
+            length = streams().length(product.left)
             tracked = replace(tracked, kind=kind, sequence_len=length)
         if not use.modules:
             use.modules = modules
@@ -205,7 +219,8 @@ class EagerTracker:
         if left.dim() > 4 and not tracked.grouped and not whole:
             self._lose(tracked)  # blocks of a longer sequence, or one that is padded
             return None
-        if tracked.stage == "exp" and not rows_sum_to_one(left):
+        plain = tracked.stage == "exp" and (tracked.trusted or not tracked.nonlinear)
+        if plain and not rows_sum_to_one(left):
             self._tracked[result] = replace(
                 tracked, stage="numerator", weights=left, value=product.value().detach()
             )
@@ -258,19 +273,13 @@ class EagerTracker:
         partners = (self._find(other) for other in args[:2] if other is not before)
         partner = next((x for x in partners if x is not None and x.use is use), None)
         if func in known["div"] and partner is not None and partner.stage == "sum":
-            total, exponentials, value = args[1].detach(), tracked.weights, tracked.value
-            assert exponentials is not None  # noqa: S101 - set with the stage
-            assert value is not None  # noqa: S101
-            use.recorded, modules = True, running_modules()
-            weights = exponentials / total.reshape(*exponentials.shape[:-1], 1)
-            return lambda: make_call(
-                replace(tracked, stage="exp", weights=None), weights, value, modules
-            )
+            use.recorded = True
+            return divided(tracked, args[1].detach(), running_modules())
         adds = func in known["add"] | known["sub"]  # such as what other keys have given
         if partner is None and not adds and getattr(result, "shape", None) == args[0].shape:
             self._tracked[result] = tracked
-            return None
-        self._lose(replace(tracked, stage="exp"))
+        else:
+            self._lose(replace(tracked, stage="exp"))
         return None
 
     def _find(self, value: Any) -> TrackedTensor | None:
@@ -281,7 +290,8 @@ class EagerTracker:
         modules = running_modules()
         if not self._owns(modules):
             return
-        for tensor, tracked in fused_outputs(self._find(inputs[-1]), result, modules):
+        found = fused_outputs(inputs[0], self._find(inputs[-1]), result, modules)
+        for tensor, tracked in found:
             if any(map(streams().reordered, inputs[:2])):
                 lose(tracked.use, REORDERED)
             self._tracked[tensor] = tracked
@@ -317,13 +327,8 @@ class EagerTracker:
         result: Any,
     ) -> None:
         """Track what an operation has made of scores, exponentials or weights."""
-        import torch
-
         known = operators()
-        results = [result] if isinstance(result, torch.Tensor) else result
-        if not isinstance(results, (list, tuple)):
-            return
-        results = followed(func, before, tracked, results)
+        results = followed(func, before, tracked, list(tensors_of((result,))))
         if self._picks_values(func, args, before, tracked, results):
             return
         if func in known["layer"] | known["sparse"]:
@@ -337,9 +342,7 @@ class EagerTracker:
             if use is None:
                 return
             tracked = replace(tracked, use=use)
-        other = self._other(args, before)
-        if func in known["mul"] and tracked.nonlinear and not tracked.use.modules:
-            self._note(used_by_element(tracked.use, before, other))
+        other = other_operand(args, before)
         partner = self._find(other)
         for tensor in results:
             after = after_operation(func, args, kwargs, before, tracked, other, partner, tensor)
@@ -383,18 +386,11 @@ class EagerTracker:
     ) -> bool:
         """Note that values are picked by the numbers of keys; return whether they are."""
         picks = not before.is_floating_point() and func in operators()["pick"]
-        known = picks and self._tracked.get(args[0]) is not None
-        if not picks or known or not picks_keys(args[0], tracked, results):
+        if not picks or self._find(args[0]) or not picks_keys(args[0], tracked, results):
             return False
         self._note(replace(tracked.use, modules=running_modules(), met_values=True, reason=PICKED))
         return True
 
-    def _note(self, use: ScoreUse | None) -> None:
-        if use is not None and self._owns(use.modules):
+    def _note(self, use: ScoreUse) -> None:
+        if self._owns(use.modules):
             note_use(use)
-
-    @staticmethod
-    def _other(args: tuple[Any, ...], before: Tensor) -> Any:
-        if len(args) != 2:
-            return None
-        return args[1] if args[0] is before else args[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import InterceptedCall
@@ -40,6 +41,8 @@ def make_call(
     InterceptedCall
         All tensors with the leading axes (B, H).
     """
+    import torch
+
     query, key = tracked.query, tracked.key
     if left.shape[-2] != query.shape[-2] and left.shape[-2] == key.shape[-2]:
         query, key = key, query  # weights of keys over queries, transposed
@@ -62,6 +65,9 @@ def make_call(
     if changed:
         heads = weights.shape[:2]
         query, key = (_of_heads(four_axes(x), heads) for x in (query, key))
+        if key.shape[2] < weights.shape[3]:  # scores of no key were joined, such as a sink's
+            rest = weights.shape[3] - key.shape[2]
+            key = torch.cat([key, key.new_zeros(*key.shape[:2], rest, key.shape[3])], 2)
     else:
         query, key = four_axes(query), four_axes(key)
     call = InterceptedCall(
@@ -81,6 +87,26 @@ def make_call(
     )
     intervention = tracked.intervention
     return call if intervention is None else intervention.call_to_record(call)
+
+
+def divided(
+    tracked: TrackedTensor, total: Tensor, modules: tuple[Any, ...]
+) -> Callable[[], InterceptedCall]:
+    """Return what makes the call of exponentials that met values before the division by their sum.
+
+    Parameters
+    ----------
+    tracked : TrackedTensor
+        At the stage "numerator".
+    total : tensor of shape (…, T, 1) or (…, T)
+    modules : tuple of torch.nn.Module
+    """
+    exponentials, value = tracked.weights, tracked.value
+    assert exponentials is not None  # noqa: S101 - set with the stage
+    assert value is not None  # noqa: S101
+    weights = exponentials / total.reshape(*exponentials.shape[:-1], 1)
+    met = replace(tracked, stage="exp", weights=None)
+    return lambda: make_call(met, weights, value, modules)
 
 
 def _of_heads(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -107,14 +133,17 @@ def _used_weights(
         tolerance = max(RECOMPUTED[precision(x)] for x in (left, tracked.key))
     used, dropout = four_axes(left), tracked.dropout
     if dropout is not None:
-        kept = used != 0
         if dropout.probability >= 1:
             raise ValueError("its dropout keeps none of its weights; call eval() first")
         # Written over by a dropout in place, its input can be told from the softmax alone.
         before = softmax if tracked.use.written else dropout.before
         expected = None if before is None else four_axes(before)
-        if expected is None or not rows_agree(
-            used * (1 - dropout.probability), expected * kept, tolerance
+        after = four_axes(dropout.after)
+        unchanged = dropout.untouched() and used.shape == after.shape
+        if expected is None or not (
+            unchanged
+            and rows_agree(used, after, tolerance)
+            and rows_agree(used * (1 - dropout.probability), expected * (after != 0), tolerance)
         ):
             raise ValueError(
                 "its weights are changed after a dropout that is at work, so that the two cannot "
@@ -124,5 +153,5 @@ def _used_weights(
     own = None if softmax is None else four_axes(softmax)
     if own is not None and used.shape == own.shape and rows_agree(used, own, tolerance):
         # Query and key give a row that sees no key another weight than nan.
-        return own, bool(own.isnan().any())
+        return used, bool(own.isnan().any())
     return used, True

@@ -35,7 +35,10 @@ class ChangingTracker(EagerTracker):
         scaled = self._find_scaled(func, args, kwargs)
         if scaled is not None:
             product, scaling = scaled
-            return scaling.zero_knocked_out(result, product)
+            mixed = scaling.zero_knocked_out(result, product)
+            if result in self._tracked:
+                self._tracked[mixed] = self._tracked[result]
+            return mixed
         makes_weights = func in known["softmax"] | known["div"] | known["exp"]
         tracked = self._tracked.get(result) if makes_weights else None
         if tracked is None or tracked.logits is None or tracked.stage != "weights":

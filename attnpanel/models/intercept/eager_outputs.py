@@ -54,7 +54,7 @@ def follow_output(
         Whether the result is the same output in another layout.
     """
     known, use = operators(), tracked.use
-    if func in known["layout"]:
+    if func in known["layout"] or func in known["solve"]:
         return True
     tensors = [x for x in tensors_of((*args, *kwargs.values())) if x is not before]
     others = [(x, found) for x in tensors if (found := find(x)) is not None]
@@ -74,12 +74,13 @@ def follow_output(
 
 
 def fused_outputs(
-    values: TrackedTensor | None, result: Any, modules: tuple[nn.Module, ...]
+    query: Any, values: TrackedTensor | None, result: Any, modules: tuple[nn.Module, ...]
 ) -> Iterator[tuple[Tensor, TrackedTensor]]:
     """Yield what is known of the output of a function that computes attention.
 
     Parameters
     ----------
+    query : tensor
     values : TrackedTensor or None
         What is known of its values.
     result : tensor (…, T, Dv), or a tuple that begins with one
@@ -93,7 +94,8 @@ def fused_outputs(
     use = ScoreUse(output.shape[-2], 0, 0, modules, recorded=True, intervened=True)
     lose_low_rank(use, values)
     alias = output.detach()
-    tracked = TrackedTensor(alias, alias, 1.0, use, stage="output")
+    length = streams().length(query)
+    tracked = TrackedTensor(alias, alias, 1.0, use, stage="output", sequence_len=length)
     yield output, tracked
     for tensor in tensors_of((others,)):
         if tensor.is_floating_point() and tensor.shape == output.shape[:-1]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.models.intercept.session import interventions
+from attnpanel.models.intercept.eager_outputs import used_by_element
+from attnpanel.models.intercept.session import interventions, streams
 from attnpanel.models.intercept.torch_operators import moved_axes, operators
 from attnpanel.models.intercept.tracked_scores import (
     Dropout,
@@ -14,6 +15,8 @@ from attnpanel.models.intercept.tracked_scores import (
     add_to_scores,
     explain_logits,
     scale_scores,
+    unscored_weights,
+    version,
 )
 
 if TYPE_CHECKING:
@@ -70,9 +73,29 @@ def after_operation(
         return _dropped(args, kwargs, before, tracked, result)
     if func in known["reorder"] and tracked.use.modules:
         tracked = replace(tracked, reordered=_moves_keys(func, args, kwargs, before))
+    made = _of_one_query(tracked, before, result) or _summands(func, tracked, before, other)
+    if made is not None:
+        return made
     if result.numel() != before.numel():
         return _resized(func, before, tracked, other, result)
     return _same_size(func, tracked, other, partner, result)
+
+
+def _of_one_query(tracked: TrackedTensor, before: Tensor, result: Tensor) -> TrackedTensor | None:
+    """Follow weights (B, S) that are no longer (T, S), since they have become (B, T = 1, S)."""
+    if tracked.scored or before.dim() != 2 or result.shape != (len(before), 1, before.shape[1]):
+        return None
+    return unscored_weights(result.detach())
+
+
+def _summands(
+    func: Callable[..., Any], tracked: TrackedTensor, before: Tensor, other: Any
+) -> TrackedTensor | None:
+    """Follow weights that are multiplied with values by element."""
+    if func not in operators()["mul"] or not tracked.nonlinear or tracked.use.modules:
+        return None
+    use = used_by_element(tracked.use, before, other)
+    return None if use is None else replace(tracked, stage="summands", use=use)
 
 
 def _normalised(
@@ -109,10 +132,23 @@ def _normalised(
     return replace(explained, stage="weights", weights=result.detach())
 
 
+def other_operand(args: tuple[Any, ...], before: Tensor) -> Any:
+    """Return the other one of two positional arguments; None if there are not two."""
+    if len(args) != 2:
+        return None
+    return args[1] if args[0] is before else args[0]
+
+
 def over_last_axis(args: tuple[Any, ...], kwargs: dict[str, Any], scores: Tensor) -> bool:
     """Whether a softmax of these arguments is one over the last axis."""
+    return over_axis(-1, args, kwargs, scores)
+
+
+def over_axis(axis: int, args: tuple[Any, ...], kwargs: dict[str, Any], tensor: Tensor) -> bool:
+    """Whether a softmax or a sum of these arguments is one over an axis, counted from the end."""
     dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    return dim in {-1, scores.dim() - 1}
+    dims = dim if isinstance(dim, (tuple, list)) else [dim]
+    return not {axis, tensor.dim() + axis}.isdisjoint(dims)
 
 
 def _dropped(
@@ -132,7 +168,9 @@ def _dropped(
         tracked.use.written = True
     earlier = None if tracked.dropout is None else tracked.dropout.before
     kept = before.detach() if earlier is None else earlier
-    return replace(tracked, dropout=Dropout(float(probability), kept, result.detach()))
+    # What inference mode does not count is kept as it is now.
+    after = result.clone() if result.is_inference() else result.detach()
+    return replace(tracked, dropout=Dropout(float(probability), kept, after, version(after)))
 
 
 def _moves_keys(
@@ -256,6 +294,18 @@ def is_layer(product: Product, tracked: TrackedTensor) -> bool:
     """
     matrix = product.equation is None and product.right.dim() == 2 < product.left.dim()
     return matrix and not tracked.use.modules
+
+
+def sums_heads(product: Product, tracked: TrackedTensor) -> bool:
+    """Whether scores (…, S, H) are summed over heads, each with a factor for every query.
+
+    So does what chooses keys for another attention (DeepSeek's indexer).
+    """
+    key_len, heads = product.left.shape[-2:]
+    use = tracked.use
+    transposed = key_len != heads and (heads, key_len) == (use.query_len, use.key_len)
+    computed = product.mixes_values and not use.modules
+    return transposed and computed and streams().length(product.right) not in {None, heads}
 
 
 def reads_parameter(args: tuple[Any, ...]) -> bool:

@@ -44,6 +44,12 @@ def place_of(tensor: Tensor) -> Place:
     return Place(storage, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
 
 
+def is_turn(places: tuple[Place, ...], before: tuple[Place, ...]) -> bool:
+    """Whether a call reads other parts of the query and of keys than the call before it."""
+    moved = [new.moved_from(old) for new, old in zip(places, before, strict=False)]
+    return bool(before) and moved[0] and any(moved[1:])
+
+
 def loop_axis(places: tuple[Place, ...], before: tuple[Place, ...], *, folded: bool) -> Axis | None:
     """Return what a loop goes over, by how far it goes in memory; None if it is none.
 
@@ -58,8 +64,7 @@ def loop_axis(places: tuple[Place, ...], before: tuple[Place, ...], *, folded: b
     -----
     A query that stays where it is meets other keys, such as a part of its own.
     """
-    moved = [new.moved_from(old) for new, old in zip(places, before, strict=False)]
-    if not (before and moved[0] and any(moved[1:])):
+    if not is_turn(places, before):
         return None
     query = places[0]
     batch, heads, length, _ = query.shape

@@ -39,8 +39,8 @@ class ModelLayers:
     """The modules of a model by name, told apart from those of another model.
 
     A draft model in assisted generation or a teacher outside the module tree runs while a method of
-    the model is on the stack, too. It has parameters, and not all of them are the model's, as where
-    embeddings are tied.
+    the model is on the stack, too. It has parameters, or buffers in their place (quantised
+    weights), and not all of them are the model's, as where embeddings are tied.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ class ModelLayers:
             parts = {id(part) for part in module.modules()}
             around = id(self.model) in parts or id(getattr(self.model, "_orig_mod", None)) in parts
             own = {id(parameter) for parameter in module.parameters()}
-            ours = {id(parameter) for parameter in self.model.parameters()}
+            own = own or {id(buffer) for buffer in module.buffers()}
+            ours = {id(x) for x in (*self.model.parameters(), *self.model.buffers())}
             holds_ours = not parts.isdisjoint(self.names)
             foreign = not around and (
                 not own <= ours if not holds_ours else bool(own) and ours.isdisjoint(own)

@@ -1,4 +1,4 @@
-"""Begin to follow the product of a query with keys."""
+"""Begin to follow the product of a query with keys, or weights of scores that are no product."""
 
 from __future__ import annotations
 
@@ -41,6 +41,25 @@ def scores_of(product: Product, result: Tensor) -> TrackedTensor | None:
         kind=streams().kind(product.left, product.right),
         sequence_len=length,
     )
+
+
+def of_a_sequence(weights: Tensor) -> bool:
+    """Whether a softmax over the last axis may be of a whole sequence of queries.
+
+    That of a matrix may also be of one query for each sequence of a batch, as in a recurrent
+    decoder.
+    """
+    if weights.dim() < 2 or not weights.numel():
+        return False
+    return weights.dim() == 2 or streams().length(weights) in {None, weights.shape[-2]}
+
+
+def between_sequences(weights: Tensor) -> bool:
+    """Whether numbers (…, T, S) may be between the positions of a sequence and of a known one."""
+    if weights.dim() < 3 or not weights.is_floating_point() or not weights.numel():
+        return False
+    query_len, key_len = weights.shape[-2:]
+    return streams().has_length(key_len) and streams().length(weights) == query_len
 
 
 def _between_channels(query: Tensor, length: int | None) -> bool:

@@ -3,7 +3,8 @@
 Lengths don't tell: queries may be pooled (Funnel) and keys reduced (Segformer). Each input of the
 model and each embedding begins a sequence. What a function computes belongs to the sequence of the
 first tensor that it is given: residual sums and products keep that of their left side, so that the
-output of cross-attention belongs to the queries' sequence.
+output of cross-attention belongs to the queries' sequence. What is made of parameters alone, such
+as a prefix, belongs to the sequence that it is joined with; zeros in the shape of a tensor to none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.feature_axes import FeatureAxes
-from attnpanel.models.intercept.torch_operators import moved_axes, operators
+from attnpanel.models.intercept.torch_operators import moved_axes, named, operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ class Streams:
         self.axes = FeatureAxes()
         self._known: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._numbers = count()
+        self._learned: set[int] = set()  # made of parameters alone
         self._lengths: dict[int, int] = {}
         self._limit = MAX_KNOWN
         # What lays out a window around each position, and what has changed the order of positions.
@@ -53,22 +55,28 @@ class Streams:
         results = (result,) if type(result) is self._tensor else result
         written = func is self._tensor.__setitem__
         if not written:
-            results = [x for x in results if type(x) is self._tensor and x.is_floating_point()]
-            if not results:
+            results = [x for x in results if type(x) is self._tensor and _has_numbers(x)]
+            if not results or func in _shaped_alike():
                 return
         streams: list[frozenset[int]] = []
         first = self._collect(args, streams)
         if not streams and kwargs:
             first = self._collect(tuple(kwargs.values()), streams) if first is None else first
-        if not streams:
-            stream = self._begin(results[0] if first is None and not written else first)
-        elif len(streams) == 1 or func in _keeping_left():
+        keeps_left = func in _keeping_left()
+        learned = all(stream <= self._learned for stream in streams)
+        if first is not None and (learned or (keeps_left and first is args[0])):
+            stream = self._begin(first)
+            self._set(first, stream)
+        elif not streams:
+            stream = self._begin(args[0] if written else results[0])
+            if _of_parameters(args):
+                self._learned |= stream
+        elif len(streams) == 1 or keeps_left:
             stream = streams[0]
         else:
-            stream = frozenset(sorted(frozenset().union(*streams))[-MAX_JOINED:])
-        if first is not None and not streams:
-            self._set(first, stream)
-        for tensor in (x for x in args[:1] if x.is_floating_point()) if written else results:
+            numbers = frozenset().union(*streams)
+            stream = frozenset(sorted(numbers - self._learned or numbers)[-MAX_JOINED:])
+        for tensor in (x for x in args[:1] if _has_numbers(x)) if written else results:
             self._set(tensor, stream)
         if not written and (self._windows or self._moved or func in _picking()):
             self._follow_places(func, args, kwargs, results)
@@ -84,7 +92,7 @@ class Streams:
                 stream = self._get(value)
                 if stream is not None:
                     streams.append(stream)
-                elif first is None and value.is_floating_point():
+                elif first is None and _has_numbers(value):
                     first = value
             elif type(value) in (tuple, list):
                 inner = self._collect(tuple(value), streams)
@@ -162,6 +170,10 @@ class Streams:
         lengths = [self._lengths.get(number) for number in self._of(tensor)]
         return max((length for length in lengths if length is not None), default=None)
 
+    def has_length(self, number: int) -> bool:
+        """Whether a sequence has this length."""
+        return number in self._lengths.values()
+
     def _of(self, tensor: Tensor) -> frozenset[int]:
         stream = self._get(tensor)
         if stream is None:
@@ -196,6 +208,28 @@ def _picking() -> frozenset[Any]:
 
 
 @cache
+def _shaped_alike() -> frozenset[Any]:
+    """Return the functions that take nothing of a tensor but its shape, and write other numbers.
+
+    Empty tensors are filled with what belongs to the same sequence, mostly.
+    """
+    return frozenset(named("zeros_like ones_like full_like rand_like randn_like"))
+
+
+def _of_parameters(args: tuple[Any, ...]) -> bool:
+    """Whether the tensors among arguments are parameters."""
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    tensors = [value for value in args if isinstance(value, Tensor)]
+    return bool(tensors) and all(isinstance(tensor, Parameter) for tensor in tensors)
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+@cache
 def _keeping_places() -> frozenset[Any]:
     """Return the functions after which the order of a sequence is as it was."""
     known = operators()
@@ -221,5 +255,7 @@ def _keeping_left() -> frozenset[Any]:
         functional.scaled_dot_product_attention,
         functional.multi_head_attention_forward,
     )
+    recurrent = named("rnn_tanh rnn_relu lstm gru")
     arithmetic = known["add"] | known["sub"] | known["mul"] | known["div"]
-    return frozenset(arithmetic | known["layer"] | {*products, *attention, torch.Tensor.matmul})
+    others = {*products, *attention, torch.Tensor.matmul, *recurrent}
+    return frozenset(arithmetic | known["layer"] | others)

@@ -90,6 +90,10 @@ def operators() -> dict[str, frozenset[Any]]:
         "complex": frozenset({torch.view_as_complex}),
         "halve": frozenset({torch.chunk, tensor.chunk}),
         "exp": frozenset({torch.exp, tensor.exp}),
+        "squash": frozenset(
+            named("sigmoid relu square")
+            | {functional.relu, functional.sigmoid, functional.softplus, torch.special.expit}
+        ),
         "tanh": frozenset({torch.tanh, tensor.tanh, tensor.tanh_}),
         "sum": frozenset({torch.sum, tensor.sum}),
         "log_softmax": frozenset(
@@ -127,20 +131,11 @@ def operators() -> dict[str, frozenset[Any]]:
         ),
         # Put a tensor in some places of another, which is the first argument.
         "place": frozenset(
-            {
-                tensor.__setitem__,
-                torch.scatter,
-                tensor.scatter,
-                tensor.scatter_,
-                torch.index_copy,
-                tensor.index_copy,
-                tensor.index_copy_,
-                torch.slice_scatter,
-                tensor.slice_scatter,
-                torch.index_put,
-                tensor.index_put,
-                tensor.index_put_,
-            }
+            named(
+                "__setitem__ scatter scatter_ scatter_add scatter_add_ index_copy index_copy_ "
+                "index_add index_add_ index_put index_put_ slice_scatter masked_scatter "
+                "masked_scatter_"
+            )
         ),
         # Keep the numbers and change their places along an axis.
         "reorder": frozenset(
@@ -158,6 +153,16 @@ def operators() -> dict[str, frozenset[Any]]:
             }
         ),
         "layout": layouts(),
+        # Multiply by an inverse matrix.
+        "solve": frozenset(
+            {
+                torch.linalg.solve,
+                torch.linalg.solve_triangular,
+                torch.linalg.lstsq,
+                torch.cholesky_solve,
+                tensor.cholesky_solve,
+            }
+        ),
         "expand": frozenset(named("expand expand_as broadcast_to")),
         # Mix what they read across other axes than that of the keys, so that nothing made of them
         # is a matrix of weights any more, unless it keeps the size: heads that are mixed.

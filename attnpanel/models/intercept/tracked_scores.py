@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from attnpanel.models.intervene.eager import EagerIntervention
     from attnpanel.trace.call import Kind
 
-Stage = Literal["scores", "log", "exp", "sum", "weights", "derived", "numerator", "output"]
+Stage = Literal[
+    "scores", "log", "exp", "sum", "weights", "derived", "summands", "numerator", "output"
+]
 _numbers = count()
 MAX_CALL_NUMBER = 2048  # whole numbers that float16 holds
 # Why a softmax of queries and keys gave no call.
@@ -85,11 +87,18 @@ class Dropout:
     probability : float
     before, after : tensors of shape (…, T, S)
         Aliases of what went in and came out.
+    version : int
+        How often the latter had been changed in place by then.
     """
 
     probability: float
     before: Tensor
     after: Tensor
+    version: int
+
+    def untouched(self) -> bool:
+        """Whether nothing was written since into what came out."""
+        return version(self.after) == self.version
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +118,10 @@ class TrackedTensor:
     soft_cap : float or None
         Set by a tanh, and multiplied with the scores since: the scores are
         ``soft_cap * tanh(scale * product / soft_cap)`` instead of ``scale * product``.
-    stage : {"scores", "log", "exp", "sum", "weights", "derived", "numerator", "output"}
-        "log" is a log-softmax; "derived" anything else that was computed from scores; "numerator"
-        the product of exponentials with values, and "output" that of weights.
+    stage : Stage
+        "log" is a log-softmax; "derived" anything else that was computed from scores; "summands"
+        weights times values, not summed yet; "numerator" the product of exponentials with values,
+        and "output" that of weights.
     added : tensor of shape (…, T, S), or None
         From the softmax on: the bias, and less than -1e8 where masked; None where there is neither.
     trusted : bool
@@ -206,8 +216,13 @@ def scale_scores(
     if isinstance(factor, torch.Tensor):
         factor = factor.detach()
         if factor.numel() != 1:
+            rows = tracked.query.shape[:-1]
+            a_row = factor.shape[-1] == 1 and all(
+                size in {1, own}
+                for size, own in zip(factor.shape[-2::-1], rows[::-1], strict=False)
+            )
             capped = tracked.soft_cap is not None
-            if capped or factor.shape[-1] != 1 or factor.dim() > tracked.query.dim():
+            if capped or not a_row or factor.dim() > tracked.query.dim():
                 return replace(tracked, trusted=False)
             times = 1 / factor if inverse else factor
             bias = None if tracked.bias is None else tracked.bias.reshape(result.shape) * times
@@ -304,6 +319,11 @@ def rows_agree(weights: Tensor, expected: Tensor, tolerance: float) -> bool:
     difference = (weights.float() - expected).abs()
     same = (difference <= limit) | (weights.isnan() & expected.isnan())
     return bool(same.all())
+
+
+def version(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place; tensors of inference mode do not count."""
+    return -1 if tensor.is_inference() else tensor._version  # noqa: SLF001 - no public way
 
 
 def precision(tensor: Tensor) -> str:

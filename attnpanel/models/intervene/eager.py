@@ -105,7 +105,13 @@ class EagerIntervention:
         same = before.numel() == changed.numel() and rows_agree(
             before.detach().reshape(changed.shape), changed, tolerance
         )
-        if same and (dropout is not None or not tracked.use.written):
+        if dropout is None:
+            same = same and not tracked.use.written
+        else:
+            after = dropout.after
+            same = same and dropout.untouched() and after.numel() == used.numel()
+            same = same and rows_agree(used, after.reshape(used.shape), tolerance)
+        if same:
             return
         for intervention in self.plan.active:
             if intervention.change.changes_weights:
@@ -128,7 +134,10 @@ class EagerIntervention:
         where = product.expand_to_result(silent)
         if where is None or not silent.any():
             return mixed
-        mixed = mixed.masked_fill(where, 0)
+        if product.added is None:
+            mixed = mixed.masked_fill(where, 0)
+        else:
+            mixed = product.added.to(mixed.dtype).where(where, mixed)
         knock_outs().watch(mixed, where.expand_as(mixed), plan, running_modules())
         return mixed
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attnpanel.models.intercept.audit import LayerAudit
 from attnpanel.models.intercept.batched_heads import declared_heads
-from attnpanel.models.intercept.loop_turns import loop_axis
+from attnpanel.models.intercept.loop_turns import is_turn, loop_axis
 from attnpanel.models.intercept.module_names import ModelLayers
 from attnpanel.models.intercept.tracked_scores import NO_VALUES
 from attnpanel.models.intervene.hidden_positions import HiddenPositions
@@ -163,7 +163,10 @@ class Intervention:
         before, self._places[layer] = self._places.get(layer, ()), places
         if self.heads is None or not places:
             return
-        if loop_axis(places, before, folded=target.folded) in {"heads", "head groups"}:
+        declared = declared_heads((self._names.module(layer),))
+        every_second = is_turn(places, before) and bool(declared) and declared[0] > target.heads
+        axis = loop_axis(places, before, folded=target.folded)
+        if axis in {"heads", "head groups"} or (axis is None and every_second):
             raise ValueError(
                 f"head cannot be chosen in layer {layer!r}, which computes its heads in several "
                 f"calls: passes=n is its call n; got head={self.heads!r}"

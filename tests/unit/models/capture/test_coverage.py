@@ -221,7 +221,16 @@ class Encoder(nn.Module):
         return (self.layer(self.embed(ids)),)
 
 
-@pytest.mark.parametrize("teacher", [llama, Encoder])
+def without_parameters():
+    model = Encoder()
+    for module in list(model.modules()):
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach())
+    return model
+
+
+@pytest.mark.parametrize("teacher", [llama, Encoder, without_parameters])
 def test_another_models_calls_are_neither_recorded_nor_changed(teacher):
     torch.manual_seed(0)
     model, ids = Distillation(teacher().eval()).eval(), torch.randint(3, 60, (B, 7))

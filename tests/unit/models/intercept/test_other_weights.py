@@ -85,6 +85,11 @@ def top_two(scores):
     return torch.zeros_like(scores).scatter(-1, kept.indices, kept.values.softmax(-1))
 
 
+def stick_breaking(scores):
+    beyond = F.logsigmoid(-scores)
+    return (F.logsigmoid(scores) + beyond.cumsum(-1) - beyond).exp()
+
+
 # Rule: whether the weights are those that query and key give.
 def retention(scores):  # RetNet's, in parallel
     decayed = scores * 0.9 ** torch.arange(S).flip(0)
@@ -104,6 +109,7 @@ RULES = {
     "divided by its sum": (lambda s: s.tril() / s.tril().sum(-1, keepdim=True), False),
     "retention": (retention, False),
     "sparsemax": (sparsemax, False),
+    "stick breaking": (stick_breaking, False),
     "top two": (top_two, False),
     "heads mixed after": (lambda s: torch.einsum("gh,bhts->bgts", MIX, s.softmax(-1)), False),
     "heads mixed before": (lambda s: torch.einsum("gh,bhts->bgts", MIX, s).softmax(-1), False),
@@ -201,8 +207,13 @@ def test_a_dropout_of_scores_is_part_of_the_weights():
     np.testing.assert_allclose(weights_of(call), model.used.numpy(), rtol=0, atol=ATOL)
 
 
-def test_weights_changed_after_a_dropout_at_work_are_left_out_with_a_warning():
-    model = Attention(lambda s: F.dropout(s.softmax(-1), 0.5) * GATE)
+@pytest.mark.parametrize(
+    "change",
+    [lambda w: w * GATE, torch.tril, torch.Tensor.tril_, lambda w: w / w.sum(-1, keepdim=True)],
+)
+@pytest.mark.parametrize("inplace", [False, True])
+def test_weights_changed_after_a_dropout_at_work_are_left_out_with_a_warning(change, inplace):
+    model = Attention(lambda s: change(F.dropout(s.softmax(-1), 0.5, inplace=inplace)))
 
     with pytest.warns(UserWarning, match=r"Attention \(its weights are changed after a dropout"):
         trace = captured(model)
@@ -314,3 +325,37 @@ def test_a_small_number_added_to_all_weights_is_a_change():
     (call,) = captured(model).calls
 
     np.testing.assert_allclose(weights_of(call), model.used.numpy(), rtol=0, atol=ATOL)
+
+
+def test_a_changed_row_that_a_dropout_at_work_hides_is_told():
+    with (
+        pytest.warns(UserWarning, match="changes its weights after the softmax"),
+        intervene(
+            model := Attention(lambda s: F.dropout(s.softmax(-1), 0.5).tril()), temperature=2
+        ),
+    ):
+        model(*inputs())
+
+
+def test_a_score_of_no_key_is_one_of_the_weights():
+    def weigh(scores):
+        return torch.cat([scores, torch.ones(B, H, T, 1)], -1).softmax(-1)
+
+    (call,) = captured(Attention(weigh, lambda w, v: w @ F.pad(v, (0, 0, 0, 1)))).calls
+
+    own = weigh(inputs()[0] @ inputs()[1].mT / D**0.5)
+    np.testing.assert_allclose(weights_of(call), own.numpy(), rtol=0, atol=ATOL)
+
+
+def test_what_a_product_is_added_to_is_no_part_of_a_head_that_is_knocked_out():
+    def mix(weights, v):
+        rest = v[:, :, :T].flatten(0, 1)
+        return torch.baddbmm(rest, weights.flatten(0, 1), v.flatten(0, 1)).view(B, H, T, D)
+
+    with (
+        pytest.warns(UserWarning, match="leaves layer Attention with another output than 0"),
+        intervene(model := Attention(lambda s: s.softmax(-1), mix), scale=0),
+    ):
+        output = model(*inputs())
+
+    torch.testing.assert_close(output, inputs()[2][:, :, :T], rtol=0, atol=0)

@@ -91,6 +91,23 @@ def gate_of_scores(q, k, v):
     return (scores.softmax(-1) @ v) * scores.amax(-1, keepdim=True).sigmoid(), None
 
 
+def some_queries_placed(q, k, v):
+    chosen, output = torch.tensor([1, 4, 5]), torch.zeros(B, H, T, D)
+    output[:, :, chosen] = attention(q[:, :, chosen], k, v)
+    return output, None
+
+
+def some_queries_added(q, k, v):
+    chosen, output = torch.tensor([1, 4, 5]), torch.zeros(B, H, T, D)
+    return output.index_add(2, chosen, weigh(q[:, :, chosen], k) @ v), None
+
+
+def a_solved_low_rank(q, k, v):
+    marks, middle = q[:, :, ::3], k[:, :, ::3]
+    inverse = weigh(marks, middle) + torch.eye(4)
+    return weigh(q, middle) @ torch.linalg.solve(inverse, weigh(marks, k) @ v), None
+
+
 def twice(q, k, v):
     weights = weigh(q, k)
     return weights @ (weights @ v), None
@@ -182,6 +199,9 @@ NAMED = {
     two_chosen_by_position: "in pieces",
     two_parts_of_the_keys: "rescales its outputs",
     gate_of_scores: "rescales its outputs",
+    some_queries_placed: "some of its queries only",
+    some_queries_added: "some of its queries only",
+    a_solved_low_rank: "in pieces",
     twice: "by the same weights several times",
     by_agents: "in pieces",
     keys_in_another_order: "changes the order",
@@ -214,6 +234,13 @@ def groups_of_heads(q, k, v):
 def parts_of_the_batch(q, k, v):
     parts = zip(q.split(1), k.split(1), v.split(1), strict=True)
     return torch.cat([attention(*part) for part in parts]), weigh(q, k)
+
+
+def parts_of_the_batch_from_the_last(q, k, v):
+    output = torch.empty(B, H, T, D)
+    for row in reversed(range(B)):
+        output[row] = attention(q[row], k[row], v[row])
+    return output, weigh(q, k)
 
 
 def an_axis_of_length_one(q, k, v):
@@ -250,6 +277,7 @@ def one_row_that_sees_nothing(q, k, v):
     [
         groups_of_heads,
         parts_of_the_batch,
+        parts_of_the_batch_from_the_last,
         an_axis_of_length_one,
         groups_before_heads,
         a_low_rank_of_the_keys,
@@ -299,12 +327,17 @@ def test_weights_that_a_dropout_takes_all_of_are_left_out():
     assert trace.calls == ()
 
 
+def every_second_head(q, k, v):
+    parts = [attention(*(x[:, start::2] for x in (q, k, v))) for start in range(2)]
+    return torch.stack(parts, 2).flatten(1, 2), None
+
+
 def heads_in_a_loop(q, k, v):
     return torch.stack([weigh(q[:, h], k[:, h]) @ v[:, h] for h in range(H)], 1), None
 
 
 @pytest.mark.parametrize(
-    "attend", [groups_of_heads, heads_in_a_loop, blocks_and_heads_in_the_batch]
+    "attend", [groups_of_heads, every_second_head, heads_in_a_loop, blocks_and_heads_in_the_batch]
 )
 def test_a_head_is_not_chosen_where_its_number_is_unknown(attend):
     model, x = Model(attend), torch.randn(H, H, T, D)  # as many sequences as heads

@@ -118,3 +118,59 @@ def test_steps_with_a_cache_are_self_attention_however_the_cache_is_written():
                 model(torch.randn(1, length, 8))
 
         assert [call.kind for call in trace.calls] == ["self"] * 4
+
+
+class Layer(nn.Module):
+    """Attention of queries over keys that a rule makes of an input and of learned vectors."""
+
+    num_heads = H
+
+    def __init__(self, rule, attend):
+        super().__init__()
+        self.rule, self.attend = rule, attend
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.learned = nn.Parameter(torch.randn(1, T, 8))
+
+    def forward(self, x):
+        query, key = self.rule(x, self.learned)
+        parts = [self.query(query), self.key(key), self.key(key)]
+        return self.attend(*(z.unflatten(-1, (H, -1)).transpose(1, 2) for z in parts))
+
+
+RULES = {
+    "zeros and learned positions": (
+        lambda x, p: (torch.zeros_like(x) + p.expand(B, -1, -1), x),
+        "cross",
+    ),
+    "input and learned positions": (lambda x, p: (x + p.expand(B, -1, -1), x), "self"),
+    "a learned prefix": (lambda x, p: (x, torch.cat([p.expand(B, -1, -1), x], 1)), "self"),
+    "a learned vector where masked": (
+        lambda x, p: (torch.where(torch.ones(T, 1).bool(), x, p.expand(B, -1, -1)), x),
+        "self",
+    ),
+    "learned queries": (lambda x, p: (p.expand(B, -1, -1), x), "cross"),
+    "learned keys": (lambda x, p: (x, p.expand(B, -1, -1)), "cross"),
+}
+
+
+@pytest.mark.parametrize("attend", [attend_sdpa, attend_written])
+@pytest.mark.parametrize("rule", RULES)
+def test_learned_vectors_are_a_sequence_only_where_they_stand_alone(rule, attend):
+    make, kind = RULES[rule]
+    model = Layer(make, attend).eval()
+    with torch.no_grad(), capture(model) as trace:
+        model(torch.randn(B, T, 8))
+
+    assert [call.kind for call in trace] == [kind]
+
+
+def test_complex_scores_are_of_one_sequence():
+    def attend(q, k, v):
+        q, k = (torch.view_as_complex(x.contiguous().unflatten(-1, (-1, 2))) for x in (q, k))
+        return (q @ k.mH).real.softmax(-1) @ v
+
+    model = Layer(lambda x, _: (x, x), attend).eval()
+    with torch.no_grad(), capture(model) as trace:
+        model(torch.randn(B, T, 8))
+
+    assert [call.kind for call in trace] == ["self"]
