@@ -64,7 +64,7 @@ class Streams:
             first = self._collect(tuple(kwargs.values()), streams) if first is None else first
         keeps_left = func in _keeping_left()
         learned = all(stream <= self._learned for stream in streams)
-        if first is not None and (learned or (keeps_left and first is args[0])):
+        if first is not None and (learned or (keeps_left and first is next(iter(args), None))):
             stream = self._begin(first)
             self._set(first, stream)
         elif not streams:
