@@ -106,7 +106,7 @@ def capture(
         value there, and the tokens whose logits each key and each row promotes most, of a model
         whose layers are added up and read by a final norm and an unembedding
         (:class:`attnpanel.HeadOutputs`). The logits cost
-        about 2·d·V·min(T + S, Dv) operations a head. `tokenizer` names the tokens.
+        about 2·d·V·min(S, Dv) operations a head. `tokenizer` names the tokens.
 
     Yields
     ------

@@ -284,15 +284,16 @@ def _with_tokens(entry: _Written, norm: FinalNorm, unembedding: Tensor) -> HeadO
 
     call, weight = entry.call, entry.weight
     scale = norm.scale.reshape(call.batch, call.query_len)
-    ids, logits = [], []
-    for batch, head in np.ndindex(call.batch, call.heads):
-        rows = entry.heads[batch, :, head].float() * scale[batch, :, None]
-        both = torch.cat([_value_of(call, batch, head, weight), rows])
-        found = promoted(both, norm.linear(_part(call, weight, head)), unembedding)
-        ids.append(found[0].cpu().numpy().astype(np.int32))
-        logits.append(found[1].cpu().numpy())
-    shape = (call.batch, call.heads, call.key_len + call.query_len, -1)
-    all_ids, all_logits = np.stack(ids).reshape(shape), np.stack(logits).reshape(shape)
+    rows = (entry.heads.float() * scale[..., None, None]).transpose(1, 2)  # (B, H, T, Dv)
+    basis = torch.stack([norm.linear(_part(call, weight, head)) for head in range(call.heads)])
+    found = []
+    for batch in range(call.batch):
+        values = torch.stack([_value_of(call, batch, head, weight) for head in range(call.heads)])
+        seen = _sums_of_values(call, batch, values, rows[batch], scale[batch])
+        both = torch.cat([values, rows[batch]], 1)
+        found.append(promoted(both, basis, unembedding, seen))
+    all_ids = torch.stack([ids for ids, _ in found]).cpu().numpy().astype(np.int32)
+    all_logits = torch.stack([logits for _, logits in found]).cpu().numpy()
     keys, queries = np.s_[:, :, : call.key_len], np.s_[:, :, call.key_len :]
     return HeadOutputs(
         entry.norms,
@@ -302,6 +303,23 @@ def _with_tokens(entry: _Written, norm: FinalNorm, unembedding: Tensor) -> HeadO
         all_logits[queries],
         scale.cpu().numpy(),
     )
+
+
+def _sums_of_values(
+    call: AttentionCall, batch: int, values: Tensor, rows: Tensor, scale: Tensor
+) -> Tensor | None:
+    """Return the scaled weights (H, T, S) that make rows of values; None where that saves nothing.
+
+    Nor where they do not make the rows, as with a dropout at work.
+    """
+    import torch
+
+    if call.key_len >= values.shape[-1]:
+        return None
+    weights = torch.from_numpy(np.asarray(call.weights(batch=batch), np.float32)).to(rows.device)
+    weights = weights * scale[:, None]
+    limit = 1e-4 * rows.abs().amax((1, 2), keepdim=True)
+    return weights if bool(((weights @ values - rows).abs() <= limit).all()) else None
 
 
 def _value_of(call: AttentionCall, batch: int, head: int, like: Tensor) -> Tensor:

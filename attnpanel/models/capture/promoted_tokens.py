@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 LISTED = 5
 # Positions whose norm is compared.
 COMPARED = 8
+# Logits whose largest is looked for at once.
+BLOCK = 64
 # Numbers of the logits that are held at a time: 64 MB in float32.
 MAX_NUMBERS = 1 << 24
 
@@ -88,39 +90,68 @@ def _gains(modules: Iterable[nn.Module], like: Tensor) -> Iterator[tuple[Tensor,
         yield gain.detach().float() + 1, added
 
 
-def promoted(rows: Tensor, basis: Tensor, unembedding: Tensor) -> tuple[Tensor, Tensor]:
+def promoted(
+    rows: Tensor, basis: Tensor, unembedding: Tensor, seen: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the tokens of the largest and of the smallest logits, and these, in descending order.
 
     Parameters
     ----------
-    rows : float32 tensor of shape (N, Dv)
-    basis : float32 tensor of shape (Dv, d)
+    rows : float32 tensor of shape (G, N, Dv)
+        For each head.
+    basis : float32 tensor of shape (G, Dv, d)
         What becomes of each channel of a row.
     unembedding : tensor of shape (V, d)
+    seen : float32 tensor of shape (G, N - S, S), optional
+        The rows from S on as sums of the first S, which are fewer than Dv: spares their products.
 
     Returns
     -------
-    int64 tensor and float32 tensor of shape (N, K)
+    int64 tensor and float32 tensor of shape (G, N, K)
         K is twice the number listed at each end.
     """
     import torch
 
-    size = len(unembedding)
-    listed = min(LISTED, size // 2)
-    step = max(MAX_NUMBERS // max(len(rows), *basis.shape), 2 * listed, 1)
-    vectors = rows @ basis if len(rows) < len(basis) else None
-    ends = []
-    for largest in (True, False):
-        ids = torch.empty(len(rows), 0, dtype=torch.int64, device=rows.device)
-        ends.append((largest, ids, torch.empty(len(rows), 0, device=rows.device)))
+    groups, count, _ = rows.shape
+    size, listed = len(unembedding), min(LISTED, len(unembedding) // 2)
+    vectors = basis if seen is None else rows[:, : seen.shape[-1]] @ basis
+    step = max(MAX_NUMBERS // (groups * vectors.shape[1] + count), 2 * listed, 1)
+    ids = torch.empty(2, groups, count, 0, dtype=torch.int64, device=rows.device)
+    kept = torch.empty(2, groups, count, 0, device=rows.device)
     for start in range(0, size, step):
         part = unembedding[start : start + step].detach().float().mT
-        logits = rows @ (basis @ part) if vectors is None else vectors @ part
-        for end, (largest, ids, kept) in enumerate(ends):
-            found = logits.topk(min(listed, logits.shape[-1]), largest=largest)
-            values = torch.cat([kept, found.values], dim=-1)
-            places = torch.cat([ids, found.indices + start], dim=-1)
-            best = values.topk(min(listed, values.shape[-1]), largest=largest)
-            ends[end] = largest, places.gather(-1, best.indices), best.values
-    (_, high_ids, high), (_, low_ids, low) = ends
-    return torch.cat([high_ids, low_ids.flip(-1)], -1), torch.cat([high, low.flip(-1)], -1)
+        products = (vectors.flatten(0, 1) @ part).view(*vectors.shape[:2], -1)
+        found = [
+            _ends(own @ part_of if seen is None else torch.cat([part_of, own @ part_of]), listed)
+            for own, part_of in zip(rows if seen is None else seen, products, strict=True)
+        ]
+        values = torch.cat([kept, torch.stack([x for x, _ in found], 1)], -1)
+        places = torch.cat([ids, torch.stack([x for _, x in found], 1) + start], -1)
+        sign = torch.tensor([1.0, -1.0], device=rows.device)[:, None, None, None]
+        order = (values * sign).topk(min(listed, values.shape[-1])).indices
+        ids, kept = places.gather(-1, order), values.gather(-1, order)
+    return torch.cat([ids[0], ids[1].flip(-1)], -1), torch.cat([kept[0], kept[1].flip(-1)], -1)
+
+
+def _ends(logits: Tensor, listed: int) -> tuple[Tensor, Tensor]:
+    """Return the largest of logits (N, V), the smallest, and where they are: (2, N, K) each.
+
+    The largest are in the blocks with the largest maxima, of which only as many are searched.
+    """
+    import torch
+
+    whole = logits.shape[-1] // BLOCK * BLOCK
+    blocks = logits[:, :whole].view(len(logits), whole // BLOCK, BLOCK)
+    rest = logits[:, whole:]
+    count = min(listed, blocks.shape[1])
+    found = []
+    for largest in (True, False):
+        extremes = blocks.amax(-1) if largest else blocks.amin(-1)
+        best = extremes.topk(count, largest=largest).indices
+        inside = blocks.gather(1, best[..., None].expand(-1, -1, BLOCK)).flatten(1)
+        places = best[..., None] * BLOCK + torch.arange(BLOCK, device=best.device)
+        after = torch.arange(whole, logits.shape[-1], device=best.device).expand(len(rest), -1)
+        places = torch.cat([places.flatten(1), after], -1)
+        top = torch.cat([inside, rest], -1).topk(min(listed, logits.shape[-1]), largest=largest)
+        found.append((top.values, places.gather(-1, top.indices)))
+    return torch.stack([x for x, _ in found]), torch.stack([x for _, x in found])

@@ -144,17 +144,27 @@ def test_without_a_head_the_logits_differ_by_its_row():
 
 @pytest.mark.parametrize("count", [3, 11])
 @pytest.mark.parametrize("numbers", [1, 1 << 20])
-def test_first_and_last_tokens_of_a_vocabulary_in_blocks(count, numbers, monkeypatch):
+@pytest.mark.parametrize("block", [2, 64])
+@pytest.mark.parametrize("summed", [False, True])
+def test_first_and_last_tokens_of_a_vocabulary_in_blocks(
+    count, numbers, block, summed, monkeypatch
+):
     monkeypatch.setattr(promoted_tokens, "MAX_NUMBERS", numbers)
+    monkeypatch.setattr(promoted_tokens, "BLOCK", block)
     torch.manual_seed(0)
-    rows, basis, unembedding = torch.randn(count, 7), torch.randn(7, 13), torch.randn(53, 13)
-    ids, logits = promoted_tokens.promoted(rows, basis, unembedding)
+    rows, basis, unembedding = (
+        torch.randn(*shape) for shape in ((2, count, 7), (2, 7, 13), (53, 13))
+    )
+    seen = torch.randn(2, count - 2, 2) if summed else None
+    if seen is not None:
+        rows[:, 2:] = seen @ rows[:, :2]
+    ids, logits = promoted_tokens.promoted(rows, basis, unembedding, seen)
 
     every = (rows.double() @ basis.double() @ unembedding.double().T).numpy()
-    order = np.argsort(-every, axis=1)
-    expected = np.concatenate([order[:, :LISTED], order[:, -LISTED:]], axis=1)
+    order = np.argsort(-every, axis=-1)
+    expected = np.concatenate([order[..., :LISTED], order[..., -LISTED:]], axis=-1)
     np.testing.assert_array_equal(ids.numpy(), expected)
-    np.testing.assert_allclose(logits, np.take_along_axis(every, expected, 1), **FLOAT32)
+    np.testing.assert_allclose(logits, np.take_along_axis(every, expected, -1), **FLOAT32)
 
 
 def test_explain_weighs_what_a_key_writes():
