@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.attention.errors import MissingDependencyError
-from attnpanel.attention.validation import check_text
+from attnpanel.attention.validation import check_flag, check_text
 from attnpanel.models.capture.capture import capture
 from attnpanel.models.intervene.head_importance import copying, max_copies, measure, no_progress
 from attnpanel.models.intervene.intervene import intervene
@@ -43,6 +43,7 @@ def trace_prompt(
     model: str = MINILM,
     *,
     max_tokens: int = 2048,
+    outputs: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Trace:
     """Run a text through a pretrained model and record its attention.
@@ -61,6 +62,10 @@ def trace_prompt(
         run, and weights are read from safetensors only.
     max_tokens : int, optional
         The most tokens accepted, special tokens included.
+    outputs : bool, optional
+        As for :func:`attnpanel.capture`: also record what heads write after the output projection.
+        A model that was trained to predict the next token then runs with its unembedding, so that
+        the tokens that this promotes are known.
     progress : callable, optional
         Called with the fraction done, 0 to 1, and a message.
 
@@ -87,8 +92,10 @@ def trace_prompt(
     on_progress = progress or no_progress
     _check(text, max_tokens)
     on_progress(0.0, f"Loading the model {model}")
-    prompt = _tokenize(load_model(model), text, max_tokens, on_progress)
-    trace, _ = _run(prompt)
+    check_flag("outputs", outputs)
+    loaded = load_for_output(model) if outputs else load_model(model)
+    prompt = _tokenize(loaded, text, max_tokens, on_progress)
+    trace, _ = _run(prompt, outputs=outputs)
     on_progress(1.0, "Done")
     return trace
 
@@ -312,23 +319,26 @@ def _tokenize(
     return _Prompt(loaded, inputs, rows, origins_of(loaded.tokenizer, texts))
 
 
-def _run(prompt: _Prompt) -> tuple[Trace, Any]:
+def _run(prompt: _Prompt, *, outputs: bool = False) -> tuple[Trace, Any]:
     """Run a prompt once; return its attention and the model's outputs."""
     import torch
 
     loaded = prompt.loaded
     # Captured is the base model: its layers have the same names with and without a head.
     base = loaded.model.base_model
-    with torch.inference_mode(), capture(base, tokens=prompt.tokens) as trace:
+    named: dict[str, Any] = {"tokens": prompt.tokens}
+    if outputs:  # promoted tokens have names, too
+        named = {"tokenizer": loaded.tokenizer, "outputs": True}
+    with torch.inference_mode(), capture(base, **named) as trace:
         try:
-            outputs = loaded.model(**prompt.inputs)
+            given = loaded.model(**prompt.inputs)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"model {loaded.name!r} must run on text alone; it raised: {error}"
             ) from error
     trace.source, trace.model = "prompt", loaded.name
     trace.origins = prompt.origins
-    return trace, outputs
+    return trace, given
 
 
 def load_for_output(model: str) -> LoadedModel:

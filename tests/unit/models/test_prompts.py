@@ -154,6 +154,19 @@ def test_an_encoder_decoder_reads_the_text_on_both_sides(folder):
     assert {trace.tokens_of(call) for call in trace.calls} == {(tokens, tokens)}
 
 
+def test_what_heads_write_and_promote_is_recorded_on_request(folder):
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES)).save_pretrained(folder)
+    plain = trace_prompt("ab ab", str(folder))
+    trace = trace_prompt("ab ab", str(folder), outputs=True)
+
+    assert plain[0].outputs is None
+    assert trace.query_tokens == plain.query_tokens
+    np.testing.assert_array_equal(trace[0].weights(), plain[0].weights())
+    assert trace[0].outputs.norms.shape == (*trace[0].weights().shape[:2], trace[0].key_len)
+    assert trace[0].outputs.key_ids is not None
+    assert not any(name.startswith("token ") for name in trace[0].outputs.vocabulary)
+
+
 def test_loading_prints_nothing_and_changes_no_setting(folder, capfd):
     from huggingface_hub import utils as hub
     from transformers.utils import logging
