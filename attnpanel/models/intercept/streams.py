@@ -73,6 +73,8 @@ class Streams:
                 self._learned |= stream
         elif len(streams) == 1 or keeps_left:
             stream = streams[0]
+            # Learned queries that have read another sequence are no longer learned alone.
+            self._learned -= frozenset() if learned else stream
         else:
             numbers = frozenset().union(*streams)
             stream = frozenset(sorted(numbers - self._learned or numbers)[-MAX_JOINED:])
@@ -157,6 +159,7 @@ class Streams:
         """Let the output of an attention belong to the sequence of its queries."""
         if _is_floating(result):
             self._set(result, self._of(query))
+            self._learned -= self._of(query)
 
     def kind(self, query: Tensor, key: Tensor) -> Kind | None:
         """Return whether keys come from the queries' sequence; None if from several."""

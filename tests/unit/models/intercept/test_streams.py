@@ -174,3 +174,22 @@ def test_complex_scores_are_of_one_sequence():
         model(torch.randn(B, T, 8))
 
     assert [call.kind for call in trace] == ["self"]
+
+
+@pytest.mark.parametrize("attend", [attend_sdpa, attend_written])
+def test_what_learned_queries_have_read_is_a_sequence(attend):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.read = Layer(lambda x, p: (p.expand(B, -1, -1), x), attend)
+            self.own = Layer(lambda x, p: (x, torch.cat([p.expand(B, -1, -1), x], 1)), attend)
+
+        def forward(self, x):
+            return self.own(self.read(x).transpose(1, 2).flatten(2))
+
+    model = Model().eval()
+    with torch.no_grad(), capture(model) as trace:
+        model(torch.randn(B, T, 8))
+
+    assert trace[0].kind == "cross"
+    assert trace[1].kind == "self"
