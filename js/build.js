@@ -42,6 +42,7 @@ const BUNDLES = [
       run_list: "lab/run_list.js",
       save_plot: "components/save_plot.js",
       sentence: "components/sentence.js",
+      served_writing: "components/served_writing.js",
       solved_marks: "components/solved_marks.js",
       theme_button: "components/theme_button.js",
       tick_box: "lab/tick_box.js",

@@ -47,6 +47,13 @@ class LoadedModel:
                 return limit - (0 if module.padding_idx is None else module.padding_idx + 1)
         return limit
 
+    @property
+    def ends(self) -> list[int]:
+        """The tokens with which the model ends a text."""
+        options = getattr(self.model, "generation_config", None) or self.model.config
+        ends = options.eos_token_id
+        return ends if isinstance(ends, list) else [] if ends is None else [ends]
+
     def check_length(self, count: int, max_tokens: int) -> None:
         """Raise ValueError unless `max_tokens` and the model allow a text of `count` tokens."""
         if count < 1:

@@ -90,12 +90,12 @@ def trace_prompt(
     ('[CLS]', 'the', 'trophy')
     """
     on_progress = progress or no_progress
-    _check(text, max_tokens)
+    check_prompt(text, max_tokens)
     on_progress(0.0, f"Loading the model {model}")
     check_flag("outputs", outputs)
     loaded = load_for_output(model) if outputs else load_model(model)
-    prompt = _tokenize(loaded, text, max_tokens, on_progress)
-    trace, _ = _run(prompt, outputs=outputs)
+    prompt = tokenize(loaded, text, max_tokens, on_progress)
+    trace, _ = run_prompt(prompt, outputs=outputs)
     on_progress(1.0, "Done")
     return trace
 
@@ -105,7 +105,7 @@ def trace_ids(loaded: LoadedModel, ids: Sequence[int]) -> Trace:
     import torch
 
     inputs = {"input_ids": torch.tensor([list(ids)])}
-    trace, _ = _run(_Prompt(loaded, inputs, [names_of_ids(loaded.tokenizer, ids)]))
+    trace, _ = run_prompt(Prompt(loaded, inputs, [names_of_ids(loaded.tokenizer, ids)]))
     return trace
 
 
@@ -157,24 +157,37 @@ def change_prompt(
     0.0021
     """
     on_progress = progress or no_progress
-    _check(text, max_tokens)
+    check_prompt(text, max_tokens)
     on_progress(0.0, f"Loading the model {model}")
     loaded = load_for_output(model)
-    prompt = _tokenize(loaded, text, max_tokens, on_progress)
-    before, outputs_before = _run(prompt)
+    prompt = tokenize(loaded, text, max_tokens, on_progress)
+    return changed_run(prompt, change, on_progress)
+
+
+def changed_run(
+    prompt: Prompt, change: Mapping[str, Any], on_progress: Callable[[float, str], None]
+) -> PromptChange:
+    """Run a prompt unchanged and under an intervention, as for :func:`change_prompt`."""
+    loaded = prompt.loaded
+    before, outputs_before = run_prompt(prompt)
     _check_tokens(change, before.calls[0].key_len)
     on_progress(0.7, "Running with changed attention")
-    number = change.get("layer")
-    if isinstance(number, int):
-        if not 0 <= number < len(before.calls):
-            raise ValueError(f"layer must be in 0..{len(before.calls) - 1}; got {number}")
-        change["layer"] = glob.escape(before.calls[number].layer)
-    with intervene(loaded.model.base_model, **change):
-        after, outputs_after = _run(prompt)
+    with intervene(loaded.model.base_model, **with_module(change, before)):
+        after, outputs_after = run_prompt(prompt)
     on_progress(0.9, "Comparing the outputs")
     output = _output_change(loaded, outputs_before, outputs_after)
     on_progress(1.0, "Done")
     return PromptChange(before, after, output)
+
+
+def with_module(change: Mapping[str, Any], trace: Trace) -> dict[str, Any]:
+    """Return an intervention whose layer, if it is the number of a call, is that call's module."""
+    number = change.get("layer")
+    if not isinstance(number, int):
+        return dict(change)
+    if not 0 <= number < len(trace.calls):
+        raise ValueError(f"layer must be in 0..{len(trace.calls) - 1}; got {number}")
+    return {**change, "layer": glob.escape(trace.calls[number].layer)}
 
 
 def _check_tokens(change: Mapping[str, Any], length: int) -> None:
@@ -214,7 +227,7 @@ def measure_prompt(
     ValueError
         As for :func:`trace_prompt` and :func:`attnpanel.head_importance`.
     """
-    _check(text, max_tokens)
+    check_prompt(text, max_tokens)
     loaded = load_for_output(model)
     inputs, _ = prompt_inputs(loaded, text, max_tokens)
     measure(
@@ -227,7 +240,7 @@ def measure_prompt(
 
 
 @dataclass(frozen=True, eq=False)
-class _Prompt:
+class Prompt:
     """A tokenized text and the model to run it through."""
 
     loaded: LoadedModel
@@ -236,7 +249,8 @@ class _Prompt:
     origins: TokenOrigins | None = None
 
 
-def _check(text: str | Sequence[str], max_tokens: int) -> None:
+def check_prompt(text: str | Sequence[str], max_tokens: int) -> None:
+    """Raise ValueError if a text is no text, or holds nothing but white space."""
     texts: Sequence[Any] = text if isinstance(text, list | tuple) else [text]
     if not texts:
         raise ValueError("text must be at least one text; got none")
@@ -302,12 +316,13 @@ def batch_inputs(
     return inputs, [names_of_ids(tokenizer, row) for row in inputs["input_ids"].tolist()]
 
 
-def _tokenize(
+def tokenize(
     loaded: LoadedModel,
     text: str | Sequence[str],
     max_tokens: int,
     on_progress: Callable[[float, str], None],
-) -> _Prompt:
+) -> Prompt:
+    """Return a text, or several as one batch, as a model reads it."""
     on_progress(0.5, "Reading the text")
     if isinstance(text, str):
         inputs, tokens = prompt_inputs(loaded, text, max_tokens)
@@ -316,10 +331,10 @@ def _tokenize(
         inputs, rows = batch_inputs(loaded, text, max_tokens)
     on_progress(0.6, f"Running {sum(map(len, rows))} tokens")
     texts = [text] if isinstance(text, str) else list(text)
-    return _Prompt(loaded, inputs, rows, origins_of(loaded.tokenizer, texts))
+    return Prompt(loaded, inputs, rows, origins_of(loaded.tokenizer, texts))
 
 
-def _run(prompt: _Prompt, *, outputs: bool = False) -> tuple[Trace, Any]:
+def run_prompt(prompt: Prompt, *, outputs: bool = False) -> tuple[Trace, Any]:
     """Run a prompt once; return its attention and the model's outputs."""
     import torch
 
@@ -344,17 +359,17 @@ def _run(prompt: _Prompt, *, outputs: bool = False) -> tuple[Trace, Any]:
 def load_for_output(model: str) -> LoadedModel:
     """Load a model, with its language-model head if it was trained with one."""
     loaded = load_model(model)
-    return load_model(model, head=True) if _predicts(loaded) else loaded
+    return load_model(model, head=True) if predicts(loaded) else loaded
 
 
-def _predicts(loaded: LoadedModel) -> bool:
+def predicts(loaded: LoadedModel) -> bool:
     """Whether a model was trained to predict the next token."""
     names = loaded.model.config.architectures or ()
     return any(str(name).endswith(LANGUAGE_MODELS) for name in names)
 
 
 def _output_change(loaded: LoadedModel, before: Any, after: Any) -> OutputChange:
-    if not _predicts(loaded):
+    if not predicts(loaded):
         states = (outputs.last_hidden_state[0].float().numpy() for outputs in (before, after))
         return embedding_change(*states)
     logits = (outputs.logits[0].float().numpy() for outputs in (before, after))

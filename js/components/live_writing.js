@@ -5,9 +5,21 @@ import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 import { madeBy, WritingPanel } from "./writing_panel.js";
 
-// The model in the file writes on: each token as it comes, its attention and what else might have come.
+// A model writes on, in the file or on the server: each token as it comes, its attention and what else might have come.
 
-/** @typedef {{start: (choices: WritingChoices, address: string) => void, stop: () => void}} LiveWritingActions `address` as query parameters */
+/**
+ * `next_tokens` is how many tokens the model gives scores of, 0 if it does not write; `limit` the most that are read.
+ *
+ * @typedef {Dispatching<{name_of_model: string, limit: number, next_tokens: number}>} LiveWritingParameters
+ * @typedef {{start: (choices: WritingChoices, address: string) => void, stop: () => void}} LiveWritingActions `address` as query parameters
+ * @typedef {{tokens: string[], ended?: boolean}} WrittenAnswer all tokens, and whether the model ended its text
+ */
+/**
+ * What has a model write; as `write` of LiveModel.
+ *
+ * @template {WrittenAnswer} Answer
+ * @typedef {{write: (text: string, without: string, choices: WritingChoices, onToken: (token: LiveToken) => void) => Promise<?Answer>}} Writer
+ */
 
 const TOP_K = 40;
 const NAMES = /** @type {const} */ (["count", "temperature", "topK", "seed"]);
@@ -25,7 +37,7 @@ export class LiveWriting {
   shown = false;
 
   /**
-   * @param {ComponentModel<import("./prompt_box.js").PromptBoxParameters>} model
+   * @param {ComponentModel<LiveWritingParameters>} model
    * @param {LiveWritingActions} actions
    */
   constructor(model, actions) {
@@ -39,9 +51,14 @@ export class LiveWriting {
       stop: actions.stop,
       select: (place) => this.select(place),
     });
-    this.root.hidden = model.next_tokens === 0;
     this.root.append(this.panel.root, this.table);
-    this.panel.open(model.next_tokens, TOP_K);
+    this.offer();
+  }
+
+  /** Gets ready for a model. */
+  offer() {
+    this.root.hidden = this.model.next_tokens === 0;
+    this.panel.open(this.model.next_tokens, TOP_K);
     this.clear();
   }
 
@@ -73,7 +90,8 @@ export class LiveWriting {
   }
 
   /**
-   * @param {import("../live_model/page_side.js").LiveModel} live
+   * @template {WrittenAnswer} Answer
+   * @param {Writer<Answer>} live
    * @param {string} text
    * @param {string} without heads that are knocked out
    * @param {WritingChoices} choices
@@ -83,7 +101,7 @@ export class LiveWriting {
     this.panel.begin(text);
     const answer = await live.write(text, without, choices, (token) => this.append(token));
     if (answer === null) return null;
-    const reached = answer.tokens.length >= this.model.limit ? `${t("The model reads at most {count} tokens, so it ends here.", { count: this.model.limit })} ` : "";
+    const reached = answer.tokens.length >= this.model.limit ? `${t("At most {count} tokens can be read, so it ends here.", { count: this.model.limit })} ` : "";
     const made = madeBy(this.model.name_of_model, choices);
     this.panel.end(answer.ended ? `${t("The model ended its text.")} ` : reached, made, this.written.map(({ token }) => token).join(""));
     return answer;

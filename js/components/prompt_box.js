@@ -10,11 +10,9 @@ import { unknownWords } from "./unknown_tokens.js";
 // The box in which a reader types a text for the model in the file. What the model computes goes to the driver as a trace.
 
 /**
- * `next_tokens` is how many tokens the model gives scores of, 0 if it does not write.
- *
- * @typedef {Dispatching<{name_of_model: string, about: string, prompt: string, limit: number, next_tokens: number,
+ * @typedef {import("./live_writing.js").LiveWritingParameters & {about: string, prompt: string,
  *   wanted: {prompt?: ?string, write?: ?string, without?: ?string, address?: string, number?: number},
- *   place: Partial<import("./knock_out.js").Place>}>} PromptBoxParameters
+ *   place: Partial<import("./knock_out.js").Place>}} PromptBoxParameters
  * @typedef {{question: Question, trace: string, parameters: Record<string, string>, change: ?ModelChange, after: boolean, answer: import("../live_model/page_side.js").TypedTrace,
  *   numbers: Map<boolean, Record<string, ?number>[][]>}} Shown what was run last; the numbers of its heads with and without all
  * @typedef {{text: string, address: string, choices: ?WritingChoices}} Question a text, the choices to open with, as query

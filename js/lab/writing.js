@@ -86,7 +86,7 @@ export class Writing {
   next(ids, choices, random) {
     const { limit, slides, vocabulary } = this.about;
     if (this.written.length === choices.count) return this.end("");
-    if (ids.length > limit && !slides) return this.end(`${t("The model reads at most {count} tokens, so it ends here.", { count: limit })} `);
+    if (ids.length > limit && !slides) return this.end(`${t("At most {count} tokens can be read, so it ends here.", { count: limit })} `);
     const window = ids.slice(-limit);
     try {
       const reading = this.read(window);

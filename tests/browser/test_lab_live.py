@@ -305,7 +305,7 @@ def test_a_task_of_fixed_length_ends_where_the_model_does(open_report):
     page.get_by_role("button", name="Only a beginning").click()
     write(page, Tokens=40, Temperature=1)
     expect(page.locator(".attn-writing-said")).to_contain_text(
-        "The model reads at most 16 tokens, so it ends here. 8 tokens written"
+        "At most 16 tokens can be read, so it ends here. 8 tokens written"
     )
     write(page, Temperature=-1)
     expect(page.locator(".attn-writing-said.error")).to_have_text(

@@ -117,7 +117,7 @@ def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
     page.get_by_role("spinbutton", name="Top-k").fill("400")
     page.get_by_role("spinbutton", name="Tokens").fill("500")
     write_on.click()
-    expect(said).to_contain_text(f"The model reads at most {LIMIT} tokens, so it ends here.")
+    expect(said).to_contain_text(f"At most {LIMIT} tokens can be read, so it ends here.")
 
 
 def test_a_llama_with_grouped_keys_and_rotated_ones_is_run(browser, tmp_path):

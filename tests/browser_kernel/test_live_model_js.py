@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnpanel.analysis import numbers_of_heads
+from attnpanel.models.continuation import WritingChoices, continuation
 from attnpanel.models.generation import trace_generation
 from attnpanel.models.live_model import FAMILIES, store_model
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
@@ -196,6 +197,30 @@ def test_at_temperature_0_it_writes_what_pytorch_generates_until_it_ends(live, d
     assert live("write", ids, choices, [tokens[4]])["tokens"] == tokens[:stop]
     limit = description["limit"]
     assert len(live("write", [5] * (limit - 2), choices, [])["read"]) == limit
+
+
+@pytest.mark.parametrize("seed", [0, 4, 2**32 - 1])
+def test_a_seed_writes_in_a_file_what_it_writes_on_a_server(live, decoder, seed):
+    loaded, description, path = decoder
+    live("openModel", description, path, "javascript")
+    ids = loaded.tokenizer(TEXT)["input_ids"]
+    choices = {"count": 15, "temperature": 3, "topK": 300, "seed": seed}
+    made = live("write", ids, choices, description["ends"])
+
+    served = list(
+        continuation(
+            load_model(str(Path(path).parent), head=True),
+            ids,
+            WritingChoices(15, 3, 300, seed),
+            description["limit"],
+        )
+    )
+    assert made["tokens"] == [token for token, _ in served]
+    for candidates, (_, likely) in zip(made["candidates"], served, strict=True):
+        assert [row["id"] for row in candidates] == [token for token, _ in likely]
+        np.testing.assert_allclose(
+            [row["chance"] for row in candidates], [chance for _, chance in likely], atol=1e-5
+        )
 
 
 def test_candidates_are_the_likeliest_tokens_and_the_one_drawn(live, decoder):

@@ -113,7 +113,7 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
         "withoutEmbedding": unreachable,
         "tokenizer": settings | {"vocabulary": _without(settings["vocabulary"], unreachable)},
         "nextTokens": 0 if head is None else len(arrays.get("next_token.weight", arrays["words"])),
-        "ends": _ends(loaded.model),
+        "ends": loaded.ends,
         "error": _error(family, loaded, trace, ids, predicts=head is not None),
         "prompt": _prompt(loaded.tokenizer, ids),
     }
@@ -196,13 +196,6 @@ def _prompt(tokenizer: Any, ids: list[int]) -> str:
     """Return a text that gives these ids; "" if their own text does not."""
     text = str(tokenizer.decode(ids, skip_special_tokens=True))
     return text if list(tokenizer(text, verbose=False)["input_ids"]) == ids else ""
-
-
-def _ends(model: Any) -> list[int]:
-    """Return the tokens with which a model ends a text."""
-    options = getattr(model, "generation_config", None) or model.config
-    ends = options.eos_token_id
-    return ends if isinstance(ends, list) else [] if ends is None else [ends]
 
 
 def _error(

@@ -12,6 +12,7 @@ from attnpanel.comparison.initial_state import SHARED
 from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.explorer import Explorer
 from attnpanel.models.intervene.output_change import describe_output
+from attnpanel.models.loading import MINILM
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.compare.report import save_comparison
 from attnpanel.pages.explorer.before_after import BeforeAfterCard
@@ -21,6 +22,7 @@ from attnpanel.pages.explorer.before_after import BeforeAfterCard
 from attnpanel.pages.explorer.report import save_report, snapshot
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.trace_sources import FileSource, PromptSource, ToySource
+from attnpanel.pages.trace_sources.writing import WritingCard
 from attnpanel.trace.computable import check_computable
 from attnpanel.ui import Caption, CopyLink, Download, ThemeButton
 from attnpanel.ui.deferred_file import DeferredFile
@@ -62,7 +64,12 @@ class Page:
         self._notice = Caption(visible=False, margin=0, sizing_mode="stretch_width")
         self.explorer = Explorer(toy_trace(), whole_page=True, query_index=TOY_TOKEN)
         self.change = BeforeAfterCard(self.explorer.state)
-        self._prompt = PromptSource(self._show, self._say, settings, self.change.show)
+        # MiniLM alone writes nothing: a server of it has no card in its pages.
+        writes = any(model != MINILM for model in settings.models)
+        self._writing = WritingCard(self.explorer.explorer_id) if writes else None
+        self._prompt = PromptSource(
+            self._show, self._say, settings, self.change.show, self._writing
+        )
         self._sources: dict[str, ToySource | PromptSource | FileSource] = {
             "Toy": ToySource(self._show, self._say),
             "Prompt": self._prompt,
@@ -118,6 +125,8 @@ class Page:
         layout.insert(1, header)
         layout.insert(2, self._notice)
         layout.insert(3, self.change.view)
+        if self._writing is not None:
+            layout.insert(3, self._writing.view)
         return layout
 
     def _open_link(self, settings: ServerSettings) -> None:
@@ -196,10 +205,10 @@ class Page:
     def _offer_importance(self, trace: Trace) -> None:
         """Let the reader measure each head's importance, if the trace is a prompt's.
 
-        A run with changed attention is excluded.
+        A run with changed attention, and a text that was written on, are excluded.
         """
         run = self._prompt.last_run if self._tabs.value == "Prompt" else None
-        if run is None or run.change or trace.head_importance is not None:
+        if run is None or run.change or run.choices or trace.head_importance is not None:
             return
         max_tokens = self._settings.max_tokens
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from attnpanel.models.continuation import WritingChoices, write_prompt, writer_of
 from attnpanel.pages.explorer.intervention_form import InterventionForm
 from attnpanel.pages.limits import RateLimit
 from attnpanel.pages.trace_sources.callbacks import widget_row
 from attnpanel.trace.computable import check_computable
-from attnpanel.ui.background_task import LatestTask
+from attnpanel.ui.background_task import LatestTask, error_sentence
 from attnpanel.ui.fields import field
 from attnpanel.ui.theme import stylesheet
 from attnpanel.ui.words import t
@@ -19,10 +20,12 @@ from attnpanel.ui.words import t
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from attnpanel.models.continuation import Writer, WrittenText, WrittenToken
     from attnpanel.models.intervention_spec import InterventionSpec
     from attnpanel.models.prompts import PromptChange
     from attnpanel.pages.server_settings import ServerSettings
     from attnpanel.pages.trace_sources.callbacks import Notify, ShowChange, ShowTrace
+    from attnpanel.pages.trace_sources.writing import Writing, WritingCard
     from attnpanel.trace import Trace
 
 PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
@@ -39,11 +42,35 @@ class PromptRun:
     text, model : str
     change : InterventionSpec
         Change of the model's attention; falsy if there is none.
+    choices : WritingChoices or None
+        How the text is written on, if it is.
     """
 
     text: str
     model: str
     change: InterventionSpec
+    choices: WritingChoices | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PromptResult:
+    """What came of a run.
+
+    Attributes
+    ----------
+    trace : Trace
+    change : PromptChange or None
+        The runs without and with a change, if there was one.
+    written : WrittenText or None
+        What was written on, if anything.
+    writer : Writer or None
+        What is to be known of the model if it can write on.
+    """
+
+    trace: Trace
+    change: PromptChange | None = None
+    written: WrittenText | None = None
+    writer: Writer | None = None
 
 
 class PromptSource:
@@ -58,6 +85,8 @@ class PromptSource:
     settings : ServerSettings
     show_change : callable, optional
         Called after a run with changed attention is shown.
+    writing : WritingCard, optional
+        In which a model writes on; without one no model does.
 
     Attributes
     ----------
@@ -73,9 +102,16 @@ class PromptSource:
         notify: Notify,
         settings: ServerSettings,
         show_change: ShowChange | None = None,
+        writing: WritingCard | None = None,
     ) -> None:
         self._show, self._notify, self._settings = show, notify, settings
         self._show_change = show_change
+        self._writing = writing
+        if writing is not None:
+            writing.on_write = self.open
+        self._writer: Writer | None = None
+        # How a link has its text written on, until that is run.
+        self._linked: WritingChoices | None = None
         self._work = LatestTask("attnpanel-prompt", "prompt")
         self._rate = RateLimit(settings.max_prompts, "prompts")
         self.last_run: PromptRun | None = None
@@ -99,6 +135,7 @@ class PromptSource:
             visible=len(settings.models) > 1,
             width=150,
         )
+        self._model.param.watch(lambda _event: self._offer_writing(), "value")
         self._run = pn.widgets.Button(
             label=t("Run"),
             margin=0,
@@ -117,9 +154,21 @@ class PromptSource:
         """Drop a prompt that is still running; called when another source is chosen."""
         self._work.abandon()
         self._run.loading = False
+        self._writer = None
+        self._offer_writing()
 
-    def open(self) -> None:
-        """Run the prompt in a background thread and report its progress on the page."""
+    def _offer_writing(self) -> None:
+        """Let the chosen model write on if the text on screen is its own and it can."""
+        if self._writing is not None:
+            run = self.last_run
+            own = run is not None and run.model == self._model.value
+            self._writing.offer(self._writer if own else None)
+
+    def open(self, choices: WritingChoices | None = None) -> None:
+        """Run the prompt in a background thread and report its progress on the page.
+
+        With `choices` the model writes on.
+        """
         text = str(self._text.value_input or self._text.value or "")
         if not text.strip():
             self._notify("error", t("Type a sentence first."))
@@ -130,9 +179,12 @@ class PromptSource:
             )
             self._notify("error", rule)
         else:
-            self._start(text)
+            linked, self._linked = self._linked, None
+            self._start(text, choices or linked, linked=linked is not None)
 
-    def _start(self, text: str) -> None:
+    def _start(
+        self, text: str, choices: WritingChoices | None = None, *, linked: bool = False
+    ) -> None:
         model, max_tokens = str(self._model.value), self._settings.max_tokens
         try:
             change = self.change.chosen()
@@ -143,42 +195,75 @@ class PromptSource:
         if refusal is not None:
             self._notify("error", refusal)
             return
-        run = PromptRun(text, model, change)
+        run = PromptRun(text, model, change, choices)
         start = PROMPT_START if text == PROMPT and model == "minilm" else {}
         start = start | _choices_of(change)
         self._run.loading = True
         self._notify("busy", t("Reading the prompt …"))
+        card, writing = self._writing, None
+        if card is not None and choices is not None:
+            writing = card.prepare(text, choices)
+        elif card is not None:
+            card.clear()
 
-        def work(on_progress: Callable[[str], None]) -> tuple[Trace, PromptChange | None]:
+        def work(on_progress: Callable[[str], None]) -> PromptResult:
             def progress(fraction: float, message: str) -> None:
                 on_progress(f"{message} ({fraction:.0%})")
 
-            return _run_prompt(text, change, model=model, max_tokens=max_tokens, progress=progress)
+            options: dict[str, Any] = {"max_tokens": max_tokens, "progress": progress}
+            if writing is None:
+                return _run_prompt(run, writes=card is not None, **options)
+            return _write_prompt(run, writing, lambda: on_progress(""), **options)
+
+        def on_progress(message: str) -> None:
+            self._notify("busy", message or t("Writing …"))
+            if card is not None and writing is not None:
+                card.update(writing)
 
         self._work.start(
             work,
-            on_done=lambda result: self._on_done(run, start, result),
+            on_done=lambda result: self._on_done(run, start, result, writing, linked=linked),
             on_error=self._on_error,
-            on_progress=lambda text: self._notify("busy", text),
+            on_progress=on_progress,
         )
 
     def _on_done(
         self,
         run: PromptRun,
         start: Mapping[str, Any],
-        result: tuple[Trace, PromptChange | None],
+        result: PromptResult,
+        writing: Writing | None = None,
+        *,
+        linked: bool = False,
     ) -> None:
-        trace, changed = result
+        trace, changed, written = result.trace, result.change, result.written
         self._run.loading = False
+        if run.choices is not None and written is not None:
+            # What repeats the text, if it was stopped.
+            count = max(len(written.written), 1)
+            run = replace(run, choices=replace(run.choices, count=count))
         self.last_run = run
         self.change.fit(trace)
         self.change.settle(run.change)
-        if self._show(trace, start) and changed is not None and self._show_change is not None:
+        card = self._writing
+        if card is not None:
+            self._writer = result.writer
+            self._offer_writing()
+            if writing is not None and written is not None:
+                card.update(writing)
+                card.end(writing, written)
+        if not self._show(trace, start):
+            return
+        if changed is not None and self._show_change is not None:
             tokens = trace.tokens_of(trace.calls[0])[0]
             self._show_change(changed, run.change.describe(tokens, say=t))
+        if card is not None and writing is not None:
+            card.show(writing, selects=not linked)
 
     def _on_error(self, problem: str) -> None:
         self._run.loading = False
+        if self._writing is not None:
+            self._writing.clear()
         self._notify("error", f"{problem} {t('What was shown before is still here.')}")
 
     def address(self) -> dict[str, str]:
@@ -188,7 +273,8 @@ class PromptSource:
             return {}
         change = {"change": run.change.to_text()} if run.change else {}
         model = {"model": run.model} if len(self._settings.models) > 1 else {}
-        return {"prompt": run.text, **change, **model}
+        write = {"write": run.choices.to_text()} if run.choices else {}
+        return {"prompt": run.text, **change, **model, **write}
 
     def restore(self, texts: Mapping[str, str]) -> list[str]:
         """Set prompt, change and model from a link; return one sentence per invalid one."""
@@ -201,19 +287,58 @@ class PromptSource:
             listed = ", ".join(self._settings.models)
             text = t("This server runs {models}; the link asks for another model.", models=listed)
             problems.append(text)
-        return problems
+        return problems + self._restore_writing(texts.get("write"))
+
+    def _restore_writing(self, text: str | None) -> list[str]:
+        if text is None:
+            return []
+        if self._writing is None:
+            return [t("No model of this server writes on.")]
+        try:
+            self._linked = WritingChoices.parse(text)
+        except ValueError as error:
+            return [error_sentence(error)]
+        return []
 
 
-def _run_prompt(
-    text: str, change: InterventionSpec, **options: Any
-) -> tuple[Trace, PromptChange | None]:
+def _run_prompt(run: PromptRun, *, writes: bool, max_tokens: int, **options: Any) -> PromptResult:
     """Run a prompt; with a change, run it unchanged and changed and return the changed trace."""
     from attnpanel.models.prompts import change_prompt, trace_prompt
 
-    changed = change_prompt(text, **options, **change.arguments()) if change else None
-    trace = trace_prompt(text, **options) if changed is None else changed.after
+    options |= {"model": run.model, "max_tokens": max_tokens}
+    changed = change_prompt(run.text, **options, **run.change.arguments()) if run.change else None
+    trace = trace_prompt(run.text, **options) if changed is None else changed.after
     check_computable(trace)  # here, in a thread: the page asks again, and hears at once
-    return trace, changed
+    return PromptResult(trace, changed, None, writer_of(run.model, max_tokens) if writes else None)
+
+
+def _write_prompt(
+    run: PromptRun,
+    writing: Writing,
+    on_written: Callable[[], None],
+    *,
+    max_tokens: int,
+    **options: Any,
+) -> PromptResult:
+    """Have a prompt written on, perhaps under a change."""
+    writing.writer = writer_of(run.model, max_tokens)
+
+    def on_token(token: WrittenToken) -> None:
+        writing.put(token)
+        on_written()
+
+    text = write_prompt(
+        run.text,
+        run.model,
+        writing.choices,
+        max_tokens=max_tokens,
+        change=run.change.arguments(),
+        on_token=on_token,
+        stopped=lambda: writing.stopped,
+        **options,
+    )
+    check_computable(text.trace)
+    return PromptResult(text.trace, text.change, text, writing.writer)
 
 
 def _choices_of(change: InterventionSpec) -> dict[str, Any]:

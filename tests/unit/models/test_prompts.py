@@ -380,8 +380,8 @@ def test_the_name_of_a_numbered_layer_is_no_pattern(folder, monkeypatch):
         asked.append(change["layer"])
         return intervene(model, **change | {"layer": "*"})
 
-    real_run = prompts._run
-    monkeypatch.setattr(prompts, "_run", run)
+    real_run = prompts.run_prompt
+    monkeypatch.setattr(prompts, "run_prompt", run)
     monkeypatch.setattr(prompts, "intervene", note)
 
     change_prompt(TEXT, str(folder), layer=0, scale=0)
