@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reports import (
     benchmark,
     indirect_object,
+    live_decoder,
     live_prompt,
     on_picture,
     real_prompt,
@@ -65,6 +66,13 @@ REPORTS: tuple[Report, ...] = (
         "MiniLM itself in one file of 61 MB: what a reader types is run in the page, without a "
         "network.",
         live_prompt.build,
+    ),
+    Report(
+        "live_decoder",
+        "Let a model write on, letter by letter",
+        "A small GPT-2 in one file writes on: each letter with its attention and what else might have "
+        "come.",
+        live_decoder.build,
     ),
     Report(
         "two_prompts",

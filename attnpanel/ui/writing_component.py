@@ -67,4 +67,5 @@ class ServedWriting(MessagingComponent):
             for message in self._said:
                 self._send_msg(message)
         else:
-            self._receive(self.Message(**data).param.values())
+            defaults = {name: self.Message.param[name].default for name in self.Message.param}
+            self._receive(defaults | data)

@@ -144,7 +144,7 @@ class PromptBox {
       const took = ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0);
       const count = tokens.length === 1 ? t("1 token, computed in {ms} ms.", { ms: took }) : t("{count} tokens, computed in {ms} ms.", { count: tokens.length, ms: took });
       this.shown(count + unknownWords(unknown), true);
-      if (choices) this.writing.arrive(address === "");
+      if (choices) this.writing.arrive(!new URLSearchParams(address).has("token"));
       if (without) {
         const change = await this.live.change(answer.run);
         if (change === null || this.current !== current) return;

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import pytest
 from playwright.sync_api import expect
 
-from reports import indirect_object, training_run, translation
+from reports import indirect_object, live_decoder, training_run, translation
 from reports.table import REPORTS
 from reports.trained import TrainingReport
 from tests.browser.conftest import Problems
 
 SAYS = "([name, text]) => new URLSearchParams(location.hash.slice(1)).get(name) === text"
 SIZE = {"width": 1440, "height": 900}
-NEEDS_MODEL = {"live_prompt", "real_prompt", "two_prompts"}
+NEEDS_MODEL = {"live_decoder", "live_prompt", "real_prompt", "two_prompts"}
 # What stands on a report when it has drawn itself, where it is not an explorer's.
 TRAINED = {
     "training_run": training_run.REPORT,
@@ -37,6 +38,14 @@ def shortened(report: TrainingReport) -> TrainingReport:
     return replace(report, runs=tuple(runs))
 
 
+def barely_trained(path, title):
+    """Write the report of a decoder that has only begun to learn."""
+    return live_decoder.save(live_decoder.train(2), path, title)
+
+
+SHORT = {"live_decoder": barely_trained}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Build a ready-made report once."""
@@ -45,7 +54,9 @@ def built(tmp_path_factory):
     def build(name):
         if name not in paths:
             report = next(one for one in REPORTS if one.name == name)
-            of = shortened(TRAINED[name]).build if name in TRAINED else report.build
+            of = (
+                shortened(TRAINED[name]).build if name in TRAINED else SHORT.get(name, report.build)
+            )
             paths[name] = of(folder / f"{name}.html", report.title)
         return paths[name].as_uri()
 
@@ -106,6 +117,22 @@ def test_the_heads_of_the_two_prompts_are_gone_to(show):
     page.wait_for_function(SAYS, arg=["layer", "3"])
     page.wait_for_function(SAYS, arg=["head", "1"])
     expect(page.get_by_role("heading", name="A layer 3, head 1")).to_be_visible()
+
+
+@pytest.mark.model
+def test_the_decoder_writes_on_where_a_link_says(show):
+    page = show("live_decoder")
+    said = page.locator(".attn-writing-said")
+    for link in page.locator(".bk-panel-models-markup-HTML.attn-notes a").all():
+        count, *_ = parse_qs(link.get_attribute("href").strip())["write"][0].split(",")
+        link.click()
+        expect(page.locator(".attn-written-prompt")).to_have_text(
+            parse_qs(link.get_attribute("href").strip().removeprefix("#"))["prompt"][0]
+        )
+        expect(said).to_contain_text("tokens written by alice-letters")
+        # As many as the link says, or fewer where the model ends its text.
+        written = page.locator(".attn-written-token").count()
+        assert written == int(count) or "ended its text" in said.inner_text()
 
 
 def test_every_experiment_of_the_lesson_goes_where_it_says(show):

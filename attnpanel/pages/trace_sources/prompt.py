@@ -110,8 +110,8 @@ class PromptSource:
         if writing is not None:
             writing.on_write = self.open
         self._writer: Writer | None = None
-        # How a link has its text written on, until that is run.
-        self._linked: WritingChoices | None = None
+        # How a link has its text written on, and whether it has a token, until that is run.
+        self._linked: tuple[WritingChoices | None, bool] = (None, False)
         self._work = LatestTask("attnpanel-prompt", "prompt")
         self._rate = RateLimit(settings.max_prompts, "prompts")
         self.last_run: PromptRun | None = None
@@ -179,11 +179,11 @@ class PromptSource:
             )
             self._notify("error", rule)
         else:
-            linked, self._linked = self._linked, None
-            self._start(text, choices or linked, linked=linked is not None)
+            (linked, has_token), self._linked = self._linked, (None, False)
+            self._start(text, choices or linked, selects=not has_token)
 
     def _start(
-        self, text: str, choices: WritingChoices | None = None, *, linked: bool = False
+        self, text: str, choices: WritingChoices | None = None, *, selects: bool = True
     ) -> None:
         model, max_tokens = str(self._model.value), self._settings.max_tokens
         try:
@@ -222,7 +222,7 @@ class PromptSource:
 
         self._work.start(
             work,
-            on_done=lambda result: self._on_done(run, start, result, writing, linked=linked),
+            on_done=lambda result: self._on_done(run, start, result, writing, selects=selects),
             on_error=self._on_error,
             on_progress=on_progress,
         )
@@ -234,7 +234,7 @@ class PromptSource:
         result: PromptResult,
         writing: Writing | None = None,
         *,
-        linked: bool = False,
+        selects: bool = True,
     ) -> None:
         trace, changed, written = result.trace, result.change, result.written
         self._run.loading = False
@@ -258,7 +258,7 @@ class PromptSource:
             tokens = trace.tokens_of(trace.calls[0])[0]
             self._show_change(changed, run.change.describe(tokens, say=t))
         if card is not None and writing is not None:
-            card.show(writing, selects=not linked)
+            card.show(writing, selects=selects)
 
     def _on_error(self, problem: str) -> None:
         self._run.loading = False
@@ -287,15 +287,16 @@ class PromptSource:
             listed = ", ".join(self._settings.models)
             text = t("This server runs {models}; the link asks for another model.", models=listed)
             problems.append(text)
-        return problems + self._restore_writing(texts.get("write"))
+        return problems + self._restore_writing(texts)
 
-    def _restore_writing(self, text: str | None) -> list[str]:
+    def _restore_writing(self, texts: Mapping[str, str]) -> list[str]:
+        text = texts.get("write")
         if text is None:
             return []
         if self._writing is None:
             return [t("No model of this server writes on.")]
         try:
-            self._linked = WritingChoices.parse(text)
+            self._linked = WritingChoices.parse(text), "token" in texts
         except ValueError as error:
             return [error_sentence(error)]
         return []

@@ -122,13 +122,14 @@ def test_each_token_is_told_and_the_text_is_shown_and_linked(told):
 
 
 def test_a_link_writes_on_and_keeps_its_own_token(told):
-    assert told.source.restore({"prompt": "Go", "write": "40,0.8,9,1"}) == []
+    for token in ({}, {"token": "1"}):
+        assert told.source.restore({"prompt": "Go", "write": "40,0.8,9,1", **token}) == []
 
-    told.source.open()
-    finish()
+        told.source.open()
+        finish()
 
-    assert told.runs[-1][2] == CHOICES
-    assert told.messages[-1]["selects"] is False
+        assert told.runs[-1][2] == CHOICES
+        assert told.messages[-1]["selects"] is (not token)
     told.source.open()
     finish()
     assert told.runs[-1] == "Go"

@@ -12,8 +12,9 @@ import pytest
 from attnpanel.comparison import heads_by_change
 from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.state import ExplorerState
+from attnpanel.models.continuation import WritingChoices
 from attnpanel.models.toy import toy_trace
-from reports import benchmark, live_prompt, real_prompt, toy_lesson, two_prompts
+from reports import benchmark, live_decoder, live_prompt, real_prompt, toy_lesson, two_prompts
 from reports.__main__ import main
 from reports.table import REPORTS, Report
 
@@ -127,6 +128,17 @@ def test_every_text_to_try_is_opened_where_it_has_a_token():
         choices = dict(parse_qsl(link))
         state = ExplorerState(live_prompt.trace_prompt(choices.pop("prompt")))
         assert apply_address(state, choices) == [], link
+
+
+def test_every_text_to_write_on_can_be_followed():
+    links = LINK.findall(live_decoder.notes(1.5))
+    assert len(links) == 4
+    for link in links:
+        choices = dict(parse_qsl(link))
+        assert choices["prompt"] in (live_decoder.PROMPT, live_decoder.STRANGE)
+        written = WritingChoices.parse(choices["write"])
+        assert len(choices["prompt"]) + written.count <= live_decoder.LIMIT
+        assert written.top_k <= 257  # a byte, or the end
 
 
 def test_every_experiment_of_the_lesson_can_be_clicked():

@@ -116,15 +116,15 @@ def measure(preset: Preset) -> LiveRun:
             firsts: dict[Path, list[float]] = {live: [], ordinary: []}
             ready = []
             for _ in range(preset.openings):
-                with _opened(browser, ordinary) as page:
+                with opened(browser, ordinary) as page:
                     firsts[ordinary].append(page.evaluate("attnLive.first") / 1000)
-                with _opened(browser, live) as page:
+                with opened(browser, live) as page:
                     firsts[live].append(page.evaluate("attnLive.first") / 1000)
-                    ready.append(_ready(page)["startTime"] / 1000)
-            with _opened(browser, live) as page:
-                kernel = _ready(page)["name"].removeprefix("attnpanel-model ")
+                    ready.append(wait_until_ready(page)["startTime"] / 1000)
+            with opened(browser, live) as page:
+                kernel = wait_until_ready(page)["name"].removeprefix("attnpanel-model ")
                 typed = tuple(_typed(page, length, preset.presses) for length in preset.lengths)
-                error, rows, same = _compare(page, SENTENCES[: preset.sentences])
+                error, rows, same = compare(page, SENTENCES[: preset.sentences])
             environment = replace(environment, browser=browser.version)
         finally:
             browser.close()
@@ -148,7 +148,7 @@ def measure(preset: Preset) -> LiveRun:
 
 
 @contextmanager
-def _opened(browser: Any, file: Path) -> Iterator[Any]:
+def opened(browser: Any, file: Path) -> Iterator[Any]:
     """Open a file, and wait for its first heatmap."""
     context = browser.new_context(viewport=VIEWPORT, offline=True)
     try:
@@ -161,7 +161,7 @@ def _opened(browser: Any, file: Path) -> Iterator[Any]:
         context.close()
 
 
-def _ready(page: Any) -> dict[str, Any]:
+def wait_until_ready(page: Any) -> dict[str, Any]:
     """Return the mark that the page sets when the model is ready."""
     page.wait_for_function(READY, timeout=LIMIT_MS)
     return dict(page.evaluate(f"(({{ name, startTime }}) => ({{ name, startTime }}))({READY})"))
@@ -181,7 +181,7 @@ def _typed(page: Any, length: int, presses: int) -> Typed:
     return Typed(length, tuple(seconds[1:]))  # the first one warms up
 
 
-def _compare(page: Any, sentences: tuple[str, ...]) -> tuple[float, int, int]:
+def compare(page: Any, sentences: tuple[str, ...]) -> tuple[float, int, int]:
     """Return the largest error of a weight, the rows, and those with the same largest weight."""
     worst, rows, same = 0.0, 0, 0
     page.evaluate("attnLive.listens = true")
