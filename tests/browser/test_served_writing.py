@@ -18,6 +18,7 @@ from tests.browser.report_page import open_report
 from tests.browser.test_live_decoder import AT_POSITION, ids_shown
 from tests.tiny_language_models import LIMIT, save_gpt2
 
+pytest_plugins = ["tests.browser.axe_checks"]
 pytest.importorskip("torch")
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
 TEXT = "The page computes attention."
@@ -85,7 +86,7 @@ def test_it_writes_as_the_file_does_and_shows_pytorchs_attention(
     file.page.context.close()
 
 
-def test_a_written_token_is_chosen_and_a_link_writes_it_again(page, address):
+def test_a_written_token_is_chosen_and_a_link_writes_it_again(page, address, axe):
     open_explorer(page, address)
     write(page, Seed="9")
     wait_for_text(page, 6)
@@ -97,6 +98,7 @@ def test_a_written_token_is_chosen_and_a_link_writes_it_again(page, address):
     before, opened = words(page), dict(parse_qsl(urlsplit(page.url).query))
     weights = matrix(page, "weights")
 
+    axe(page)
     page.goto(page.url)
     wait_for_text(page, 6)
 

@@ -17,7 +17,7 @@ def runs(monkeypatch):
     """Prompts that never end by themselves: what each would call, in order."""
     runs = []
 
-    def start(self, text):
+    def start(self, text, _choices, **_options):
         runs.append(text)
         self._run.loading = True
         self._notify("busy", "Reading the prompt …")
