@@ -21,6 +21,7 @@ from attnpanel.trace.file_header import (
     CALL_FIELDS,
     MAX_FILE_BYTES,
     MAX_HEADER_BYTES,
+    MAX_TEXT_CHARS,
     OUTPUT_FIELDS,
     SCHEMA,
     TENSOR_FIELDS,
@@ -134,6 +135,10 @@ def _pack(trace: Trace, *, tokens: bool) -> tuple[dict[str, NDArray[Any]], dict[
     if trace.picture is not None:
         images, document["picture"] = pack_picture(trace.picture, images=tokens)
         tensors |= images
+    if trace.origins is not None and tokens:
+        # A word of any length can be one token, such as [UNK].
+        texts = [[text[:MAX_TEXT_CHARS] for text in row] for row in trace.origins.texts]
+        document["origins"] = {"texts": texts, "unknown": trace.origins.unknown}
     return tensors, document | _optional_fields(trace)
 
 

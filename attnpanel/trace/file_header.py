@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnpanel.attention.validation import check_number
+from attnpanel.attention.validation import check_number, check_text
 from attnpanel.trace import Trace
 from attnpanel.trace.call import AttentionCall
 from attnpanel.trace.coverage import Coverage, LayerCoverage
@@ -24,6 +25,7 @@ from attnpanel.trace.head_outputs import HeadOutputs
 from attnpanel.trace.picture_record import parse_picture
 from attnpanel.trace.rotary import parse_rotary
 from attnpanel.trace.subset import Subset
+from attnpanel.trace.token_origins import TokenOrigins
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +53,9 @@ CALL_FIELDS = ("layer", "index", "kind", "causal", "scale", "q_offset")
 # Written only for calls that have them, so that older readers can still read all other files.
 OPTIONAL_CALL_FIELDS = ("soft_cap", "rotary", "outputs")
 _DOCUMENT_FIELDS = ("schema", "source", "model", "created", "query_tokens", "key_tokens", "calls")
-_OPTIONAL_FIELDS = ("chosen", "head_importance", "coverage", "picture", "vocabularies")
+_OPTIONAL_FIELDS = (
+    *("chosen", "head_importance", "coverage", "picture", "vocabularies", "origins"),
+)
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype(np.float16),
     "F32": np.dtype(np.float32),
@@ -308,7 +312,19 @@ def _parse_trace(document: dict[str, Any], calls: list[AttentionCall]) -> Trace:
         trace.head_importance = _parse_importance(document["head_importance"], calls)
     if "coverage" in document:
         trace.coverage = _parse_coverage(document["coverage"])
+    if "origins" in document:
+        trace.origins = _parse_origins(document["origins"], calls)
     return trace
+
+
+def _parse_origins(record: Any, calls: list[AttentionCall]) -> TokenOrigins:
+    """Parse the text that each token came from."""
+    _check_fields("origins", record, ("texts", "unknown"))
+    _check_length("origins.unknown", record["unknown"])
+    _check_tokens("origins.texts", record["texts"], calls)
+    for text in (record["unknown"], *chain.from_iterable(record["texts"])):
+        check_text("origins", text)
+    return TokenOrigins(tuple(map(tuple, record["texts"])), record["unknown"])
 
 
 def _parse_coverage(rows: object) -> Coverage:

@@ -25,6 +25,7 @@ from attnpanel.trace import AttentionCall, Trace
 from attnpanel.trace import file_format as trace_file
 from attnpanel.trace import file_header as trace_header
 from attnpanel.trace.rotary import Rotary
+from attnpanel.trace.token_origins import TokenOrigins
 from attnpanel.trace.trace import TraceFileError
 
 B, H, HKV, T, S, D, DV = 2, 6, 3, 5, 7, 11, 13
@@ -72,6 +73,7 @@ def full_trace():
     )
     # Thirds have no short decimals; the model of a nan gives nan.
     trace.head_importance = [np.arange(H) / 3, np.array([np.nan, *np.arange(1, H)])]
+    trace.origins = TokenOrigins((("", "na\u00efve", "\u6f22"), ("x",)), "[UNK]")
     return trace
 
 
@@ -82,6 +84,7 @@ def assert_same(loaded, saved):
         saved.model,
         saved.created,
     )
+    assert loaded.origins == saved.origins
     assert (loaded.head_importance is None) == (saved.head_importance is None)
     if saved.head_importance is not None:
         np.testing.assert_array_equal(loaded.head_importance, saved.head_importance)
@@ -232,9 +235,20 @@ def test_a_call_without_cap_and_sinks_is_written_as_before_there_were_any(small)
     assert "head_importance" not in document
 
 
+def test_a_word_longer_than_a_file_takes_keeps_its_beginning(tmp_path):
+    trace = Trace(query_tokens=[["[UNK]"]])
+    trace.origins = TokenOrigins((("a" * 5000,),), "[UNK]")
+
+    loaded = Trace.from_bytes(content_of(trace, tmp_path), "long.trace")
+
+    assert loaded.origins == TokenOrigins((("a" * 4096,),), "[UNK]")
+
+
 def test_tokens_can_be_left_out(tmp_path):
     path = tmp_path / "private.trace"
-    Trace(query_tokens=[["secret"]], key_tokens=[["hidden"]]).save(path, tokens=False)
+    trace = Trace(query_tokens=[["secret"]], key_tokens=[["hidden"]])
+    trace.origins = TokenOrigins((("secret",),))
+    trace.save(path, tokens=False)
 
     assert b"secret" not in path.read_bytes()
     assert b"hidden" not in path.read_bytes()
@@ -511,6 +525,11 @@ def test_another_schema_names_both_versions(good):
         (("extra",), 1, "the trace document must have the fields schema, source"),
         (("source",), 3, "source must be text of at most 4096 characters; got 3"),
         (("model",), "m" * 4097, "model must be text of at most 4096 characters; got 4097 char"),
+        (("origins", "texts"), [[]] * 3, "origins.texts must be a list of at most 2; got 3"),
+        (("origins", "texts", 0), "abc", "origins.texts[0] must be a list of at most 8; got 'abc'"),
+        (("origins", "texts", 0, 1), "\ud800", "origins must be text that UTF-8 can hold"),
+        (("origins", "unknown"), 3, "origins.unknown must be text of at most 4096 characters; got"),
+        (("origins", "more"), 3, "origins must have the fields texts, unknown"),
         (("created",), "now", "created must be an ISO 8601 time with its zone; got 'now'"),
         (("created",), None, "created must be text of at most 4096 characters; got None"),
         (("query_tokens",), {"a": 1}, "query_tokens must be a list of at most 2; got {'a': 1}"),
@@ -586,7 +605,7 @@ def test_a_document_with_one_wrong_field_is_refused(good, where, value, message)
 
 def test_a_missing_field_is_refused(good):
     header, document, data = parts(good)
-    for name in set(document) - {"schema", "head_importance"}:
+    for name in set(document) - {"schema", "head_importance", "origins"}:
         left = {field: value for field, value in document.items() if field != name}
         assert_refused(joined(header, data, left), "the trace document must have the fields")
     # Only a soft-capped call names its cap.
