@@ -5,12 +5,13 @@ import { fixed, shorten } from "../core/format.js";
 import { findMask, maskWords } from "../core/masks.js";
 import { t } from "../core/translate.js";
 import { readPositions } from "../explorer/address.js";
+import { headLabels, layerLabels } from "../explorer/labels.js";
 import { bounds, masksOf } from "../explorer/rules.js";
 
 // The controls of a comparison.
 
 const EXPONENT = 0.05;
-const OWN_MASK = t("the model's own");
+const OWN_MASK = t("as the model");
 
 /**
  * The input and text of a choice; `set` and `setApart` handle the reader's input.
@@ -86,13 +87,11 @@ export function build(page) {
   /** @param {string} name @param {string} label @param {() => any} input @param {(side: number) => string} words */
   const make = (name, label, input, words) => new SharedChoice(name, label, { input, words, set, setApart: part });
   /** @param {number} side */
-  const count = (side) => page.traces[side].calls.length;
-  /** @param {number} side */
-  const heads = (side) => page.traces[side].calls[page.state.layer[side]].H;
+  const call = (side) => page.traces[side].calls[page.state.layer[side]];
   page.controls = {
-    layer: make("layer", t("Layer"), slider(), (side) => t("{number} of {count}", { number: page.state.layer[side], count: count(side) })),
-    head: make("head", t("Head"), slider(), (side) => t("{number} of {count}", { number: page.state.head[side], count: heads(side) })),
-    aggregate: make("aggregate", t("Mean of heads"), box, (side) => (page.state.aggregate[side] ? t("of {count}", { count: heads(side) }) : "")),
+    layer: make("layer", t("Layer"), slider(), (side) => layerLabels(page.traces[side])[page.state.layer[side]]),
+    head: make("head", t("Head"), slider(), (side) => headLabels(page.traces[side], call(side))[page.state.head[side]]),
+    aggregate: make("aggregate", t("Mean of heads"), box, (side) => (page.state.aggregate[side] ? t("of {count}", { count: call(side).H }) : "")),
     temperature: make("temperature", t("Temperature"), slider(EXPONENT), (side) => fixed(page.state.temperature[side], 2)),
     mask: make("mask", t("Mask"), () => element("select", "bk-input"), () => ""),
   };
@@ -101,9 +100,11 @@ export function build(page) {
     page.controls[name] = make(name, label, input, (side) => (positions ? "" : `${page.state[name][side]}`));
   }
   const row = element("div", "attn-choice");
+  row.dataset.name = "row";
   page.token = slider()();
   page.token.setAttribute("aria-label", t("Token"));
   page.tokenName = element("output");
+  page.tokenName.translate = false;
   page.token.addEventListener("input", () => page.set({ row: Number(page.token.value), key: null }));
   const side = element("label", "attn-choice-side");
   side.append(page.token);

@@ -26,6 +26,7 @@ export function render({ model }) {
         for (const [at, name] of names.entries()) {
           if (name === null) continue; // not in this text
           const chip = element("button", "", legible(name));
+          chip.translate = false;
           chip.tabIndex = -1; // the arrow keys move the token
           chip.style.background = shades[at];
           chip.style.color = inks[at];

@@ -45,7 +45,7 @@ export function keepShown(page) {
 }
 
 /**
- * Has the texts of a link run, if the file has a model and shows others.
+ * Has the texts of a link run, if the file has a model and shows others. A link with one text alone shows the file's own.
  *
  * @param {import("./controller.js").ComparisonPage} page
  * @param {string} address
@@ -58,7 +58,8 @@ export function openTexts(page, address) {
   if (!page.waiting && SIDES.every((name, side) => texts[side] === (page.model.given.address?.[name] ?? null))) return false;
   const wanted = texts.includes(null) ? null : texts;
   page.waiting = wanted !== null;
-  page.write("attn-prompt-pair", { wanted: { prompts: wanted, address, number: ++shown } });
+  const lacks = texts.every((text) => text === null) ? null : SIDES[texts.indexOf(null)];
+  page.write("attn-prompt-pair", { wanted: { prompts: wanted, lacks, address, number: ++shown } });
   if (wanted === null) showTyped(page, null);
   return wanted !== null;
 }

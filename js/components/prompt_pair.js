@@ -9,7 +9,8 @@ import { LiveModel } from "../live_model/page_side.js";
 
 /**
  * @typedef {Dispatching<{name_of_model: string, about: string, prompts: string[], limit: number,
- *   wanted: {prompts?: ?string[], address?: string, number?: number}}>} PromptPairParameters
+ *   wanted: {prompts?: ?string[], lacks?: ?string, address?: string, number?: number}}>} PromptPairParameters `lacks` is the
+ *   side that a link has no text of, where it has the other's
  */
 
 const SIDES = ["A", "B"];
@@ -80,10 +81,13 @@ class PromptPair {
 
   /** Runs the texts of a link. */
   take() {
-    const { prompts, address = "" } = this.model.wanted;
+    const { prompts, lacks = null, address = "" } = this.model.wanted;
     if (prompts === undefined) return;
-    if (prompts === null) this.showOwn();
-    else this.submit(this.fill(prompts), address);
+    if (prompts !== null) this.submit(this.fill(prompts), address);
+    else {
+      this.showOwn();
+      if (lacks !== null) this.refuse(t("The link has no text {side}, so that the file’s own texts are shown.", { side: lacks.toUpperCase() }));
+    }
   }
 
   /** @param {string[]} prompts */

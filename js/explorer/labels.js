@@ -20,11 +20,21 @@ const TOKEN_LABELS = new WeakMap();
 export function sliderLabels(trace, state) {
   const call = trace.calls[state.layer];
   return {
-    layer: layerNumbers(trace).map((number) => among(number, trace.layerCount ?? trace.calls.length)),
-    head: headNumbers(call).map((number) => among(number, trace.headCount ?? call.H)),
+    layer: layerLabels(trace),
+    head: headLabels(trace, call),
     batch: numbered(call.B),
     query_index: tokenLabels(trace.tokensOf(call, state.batch).queries),
   };
+}
+
+/** @param {Trace} trace */
+export function layerLabels(trace) {
+  return layerNumbers(trace).map((number) => among(number, trace.layerCount ?? trace.calls.length));
+}
+
+/** @param {Trace} trace @param {Call} call */
+export function headLabels(trace, call) {
+  return headNumbers(call).map((number) => among(number, trace.headCount ?? call.H));
 }
 
 /**

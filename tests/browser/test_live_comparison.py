@@ -121,6 +121,15 @@ def test_a_link_whose_texts_are_refused_leaves_the_address_of_what_is_shown(page
     says(page, "layer", str(LAYER))
 
 
+def test_a_link_with_one_text_says_which_it_lacks(page, folder):
+    write(page, *TYPED)
+    says(page, "a", TYPED[0])
+    page.evaluate("location.hash = 'a=cat'")
+    expect(status(page)).to_contain_text("The link has no text B, so that")
+    says(page, "a", None)
+    assert_shown(page, OWN, folder, within=5e-3)
+
+
 def test_going_back_ends_the_texts_that_still_run(page, folder):
     write(page, *TYPED)
     says(page, "a", TYPED[0])

@@ -166,9 +166,9 @@ class ComparePage:
 
     def _open_link(self, link: Mapping[str, str]) -> None:
         """Open the comparison that the URL names; by default the first ready one."""
-        own = link.get("a", "").strip() and link.get("b", "").strip()
         ready = BY_NAME.get(link.get("ready", ""))
-        if ready is None and own:
+        lacking = [side for side in SIDES if not link.get(side, "").strip()]
+        if ready is None and not lacking:
             self._ready.value = OWN_PROMPTS
             for side in SIDES:
                 self._texts[side].value = link[side][: self._settings.max_characters]
@@ -177,6 +177,8 @@ class ComparePage:
             self._problems = self._change.restore(link)
             self._compare_own()
         else:
+            if ready is None and len(lacking) == 1:
+                self._problems = [t("It has no text {side}.", side=lacking[0].upper())]
             self._ready.value = (ready or READY[0]).label
             self._choose()
 

@@ -151,6 +151,16 @@ def test_a_link_with_prompts_opens_them(asked):
     assert page._ready.value == OWN_PROMPTS
 
 
+@pytest.mark.parametrize(
+    ("link", "lacks"), [({"a": "one two"}, "B"), ({"b": "one", "a": " "}, "A")]
+)
+def test_a_link_with_one_prompt_says_which_it_lacks(asked, link, lacks):
+    page = ComparePage(ServerSettings(), link)
+
+    assert asked == [READY[0].first, READY[0].second]
+    assert page._notice.text == f"Not restored from the link. It has no text {lacks}."
+
+
 def test_a_file_of_the_operator_can_be_a_side(asked):
     settings = ServerSettings(traces={"my.trace": toy_trace(T=2, d_model=4, heads=2)})
     link = {"a": "one two", "b": "-", "from_b": "my.trace"}
