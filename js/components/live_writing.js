@@ -12,6 +12,7 @@ import { madeBy, WritingPanel } from "./writing_panel.js";
  *
  * @typedef {Dispatching<{name_of_model: string, limit: number, next_tokens: number}>} LiveWritingParameters
  * @typedef {{start: (choices: WritingChoices, address: string) => void, stop: () => void}} LiveWritingActions `address` as query parameters
+ * @typedef {{written: LiveToken[], choices: ?WritingChoices, shown: boolean, panel: ReturnType<WritingPanel["keep"]>}} Written all that is on screen
  * @typedef {{tokens: string[], ended?: boolean}} WrittenAnswer all tokens, and whether the model ended its text
  */
 /**
@@ -67,6 +68,19 @@ export class LiveWriting {
     this.shown = false;
     this.table.hidden = true;
     this.panel.clear();
+  }
+
+  /** @returns {Written} for `restore` */
+  keep() {
+    const { written, choices, shown, panel } = this;
+    return { written, choices, shown, panel: panel.keep() };
+  }
+
+  /** @param {Written} kept */
+  restore({ written, choices, shown, panel }) {
+    Object.assign(this, { written, choices, shown });
+    this.panel.restore(panel);
+    this.table.hidden = false;
   }
 
   /** How the text was written, as the address has it: what was asked for, or fewer tokens if it was stopped. */

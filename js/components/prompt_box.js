@@ -30,6 +30,8 @@ class PromptBox {
   asked = null;
   /** @type {?Shown} */
   current = null;
+  /** what was written on before the run at hand @type {?import("./live_writing.js").Written} */
+  written = null;
   root = element("div");
   form = element("form", "attn-prompt-form");
   button = element("button", "attn-plain-button attn-strong", t("Show its attention"));
@@ -106,7 +108,7 @@ class PromptBox {
   }
 
   showOwn() {
-    this.pending = this.asked = this.current = null;
+    this.pending = this.asked = this.current = this.written = null;
     this.writing.clear();
     this.shown("", false);
   }
@@ -129,6 +131,7 @@ class PromptBox {
     this.pending = null;
     this.asked = question;
     this.say(t("Running …"));
+    this.written ??= this.writing.written.length > 0 ? this.writing.keep() : null;
     this.writing.clear();
     this.knockOut.clear();
     const without = this.knockOut.address;
@@ -140,6 +143,7 @@ class PromptBox {
       /** @type {Shown} */
       const current = { question, trace: `typed ${++this.made}`, parameters, change: null, after: true, answer, numbers: new Map() };
       this.current = current;
+      this.written = null;
       this.showTyped(current, true, address);
       const took = ms < 9.5 ? ms.toFixed(1) : ms.toFixed(0);
       const count = tokens.length === 1 ? t("1 token, computed in {ms} ms.", { ms: took }) : t("{count} tokens, computed in {ms} ms.", { count: tokens.length, ms: took });
@@ -156,7 +160,9 @@ class PromptBox {
       if (this.asked !== question) return;
       this.asked = this.current?.question ?? null;
       const { message } = /** @type {Error} */ (error);
-      this.writing.clear();
+      if (this.written) this.writing.restore(this.written);
+      else this.writing.clear();
+      this.written = null;
       this.refuse(`${message[0].toUpperCase()}${message.slice(1)}. ${t("What was shown before is still here.")}`);
     }
   }

@@ -72,6 +72,22 @@ export class WritingPanel {
     this.said.textContent = "";
   }
 
+  /** What is written, for `restore`. */
+  keep() {
+    const { text, said, count, selected } = this;
+    return { parts: [...text.childNodes], label: text.getAttribute("aria-label") ?? "", said: said.textContent, count, selected };
+  }
+
+  /** @param {ReturnType<WritingPanel["keep"]>} kept */
+  restore({ parts, label, said, count, selected }) {
+    this.clear();
+    this.text.replaceChildren(...parts);
+    this.text.setAttribute("aria-label", label);
+    this.text.hidden = false;
+    this.said.textContent = said;
+    Object.assign(this, { count, selected });
+  }
+
   /** @returns {WritingChoices} */
   get choices() {
     const [count, temperature, topK, seed] = Object.values(this.fields).map(({ input }) => (input.value.trim() === "" ? NaN : Number(input.value)));

@@ -120,6 +120,30 @@ def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
     expect(said).to_contain_text(f"At most {LIMIT} tokens can be read, so it ends here.")
 
 
+@pytest.mark.parametrize("button", ["Show its attention", "Write on"])
+def test_a_refused_text_leaves_what_was_written(page, button):
+    field, said = (
+        page.get_by_role("textbox", name="Your own text"),
+        page.locator(".attn-writing-said"),
+    )
+    field.fill(OWN)
+    page.get_by_role("spinbutton", name="Tokens", exact=True).fill("5")
+    page.get_by_role("button", name="Write on").click()
+    expect(said).to_contain_text("5 tokens written by tiny")
+    settle(page)
+    written, address = page.locator(".attn-written-token"), page.url
+    words, told = written.all_inner_texts(), said.inner_text()
+
+    field.fill("page " * LIMIT)
+    page.get_by_role("button", name=button).click()
+
+    expect(status(page)).to_contain_text("What was shown before is still here.")
+    assert (written.all_inner_texts(), said.inner_text()) == (words, told)
+    assert page.url == address
+    written.nth(3).click()
+    expect(page.locator(".attn-candidates caption")).to_contain_text(f"“{words[3]}” was drawn")
+
+
 def test_a_llama_with_grouped_keys_and_rotated_ones_is_run(browser, tmp_path):
     folder = str(save_llama(tmp_path / "llama", rounded=True))
     trace = trace_prompt(OWN, folder)
