@@ -8,13 +8,15 @@ import { orZero } from "./row.js";
 // Lines from token to token, several heads in colours: attnpanel.explorer.views.lines, whose constants these are.
 
 const MAX_TOKENS = 64;
-const MAX_LINES = 1000;
+const MAX_LINES = 200;
+const PALE = 0.25;
+const SPREAD = 0.6;
 const LEAST_WEIGHT = Math.fround(0.01);
 const [THINNEST, WIDEST] = [0.5, 4];
-const MAX_LABELLED = 40;
+const MAX_LABELLED = MAX_TOKENS;
 const TOKEN = 20;
 const LABEL = 13;
-const [SHORTEST, TALLEST] = [120, 640];
+const [SHORTEST, TALLEST, TALLEST_OF_LONG] = [120, 960, 640];
 const [NARROW, LETTER, BESIDE] = [274, 7, 8];
 const GAP = 0.03;
 const [LETTERS, LETTERS_BESIDE_NUMBER, NUMBER] = [10, 6, 5];
@@ -106,16 +108,20 @@ export function linesDrawing(trace, state, cache) {
   const [start, stop] = focus?.[0] === QUERY ? [focus[1], focus[1] + 1] : [0, call.T];
   const parts = heads.map((head) => headRows(trace, state, cache, head, start, stop));
   const found = linesIn(parts, call, start, focus);
-  const lines = heaviest(found);
+  const own = focus === null ? state.query_index : null;
+  const lines = drawn(found, own);
   const { strengths, seen } = ofTokens(parts, call, start, focus);
   const offset = offsetOf(call);
   const rows = rowsIn(call);
   const room = roomFor(names, keyNames);
-  const height = TOKEN + Math.trunc(clip(TOKEN * rows, SHORTEST, TALLEST));
-  const perToken = Math.max(1, (TOKEN * rows) / TALLEST);
+  const tallest = isLong(call) ? TALLEST_OF_LONG : TALLEST;
+  const height = TOKEN + Math.trunc(clip(TOKEN * rows, SHORTEST, tallest));
+  const perToken = Math.max(1, (TOKEN * rows) / tallest);
   const [headsAt, top] = [HEADS_ABOVE, TOP_ABOVE].map((above) => -0.5 - above * perToken);
   const gap = rows <= MAX_LABELLED ? 0 : (LABEL * (rows - 0.5 - top)) / height;
   const [colours, numbers] = [headColours(trace, state), headNumbers(call)];
+  /** @param {number} rank */
+  const beside = (rank) => -SPREAD / 2 + (SPREAD * (rank + 0.5)) / heads.length;
   /** @param {number} side @param {string[]} tokens */
   const labels = (side, tokens) =>
     labelsOf(tokens, {
@@ -131,11 +137,12 @@ export function linesDrawing(trace, state, cache) {
     sources: {
       "attn:lines": {
         left: new Float64Array(lines.length),
-        bottom: Float64Array.from(lines, ({ query }) => query + offset),
+        bottom: Float64Array.from(lines, ({ rank, query }) => query + offset + beside(rank)),
         right: new Float64Array(lines.length).fill(1),
-        top: Float64Array.from(lines, ({ key }) => key),
+        top: Float64Array.from(lines, ({ rank, key }) => key + beside(rank)),
         color: lines.map(({ rank }) => colours[rank]),
         weight: Float32Array.from(lines, ({ weight }) => weight),
+        alpha: Float64Array.from(lines, ({ weight, query }) => (own === null || own === query ? 1 : PALE) * weight),
         width: Float64Array.from(lines, ({ weight }) => THINNEST + (WIDEST - THINNEST) * weight),
         head: lines.map(({ rank }) => numbers[heads[rank]]),
         query: lines.map(({ query }) => `${query} · ${names[query]}`),
@@ -158,7 +165,7 @@ export function linesDrawing(trace, state, cache) {
     outline: queryOutline(trace, state),
     height,
     masked: null,
-    about: about(call, focus, found, lines),
+    about: about(call, focus, { found, lines, total: totalOf(parts, call, focus), token: own === null ? null : names[own] }),
     spoken: inWords(trace, state, parts, start, focus?.[0] === QUERY ? focus[1] : state.query_index),
   };
 }
@@ -196,18 +203,21 @@ export function linesWait(trace, state, changed) {
  *
  * @param {Call} call
  * @param {?[number, number]} focus
- * @param {Line[]} found
- * @param {Line[]} lines
+ * @param {{found: Line[], lines: Line[], total: number, token: ?string}} content the sum of all weights, and the token
+ *   all of whose lines are drawn
  */
-function about(call, focus, found, lines) {
+function about(call, focus, { found, lines, total, token }) {
   if (call.partial) return t("This layer is too large for the page to draw its lines.");
   const said = [];
   if (isLong(call)) said.push(t("Over {count} tokens: the lines of one token at a time.", { count: MAX_TOKENS }));
   if (rowsIn(call) > MAX_LABELLED) said.push(t("Labels where there is room."));
   if (lines.length < found.length) {
-    const least = lines.reduce((least, { weight }) => Math.min(least, weight), 1);
-    said.push(t("The {count} heaviest of {all} lines, down to {least}.", { count: MAX_LINES, all: found.length, least: general(least, 2) }));
+    const shown = new Set(lines);
+    const hidden = found.filter((line) => !shown.has(line)).map(({ weight }) => weight);
+    const share = general((100 * sum(hidden)) / total, 2);
+    said.push(t("Hidden: {count} lines, of weights up to {most}, with {share} % of the attention; fewer heads show more.", { count: hidden.length, most: general(Math.max(...hidden), 2), share }));
   } else said.push(t("Weights below {least} are not drawn.", { least: general(LEAST_WEIGHT, 2) }));
+  if (token !== null) said.push(t("Strong: all lines of “{token}”.", { token: shorten(token, 18) }));
   if (focus) said.push(t("Beside a token: its largest weight over these heads."));
   return said.join(" ");
 }
@@ -236,11 +246,30 @@ function linesIn(parts, { S }, start, focus) {
   return lines;
 }
 
-/** @param {Line[]} lines @returns {Line[]} the heaviest, in their order */
-function heaviest(lines) {
-  if (lines.length <= MAX_LINES) return lines;
+/**
+ * The heaviest lines, then all of a query, if it is one.
+ *
+ * @param {Line[]} lines
+ * @param {?number} own
+ * @returns {Line[]} each part in its order
+ */
+function drawn(lines, own) {
   const order = [...lines.keys()].sort((one, other) => lines[other].weight - lines[one].weight || one - other);
-  return order.slice(0, MAX_LINES).sort((one, other) => one - other).map((at) => lines[at]);
+  const heaviest = new Set(order.slice(0, MAX_LINES));
+  const isOwn = (/** @type {Line} */ { query }) => query === own;
+  return [...lines.filter((line, at) => !isOwn(line) && heaviest.has(at)), ...lines.filter(isOwn)];
+}
+
+/** @param {number[]} numbers */
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+
+/** @param {Rows[]} parts @param {Call} call @param {?[number, number]} focus */
+function totalOf(parts, { S }, focus) {
+  let total = 0;
+  for (const { weights } of parts) {
+    for (let at = 0; at < weights.length; at++) if (focus?.[0] !== KEY || focus[1] === at % S) total += weights[at] || 0;
+  }
+  return total;
 }
 
 /**

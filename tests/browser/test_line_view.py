@@ -58,9 +58,14 @@ def test_many_lines_follow_the_sliders_when_the_reader_pauses(kinds_report):
 
     query, key = (x.astype(np.float16).astype(np.float32) for x in (call.query, call.key))
     seen = np.tri(23, 30, 7, dtype=bool)
-    assert_lines_are(
-        page, attend(query, key, None, mask=seen, scale=call.scale, temperature=0.5).weights[0]
-    )
+    weights = attend(query, key, None, mask=seen, scale=call.scale, temperature=0.5).weights[0]
+    least = np.sort(weights, axis=None)[-200]
+    own = np.arange(23)[:, None] == 3
+    assert_lines_are(page, np.where((weights >= least) | own, weights, 0))
+    words = page.locator(".attn-lines-words")
+    hidden = weights[(weights >= 0.01) & (weights < least) & ~own]
+    expect(words).to_contain_text(f"Hidden: {hidden.size} lines")
+    expect(words).to_contain_text(f"with {100 * hidden.sum() / weights.sum():.2g} % of the")
     assert outlined(page, "lines") == (2.5, 3.5)
 
 

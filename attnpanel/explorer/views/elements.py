@@ -67,7 +67,7 @@ def rectangles_element(drawing: Drawing, name: str) -> hv.Rectangles:
 
 
 def segments_element(drawing: Drawing, name: str) -> hv.Segments:
-    """Return one of the drawing's sources as lines, as opaque as its column `weight`."""
+    """Return one of the drawing's sources as lines, as opaque as its column `alpha`."""
     columns = drawing.sources[name]
     sides = ["left", "bottom", "right", "top"]
     lines = hv.Segments({side: columns[side] for side in [*sides, "color"]}, sides, ["color"])
@@ -101,7 +101,7 @@ def _hook(name: str, drawing: Drawing) -> Any:
             glyph.fill_color = field("color")
         elif isinstance(glyph, Segment):
             glyph.update(x0="left", y0="bottom", x1="right", y1="top", line_cap="round")
-            glyph.update(line_color="color", line_width="width", line_alpha="weight")
+            glyph.update(line_color="color", line_width="width", line_alpha="alpha")
         _quieten(plot.state, drawing)
         furnish(plot.state, drawing, ranges=True)
         if "color_mapper" in plot.handles:

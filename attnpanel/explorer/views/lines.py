@@ -21,14 +21,20 @@ if TYPE_CHECKING:
 
 # Lines of more tokens are no picture: then those of one token are drawn.
 MAX_TOKENS = 64
-MAX_LINES = 1000
+# More can't be told apart.
+MAX_LINES = 200
+# How opaque lines of other tokens are beside those of the selected one.
+PALE = 0.25
+# The part of a token's height that lines of several heads stand on, so that none hides another.
+SPREAD = 0.6
 # Fainter lines can't be seen.
 LEAST_WEIGHT = np.float32(0.01)
 MAX_HEADS = len(HEAD_COLOURS)
 THINNEST, WIDEST = 0.5, 4.0  # pixels at weights 0 and 1
 # Tokens up to which each has its label; pixels that a token and a label take.
-MAX_LABELLED, TOKEN, LABEL = 40, 20, 13
-SHORTEST, TALLEST = 120, 640
+MAX_LABELLED, TOKEN, LABEL = MAX_TOKENS, 20, 13
+# Pixels of the plot; a long text has the lines of one token, for which less is enough.
+SHORTEST, TALLEST, TALLEST_OF_LONG = 120, 960, 640
 # Queries stand at 0 and keys at 1; the labels are beside them, with room for them where the plot
 # is narrowest (pixels of the plot, of a letter and beside the text).
 NARROW, LETTER, BESIDE = 274, 7, 8
@@ -50,8 +56,7 @@ def shown_heads(state: ExplorerState) -> tuple[int, ...]:
 
 def line_focus(state: ExplorerState) -> Focus | None:
     """Return (side, index) of the token whose lines alone are drawn; None draws all."""
-    call = state.call
-    is_long = max(call.query_len, call.key_len) > MAX_TOKENS
+    call, is_long = state.call, _is_long(state)
     if state.line_token is not None:
         side, index = state.line_token
         lengths = {QUERY: call.query_len} if is_long else {QUERY: call.query_len, KEY: call.key_len}
@@ -96,7 +101,10 @@ def line_weights(
 
 
 def lines_drawing(state: ExplorerState) -> Drawing:
-    """Draw a line for each weight: its colour is the head, its width and opacity the weight."""
+    """Draw a line for each weight: its colour is the head, its width and opacity the weight.
+
+    Of many the heaviest are drawn, and all of the selected token, above the others, which are pale.
+    """
     focus = line_focus(state)
     one_query = focus is not None and focus[0] == QUERY
     queries = np.array([focus[1]]) if focus and one_query else np.arange(state.call.query_len)
@@ -104,7 +112,12 @@ def lines_drawing(state: ExplorerState) -> Drawing:
     drawn = weights >= LEAST_WEIGHT  # not where nan
     if focus and not one_query:
         drawn[:, :, np.arange(weights.shape[-1]) != focus[1]] = False
-    at = _heaviest(np.argwhere(drawn), weights[drawn])
+    at = np.argwhere(drawn)
+    kept = _heaviest(weights[drawn])
+    if focus is None:
+        own = at[:, 1] == state.query_index
+        kept = np.concatenate([np.flatnonzero(kept & ~own), np.flatnonzero(own)])
+    at = at[kept]
     return _drawing_of(state, focus, queries, (weights, visible), at)
 
 
@@ -115,9 +128,11 @@ def empty_lines_drawing(state: ExplorerState) -> Drawing:
     return _drawing_of(state, None, np.arange(shape[1]), numbers, np.empty((0, 3), dtype=int))
 
 
-def _heaviest(at: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
-    """Keep the places of the heaviest lines, in their order."""
-    return at[np.sort(np.argsort(-weights, kind="stable")[:MAX_LINES])]
+def _heaviest(weights: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which of the lines are the heaviest."""
+    kept: NDArray[np.bool_] = np.zeros(len(weights), dtype=bool)
+    kept[np.argsort(-weights, kind="stable")[:MAX_LINES]] = True
+    return kept
 
 
 def _drawing_of(
@@ -131,14 +146,17 @@ def _drawing_of(
     palette, call, heads = theme(state.dark), state.call, shown_heads(state)
     tokens, offset = (state.query_tokens, state.key_tokens), _offset(state)
     rows = _rows(state)
-    height = TOKEN + int(np.clip(TOKEN * rows, SHORTEST, TALLEST))
+    tallest = TALLEST_OF_LONG if _is_long(state) else TALLEST
+    height = TOKEN + int(np.clip(TOKEN * rows, SHORTEST, tallest))
     # Where tokens are close, TOKEN is the height of several.
-    per_token = max(1.0, TOKEN * rows / TALLEST)
+    per_token = max(1.0, TOKEN * rows / tallest)
     heads_at, top = (-0.5 - above * per_token for above in (HEADS_ABOVE, TOP_ABOVE))
     room = _room(state)
     head, row, key = at.T
     query = queries[row]
     weight = weights[head, row, key]
+    beside = _spread(len(heads), -SPREAD / 2, SPREAD / 2)
+    strong = np.where((query == state.query_index) | (focus is not None), 1.0, PALE)
     head_numbers = state.trace.head_numbers(call)
     colours = [HEAD_COLOURS[_colour_of(heads, rank, call.heads)] for rank in range(len(heads))]
     strengths: list[NDArray[Any] | None] = [None, None]
@@ -165,11 +183,12 @@ def _drawing_of(
         {
             "attn:lines": {
                 "left": np.zeros(len(at)),
-                "bottom": (query + offset).astype(float),
+                "bottom": query + offset + beside[head],
                 "right": np.ones(len(at)),
-                "top": key.astype(float),
+                "top": key + beside[head],
                 "color": [colours[rank] for rank in head],
                 "weight": weight,
+                "alpha": strong * weight,
                 "width": THINNEST + (WIDEST - THINNEST) * weight.astype(float),
                 "head": [head_numbers[heads[rank]] for rank in head],
                 "query": [f"{i} · {tokens[QUERY][i]}" for i in query],
@@ -219,6 +238,10 @@ def _room(state: ExplorerState) -> float:
 def _offset(state: ExplorerState) -> int:
     """Return the key that the first query stands at."""
     return state.call.q_offset if state.call.kind == "self" else 0
+
+
+def _is_long(state: ExplorerState) -> bool:
+    return max(state.call.query_len, state.call.key_len) > MAX_TOKENS
 
 
 def _rows(state: ExplorerState) -> int:

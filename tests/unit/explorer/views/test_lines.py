@@ -68,8 +68,11 @@ def test_a_line_goes_from_its_query_to_its_key_in_the_colour_of_its_head():
 
     assert set(lines["left"]) == {0.0}
     assert set(lines["right"]) == {1.0}
-    np.testing.assert_array_equal(lines["bottom"], [int(text[0]) for text in lines["query"]])
-    np.testing.assert_array_equal(lines["top"], [int(text[0]) for text in lines["key"]])
+    for end, side in (("bottom", "query"), ("top", "key")):
+        places = [int(text[0]) for text in lines[side]]
+        # Three heads side by side on six tenths of the token's height.
+        beside = 0.2 * (np.array(lines["head"]) - 1)
+        np.testing.assert_allclose(lines[end], places + beside, atol=1e-12)
     assert list(lines["color"]) == [HEAD_COLOURS[head] for head in lines["head"]]
     np.testing.assert_allclose(lines["width"], 0.5 + 3.5 * lines["weight"])
 
@@ -158,18 +161,37 @@ def test_queries_that_continue_a_sequence_stand_at_their_own_keys():
     one = call(query_len=2, key_len=5, kind="self", q_offset=3)
     drawing = lines_drawing(state_of(one, query_index=1))
 
-    assert set(drawing.sources["attn:lines"]["bottom"]) == {3.0, 4.0}
+    assert set(np.round(drawing.sources["attn:lines"]["bottom"])) == {3.0, 4.0}
     assert drawing.outline[2:] == (3.5, 4.5)
 
 
-def test_more_lines_than_can_be_told_apart_are_the_heaviest():
+def test_of_more_lines_than_can_be_told_apart_the_heaviest_are_drawn_and_all_of_the_token():
     one = call(heads=12, query_len=31)
     expected = reference(one)
 
-    lines = drawn(state_of(one))
+    lines = drawn(state_of(one, query_index=7))
 
-    assert len(lines) == MAX_LINES < (expected >= LEAST_WEIGHT).sum()
-    assert min(lines.values()) == pytest.approx(np.sort(expected, axis=None)[-MAX_LINES], abs=2e-6)
+    least = np.sort(expected, axis=None)[-MAX_LINES]
+    heavy = {tuple(map(int, at)) for at in np.argwhere(expected >= least)}
+    own = {tuple(map(int, at)) for at in np.argwhere(expected >= LEAST_WEIGHT) if at[1] == 7}
+    assert len(heavy) == MAX_LINES < (expected >= LEAST_WEIGHT).sum()
+    assert not own <= heavy
+    assert lines.keys() == heavy | own
+
+
+def test_lines_of_the_selected_token_are_above_the_others_which_are_pale():
+    lines = lines_drawing(state_of(call(query_len=5), query_index=3)).sources["attn:lines"]
+
+    own = np.array([text.startswith("3 ") for text in lines["query"]])
+    assert list(own) == sorted(own)
+    np.testing.assert_allclose(lines["alpha"], np.where(own, 1, 0.25) * lines["weight"], rtol=1e-6)
+
+
+def test_lines_of_one_token_alone_are_none_of_them_pale():
+    state = state_of(call(query_len=5), query_index=3, line_token=(1, 2))
+    lines = lines_drawing(state).sources["attn:lines"]
+
+    np.testing.assert_array_equal(lines["alpha"], lines["weight"])
 
 
 def test_of_a_long_text_the_lines_of_one_token_are_drawn_and_labels_do_not_overlap():
