@@ -17,6 +17,8 @@ from subprocess import run
 from typing import TYPE_CHECKING
 
 from attnpanel.attention.mask_table import MASKS
+from attnpanel.bench.page.run_cards import LEGEND as BENCH_LEGEND
+from attnpanel.bench.page.run_cards import TITLES as BENCH_TITLES
 from attnpanel.comparison import READY
 from attnpanel.explorer.controls import LABELS
 from attnpanel.explorer.figures import AXES
@@ -134,7 +136,7 @@ def _texts_of_intervention() -> Iterator[str]:
 
 
 def _texts_of_pages() -> Iterator[str]:
-    yield from (page.title for page in PAGES)
+    yield from (*(page.title for page in PAGES), "Bench")
     for exercise in EXERCISES:
         yield from filter(None, (exercise.title, exercise.task, exercise.question, exercise.hint))
     yield from SNAPSHOTS.values()
@@ -152,6 +154,8 @@ def _texts_of_pages() -> Iterator[str]:
     yield from (*FIELDS.values(), DEFAULT_TEXT, *STATES.values(), "pausing", "stopping")
     yield from (NO_CURVES, NO_REPLAY, SHARED, OWN_ONLY, FIRST_FRAME, BASELINE)
     yield from ("The toy of the cards", VARIANTS_TITLE)
+    yield from filter(None, (text for titles in BENCH_TITLES.values() for text in titles))
+    yield from (meaning for _mark, meaning in BENCH_LEGEND)
     yield from ("prompt", "file", "exercise", "comparison")  # what a LatestTask waits for
     yield from (STATIC_OPENING, REPORT_OPENING)
 

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 
 // Describes one certificate: of the cell tapped in the matrix or reached by the arrow keys. Texts of a result file are
@@ -13,20 +14,23 @@ export function render({ model }) {
   const box = element("div", "bench-certificate");
   box.tabIndex = 0;
   box.setAttribute("role", "group");
-  box.setAttribute("aria-label", "One certificate; arrow keys go to another cell of the matrix");
+  box.setAttribute("aria-label", t("One certificate; arrow keys go to another cell of the matrix"));
   const words = element("div");
   words.setAttribute("role", "status");
-  const hint = element("p", "attn-caption muted", "Tap a cell, or focus this box and use the arrow keys.");
+  const hint = element("p", "attn-caption muted", t("Tap a cell, or focus this box and use the arrow keys."));
   box.append(words, hint);
 
   const draw = () => {
     const [row, column] = model.at;
     const cell = model.cells.find((candidate) => candidate.row === row && candidate.column === column);
     const where = `${model.rows[row] ?? ""} · ${model.columns[column] ?? ""}`;
-    const lines = cell?.lines ?? [["none", "This run holds no certificate for this cell."]];
+    const lines = cell?.lines ?? [["none", t("This run holds no certificate for this cell.")]];
     const list = element("ul", "bench-checks");
     list.append(...lines.slice(1).map(([verdict, text]) => element("li", verdict, text)));
-    words.replaceChildren(element("strong", "", where), element("p", `bench-verdict ${lines[0][0]}`, lines[0][1]), list);
+    const name = element("strong", "", where);
+    // Names and reasons are those of the run's file, in English.
+    for (const named of [name, list]) named.translate = false;
+    words.replaceChildren(name, element("p", `bench-verdict ${lines[0][0]}`, lines[0][1]), list);
     const outline = model.document.get_model_by_name("bench:cell");
     outline?.setv(
       { left: column - 0.5, right: column + 0.5, top: row + 0.5, bottom: row - 0.5, visible: true },

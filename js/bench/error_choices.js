@@ -1,10 +1,11 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { showPieces } from "../components/pieces.js";
 
 // The error map: choices, both heatmaps and the largest difference. On a served page Python computes (`answer`); in a
 // file the page uses recorded errors (`recorded`).
 
-const TITLES = { first: "Compare", second: "with", dtype: "dtype", mask: "mask", temperature: "τ" };
+const TITLES = { first: t("Compare"), second: t("with"), dtype: "dtype", mask: t("mask"), temperature: "τ" };
 const BEYOND = 1e9;
 
 /**
@@ -44,7 +45,7 @@ function halves(text) {
  */
 function recall({ settings, size }, { first, second, ...setting }) {
   const found = settings[[setting.dtype, setting.mask, setting.temperature].join(" ")];
-  const sides = [first, second].map((name) => found?.sides[name] ?? { reason: `${name} was not recorded` });
+  const sides = [first, second].map((name) => found?.sides[name] ?? { reason: t("{name} was not recorded", { name }) });
   const reason = sides.find((side) => side.reason)?.reason;
   if (reason) return { problem: reason };
   const visible = bytes(found.visible);
@@ -88,26 +89,31 @@ function largest(values, size, rows) {
 function sentence(answer, { first, second }, size) {
   const sees = Array.from({ length: size }, (_, row) => answer.visible.slice(row * size, (row + 1) * size).some(Boolean));
   /** @param {number} value */
-  const inUnits = (value) => (value >= BEYOND ? "beyond every unit" : `${value.toFixed(2)} units`);
+  const inUnits = (value) => (value >= BEYOND ? t("beyond every unit") : t("{count} units", { count: value.toFixed(2) }));
   const [output, query, channel] = largest(answer.output, size, sees);
   const [weights, row, key] = largest(answer.weights, size, sees);
   const most = Math.max(output, weights);
   /** @type {Piece[]} */
   const pieces = [
     ["pair", first === second ? first : `${first} − ${second}`],
-    ["plain", "output differs by at most"],
+    ["plain", t("output differs by at most")],
     ["number", inUnits(output)],
-    ["plain", output > 0 ? `(query ${query}, channel ${channel}),` : "(nowhere),"],
-    ["plain", "weights by at most"],
+    ["plain", output > 0 ? t("(query {query}, channel {channel}),", { query, channel }) : t("(nowhere),")],
+    ["plain", t("weights by at most")],
     ["number", inUnits(weights)],
-    ["plain", weights > 0 ? `(query ${row} → key ${key}).` : "(nowhere)."],
-    ["result", most === 0 ? "Bit for bit the same." : most <= 8 ? "Rounding explains it." : "Rounding does not explain it."],
+    ["plain", weights > 0 ? t("(query {query} → key {key}).", { query: row, key }) : t("(nowhere).")],
+    ["result", most === 0 ? t("Bit for bit the same.") : most <= 8 ? t("Rounding explains it.") : t("Rounding does not explain it.")],
   ];
   const empty = sees.flatMap((seen, i) => (seen ? [] : [i]));
   if (empty.length) {
     const others = empty.some((emptyRow) => answer.output.slice(emptyRow * size, (emptyRow + 1) * size).some((value) => value > 0));
-    const policy = others ? "the two fill them differently" : "the two fill them alike";
-    pieces.push(["plain", `Queries ${empty[0]} to ${empty.at(-1)} see no key: ${policy}.`]);
+    const rows = { first: empty[0], last: empty.at(-1) };
+    pieces.push([
+      "plain",
+      others
+        ? t("Queries {first} to {last} see no key: the two fill them differently.", rows)
+        : t("Queries {first} to {last} see no key: the two fill them alike.", rows),
+    ]);
   }
   return { pieces, worst: { output: [query, channel, output], weights: [row, key, weights] } };
 }
@@ -132,6 +138,7 @@ export function render({ model }) {
     for (const choice of model.choices[name]) {
       const option = element("option", "", String(choice).replaceAll("_", " "));
       option.value = choice;
+      option.translate = false; // a name
       select.append(option);
     }
     select.value = values[name];
@@ -180,8 +187,8 @@ export function render({ model }) {
     const { output, weights, visible } = answer;
     dim(!output);
     if (!output || !weights || !visible) {
-      line.textContent = answer.problem ?? "Computing …";
-      const longer = () => (line.textContent = "Computing … what compiles first can take a minute.");
+      line.textContent = answer.problem ? t("{problem}. Choose something else.", { problem: answer.problem }) : t("Computing …");
+      const longer = () => (line.textContent = t("Computing … what compiles first can take a minute."));
       if (!answer.problem) waiting = setTimeout(longer, 3000);
       return;
     }

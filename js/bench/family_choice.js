@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 
 // Selects the family of calls that the charts show, by writing its data into them.
@@ -13,13 +14,14 @@ import { element } from "../components/dom.js";
 /** @param {Props<{ families: { name: string, charts: Record<string, Chart>, caption: string }[] }>} props */
 export function render({ model }) {
   const box = element("label", "bench-choice");
-  const title = element("span", "", "Calls");
+  const title = element("span", "", t("Calls"));
   const select = element("select", "bk-input");
-  select.setAttribute("aria-label", "Calls"); // else its options would be part of its name
+  select.setAttribute("aria-label", t("Calls")); // else its options would be part of its name
   select.append(
     ...model.families.map(({ name }, place) => {
       const option = element("option", "", name);
       option.value = String(place);
+      option.translate = false; // names of cases
       return option;
     }),
   );

@@ -1,3 +1,4 @@
+import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 
 // Progress of a run: a bar, the current step, and the remaining time.
@@ -6,7 +7,7 @@ import { element } from "../components/dom.js";
 export function render({ model }) {
   const box = element("div", "bench-progress");
   const bar = element("progress");
-  bar.setAttribute("aria-label", "How far the run is");
+  bar.setAttribute("aria-label", t("How far the run is"));
   const words = element("p", "attn-caption");
   const draw = () => {
     box.hidden = model.total === 0 && model.text === "";

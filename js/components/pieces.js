@@ -11,7 +11,8 @@ export function showPieces(line, pieces) {
   line.replaceChildren(
     ...pieces.flatMap(([kind, text]) => {
       const piece = element(kind === "pair" || kind === "result" ? "strong" : "span", kind);
-      // A pair is of tokens, which are no symbols of ours.
+      // A pair is of tokens, which are no words or symbols of ours.
+      piece.translate = kind !== "pair";
       piece.append(...(kind === "pair" ? [text] : withSymbols(text)));
       return [piece, " "];
     }),

@@ -51,6 +51,7 @@ export function render({ model }) {
   const keys = element("div");
   root.className = "attn-tokens";
   queries.className = keys.className = "attn-chips";
+  queries.translate = keys.translate = false;
   const note = element("p", "attn-tokens-note");
   root.append(queries, keys, note);
   // Tooltips are set on hover: hundreds of them change with every step.

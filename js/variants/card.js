@@ -36,7 +36,9 @@ export class VariantCard {
     const head = element("header");
     head.append(title, this.badge, this.button);
     const about = element("p", "", `${row.description} `);
-    about.append(element("small", "", row.source));
+    const source = element("small", "", row.source);
+    source.translate = false;
+    about.append(source);
     this.weights = element("div", "variants-weights");
     this.weights.tabIndex = 0;
     this.weights.setAttribute("role", "group");

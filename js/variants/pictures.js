@@ -31,7 +31,7 @@ export function weightsPicture({ weights, visible }, { T, tokens }, { sink, pale
     }
     if (sink) picture.append(cell(LEFT + T * CELL + GAP, y, fillOf(restOf(weights, i, T), palette)));
   }
-  if (sink) picture.append(svg("text", { x: LEFT + T * CELL + GAP + CELL / 2, y: TOP - 5, "text-anchor": "middle", class: "variants-label" }, "sink"));
+  if (sink) picture.append(svg("text", { x: LEFT + T * CELL + GAP + CELL / 2, y: TOP - 5, "text-anchor": "middle", class: "variants-label" }, t("sink")));
   return picture;
 }
 

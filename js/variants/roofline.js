@@ -132,7 +132,7 @@ function labelsOf(marks, taken, width) {
   const groups = [];
   // The chosen variant's marks come last, and its name is the first of its group.
   for (const { left, top, label, phase, chosen } of [...marks].reverse()) {
-    const name = phase === "measured" || width < NARROW ? label : `${label}, ${phase}`;
+    const name = phase === "measured" || width < NARROW ? label : `${label}, ${phaseName(phase)}`;
     const near = groups.find((group) => Math.hypot(group.left - left, group.top - top) < TOGETHER);
     if (near) near.names.add(name);
     else groups.push({ left, top, names: new Set([name]), chosen });

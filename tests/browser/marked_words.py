@@ -20,12 +20,16 @@ LANGUAGE = "qps"
 SHOWN = """() => {
   const texts = []
   const inline = (node) => getComputedStyle(node).display.startsWith("inline")
-  const skipped = "script, style, noscript, textarea, canvas, option[lang]"
+  // What has no box of its own counts as hidden, whatever is in it.
+  const visible = (node) =>
+    getComputedStyle(node).display === "contents" ||
+    node.checkVisibility({ visibilityProperty: true })
+  const skipped = "script, style, noscript, textarea, canvas, option[lang], [translate=no]"
   const walk = (root, run) => {
     for (const node of root.childNodes) {
       if (node.nodeType === Node.TEXT_NODE) run.push(node.textContent)
       if (!(node instanceof Element) || node.matches(skipped)) continue
-      if (!node.checkVisibility({ visibilityProperty: true })) continue
+      if (!visible(node)) continue
       for (const name of ["title", "aria-label", "placeholder", "alt"])
         if (node.hasAttribute(name)) texts.push(node.getAttribute(name))
       const part = inline(node) && !node.shadowRoot ? run : []

@@ -8,31 +8,49 @@ import pytest
 from playwright.sync_api import expect
 
 import attnpanel as ap
+from attnpanel.bench.run.serialization import write
 from tests.browser.acting import press, unfold
 from tests.browser.conftest import started
-from tests.browser.marked_words import LANGUAGE, untranslated
+from tests.browser.marked_words import LANGUAGE, SHOWN, untranslated
 from tests.browser.reading import link, open_explorer, settle
+from tests.unit.bench.run.sample_runs import sample_run
 
 STEPS = 8
 # What is no language: the product, tokens, names of quantities, keys, files, machines and papers.
 DATA = re.compile(
     r"attnpanel\w*|https?:\S+|\btoy\b|float\d+|d_model|\bt\d+\b|\bsqrt\b|\bpt\b|\bmm\b|\bqps\b"
     r"|\b(Home|End|Shift|Ctrl|Enter)\b"
+    # Units, implementations, machines, and what a run of the bench says of its machine.
+    r"|\S+\.json|\b[kMGT]?B(/s)?\b|\b[MGT]?FLOP(/[sB])?\b|\bms\b|\b(numpy|torch)-[\w-]+|\be\^.*max\b"
+    r"|\b[AH][12]00 \w+\b|(AMD|Intel)[^,]*, 1 thread\b|A made-up CPU|Linux|CPython.*|dtype"
 )
 # The part of each page that stands last.
 PLACES = {
     "exercises": ".attn-sentence .result",
     "variants": ".variants-player",
     "lab": ".lab-start",
+    "compare": ".attn-sentence strong",
+    "bench": ".bench-error-choices .attn-sentence .result",
 }
 
 
 @pytest.fixture(scope="module")
 def server(root, tmp_path_factory):
     """The address of a server that has the language of brackets, too."""
-    log = tmp_path_factory.mktemp("words") / "server.log"
-    with started(root, log, module="tests.browser.marked_words", static_start=True) as (_, address):
-        yield address
+    folder = tmp_path_factory.mktemp("words")
+    write(sample_run(), folder / "run-made.json")
+    options = ("--page", "bench")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTNPANEL_BENCH_RESULTS", str(folder))
+        marked = started(
+            root,
+            folder / "server.log",
+            *options,
+            module="tests.browser.marked_words",
+            static_start=True,
+        )
+        with marked as (_, address):
+            yield address
 
 
 @pytest.fixture
@@ -73,6 +91,7 @@ def test_another_page_has_no_text_that_is_not_translated(open_page, server, name
     page = open_page()
     page.goto(f"{server}{name}?lang={LANGUAGE}")
     page.locator(PLACES[name]).first.wait_for()
+    assert len(page.evaluate(SHOWN)) > 30  # all of it, not the header alone
     for button in ("⟦Hint⟧", "⟦Check⟧", "⟦All sizes⟧", "⟦Next block⟧"):
         for shown in page.get_by_role("button", name=button, exact=True).all():
             shown.click()

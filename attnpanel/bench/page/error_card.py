@@ -30,6 +30,7 @@ from attnpanel.bench.page.error_plot import BEYOND_UNITS, error_figure
 from attnpanel.bench.page.run_cards import box, text_line
 from attnpanel.kernels import IMPLEMENTATIONS
 from attnpanel.ui.session_callbacks import SessionScheduler
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +79,7 @@ def live_error_card(*, dark: bool) -> Any:
 
     component.param.watch(ask, list(CHOICES))
     ask()
-    return _card(component, "computed when you choose", dark=dark)
+    return _card(component, t("computed when you choose"), dark=dark)
 
 
 def recorded_error_card() -> Any:
@@ -86,15 +87,15 @@ def recorded_error_card() -> Any:
     settings, kept = record()
     if len(kept) < 2:
         return box(
-            text_line("Error map", heading=True),
+            text_line(t("Error map"), heading=True),
             text_line(
-                "No implementation could be run where this report was written.", tone="muted"
+                t("No implementation could be run where this report was written."), tone="muted"
             ),
             css="attn-card",
         )
     component = _component(tuple(kept), KEPT_DTYPES, KEPT_MASKS, KEPT_TEMPERATURES)
     component.recorded = {"settings": settings}
-    return _card(component, "recorded when this report was written, on its machine", dark=False)
+    return _card(component, t("recorded when this report was written, on its machine"), dark=False)
 
 
 @cache
@@ -194,7 +195,7 @@ class _Answers:
                 left = self._result(first, setting, expected)
                 right = self._result(second, setting, expected)
             except UnavailableError as error:
-                return {"problem": f"{str(error).rstrip('.')}. Choose something else."}
+                return {"problem": str(error).rstrip(".")}
         return _answer(difference(left, right, expected), expected)
 
     def _result(
@@ -254,25 +255,25 @@ def _card(component: ErrorChoices, note: str, *, dark: bool) -> Any:
         box(
             text_line(title, meaning, heading=True),
             pn.pane.Bokeh(
-                error_figure(name, across, dark=dark), sizing_mode="stretch_width", margin=0
+                error_figure(name, title, across, dark=dark), sizing_mode="stretch_width", margin=0
             ),
             css="bench-part",
         )
         for name, title, meaning, across in (
-            ("output", "Output", "|difference| of every cell", "channel"),
-            ("weights", "Weights", "hatched: masked, and alike", "key"),
+            ("output", t("Output"), t("|difference| of every cell"), t("channel")),
+            ("weights", t("Weights"), t("hatched: masked, and alike"), t("key")),
         )
     ]
     scale = pn.pane.HTML(
-        "<p class='bench-scale'><span>the same <i></i> 8 units</span>"
-        "<span><b></b> more than rounding explains</span></p>",
+        f"<p class='bench-scale'><span>{t('the same')} <i></i> {t('8 units')}</span>"
+        f"<span><b></b> {t('more than rounding explains')}</span></p>",
         stylesheets=styles(),
         margin=0,
     )
     return box(
         text_line(
-            "Error map",
-            f"where two implementations differ · {SIZE} tokens · {note}",
+            t("Error map"),
+            f"{t('where two implementations differ · {count} tokens', count=SIZE)} · {note}",
             heading=True,
         ),
         component,

@@ -16,6 +16,7 @@ from attnpanel.explorer.views.elements import image_element
 from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import load_backend, render
 from attnpanel.ui.theme import theme
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,18 +25,20 @@ FRAME_HEIGHT = 300
 # Stands for inf: a cell finite in one result only, or empty rows of different policies.
 BEYOND_UNITS = 1e9
 HOVER = """
-if (Number.isNaN(value)) return "masked"
-return value >= 1e9 ? "not comparable in units" : `${value.toFixed(2)} units`
+if (Number.isNaN(value)) return masked
+return value >= 1e9 ? beyond : units.replace("{count}", value.toFixed(2))
 """
 EDGES = (-0.5, SIZE - 0.5)
 
 
-def error_figure(name: str, across: str, *, dark: bool) -> Any:
+def error_figure(name: str, title: str, across: str, *, dark: bool) -> Any:
     """Return an empty heatmap; the browser fills its source ``bench:error:<name>``.
 
     Parameters
     ----------
     name : {"output", "weights"}
+    title : str
+        Its name in words.
     across : str
         Label of the columns.
     dark : bool
@@ -43,23 +46,35 @@ def error_figure(name: str, across: str, *, dark: bool) -> Any:
     load_backend()
     figure = render(image_element(_drawing(name, dark=dark)))
     figure.name = f"bench:plot:error:{name}"
-    figure.tags = [name_tag(f"Error map of the {name}: query by {across}")]
+    figure.tags = [name_tag(f"{t('Error map')}: {title}, {t('query')} × {across}")]
     figure.frame_height = FRAME_HEIGHT
     figure.styles = CLIP_FIRST_COLUMN
     mapper = figure.renderers[0].glyph.color_mapper
     mapper.update(name="bench:mapper", high_color=BEYOND["dark" if dark else "light"])
-    for axis, title in ((figure.xaxis[0], across), (figure.yaxis[0], "query")):
+    for axis, label in ((figure.xaxis[0], across), (figure.yaxis[0], t("query"))):
         axis.update(
-            axis_label=title, axis_label_text_font_size="11px", axis_label_text_font_style="normal"
+            axis_label=label, axis_label_text_font_size="11px", axis_label_text_font_style="normal"
         )
     figure.xaxis[0].major_label_orientation = 0.0
     figure.toolbar.tools = [
         HoverTool(
-            tooltips=[("query", "$y{0}"), (across, "$x{0}"), ("differ by", "@image{custom}")],
-            formatters={"@image": CustomJSHover(code=HOVER)},
+            tooltips=[
+                (t("query"), "$y{0}"),
+                (across, "$x{0}"),
+                (t("differ by"), "@image{custom}"),
+            ],
+            formatters={"@image": CustomJSHover(args=_hover_words(), code=HOVER)},
         )
     ]
     return figure
+
+
+def _hover_words() -> dict[str, str]:
+    return {
+        "masked": t("masked"),
+        "beyond": t("not comparable in units"),
+        "units": t("{count} units"),
+    }
 
 
 def _drawing(name: str, *, dark: bool) -> Drawing:

@@ -14,6 +14,7 @@ from attnpanel.bench.page.run_cards import run_cards, text_line
 from attnpanel.bench.plots.format import bounded
 from attnpanel.trace.atomic_write import atomic_write_text
 from attnpanel.ui.standalone_html import standalone_html
+from attnpanel.ui.words import t, use_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def save_run_report(
-    run: BenchRun, path: Path, *, history: Sequence[BenchRun] = (), title: str = ""
+    run: BenchRun,
+    path: Path,
+    *,
+    history: Sequence[BenchRun] = (),
+    title: str = "",
+    language: str | None = None,
 ) -> Path:
     """Write the page of a run as one offline HTML file.
 
@@ -36,6 +42,8 @@ def save_run_report(
         Other runs, shown in the history.
     title : str, optional
         Title of the page; by default date and preset of the run.
+    language : str, optional
+        The page's language: "en", "de" or "zh"; English by default.
 
     Returns
     -------
@@ -52,10 +60,12 @@ def save_run_report(
     if path.is_dir():
         raise IsADirectoryError(f"a report needs the name of a file; {path} is a folder")
     pn.extension(inline=True)
-    title = title or bounded(f"Bench of {run.environment.date_utc[:10]}, preset {run.preset}", 80)
     document = Document()
     # A document of its own; otherwise it would share styles with the page being served.
-    with set_curdoc(document):
+    with set_curdoc(document), use_language(language):
+        date = run.environment.date_utc[:10]
+        named = t("Bench of {date}, preset {preset}", date=date, preset=run.preset)
+        title = title or bounded(named, 80)
         layout = BenchLayout(text_line(title, heading=True, css="attn-report-title"))
         layout.body[:] = run_cards(run, history, recorded_error_card(), dark=False)
         pieces = standalone_html(document, layout.view, title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -21,6 +22,7 @@ from attnpanel.bench.plots.matrix import matrix_element, matrix_of, shape_only
 from attnpanel.ui import Caption
 from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import render
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,13 +99,18 @@ def text_line(text: str, subtitle: str = "", *, css: str = "", **options: Any) -
 
 def _agreement_card(run: BenchRun, *, dark: bool) -> Any:
     matrix = matrix_of(run)
-    title = text_line("Agreement", _verdicts(run), heading=True)
+    title = text_line(t("Agreement"), _verdicts(run), heading=True)
     if not matrix.cells:
-        return box(title, text_line("This run certified nothing.", tone="muted"), css="attn-card")
+        return box(
+            title, text_line(t("This run certified nothing."), tone="muted"), css="attn-card"
+        )
     figure = render(matrix_element(matrix, dark=dark))
-    figure.tags = [name_tag(f"Agreement: {_verdicts(run)}")]
+    figure.tags = [name_tag(f"{t('Agreement')}: {_verdicts(run)}")]
     left_out = (
-        f"{matrix.left_out} more certificates are in the file than one picture shows."
+        t(
+            "{count} more certificates are in the file than one picture shows.",
+            count=matrix.left_out,
+        )
         if matrix.left_out
         else ""
     )
@@ -120,7 +127,7 @@ def _agreement_card(run: BenchRun, *, dark: bool) -> Any:
             margin=0,
             css_classes=["bench-certificate-card"],
         ),
-        text_line(left_out, tone="muted"),
+        text_line(left_out if matrix.left_out else "", tone="muted"),
         css="attn-card",
     )
 
@@ -136,16 +143,18 @@ def certificate_cells(matrix: Matrix) -> list[dict[str, Any]]:
 def certificate_lines(agreement: Agreement) -> list[list[str]]:
     """Return the lines of one certificate, each with the verdict that styles it."""
     numbers = [
-        f"largest error {ratio(agreement.max_ratio)} units"
-        + (f" at {agreement.worst}" if agreement.worst else ""),
-        f"median {agreement.median_ratio:.2g} units" if agreement.median_ratio is not None else "",
-        f"largest absolute error {agreement.max_abs_error:.2g}"
+        t("largest error {count} units", count=ratio(agreement.max_ratio))
+        + (f" ({agreement.worst})" if agreement.worst else ""),
+        t("median {count} units", count=f"{agreement.median_ratio:.2g}")
+        if agreement.median_ratio is not None
+        else "",
+        t("largest absolute error {error}", error=f"{agreement.max_abs_error:.2g}")
         if agreement.max_abs_error is not None
         else "",
-        f"mean signed error {agreement.mean_signed_error:.1g}"
+        t("mean signed error {error}", error=f"{agreement.mean_signed_error:.1g}")
         if agreement.mean_signed_error is not None
         else "",
-        f"{agreement.nonfinite_mismatches} elements finite on one side only"
+        t("{count} elements finite on one side only", count=agreement.nonfinite_mismatches)
         if agreement.nonfinite_mismatches
         else "",
     ]
@@ -153,27 +162,35 @@ def certificate_lines(agreement: Agreement) -> list[list[str]]:
         " · ".join(part for part in numbers if part) if agreement.max_ratio is not None else ""
     )
     kinds = {
-        "pass": "Passed",
-        "fail": "Failed",
-        "unsupported": "Not supported",
-        "graded": "Graded, not a pass",
-        "error": "Error",
+        "pass": t("Passed"),
+        "fail": t("Failed"),
+        "unsupported": t("Not supported"),
+        "graded": t("Graded, not a pass"),
+        "error": t("Error"),
     }
     verdict = kinds[agreement.verdict]
-    if agreement.basis == "fake":
-        verdict += " (shape, dtype and device propagated without the device)"
-    if agreement.basis == "interpreted":
-        verdict += " (computed by the kernel's interpreter, not compiled)"
+    bases = {
+        "fake": t("shape, dtype and device propagated without the device"),
+        "interpreted": t("computed by the kernel's interpreter, not compiled"),
+    }
+    if agreement.basis in bases:
+        verdict += f" ({bases[agreement.basis]})"
     head = f"{verdict}: {statistics}" if statistics else verdict
     reasons = [[agreement.verdict, reason] for reason in agreement.reasons]
-    checks = [
-        [check.verdict, f"{check.name}: {check.detail or check.verdict}"]
+    # A reason is the detail of a check, with or without its name.
+    told = [
+        (check.verdict, check.detail, f"{check.name}: {check.detail or check.verdict}")
         for check in agreement.checks
-        if check.verdict != "pass" and check.detail not in agreement.reasons
+        if check.verdict != "pass"
+    ]
+    checks = [
+        [verdict, named]
+        for verdict, detail, named in told
+        if detail not in agreement.reasons and named not in agreement.reasons
     ]
     passed = ", ".join(check.name for check in agreement.checks if check.verdict == "pass")
     if passed:
-        checks.append(["pass", f"Passed: {passed}"])
+        checks.append(["pass", f"{kinds['pass']}: {passed}"])
     lines = [[agreement.verdict, head], *reasons, *checks]
     return [[kind, bounded(text, 300)] for kind, text in lines[:MAX_LINES]]
 
@@ -192,26 +209,27 @@ def _initial_cell(matrix: Matrix) -> list[int]:
 
 def _verdicts(run: BenchRun) -> str:
     named = {
-        "pass": "passed",
-        "fail": "failed",
-        "unsupported": "not supported",
-        "graded": "graded",
-        "error": "with an error",
+        "pass": t("{count} passed"),
+        "fail": t("{count} failed"),
+        "unsupported": t("{count} not supported"),
+        "graded": t("{count} graded"),
+        "error": t("{count} with an error"),
     }
+    without = t("{count} shape only")
     found = [
-        "shape only"
+        without
         if shape_only(agreement) and agreement.verdict != "fail"
         else named[agreement.verdict]
         for agreement in run.agreements
     ]
-    counts = {name: found.count(name) for name in (*named.values(), "shape only")}
-    parts = [f"{count} {name}" for name, count in counts.items() if count]
-    return " · ".join(["implementation × case, against the float64 reference", *parts])
+    counts = {name: found.count(name) for name in (*named.values(), without)}
+    parts = [name.format(count=count) for name, count in counts.items() if count]
+    return " · ".join([t("implementation × case, against the float64 reference"), *parts])
 
 
 def _legend() -> str:
     """Return the legend as HTML; it must not contain text of a result file."""
-    marks = "".join(f"<li><b>{mark}</b>{meaning}</li>" for mark, meaning in LEGEND)
+    marks = "".join(f"<li><b>{mark}</b>{escape(t(meaning))}</li>" for mark, meaning in LEGEND)
     return f"<ul class='bench-legend'>{marks}</ul>"
 
 
@@ -219,10 +237,12 @@ def _growth_card(run: BenchRun, history: Sequence[BenchRun]) -> Any:
     found = families(run)
     if not found:
         return box(
-            text_line("Speed and memory", heading=True),
+            text_line(t("Speed and memory"), heading=True),
             text_line(
-                "Nothing was timed: this run made certificates only, or no implementation that "
-                "was to be timed passed.",
+                t(
+                    "Nothing was timed: this run made certificates only, or no implementation "
+                    "that was to be timed passed."
+                ),
                 tone="muted",
             ),
             css="attn-card",
@@ -261,11 +281,12 @@ def _charts(runs: Sequence[BenchRun], family: Family) -> dict[str, Chart]:
 
 def _part(name: str, chart: Chart, runs: Sequence[BenchRun]) -> Any:
     figure = render(chart_element(chart, name))
-    figure.tags = [name_tag(TITLES[name][0])]
+    title = t(TITLES[name][0])
+    figure.tags = [name_tag(title)]
     figure.visible = not chart.empty
     subtitle = chart.empty or _subtitle(name, runs)
     return box(
-        text_line(TITLES[name][0], subtitle, heading=True, css=f"bench-title-{name}"),
+        text_line(title, subtitle, heading=True, css=f"bench-title-{name}"),
         pn.pane.Bokeh(figure, sizing_mode="stretch_width", margin=0),
         css="bench-part",
     )
@@ -282,41 +303,52 @@ def _chart_state(name: str, chart: Chart, runs: Sequence[BenchRun]) -> dict[str,
 
 def _subtitle(name: str, runs: Sequence[BenchRun]) -> str:
     if name != "history":
-        return TITLES[name][1]
-    note = "this run alone: others appear beside it" if len(runs) == 1 else "earlier runs beside it"
+        return t(TITLES[name][1])
+    alone = len(runs) == 1
+    note = t("this run alone: others appear beside it") if alone else t("earlier runs beside it")
     return " · ".join(part for part in (note, left_out_of_history(runs)) if part)
 
 
 def _caption(run: BenchRun, family: Family) -> str:
     """Return which implementations are missing from the charts, and why."""
     absent = missing(run, family)
-    return f"Not in these plots: {'; '.join(absent)}." if absent else ""
+    return t("Not in these plots: {names}.", names="; ".join(absent)) if absent else ""
 
 
 def _facts_card(run: BenchRun) -> Any:
     """Return the card of the environment in which the run was made."""
     environment = run.environment
     versions = ", ".join(f"{name} {number}" for name, number in environment.versions.items())
-    memory = f" · {size(environment.memory_bytes)} of memory" if environment.memory_bytes else ""
-    changed = " with changes" if environment.dirty else ""
-    state = "" if run.finished else " · interrupted: `--resume` continues it"
-    commit = f"commit {environment.commit or 'unknown'}{changed}"
+    memory = size(environment.memory_bytes) if environment.memory_bytes else ""
+    commit = t("commit {name}", name=environment.commit or t("unknown"))
+    made = [
+        t("Preset {name}", name=run.preset),
+        environment.date_utc,
+        f"{commit} {t('with changes')}" if environment.dirty else commit,
+        "" if run.finished else t("interrupted: `--resume` continues it"),
+    ]
+    machine = [
+        environment.cpu_model,
+        t("{count} cores", count=environment.cores),
+        t("{size} of memory", size=memory) if memory else "",
+        environment.os,
+    ]
     lines = [
-        f"Preset {run.preset} · {environment.date_utc} · {commit}{state}",
-        f"{environment.cpu_model} · {environment.cores} cores{memory} · {environment.os}",
+        " · ".join(filter(None, made)),
+        " · ".join(filter(None, machine)),
         f"{environment.python} · {versions}",
-        "Other processes kept the cores busy when this run began: its times are unreliable."
+        t("Other processes kept the cores busy when this run began: its times are unreliable.")
         if environment.noisy
         else "",
-        *(f"{name}: {value}" for name, value in run.machine.items()),
+        *(f"{name}: {value}" for name, value in run.machine.items() if value),
         *(
-            f"Limits, {limits.device} {limits.dtype}: {limits.datasheet}"
+            f"{t('Limits')}, {limits.device} {limits.dtype}: {limits.datasheet}"
             for limits in run.limits
             if limits.datasheet is not None
         ),
     ]
     return box(
-        text_line("Where it was measured", heading=True),
+        text_line(t("Where it was measured"), heading=True),
         box(
             *(text_line(bounded(line, 400), tone="muted") for line in lines[:20] if line),
             css="bench-facts",

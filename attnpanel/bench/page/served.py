@@ -21,7 +21,8 @@ from attnpanel.bench.plots.format import bounded
 from attnpanel.bench.run.serialization import write
 from attnpanel.ui import Download
 from attnpanel.ui.fields import field
-from attnpanel.ui.theme import BODY_CSS
+from attnpanel.ui.header import start_page
+from attnpanel.ui.words import current_language, t
 
 if TYPE_CHECKING:
     from attnpanel.bench.run.records import BenchRun
@@ -45,7 +46,7 @@ class BenchPage:
         self._runs = {_label(name, run): run for name, run in runs.items()}
         self._choice = field(
             pn.widgets.Select,
-            "Run",
+            t("Shown run"),
             seen=False,
             options=list(self._runs),
             visible=bool(self._runs),
@@ -55,11 +56,11 @@ class BenchPage:
         )
         self._choice.param.watch(lambda _event: self._draw(), "value")
         self._report = Download(
-            self._make_report, label="Download report", filename="bench.html", margin=0
+            self._make_report, label=t("Download report"), filename="bench.html", margin=0
         )
         self._file = Download(
             self._make_file,
-            label="Run as JSON",
+            label=t("Run as JSON"),
             filename="run.json",
             margin=0,
             css_classes=["attn-in-words"],  # its icon would be that of the other
@@ -79,7 +80,7 @@ class BenchPage:
     def _add(self, run: BenchRun) -> None:
         """Add and show a run made on this page; it is kept while the page is open."""
         self._made += 1
-        label = _label(f"just now, run {self._made} of this page", run)
+        label = _label(t("just now, run {count} of this page", count=self._made), run)
         self._runs = {label: run, **self._runs}
         self._choice.param.update(options=list(self._runs), value=label, visible=True)
 
@@ -93,7 +94,7 @@ class BenchPage:
             others = [other for other in self._runs.values() if other is not run]
             cards = run_cards(run, others, self._error_card, dark=dark)
         problems = [
-            text_line(f"Not shown: {problem}", tone="error", css="bench-problem")
+            text_line(t("Not shown: {problem}", problem=problem), tone="error", css="bench-problem")
             for problem in self._problems[:3]
         ]
         self._layout.body[:] = [*problems, self._notice, self._starter.view, *cards]
@@ -105,9 +106,12 @@ class BenchPage:
         others = [other for other in self._runs.values() if other is not run]
         with TemporaryDirectory() as folder:
             try:
-                path = save_run_report(run, Path(folder) / "bench.html", history=others)
+                path = save_run_report(
+                    run, Path(folder) / "bench.html", history=others, language=current_language()
+                )
             except (ValueError, OSError) as error:
-                self._notice.param.update(text=f"The report can't be made: {error}", visible=True)
+                text = t("The report can't be made. {reason}", reason=error)
+                self._notice.param.update(text=text, visible=True)
                 return None
             return path.read_bytes()
 
@@ -122,18 +126,18 @@ class BenchPage:
 
 def bench_page() -> Any:
     """Return the page for a new session."""
-    pn.extension()
-    if BODY_CSS not in pn.config.raw_css:
-        pn.config.raw_css = [*pn.config.raw_css, BODY_CSS]
+    start_page()
     return BenchPage(Path(os.environ.get(VARIABLE) or RESULTS)).view
 
 
 def _empty() -> Any:
     return box(
-        text_line("No run yet", heading=True),
+        text_line(t("No run yet"), heading=True),
         text_line(
-            "Start one above, or make one with attnpanel bench run where this server was started: "
-            "its file is then offered here. The error map below needs no run.",
+            t(
+                "Start one above, or make one with attnpanel bench run where this server was "
+                "started: its file is then offered here. The error map below needs no run."
+            ),
             tone="muted",
         ),
         css="attn-card",
@@ -142,6 +146,6 @@ def _empty() -> Any:
 
 def _label(name: str, run: BenchRun) -> str:
     environment = run.environment
-    state = "" if run.finished else " · interrupted"
+    state = "" if run.finished else f" · {t('interrupted')}"
     date = environment.date_utc[:16].replace("T", " ")
     return bounded(f"{date} · {run.preset} · {environment.cpu_model} · {name}{state}", 120)

@@ -14,6 +14,7 @@ from attnpanel.bench.plots.format import bounded
 from attnpanel.bench.run.execute import run as run_plan
 from attnpanel.bench.run.presets import load_preset, make_plan
 from attnpanel.ui.session_callbacks import SessionScheduler
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ class Starter:
         self._cancelled = threading.Event()
         self._shown_at = 0.0
         self._preset = pn.widgets.Select(
-            label="Preset",
+            label=t("Preset"),
             options=list(PRESETS),
             width=120,
             margin=0,
@@ -50,13 +51,13 @@ class Starter:
             css_classes=["bench-preset"],
         )
         self._certify_only = pn.widgets.Checkbox(
-            label="certificates only",
+            label=t("certificates only"),
             margin=0,
             stylesheets=styles(),
             css_classes=["bench-certify-only"],
         )
-        self.start_button = _button("Start a run", "attn-primary", "bench-start")
-        self.cancel_button = _button("Cancel", "bench-cancel")
+        self.start_button = _button(t("Start a run"), "attn-primary", "bench-start")
+        self.cancel_button = _button(t("Cancel"), "bench-cancel")
         self.cancel_button.visible = False
         self.start_button.on_click(lambda _event: self.start())
         self.cancel_button.on_click(lambda _event: self.cancel())
@@ -68,9 +69,11 @@ class Starter:
             pn.state.on_session_destroyed(lambda _session: self._cancelled.set())
         self.view = box(
             text_line(
-                "A run of your own",
-                "each implementation in a process of its own, on this server · longer ones: "
-                "attnpanel bench run",
+                t("A run of your own"),
+                t(
+                    "each implementation in a process of its own, on this server · longer ones: "
+                    "attnpanel bench run"
+                ),
                 heading=True,
             ),
             box(
@@ -88,14 +91,16 @@ class Starter:
         """Start the chosen run, or show a message if another one is running."""
         if not _BUSY.acquire(blocking=False):
             self.progress.param.update(
-                text="Another run is going on here, and two would disturb each other's times. "
-                "Try again when it has ended."
+                text=t(
+                    "Another run is going on here, and two would disturb each other's times. "
+                    "Try again when it has ended."
+                )
             )
             return
         self._cancelled.clear()
         self.start_button.disabled = True
         self.cancel_button.param.update(visible=True, disabled=False)
-        self.progress.param.update(done=0, total=0, text="Starting …")
+        self.progress.param.update(done=0, total=0, text=t("Starting …"))
         schedule = SessionScheduler()
         chosen = str(self._preset.value), bool(self._certify_only.value)
 
@@ -104,10 +109,9 @@ class Starter:
                 made = self._run(*chosen, schedule)
             except Exception as error:  # noqa: BLE001 - the page must survive any failure of a run
                 reason = bounded(f"{type(error).__name__}: {error}", 300)
-                schedule(lambda: self._end(f"The run failed: {reason}", None))
+                schedule(lambda: self._end(t("The run failed: {reason}", reason=reason), None))
             else:
-                message = "Done." if made.finished else "Cancelled; what was done is shown."
-                schedule(lambda: self._end(message, made))
+                schedule(lambda: self._end(_outcome(made), made))
             finally:
                 _BUSY.release()
 
@@ -117,7 +121,7 @@ class Starter:
         """Cancel the current run; its results so far are shown."""
         self._cancelled.set()
         self.cancel_button.disabled = True
-        self.progress.text = "Cancelling …"
+        self.progress.text = t("Cancelling …")
 
     def _run(
         self,
@@ -151,12 +155,17 @@ class Starter:
 
 def format_progress(progress: Progress) -> str:
     """Format the progress of a run and its remaining time, if known."""
-    where = f"{progress.done} of {progress.total} · {bounded(progress.what, 120)}"
-    if progress.remaining_s is None:
-        return where
-    if progress.remaining_s < 90:
-        return f"{where} · about {progress.remaining_s:.0f} s left"
-    return f"{where} · about {progress.remaining_s / 60:.0f} min left"
+    count = t("{done} of {total}", done=progress.done, total=progress.total)
+    parts = [count, bounded(progress.what, 120)]
+    if progress.remaining_s is not None and progress.remaining_s < 90:
+        parts.append(t("about {seconds} s left", seconds=f"{progress.remaining_s:.0f}"))
+    elif progress.remaining_s is not None:
+        parts.append(t("about {minutes} min left", minutes=f"{progress.remaining_s / 60:.0f}"))
+    return " · ".join(parts)
+
+
+def _outcome(run: BenchRun) -> str:
+    return t("Done.") if run.finished else t("Cancelled; what was done is shown.")
 
 
 def _button(label: str, *css: str) -> Any:

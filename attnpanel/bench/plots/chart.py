@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 from bokeh.core.properties import field as column
-from bokeh.models import CustomJSTickFormatter, FixedTicker, HoverTool, LogAxis, MultiLine, Scatter
+from bokeh.models import (
+    CustomJSTickFormatter,
+    FixedTicker,
+    HoverTool,
+    LogAxis,
+    MultiLine,
+    NoOverlap,
+    Scatter,
+)
 
 from attnpanel.bench.plots.format import bounded
 from attnpanel.ui.figures import load_backend
@@ -182,6 +190,7 @@ def apply_layout(plot: figure, name: str, chart: Chart) -> None:
         axis_label_text_font_size="11px",
         axis_label_text_font_style="normal",
         axis_label_standoff=4,
+        major_label_policy=NoOverlap(),
     )
     plot.yaxis[0].axis_label = None
     if len(plot.yaxis) == 1:

@@ -10,6 +10,7 @@ import numpy as np
 
 from attnpanel.bench.certify.cases import DIRECTIONS
 from attnpanel.bench.plots.format import bounded, seconds
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,7 +152,8 @@ def missing(run: BenchRun, family: Family) -> tuple[str, ...]:
             why = timing.reasons[0] if timing.reasons else timing.status
             if (timing.implementation, timing.case) in graded and timed(timing):
                 taken = seconds(median(timing.own_s))
-                why = f"graded, not ranked ({taken} at T {lengths[timing.case]})"
+                length = lengths[timing.case]
+                why = t("graded, not ranked ({time} at T {length})", time=taken, length=length)
             # Reasons of `unsupported()` begin with the implementation's name, exceptions do not.
             named = why.startswith(timing.implementation)
             words = why if named else f"{bounded(timing.implementation, 40)}: {why}"
@@ -175,7 +177,7 @@ def _family_name(case: Case, *, square: bool, threads: int) -> str:
     request = case.request
     heads = f"H{request.heads}" + f"/{request.kv_heads}" * (request.kv_heads != request.heads)
     parts = [
-        "no mask" if request.mask == "none" else request.mask.replace("_", " "),
+        t("no mask") if request.mask == "none" else request.mask.replace("_", " "),
         request.align.replace("_", " ") if request.align != "top_left" else "",
         f"window {request.window}" if request.window is not None else "",
         f"B{request.batch} {heads} D{request.head_dim}",
@@ -187,7 +189,7 @@ def _family_name(case: Case, *, square: bool, threads: int) -> str:
         "bias" if request.bias else "",
         f"τ {request.temperature:g}" if request.temperature != 1 else "",
         request.device.upper() if request.device != "cpu" else "",
-        f"{threads} thread{'s' * (threads != 1)}",
+        t("{count} threads", count=threads) if threads != 1 else t("1 thread"),
     ]
     return bounded(" · ".join(part for part in parts if part), 120)
 

@@ -10,6 +10,7 @@ from attnpanel.bench.measure.roofline import growth_exponent, least_seconds
 from attnpanel.bench.plots.chart import Chart, Limit, Line
 from attnpanel.bench.plots.families import MAX_POINTS, Curve, Family, curves, families, limits_of
 from attnpanel.bench.plots.format import bounded, rate, seconds, size
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ def speed_chart(run: BenchRun, family: Family) -> Chart:
     lower = []
     if limits is not None:
         least = [least_seconds(case.request, limits) for case in family.cases]
-        name = f"limit of this machine  {seconds(least[-1])}"
+        name = f"{t('limit of this machine')}  {seconds(least[-1])}"
         lower.append(Limit(name, _lengths(family.cases), least))
         lower += _datasheet_limit(limits, family)
     return Chart(
@@ -40,8 +41,14 @@ def speed_chart(run: BenchRun, family: Family) -> Chart:
                 _lengths(curve.cases),
                 curve.median_s,
                 [
-                    f"T {case.request.query_len}: {seconds(middle)} "
-                    f"(quartiles {seconds(low)} to {seconds(high)}){_growth(curve)}"
+                    t(
+                        "T {length}: {time} (quartiles {low} to {high})",
+                        length=case.request.query_len,
+                        time=seconds(middle),
+                        low=seconds(low),
+                        high=seconds(high),
+                    )
+                    + _growth(curve)
                     for case, middle, low, high in zip(
                         curve.cases, curve.median_s, curve.low_s, curve.high_s, strict=True
                     )
@@ -52,7 +59,7 @@ def speed_chart(run: BenchRun, family: Family) -> Chart:
         tuple(lower),
         _length_ticks(family),
         seconds,
-        "T, tokens",
+        t("T, tokens"),
     )
 
 
@@ -69,25 +76,29 @@ def memory_chart(run: BenchRun, family: Family) -> Chart:
             cases = [case for case, _ in known]
             peaks = [float(peak) for _, peak in known]
             hover = [
-                f"T {case.request.query_len}: {size(peak)} above the inputs"
+                t(
+                    "T {length}: {size} above the inputs",
+                    length=case.request.query_len,
+                    size=size(peak),
+                )
                 for case, peak in zip(cases, peaks, strict=True)
             ]
             lines.append(Line(curve.implementation, size(peaks[-1]), _lengths(cases), peaks, hover))
     if not lines:
-        empty = "No memory was measured for these calls."
-        return Chart((), (), _length_ticks(family), size, "T, tokens", empty)
+        empty = t("No memory was measured for these calls.")
+        return Chart((), (), _length_ticks(family), size, t("T, tokens"), empty)
     lengths = _lengths(family.cases)
     output = [float(_output_bytes(case.request)) for case in family.cases]
     scores = [float(_score_bytes(case.request)) for case in family.cases]
     return Chart(
         tuple(lines),
         (
-            Limit(f"output alone  {size(output[-1])}", lengths, output),
-            Limit(f"one T × S matrix a head  {size(scores[-1])}", lengths, scores),
+            Limit(f"{t('output alone')}  {size(output[-1])}", lengths, output),
+            Limit(f"{t('one T × S matrix a head')}  {size(scores[-1])}", lengths, scores),
         ),
         _length_ticks(family),
         size,
-        "T, tokens",
+        t("T, tokens"),
     )
 
 
@@ -100,14 +111,15 @@ def _datasheet_limit(limits: Limits, family: Family) -> list[Limit]:
     known = [value for value in least if value is not None]
     if len(known) < len(least):
         return []
-    return [Limit(f"{sheet.title} datasheet  {seconds(known[-1])}", _lengths(family.cases), known)]
+    name = t("{device} datasheet", device=sheet.title)
+    return [Limit(f"{name}  {seconds(known[-1])}", _lengths(family.cases), known)]
 
 
 def roofline_chart(run: BenchRun, family: Family) -> Chart:
     """Return the roofline chart: operations per second against operations per byte."""
     limits = limits_of(run, family)
     if limits is None:
-        empty = "This run measured no limits for these calls: no matrix product, no copy."
+        empty = t("This run measured no limits for these calls: no matrix product, no copy.")
         return Chart((), (), (), rate, "", empty)
     gemm, copy = max(limits.gemm_flops_per_s), max(limits.copy_bytes_per_s)
     lines = []
@@ -119,7 +131,12 @@ def roofline_chart(run: BenchRun, family: Family) -> Chart:
         ]
         roofs = [min(gemm, intensity * copy) for intensity in x]
         hover = [
-            f"T {case.request.query_len}: {rate(speed)}, {speed / roof:.0%} of the roof"
+            t(
+                "T {length}: {speed}, {share} of the roof",
+                length=case.request.query_len,
+                speed=rate(speed),
+                share=f"{speed / roof:.0%}",
+            )
             for case, speed, roof in zip(curve.cases, y, roofs, strict=True)
         ]
         lines.append(Line(curve.implementation, f"{y[-1] / roofs[-1]:.0%}", x, y, hover))
@@ -128,7 +145,7 @@ def roofline_chart(run: BenchRun, family: Family) -> Chart:
     # Show part of the slope even if all calls lie to the right of it.
     along = sorted({min(intensities[0], knee / 3), knee, max(intensities[-1], knee)})
     roof = Limit(
-        f"matrix product  {rate(gemm)}",
+        f"{t('matrix product')}  {rate(gemm)}",
         along,
         [min(gemm, x * copy) for x in along],
     )
@@ -137,7 +154,7 @@ def roofline_chart(run: BenchRun, family: Family) -> Chart:
         (roof,),
         tuple((x, f"{x:.3g}") for x in sorted({knee, intensities[0], intensities[-1]})),
         rate,
-        "operations a byte of input and output (rising with T)",
+        t("operations a byte (rising with T)"),
     )
 
 
@@ -179,7 +196,7 @@ def history_chart(runs: Sequence[BenchRun], family: Family) -> Chart:
         (),
         tuple(_thinned(dates, 6)),
         seconds,
-        f"runs on this machine, at T {length}",
+        t("runs on this machine, at T {length}", length=length),
     )
 
 
@@ -188,7 +205,9 @@ def left_out_of_history(runs: Sequence[BenchRun]) -> str:
     others = sum(_machine(run) != _machine(runs[0]) for run in runs)
     if not others:
         return ""
-    return f"{others} run{'s' * (others > 1)} of other machines left out: times don't compare."
+    if others == 1:
+        return t("1 run of another machine left out: times don't compare.")
+    return t("{count} runs of other machines left out: times don't compare.", count=others)
 
 
 def _longest(runs: Sequence[BenchRun], family: Family) -> tuple[int, list[tuple[Curve, ...]]]:
@@ -210,7 +229,9 @@ def _growth(curve: Curve) -> str:
     """Format the exponent of the time in T; empty if there are too few lengths."""
     lengths = [case.request.query_len for case in curve.cases]
     exponent = growth_exponent(lengths, curve.median_s)
-    return "" if exponent is None else f", grows as T to the {exponent:.2f}"
+    if exponent is None:
+        return ""
+    return ", " + t("grows as T to the {exponent}", exponent=f"{exponent:.2f}")
 
 
 def _log_position(place: int) -> float:
@@ -227,7 +248,7 @@ def _date(run: BenchRun) -> str:
 
 
 def _commit(run: BenchRun) -> str:
-    return f"commit {bounded(run.environment.commit or 'unknown', 7)}"
+    return t("commit {name}", name=bounded(run.environment.commit or t("unknown"), 7))
 
 
 def _lengths(cases: Sequence[Case]) -> list[float]:

@@ -18,6 +18,7 @@ from attnpanel.bench.plots.chart import CLIP_FIRST_COLUMN
 from attnpanel.bench.plots.format import bounded, ratio
 from attnpanel.ui.figures import load_backend
 from attnpanel.ui.theme import DARK, LIGHT, ramp
+from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -265,12 +266,24 @@ def _colours(agreement: Agreement, theme: Theme) -> tuple[str, str]:
 
 def _hover_text(agreement: Agreement) -> str:
     if agreement.verdict == "pass" and agreement.max_ratio is not None:
-        return f"passed: at most {ratio(agreement.max_ratio)} of {PASSING_UNITS:g} units"
+        known, most = ratio(agreement.max_ratio), f"{PASSING_UNITS:g}"
+        return t("passed: at most {count} of {most} units", count=known, most=most)
     if agreement.verdict == "graded":
-        return bounded(f"graded: {describe_grade(agreement)}", 200)
+        return bounded(f"{t('graded')}: {describe_grade(agreement)}", 200)
     why = agreement.reasons[0] if agreement.reasons else ""
-    kind = "shape, dtype and device only" if agreement.basis == "fake" else agreement.verdict
+    fake = agreement.basis == "fake"
+    kind = t("shape, dtype and device only") if fake else _verdict(agreement.verdict)
     return bounded(f"{kind}: {why}" if why else kind, 200)
+
+
+def _verdict(verdict: str) -> str:
+    words = {
+        "pass": t("passed"),
+        "fail": t("failed"),
+        "unsupported": t("not supported"),
+        "error": t("error"),
+    }
+    return words.get(verdict, verdict)
 
 
 def _labels(cases: Sequence[Case]) -> tuple[str, ...]:

@@ -114,5 +114,5 @@ def test_the_history_has_runs_of_this_machine_at_their_longest_common_length(run
     for name in SPEEDS:
         first, last = line(chart, name).y
         assert first == pytest.approx(2 * last)
-    assert left_out_of_history(runs) == "1 run of other machines left out: times don't compare."
+    assert left_out_of_history(runs) == "1 run of another machine left out: times don't compare."
     assert left_out_of_history([run]) == ""
