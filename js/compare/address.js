@@ -2,6 +2,7 @@ import { paint } from "./actions.js";
 import { isNeeded } from "./controls.js";
 import { sharedChoices } from "./model.js";
 import { readPositions } from "../explorer/address.js";
+import { writeParameters } from "../explorer/address_bar.js";
 
 // The state of a comparison as query parameters of a URL.
 
@@ -32,9 +33,7 @@ export function writeAddress(page) {
   /** @type {Record<string, string>} */
   const theme = page.theme === null ? {} : { theme: page.theme };
   const given = new URLSearchParams({ ...page.model.given.address, ...choices(page), ...theme }).toString();
-  const address = page.model.served ? `?${given}` : `#${given}`;
-  const now = page.model.served ? window.location.search : window.location.hash;
-  if (now !== address) window.history.replaceState(null, "", address);
+  writeParameters(given, page.model.served);
 }
 
 /**

@@ -2,6 +2,7 @@ import { general, inQuotes, shorten } from "../core/format.js";
 import { showComponents } from "../core/scope.js";
 import { t } from "../core/translate.js";
 import { toAddress } from "./address.js";
+import { writeParameters } from "./address_bar.js";
 import { figureCaption, headNumbers, place, provenance, withheld } from "./labels.js";
 import { rowOf } from "./partial.js";
 import { shownPair } from "./sentence.js";
@@ -113,9 +114,7 @@ export function writeAddress(explorer) {
   const lesson = step === null ? {} : { lesson: String(step + 1) };
   const why = explorer.why ? { why: "1" } : {};
   const given = [address, explorer.address, theme, lesson, why].map((part) => new URLSearchParams(/** @type {any} */ (part)).toString());
-  const url = new URL(window.location.href);
-  url[listens ? "search" : "hash"] = given.filter(Boolean).join("&");
-  if (url.href !== window.location.href) window.history.replaceState(null, "", url);
+  writeParameters(given.filter(Boolean).join("&"), listens);
 }
 
 /**

@@ -121,6 +121,20 @@ def test_a_link_whose_texts_are_refused_leaves_the_address_of_what_is_shown(page
     says(page, "layer", str(LAYER))
 
 
+def test_back_leads_to_the_texts_before_and_forward_to_the_later_ones(page, folder):
+    write(page, *TYPED)
+    says(page, "a", TYPED[0])
+    write(page, *TYPED[::-1])
+    says(page, "a", TYPED[1])
+
+    page.go_back()
+    says(page, "a", TYPED[0])
+    assert_shown(page, TYPED, folder)
+    page.go_forward()
+    says(page, "a", TYPED[1])
+    assert_shown(page, TYPED[::-1], folder)
+
+
 def test_a_link_with_one_text_says_which_it_lacks(page, folder):
     write(page, *TYPED)
     says(page, "a", TYPED[0])

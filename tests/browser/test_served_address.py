@@ -19,6 +19,7 @@ from tests.browser.reading import (
 
 pytest_plugins = ["tests.browser.opened"]
 
+OF = "([name, value]) => new URLSearchParams(location.search).get(name) === value"
 CLOSE = 1e-5  # a link tells a temperature in six digits
 
 
@@ -54,6 +55,33 @@ def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(library
     assert differing(before, snapshot(page), within=CLOSE) == set()
     told = link(page)
     assert (told["trace"], told["layer"], told["mask"]) == ("many.safetensors", "1", "window")
+
+
+def test_back_and_forward_walk_through_traces_and_each_source_keeps_its_place(library, page):
+    open_explorer(page, library)
+    open_trace(page, "many.safetensors")
+    choose(page, Layer=1, Head=3, Token=2)
+    settle(page)
+    page.locator(".attn-sources").get_by_role("button", name="Toy").click()
+    page.wait_for_function(OF, arg=["source", "toy"])
+    choose(page, Head=1, Token=6)
+    settle(page)
+    page.locator(".attn-sources").get_by_role("button", name="File").click()
+    page.wait_for_function(OF, arg=["source", "file"])
+    page.wait_for_function(OF, arg=["head", "3"])
+    assert {link(page)[name] for name in ("layer", "token")} == {"1", "2"}
+
+    for step, source, head in (
+        (page.go_back, "toy", "1"),
+        (page.go_back, "file", "3"),
+        (page.go_forward, "toy", "1"),
+    ):
+        step()
+        page.wait_for_function(OF, arg=["source", source])
+        page.wait_for_function(READY)
+        settle(page)
+        assert link(page)["head"] == head
+        assert position(page, "Head") == int(head)
 
 
 def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):

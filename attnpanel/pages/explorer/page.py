@@ -9,7 +9,7 @@ import panel as pn
 
 from attnpanel.attention.progress import no_progress
 from attnpanel.comparison.initial_state import SHARED
-from attnpanel.explorer.address import apply_address
+from attnpanel.explorer.address import ADDRESS, apply_address
 from attnpanel.explorer.explorer import Explorer
 from attnpanel.models.intervene.output_change import describe_output
 from attnpanel.models.loading import MINILM
@@ -61,6 +61,9 @@ class Page:
         self._link, self._settings = dict(link), settings
         self._problems: list[str] = []
         self._shown = ""  # the source of the trace on screen; the first toy is nobody's choice
+        self._subject: Mapping[str, str] = {}  # its address there
+        # Of each source what was shown last, by its address, and the choices there.
+        self._places: dict[str, tuple[Mapping[str, str], dict[str, Any]]] = {}
         self._notice = Caption(visible=False, margin=0, sizing_mode="stretch_width")
         self.explorer = Explorer(toy_trace(), whole_page=True, query_index=TOY_TOKEN)
         self.change = BeforeAfterCard(self.explorer.state)
@@ -180,6 +183,7 @@ class Page:
         state = self.explorer.state
         source = self._sources[self._tabs.value]
         theme = {k: v for k, v in self.explorer.address.items() if k == "theme"}
+        start = dict(start) | self._place(source.address())
         self.explorer.address = {
             "source": source.name,
             **source.address(),
@@ -192,7 +196,7 @@ class Page:
         except ValueError as error:
             self._say("error", t("This trace can't be shown: {reason}", reason=error))
             return False
-        self._shown = self._tabs.value
+        self._shown, self._subject = self._tabs.value, source.address()
         self.explorer.show_when_drawn()
         self._offer_importance(trace)
         link, self._link = self._link, {}
@@ -201,6 +205,15 @@ class Page:
         self._problems = []
         self.explorer.refresh_address()
         return True
+
+    def _place(self, subject: Mapping[str, str]) -> dict[str, Any]:
+        """Keep the choices on screen; return those of what is shown next, if it was left before."""
+        state = self.explorer.state
+        if self._shown:
+            choices = {name: getattr(state, name) for name in ADDRESS.values()}
+            self._places[self._shown] = self._subject, choices
+        left, choices = self._places.get(self._tabs.value, ({}, {}))
+        return choices if subject and subject == left else {}
 
     def _offer_importance(self, trace: Trace) -> None:
         """Let the reader measure each head's importance, if the trace is a prompt's.

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from attnpanel.models.intervention_spec import InterventionSpec
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.explorer.page import Page
 from attnpanel.pages.server_settings import ServerSettings
-from attnpanel.pages.trace_sources.prompt import PromptSource
+from attnpanel.pages.trace_sources.prompt import PromptRun, PromptSource
 
 
 @pytest.fixture
@@ -81,3 +82,27 @@ def test_another_prompt_leaves_the_one_before_in_view(runs):
     page._tabs.value = "Toy"
     draw(page)
     assert not page.explorer.waiting
+
+
+def test_each_source_keeps_its_place(runs):
+    page = Page(ServerSettings(), {"source": "prompt", "prompt": "It fits."})
+    state = page.explorer.state
+
+    def run_ends(text):
+        page._prompt._run.loading = False
+        page._prompt.last_run = PromptRun(text, "minilm", InterventionSpec())
+        page._show(toy_trace(T=5), {"query_index": 1})
+
+    run_ends("It fits.")
+    state.choose(head=2, query_index=4, temperature=0.5)
+    page._tabs.value = "Toy"
+    state.choose(head=3, query_index=7)
+
+    page._tabs.value = "Prompt"
+    run_ends("It fits.")
+    assert (state.head, state.query_index, state.temperature) == (2, 4, 0.5)
+    page._tabs.value = "Toy"
+    assert (state.head, state.query_index) == (3, 7)
+    page._tabs.value = "Prompt"
+    run_ends("Another.")
+    assert state.query_index == 1
