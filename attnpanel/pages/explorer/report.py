@@ -342,7 +342,7 @@ def notes_pane(notes: str) -> Any:
     return pn.pane.HTML(
         safe,
         disable_math=True,  # a formula would ask a CDN for MathJax
-        css_classes=["attn-notes"],
+        css_classes=["attn-notes", "attn-markdown"],
         stylesheets=[stylesheet()],
         sizing_mode="stretch_width",
         margin=0,
