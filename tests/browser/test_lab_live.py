@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def store(tmp_path_factory):
     baseline = TrainingSettings(**{**vars(COPY), "attends": False})
     for settings in (COPY, TEXT, baseline, COPY):
         run_training(store, store.create(settings))
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path)) as database, database:
         database.execute("DELETE FROM checkpoints WHERE run = 4")
         database.execute("DELETE FROM models WHERE run = 4")
     database.close()

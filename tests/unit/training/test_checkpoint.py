@@ -1,6 +1,7 @@
 """The model of a finished run: it is restored exactly, and damaged files are refused."""
 
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_damaged_weights_are_an_error(store, number, weights):
         other = store.create(TrainingSettings(d_model=16, heads=1, layers=1, steps=10, batch=3))
         run_training(store, other)
         weights = store.model_bytes(other)
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path)) as database, database:
         database.execute("UPDATE models SET weights = ?", (weights,))
     database.close()
 
@@ -118,7 +119,7 @@ def test_a_deleted_run_keeps_no_model(store):
 
 def test_a_file_of_version_1_is_upgraded(tmp_path):
     path = tmp_path / "old.sqlite3"
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         for statement in (*SCHEMA, "PRAGMA user_version = 1"):
             database.execute(statement)
         database.execute(

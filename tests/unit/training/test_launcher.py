@@ -3,6 +3,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -65,7 +66,7 @@ def test_a_process_that_dies_leaves_its_run_failed_and_room_for_another(training
 
 def test_the_end_of_a_process_that_cannot_write_is_recorded(trainings):
     # As on a full disk: points can no longer be written.
-    with sqlite3.connect(trainings.store.path) as database:
+    with closing(sqlite3.connect(trainings.store.path)) as database, database:
         database.execute("ALTER TABLE points RENAME TO gone")
     database.close()
     number = trainings.start(LONG)

@@ -2,6 +2,7 @@
 
 import itertools
 import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -166,7 +167,7 @@ def test_a_stopped_run_keeps_the_weights_it_had_then(store, monkeypatch):
 def test_a_run_of_an_older_version_has_the_weights_it_ended_with(store):
     number = store.create(TINY)
     run_training(store, number)
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path)) as database, database:
         database.execute("DELETE FROM checkpoints")
     database.close()
 
@@ -180,7 +181,7 @@ def test_a_run_of_an_older_version_has_the_weights_it_ended_with(store):
 def test_damaged_weights_are_an_error(store, table):
     number = store.create(TINY)
     run_training(store, number)
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path)) as database, database:
         if table == "models":
             database.execute("DELETE FROM checkpoints")
         database.execute(f"UPDATE {table} SET weights = ?", (b"x" * 99,))  # noqa: S608

@@ -1,5 +1,6 @@
 import sqlite3
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def trace():
 
 
 def change(store, sql, *values):
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path)) as database, database:
         database.execute(sql, values)
     database.close()
 
@@ -147,7 +148,7 @@ def test_a_file_that_holds_no_runs_is_refused_and_left_as_it_is(tmp_path):
     assert text.read_text().startswith("not a database")
 
     other = tmp_path / "other.db"
-    with sqlite3.connect(other) as database:
+    with closing(sqlite3.connect(other)) as database, database:
         database.execute("CREATE TABLE recipes (x)")
     database.close()
     with pytest.raises(RunStoreError, match="of another program"):
@@ -238,11 +239,10 @@ def test_a_store_that_is_there_keeps_its_permissions(store):
 @pytest.fixture
 def locked(store):
     """Keep the file locked as another program does that has not ended its transaction."""
-    with sqlite3.connect(store.path) as other:
+    with closing(sqlite3.connect(store.path)) as other, other:
         other.execute("BEGIN EXCLUSIVE")
         yield other
         other.rollback()
-    other.close()
 
 
 def test_a_locked_store_is_tried_once_in_two_seconds_and_loses_nothing(store, locked, monkeypatch):

@@ -2,6 +2,7 @@
 
 import base64
 import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -92,7 +93,7 @@ def test_damaged_weights_are_refused_with_the_reason(page, add, keep, sent, stor
     number = add("one")
     keep(number, 0)
     page.refresh()
-    with sqlite3.connect(store.path) as database:
+    with closing(sqlite3.connect(store.path)) as database, database:
         database.execute("UPDATE checkpoints SET weights = ?", (b"abc",))
     database.close()
 

@@ -1,6 +1,7 @@
 """The lab's page: the list of runs, their curves, the replay, and who may change what."""
 
 import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -323,7 +324,7 @@ def test_a_damaged_store_is_reported_until_it_works_again(page, store, add):
     page.refresh()
 
     def write(state):
-        with sqlite3.connect(store.path) as database:
+        with closing(sqlite3.connect(store.path)) as database, database:
             database.execute("UPDATE runs SET state = ?", (state,))
         database.close()
 
