@@ -45,5 +45,5 @@ def test_the_simulated_flash_kernel_without_a_fault_passes(dtype, block):
 
 
 def test_every_planted_defect_has_a_name_of_its_own():
-    assert len(ALL) == len(PLANTED) + len(VARIED)
+    assert len(ALL) == len(PLANTED) + len(VARIED) + len(MORE)
     assert BASE.hidden_leaks == frozenset()
