@@ -87,7 +87,7 @@ REASONS = {
     "when-copied": OUTSIDE,
     "in-the-querys-memory": "a call must leave its inputs as they are; query was written to",
     "in-an-audit-hook": f"{OUTSIDE}|{HELD}",
-    "later-when-prepared": f"preparing a call must not|{HELD}|{SECOND}|right neither",
+    "later-when-prepared": f"preparing a call must not|{OUTSIDE}|{HELD}|{SECOND}|right neither",
 }
 LARGE_ONES = ("computes-in-prepare", "when-copied", "later-when-prepared")
 
