@@ -24,9 +24,10 @@ def test_the_report_of_a_changed_run_compares_it_with_the_one_before(monkeypatch
     )
     change = PromptChange(before, after, embedding_change(np.eye(3), np.eye(3)[::-1]))
     made = pages.Page(ServerSettings(), {})
-    made._show(after, {"head": 1, "query_index": 2})
+    made._show(after, {})
     made.change.show(change, parse_intervention("out,0,1").describe(TOKENS))
-    made.explorer.state.param.update(aggregate=True, mask="padding", pad_len=2)
+    choices = {"head": 1, "query_index": 2, "aggregate": True, "mask": "padding", "pad_len": 2}
+    made.explorer.state.param.update(choices)
     asked = {}
     written = pages.save_comparison
 
