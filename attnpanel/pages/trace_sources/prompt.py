@@ -201,10 +201,10 @@ class PromptSource:
         self._run.loading = True
         self._notify("busy", t("Reading the prompt …"))
         card, writing = self._writing, None
+        if card is not None:
+            card.drop_unfinished()
         if card is not None and choices is not None:
             writing = card.prepare(text, choices)
-        elif card is not None:
-            card.clear()
 
         def work(on_progress: Callable[[str], None]) -> PromptResult:
             def progress(fraction: float, message: str) -> None:
@@ -252,6 +252,8 @@ class PromptSource:
             if writing is not None and written is not None:
                 card.update(writing)
                 card.end(writing, written)
+            else:
+                card.clear()
         if not self._show(trace, start):
             return
         if changed is not None and self._show_change is not None:
@@ -263,7 +265,7 @@ class PromptSource:
     def _on_error(self, problem: str) -> None:
         self._run.loading = False
         if self._writing is not None:
-            self._writing.clear()
+            self._writing.drop_unfinished()
         self._notify("error", f"{problem} {t('What was shown before is still here.')}")
 
     def address(self) -> dict[str, str]:

@@ -28,14 +28,14 @@ class Writing:
     choices : WritingChoices
     writer : Writer or None
         What is to be known of its model, set before the first token.
-    begun : bool
-        Whether the page shows it.
+    begun, complete : bool
+        Whether the page shows it, and all of it.
     """
 
     def __init__(self, number: int, text: str, choices: WritingChoices) -> None:
         self.number, self.text, self.choices = number, text, choices
         self.writer: Writer | None = None
-        self.begun = False
+        self.begun = self.complete = False
         self._tokens: deque[WrittenToken] = deque()
         self._stopped = threading.Event()
 
@@ -100,13 +100,20 @@ class WritingCard:
         self.view.visible = writer is not None
 
     def clear(self) -> None:
-        """Forget what was written: another text is run."""
+        """Forget what was written: another text is on screen."""
         self._writing = None
         self._component.begin({"clear": True})
 
+    def drop_unfinished(self) -> None:
+        """Forget a text that another one overtakes."""
+        if self._writing is not None and self._writing.begun and not self._writing.complete:
+            self.clear()
+
     def prepare(self, text: str, choices: WritingChoices) -> Writing:
-        """Return where the tokens of a text go that is to be written on."""
-        self.clear()
+        """Return where the tokens of a text go that is to be written on.
+
+        What was written before stays until its model is known, and for good if it is refused.
+        """
         self._count += 1
         self._writing = Writing(self._count, text, choices)
         return self._writing
@@ -131,6 +138,7 @@ class WritingCard:
             "tokens": list(text.trace.tokens_of(text.trace.calls[0])[0]),
             "ended": text.ended,
         }
+        writing.complete = True
         self._component.say({"end": writing.number, **content})
 
     def show(self, writing: Writing, *, selects: bool) -> None:

@@ -105,8 +105,8 @@ def test_each_token_is_told_and_the_text_is_shown_and_linked(told):
 
     change = {"layer": 1, "head": 0, "scale": 0.0}
     assert told.runs[-1] == ("Go", "tiny", CHOICES, 512, change)
-    assert names(told) == ["clear", "begin", "written", "written", "written", "end", "shown"]
-    _, begin, written, *_, end, shown = told.messages
+    assert names(told) == ["begin", "written", "written", "written", "end", "shown"]
+    begin, written, *_, end, shown = told.messages
     assert (begin["text"], begin["choices"]) == ("Go", asdict(CHOICES))
     assert written["tokens"] == [asdict(TOKEN)]
     assert (len(end["tokens"]), end["ended"]) == (5, True)
@@ -219,9 +219,29 @@ def test_a_card_that_is_drawn_late_hears_all_of_the_text_on_screen(monkeypatch):
     assert names(told) == ["begin", "written", "written", "written", "end", "shown"]
 
 
-def test_a_problem_clears_the_card(told, monkeypatch):
+def test_a_refused_text_leaves_what_was_written(told, monkeypatch):
     def fail(*_, **__):
         raise ValueError("top_k must be at most 9; got 99")
+
+    told.source.open()
+    finish()
+    told.press(**asdict(CHOICES))
+    told.messages.clear()
+    monkeypatch.setattr(prompt, "write_prompt", fail)
+    monkeypatch.setattr("attnpanel.models.prompts.trace_prompt", fail)
+
+    told.press(**asdict(CHOICES))
+    told.source.open()
+    finish()
+
+    assert told.said[-1][1].startswith("Top_k must be at most 9; got 99. What was shown before")
+    assert told.messages == []
+
+
+def test_a_problem_after_the_first_token_clears_the_card(told, monkeypatch):
+    def fail(*_, on_token, **__):
+        on_token(TOKEN)
+        raise ValueError("no memory")
 
     told.source.open()
     finish()
@@ -229,8 +249,23 @@ def test_a_problem_clears_the_card(told, monkeypatch):
 
     told.press(**asdict(CHOICES))
 
-    assert told.said[-1][1].startswith("Top_k must be at most 9; got 99. What was shown before")
-    assert names(told)[-1] == "clear"
+    assert names(told)[-3:] == ["begin", "written", "clear"]
+
+
+def test_a_text_that_a_refused_one_overtakes_is_cleared(told, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("top_k must be at most 9; got 99")
+
+    told.source.open()
+    finish()
+    writing = told.card.prepare("Go", CHOICES)
+    writing.writer = WRITER
+    told.card.update(writing)
+    monkeypatch.setattr(prompt, "write_prompt", fail)
+
+    told.press(**asdict(CHOICES))
+
+    assert names(told)[-2:] == ["begin", "clear"]
 
 
 def test_a_server_of_minilm_alone_has_no_card():
