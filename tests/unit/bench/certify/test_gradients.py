@@ -18,7 +18,7 @@ from attnpanel.bench.certify.gradients_certificate import (
 from attnpanel.bench.certify.gradients_command import certified_row, gradients_table, lengths_table
 from attnpanel.bench.certify.gradients_context import GradientContext, draw_output_gradient
 from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
-from attnpanel.kernels.implementation import RawGradients
+from attnpanel.kernels.implementation import GradientCall, RawGradients
 from attnpanel.kernels.request import Request
 from tests.unit.bench.certify.gradient_defects import FAULTS, FROM_STORED, simulated_backward
 
@@ -145,6 +145,36 @@ def test_rounding_of_stored_weights_in_ds_is_in_the_model(dtype):
     request = Request(1, 1, 1, 128, 256, 64, 64, dtype=dtype)
     context = GradientContext(simulated_backward(FROM_STORED), request, *drawn(request))
     assert 0.9 < context.expected.statistics("query", context.actual["query"])["rms"] < 1.1
+
+
+def called_again(change, *, whole):
+    """Return an implementation whose second call, or second backward pass, is changed."""
+    right = simulated_backward()
+
+    def prepare(inputs, request, output_gradient, *, threads=1):
+        call = right.gradients.prepare(inputs, request, output_gradient)
+
+        def changed_when_again():
+            results = itertools.chain([lambda raw: raw, change], itertools.repeat(lambda raw: raw))
+            return lambda: next(results)(call())
+
+        if whole:
+            return changed_when_again()
+        return GradientCall(lambda: (None, changed_when_again()))
+
+    return replace(right, gradients=replace(right.gradients, prepare=prepare))
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_gradients_that_a_second_call_adds_to_are_found(name, whole):
+    wrong = called_again(lambda raw: replace(raw, **{name: 2 * getattr(raw, name)}), whole=whole)
+
+    found = certify_gradients(wrong, Case(SQUARE))
+
+    assert {reason.partition(":")[0] for reason in found.reasons} == {"repeated calls"}
+    what = "a second call of one preparation" if whole else "a second backward pass"
+    assert f"{what}: d {name}: " in found.reasons[0]
 
 
 def spoiled(change):
