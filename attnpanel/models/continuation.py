@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnpanel.models.intervene.head_importance import no_progress
+from attnpanel.attention.progress import no_progress
 from attnpanel.models.intervene.intervene import intervene
 from attnpanel.models.loading import load_model
 from attnpanel.models.prompts import (

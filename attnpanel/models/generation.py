@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.attention.progress import no_progress
 from attnpanel.attention.validation import check_text
 from attnpanel.models.capture.capture import capture
-from attnpanel.models.intervene.head_importance import no_progress
 from attnpanel.models.loading import load_model
 from attnpanel.models.tokens import names_of_ids
 

@@ -110,6 +110,14 @@ def example_mask(
     return {**fields, "mask_options": tuple(values.items())}
 
 
+def batch_mask(kind: MaskName, query_len: int, key_len: int, batch: int) -> dict[str, Any]:
+    """Return the fields of `example_mask`, of a batch with one sequence that is not padded."""
+    mask = example_mask(kind, query_len, key_len, batch)
+    if mask.get("pad_lens") and batch > 1:
+        mask["pad_lens"] = (*mask["pad_lens"][1:], key_len)
+    return mask
+
+
 def make_inputs(case: Case, rng: Any = None) -> Inputs:
     """Draw the inputs of a case: the same on every machine and, before rounding, in every dtype.
 

@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from attnpanel.attention.mask_table import find_mask, mask_kinds
-from attnpanel.bench.certify.case import DIRECTIONS, Case, InputKind, example_mask, make_inputs
+from attnpanel.bench.certify.case import (
+    DIRECTIONS,
+    Case,
+    InputKind,
+    batch_mask,
+    example_mask,
+    make_inputs,
+)
 from attnpanel.bench.certify.covering import covering_array
 from attnpanel.bench.certify.specialised_cases import specialised_cases
 from attnpanel.bench.certify.varied_cases import varied_cases
@@ -187,9 +194,6 @@ def _case_at_block_size(
     **options: Any,
 ) -> Case:
     batch, query_heads, kv_heads = heads
-    kept = example_mask(mask[0], query_len, key_len, batch)
-    if kept.get("pad_lens") and batch > 1:  # another length for each sequence, one of them whole
-        kept["pad_lens"] = (*kept["pad_lens"][1:], key_len)
     request = Request(
         batch=batch,
         heads=query_heads,
@@ -199,7 +203,7 @@ def _case_at_block_size(
         head_dim=widths[0],
         value_dim=widths[1],
         align=mask[1],
-        **kept,
+        **batch_mask(mask[0], query_len, key_len, batch),
         **options,
     )
     return Case(request, kind, seed)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
-from attnpanel.bench.certify.case import Case, example_mask
+from attnpanel.bench.certify.case import Case, batch_mask
 from attnpanel.bench.certify.covering import covering_array
 from attnpanel.kernels.request import Request
 
@@ -71,9 +71,7 @@ def specialised_cases() -> tuple[Case, ...]:
         query_len, key_len, width = row["query_len"], row["key_len"], row["width"]
         if (kind, align) == ("causal", "top_left"):  # each key is seen, as where it is used
             query_len = key_len = query_len if query_len > 1 else 70
-        mask = example_mask(kind, query_len, key_len, batch)
-        if kind == "key_padding" and batch > 1:
-            mask["pad_lens"] = (*mask["pad_lens"][1:], key_len)
+        mask = batch_mask(kind, query_len, key_len, batch)
         request = Request(
             batch=batch,
             heads=heads,
