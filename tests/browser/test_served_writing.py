@@ -107,6 +107,13 @@ def test_a_written_token_is_chosen_and_a_link_writes_it_again(page, address, axe
     np.testing.assert_array_equal(matrix(page, "weights"), weights)
 
 
+def test_a_link_without_a_token_goes_to_the_last_that_was_drawn(page, folder, address):
+    open_explorer(page, f"{address}&write=6,2,400,4")  # runs before the page is drawn
+    wait_for_text(page, 6)
+
+    assert link(page)["token"] == str(len(ids_shown(page, folder)) - 2)
+
+
 def test_it_ends_where_no_more_can_be_read_and_where_the_reader_stops_it(page, address):
     open_explorer(page, address)
     write(page, Tokens="500")

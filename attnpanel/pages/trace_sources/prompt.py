@@ -242,6 +242,9 @@ class PromptSource:
             # What repeats the text, if it was stopped.
             count = max(len(written.written), 1)
             run = replace(run, choices=replace(run.choices, count=count))
+            if selects and written.written:
+                # Where the last token was drawn; the card may be drawn before the explorer can go.
+                start = {**start, "query_index": trace.calls[0].query_len - 2}
         self.last_run = run
         self.change.fit(trace)
         self.change.settle(run.change)

@@ -33,11 +33,12 @@ class Told:
 
     def __init__(self, monkeypatch, **settings):
         self.shown, self.said, self.messages, self.runs = [], [], [], []
+        self.start = {}
         self.card = WritingCard("")
         self.component = self.card._component
         monkeypatch.setattr(self.component, "_send_msg", self.messages.append)
         self.source = PromptSource(
-            lambda trace, _start: self.shown.append(trace) or True,
+            self.show,
             lambda *what: self.said.append(what),
             ServerSettings(models=("tiny",), **settings),
             writing=self.card,
@@ -45,6 +46,11 @@ class Told:
         monkeypatch.setattr("attnpanel.models.prompts.trace_prompt", self.trace_prompt)
         monkeypatch.setattr(prompt, "write_prompt", self.write_prompt)
         monkeypatch.setattr(prompt, "writer_of", lambda *_: WRITER)
+
+    def show(self, trace, start):
+        self.shown.append(trace)
+        self.start = start
+        return True
 
     def trace_prompt(self, text, **_options):
         self.runs.append(text)
@@ -130,6 +136,7 @@ def test_a_link_writes_on_and_keeps_its_own_token(told):
 
         assert told.runs[-1][2] == CHOICES
         assert told.messages[-1]["selects"] is (not token)
+        assert told.start == ({} if token else {"query_index": 3})
     told.source.open()
     finish()
     assert told.runs[-1] == "Go"
