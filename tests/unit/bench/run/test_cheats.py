@@ -5,12 +5,14 @@ from __future__ import annotations
 import builtins
 import copyreg
 import gc
+import itertools
 import random
 import signal
 import statistics
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import psutil
@@ -34,7 +36,7 @@ from attnpanel.kernels.request import Request
 from tests.unit.bench.run.cheats import CHEATS, honest
 from tests.unit.bench.run.fake_kernels import make_kernel
 from tests.unit.bench.run.fake_plans import plan
-from tests.unit.bench.run.hidden_work_cheats import HIDDEN_WORK, HOOKED
+from tests.unit.bench.run.hidden_work_cheats import HIDDEN_WORK, HOOKED, is_timed
 
 CASE = Case(Request(1, 3, 3, 256, 256, 16, 16))
 # Preparing it takes several times the millisecond that any preparation may take.
@@ -111,6 +113,24 @@ def test_honest_code_is_timed_and_judged(workload):
 
     assert visits[0].judged >= 1
     assert all(len(visit.wall_s) == 1 and visit.wall_s[0] > 0 for visit in visits)
+
+
+@pytest.mark.parametrize(("slow_one_in", "refused"), [(1, True), (2, False)])
+def test_a_call_on_new_memory_is_no_work_outside_the_clock(slow_one_in, refused, workload):
+    untimed = itertools.count()
+
+    def slow_at_first(inputs):
+        if not is_timed() and next(untimed) % slow_one_in == 0:
+            until = time.process_time() + 0.05
+            while time.process_time() < until:
+                pass
+        return honest(inputs)
+
+    warm = WarmCase(make_kernel("cold", result=slow_at_first), CASE, CpuClock(), 1, lambda: None)
+    warm.warm(0.05, check=False)
+    with pytest.raises(RefusedError, match=OUTSIDE) if refused else nullcontext():
+        for _ in range(VISITS):
+            warm.visit(1, workload)
 
 
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
