@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 from types import SimpleNamespace
@@ -63,7 +64,9 @@ def unsynced_stores() -> Iterator[None]:
 
     def unsynced(*args, **options):
         database = connect(*args, **options)
-        database.execute("PRAGMA synchronous = OFF")
+        # The product is to meet a file that is no database, or is locked, by itself.
+        with suppress(sqlite3.DatabaseError):
+            database.execute("PRAGMA synchronous = OFF")
         return database
 
     with pytest.MonkeyPatch.context() as patch:
