@@ -1,4 +1,4 @@
-"""Load the libraries into a notebook once, and share stylesheets within a cell."""
+"""Load the libraries into a notebook once, and share stylesheets within what is embedded."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ def load_libraries() -> None:
     itself are kept, unless they would be fetched from a CDN.
     """
     remember_defaults()
+    if share_cell_styles not in pn.viewable.Viewable._preprocessing_hooks:  # noqa: SLF001
+        pn.viewable.Viewable._preprocessing_hooks.append(share_cell_styles)  # noqa: SLF001
     shell = _shell()
     if shell is None:
         if not pn.extension._loaded:  # noqa: SLF001 - Panel has no public equivalent
@@ -51,14 +53,12 @@ def load_libraries() -> None:
         pn.extension(inline=True)
         if not hv.extension._loaded:  # noqa: SLF001 - nor has HoloViews
             hv.extension("bokeh", inline=True, logo=False)
-    if share_cell_styles not in pn.viewable.Viewable._preprocessing_hooks:  # noqa: SLF001
-        pn.viewable.Viewable._preprocessing_hooks.append(share_cell_styles)  # noqa: SLF001
     if not published:
         _publish(captured.outputs)
 
 
 def share_cell_styles(_viewable: object, root: Model, *_more: object) -> None:
-    """Share equal stylesheets of an explorer or a view within its notebook cell."""
+    """Share equal stylesheets of an explorer or a view in a notebook cell, or in another host."""
     document = pn.state.curdoc
     if document is not None and document.session_context is not None:
         return

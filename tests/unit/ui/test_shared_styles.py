@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import panel as pn
 import pytest
 from bokeh.document import Document
+from bokeh.embed.util import standalone_docs_json_and_render_items
 from bokeh.models import ImportedStyleSheet, InlineStyleSheet
+from pyviz_comms import Comm
 
+import attnpanel as ap
 from attnpanel.pages.explorer.page import page
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.ui.page_status import with_status
@@ -41,8 +45,10 @@ def test_a_page_that_is_open_is_left_as_it_is():
     assert document.roots[0].stylesheets == kept
 
 
-def test_no_stylesheet_names_a_file_once_it_is_inlined():
-    unshared = page(ServerSettings()).get_root(Document())
+def test_no_stylesheet_names_a_file_once_it_is_inlined(monkeypatch):
+    view = page(ServerSettings())
+    monkeypatch.setattr(pn.viewable.Viewable, "_preprocessing_hooks", [])
+    unshared = view.get_root(Document())
     urls = {sheet.url for sheet in unshared.select({"type": ImportedStyleSheet})}
     assert any("loading.css" in url for url in urls)
 
@@ -50,3 +56,16 @@ def test_no_stylesheet_names_a_file_once_it_is_inlined():
         text = _panel_sheet(re.sub(r"^.*/dist/|\?.*$", "", url))
         named = re.findall(r"""url\(\s*['"]?([^)'"]*)""", text)
         assert [name for name in named if not name.startswith(("data:", "#"))] == [], url
+
+
+@pytest.mark.parametrize("make", [ap.Explorer, lambda trace: ap.Comparison(trace, trace)])
+def test_another_host_gets_each_stylesheet_once_and_nothing_from_a_network(make):
+    # As marimo and ipywidgets embed an object; marimo shows at most 8 MB, escaped.
+    document = Document()
+    root = pn.panel(make(ap.toy_trace()))._render_model(document, Comm())
+    document.add_root(root)
+    (written, _) = standalone_docs_json_and_render_items([root], suppress_callback_warning=True)
+    written = json.dumps(written)
+
+    assert len(written) < 1_500_000
+    assert "https://cdn" not in written
