@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from attnpanel.kernels.request import Request
 
 
-def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> Agreement:
+def certify(
+    implementation: Implementation, case: Case, *, threads: int = 1, until_failed: bool = False
+) -> Agreement:
     """Run an implementation on a case and check that it computes attention.
 
     The checks, in this order:
@@ -88,6 +90,8 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
     case : Case
     threads : int, optional
         Threads that the implementation may use.
+    until_failed : bool, optional
+        Make no check after the first that fails.
 
     Returns
     -------
@@ -142,11 +146,9 @@ def certify(implementation: Implementation, case: Case, *, threads: int = 1) -> 
         results={name: view.of(array) for name, array in results.items()},
         reference=reference_of(case, view),
     )
-    for name, make in CHECKS:
-        if view.rows is not None and name not in SAMPLED_CHECKS:
-            continue
-        if implementation.graded and name not in GRADED_CHECKS:
-            continue
+    for name, make in _applicable(context):
+        if until_failed and any(check.verdict == "fail" for check in checks):
+            break
         checks += _run_check(name, make, context)
     errors = numeric.errors(context)
     agreement = blank if errors is None else replace(blank, **errors)
@@ -187,6 +189,17 @@ SAMPLED_CHECKS: Final = frozenset(
 
 # Those of an implementation that is graded: none compares numbers with the reference.
 GRADED_CHECKS: Final = frozenset({"masked keys", "empty rows", "hidden contents", "determinism"})
+
+
+def _applicable(
+    context: CertificateContext,
+) -> list[tuple[str, Callable[[CertificateContext], Check | None]]]:
+    sampled, graded_only = context.view.rows is not None, context.implementation.graded
+    return [
+        (name, make)
+        for name, make in CHECKS
+        if (not sampled or name in SAMPLED_CHECKS) and (not graded_only or name in GRADED_CHECKS)
+    ]
 
 
 def _run_check(

@@ -120,11 +120,14 @@ def _covering_cases(dtype: DType) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def certify_gradients(implementation: Implementation, case: Case) -> GradientCertificate:
+def certify_gradients(
+    implementation: Implementation, case: Case, *, until_failed: bool = False
+) -> GradientCertificate:
     """Check the gradients of an implementation on a case against the reference and the laws.
 
     Where its weights are nan for a query without keys, so may its gradients be: such a case is not
-    judged, and the reason says which of them are.
+    judged, and the reason says which of them are. With `until_failed`, no check is made after the
+    first that fails.
     """
     request = case.request
     reasons = unsupported_gradients(implementation, request)
@@ -145,11 +148,11 @@ def certify_gradients(implementation: Implementation, case: Case) -> GradientCer
             for name, array in context.actual.items()
         }
         cells = request.batch * request.heads * request.query_len * request.key_len
-        checks = [
-            check
-            for make in (CHECKS if cells <= ALL_CHECKS_CELLS else WITHOUT_CALLS)
-            for check in make(context)
-        ]
+        checks: list[Check] = []
+        for make in CHECKS if cells <= ALL_CHECKS_CELLS else WITHOUT_CALLS:
+            checks += make(context)
+            if until_failed and any(check.verdict == "fail" for check in checks):
+                break
     except Exception as error:  # noqa: BLE001 - any exception is the verdict "error"
         return GradientCertificate(case.name, "error", (format_exception(error),), {})
     failed = tuple(f"{check.name}: {check.detail}" for check in checks if check.verdict != "pass")
