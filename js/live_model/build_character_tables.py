@@ -32,33 +32,30 @@ def tables() -> dict[str, list[int]]:
     options = {"handle_chinese_chars": False, "lowercase": False}
     clean = BertNormalizer(clean_text=True, strip_accents=False, **options)
     strip = BertNormalizer(clean_text=False, strip_accents=True, **options)
-    split = BertPreTokenizer()
-    found: dict[str, list[int]] = {"REMOVED": [], "SPACES": [], "MARKS": [], "PUNCTUATION": []}
-    for code in code_points():
-        text = f"a{chr(code)}b"
-        cleaned = clean.normalize_str(text)
-        if cleaned == "ab":
-            found["REMOVED"].append(code)
-            continue
-        if cleaned == "a b":
-            found["SPACES"].append(code)
-            continue
-        if strip.normalize_str(text) == "ab":
-            found["MARKS"].append(code)
-        if [piece for piece, _ in split.pre_tokenize_str(text)] == ["a", chr(code), "b"]:
-            found["PUNCTUATION"].append(code)
+    cleaned = between_letters(clean)
+    found = {
+        "REMOVED": [code for code, left in cleaned.items() if left == ""],
+        "SPACES": [code for code, left in cleaned.items() if left == " "],
+    }
+    rest = [code for code, left in cleaned.items() if left not in ("", " ")]
+    stripped = between_letters(strip)
+    found["MARKS"] = [code for code in rest if stripped[code] == ""]
+    split = set(found_by(BertPreTokenizer(), "a"))
+    found["PUNCTUATION"] = [code for code in rest if code in split]
     return found | classes()
+
+
+def between_letters(normalizer: Any) -> dict[int, str]:
+    """Return what a normalizer leaves of each code point, asked about many at a time."""
+    left = {}
+    for codes in batches():
+        text = normalizer.normalize_str("".join(f"a{chr(code)}b" for code in codes))
+        left |= dict(zip(codes, text[1:-1].split("ba"), strict=True))
+    return left
 
 
 def classes() -> dict[str, list[int]]:
     """Return the code points that expressions and the splitter of digits find."""
-
-    def found_by(splitter: Any, word: str) -> list[int]:
-        return [
-            code
-            for code in code_points()
-            if len(splitter.pre_tokenize_str(f"{word}{chr(code)}{word}")) == 3
-        ]
 
     def expression(pattern: str) -> Any:
         return Split(Regex(pattern), behavior="isolated")
@@ -69,6 +66,23 @@ def classes() -> dict[str, list[int]]:
         "WHITE": found_by(expression(r"\s"), "."),
         "NUMERIC": found_by(Digits(individual_digits=True), "."),
     }
+
+
+def found_by(splitter: Any, word: str) -> list[int]:
+    """Return the code points that a splitter takes out of a word, asked about many at a time."""
+    found = []
+    for codes in batches():
+        text = word + "".join(f"{chr(code)}{word}" for code in codes)
+        pieces = splitter.pre_tokenize_str(text)
+        alone = {start for piece, (start, _) in pieces if len(piece) == 1 and start % 2}
+        found += [code for at, code in enumerate(codes) if 2 * at + 1 in alone]
+    return found
+
+
+def batches() -> list[list[int]]:
+    """Return all code points, some hundred at a time."""
+    codes = code_points()
+    return [codes[at : at + 512] for at in range(0, len(codes), 512)]
 
 
 def runs(codes: list[int]) -> str:
