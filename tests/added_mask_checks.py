@@ -10,10 +10,9 @@ import pytest
 
 from attnpanel import make_mask, toy_trace
 from attnpanel.attention.mask_table import mask_kinds
-from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case, example_mask, make_inputs
+from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case, example_mask
 from attnpanel.bench.certify.certificate import certify
 from attnpanel.bench.certify.error_map import MapSettings, reference_result
-from attnpanel.bench.certify.reference import reference
 from attnpanel.bench.measure.flop_count import flops, seen_pairs
 from attnpanel.bench.run.commands import run_arguments
 from attnpanel.bench.run.presets import Timed
@@ -23,8 +22,7 @@ from attnpanel.explorer.address import apply_address
 from attnpanel.explorer.controls import Controls
 from attnpanel.explorer.state import ExplorerState
 from attnpanel.explorer.wire_format import make_payload
-from attnpanel.kernels import IMPLEMENTATIONS, find_implementation
-from attnpanel.kernels.arrays import to_float64
+from attnpanel.kernels import IMPLEMENTATIONS
 from attnpanel.kernels.request import Request
 from attnpanel.trace import AttentionCall, Trace
 from tests.browser_kernel.conftest import node_running
@@ -221,17 +219,3 @@ def test_every_implementation_computes_it_or_says_why_not(kind, implementation):
 
     assert agreement.verdict in ("pass", "unsupported", "graded"), agreement.reasons
     assert agreement.verdict == "pass" or all(agreement.reasons)
-
-
-def test_flex_attention_compiles_it():
-    # Once: a certificate compiles it for every shape of its checks. This kind is the harder rule.
-    case = Case(Request(2, 3, 3, 5, 7, 11, 11, **example_mask("strided", 5, 7, 2)))
-    implementation = find_implementation("torch-flex-compiled")
-    if reasons := implementation.unsupported(case.request):
-        pytest.skip("; ".join(reasons))
-    inputs = make_inputs(case)
-
-    output = implementation.prepare(inputs, case.request)().output
-
-    expected = reference(case.request, inputs).output
-    np.testing.assert_allclose(to_float64(output), expected, rtol=0, atol=1e-5)
