@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from attnpanel.attention.masks import Align
 
 __all__ = [
-    "CERTIFICATE_CASES",
     "DIRECTIONS",
     "Case",
     "InputKind",
+    "certificate_cases",
     "example_mask",
     "make_inputs",
     "mask_cases",
@@ -249,28 +250,39 @@ LARGE: Final[tuple[Case, ...]] = (
     Case(replace(SQUARE, scale=-0.5, mask="causal", dtype="bfloat16")),
     Case(replace(BLOCKS, query_len=541, scale=-0.125, mask="causal"), "large"),
 )  # fmt: skip
-_LISTED: Final[tuple[Case, ...]] = (
-    *BY_HAND,
-    *(
-        case
-        for kind in mask_kinds()
-        if kind not in {case.request.mask for case in BY_HAND}
-        for case in mask_cases(kind)
-    ),
-    *LARGE,
-    *_sixteen_bit_cases(),
-    *_covering_cases(),
-    *varied_cases(),
-    *specialised_cases(),
-)
-CERTIFICATE_CASES: Final[tuple[Case, ...]] = tuple({case.name: case for case in _LISTED}.values())
+
+
+@functools.cache
+def certificate_cases() -> tuple[Case, ...]:
+    """Return every case of the certificate; made when first asked for, in a tenth of a second."""
+    listed = (
+        *BY_HAND,
+        *(
+            case
+            for kind in mask_kinds()
+            if kind not in {case.request.mask for case in BY_HAND}
+            for case in mask_cases(kind)
+        ),
+        *LARGE,
+        *_sixteen_bit_cases(),
+        *_covering_cases(),
+        *varied_cases(),
+        *specialised_cases(),
+    )
+    return tuple({case.name: case for case in listed}.values())
+
+
+def __getattr__(name: str) -> tuple[Case, ...]:
+    """Make CERTIFICATE_CASES where it is asked for: processes that certify one case need none."""
+    if name == "CERTIFICATE_CASES":
+        return certificate_cases()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def select_cases(which: Literal["all", "few", "none"]) -> list[Case]:
     """Return every case, the first of each mask and dtype, or none."""
     if which == "few":
-        first = {
-            (case.request.mask, case.request.dtype): case for case in reversed(CERTIFICATE_CASES)
-        }
-        return [case for case in CERTIFICATE_CASES if case in first.values()]
-    return list(CERTIFICATE_CASES) if which == "all" else []
+        cases = certificate_cases()
+        first = {(case.request.mask, case.request.dtype): case for case in reversed(cases)}
+        return [case for case in cases if case in first.values()]
+    return list(certificate_cases()) if which == "all" else []

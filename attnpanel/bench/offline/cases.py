@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from attnpanel.bench.certify.cases import CERTIFICATE_CASES, Case
+from attnpanel.bench.certify.cases import Case, certificate_cases
 from attnpanel.bench.certify.reference import reference
 from attnpanel.bench.certify.specialised_cases import specialised_cases
 from attnpanel.bench.measure.flop_count import flops, minimal_bytes
@@ -48,7 +48,7 @@ def certified_cases(device: str) -> list[Case]:
     for dtype in DEVICES[device]:
         suited = [
             case
-            for case in CERTIFICATE_CASES
+            for case in certificate_cases()
             if case not in others
             and (case.request.dtype, case.kind in KINDS) == (dtype, True)
             and _work(case.request) <= MAX_WORK
