@@ -2,76 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
 from playwright.sync_api import expect
 
-from attnpanel.bench.run.serialization import write
 from attnpanel.models.toy import toy_trace
-from tests.browser.acting import choose, leave_focus, press
-from tests.browser.conftest import started
+from tests.browser.acting import choose, leave_focus, open_more, press
 from tests.browser.reading import open_explorer, sentence, settle
-from tests.unit.bench.run.sample_runs import sample_run
 
 pytest_plugins = ["tests.browser.axe_checks", "tests.browser.visited"]
 
-# The part of each page that stands last.
-PLACES = {
-    "": ".attn-sentence .result",
-    "compare": ".attn-ranking li button",
-    "lab": ".lab-start",
-    "exercises": ".attn-sentence .result",
-    "variants": ".variants-player",
-    "bench": ".bench-certificate li",
-}
-
-
-@pytest.fixture(scope="module")
-def site(root, tmp_path_factory):
-    """The address of a server with every page, the bench's included."""
-    folder = tmp_path_factory.mktemp("results")
-    write(sample_run(), folder / "run-made.json")
-    before = os.environ.get("ATTNPANEL_BENCH_RESULTS")
-    os.environ["ATTNPANEL_BENCH_RESULTS"] = str(folder)
-    try:
-        with started(root, folder / "server.log", "--page", "bench") as (
-            _,
-            address,
-        ):
-            yield address
-    finally:
-        if before is None:
-            del os.environ["ATTNPANEL_BENCH_RESULTS"]
-        else:
-            os.environ["ATTNPANEL_BENCH_RESULTS"] = before
+LAST = ".attn-sentence .result"  # the part of the page that stands last
 
 
 @pytest.fixture
-def explorer(visit, site):
+def explorer(visit, served):
     """The toy's page at token 2 of head 0; shared."""
-    page = visit(site, settles=True)
-    page.locator(PLACES[""]).first.wait_for()
+    page = visit(served, settles=True)
+    page.locator(LAST).first.wait_for()
     settle(page)
     choose(page, Head=0, Token=2)
     return page
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_a_page_has_nothing_serious_and_names_its_fields(visit, site, axe, name):
-    page = visit(f"{site}{name}", settles=name == "")
-    page.locator(PLACES[name]).first.wait_for()
-    more = page.get_by_role("button", name="More", exact=True)
-    if more.count():
-        more.click()
+def test_the_explorer_has_nothing_serious_and_names_its_fields(explorer, axe):
+    """As the other pages, which test_words looks at."""
+    open_more(explorer, "Pad length")
 
-    axe(page)
+    axe(explorer)
 
 
 @pytest.mark.model
-def test_a_prompts_page_has_nothing_serious_and_names_its_fields(visit, site, axe):
-    page = visit(f"{site}?source=prompt")
+def test_a_prompts_page_has_nothing_serious_and_names_its_fields(visit, served, axe):
+    page = visit(f"{served}?source=prompt")
     shown = page.locator(".attn-caption-provenance")
     expect(shown).to_contain_text("17 tokens")
 
@@ -145,8 +109,8 @@ def test_the_row_is_there_as_a_table(explorer):
     why.click()
 
 
-def test_a_word_explains_itself_to_the_keyboard(page, site):
-    open_explorer(page, site)
+def test_a_word_explains_itself_to_the_keyboard(page, served):
+    open_explorer(page, served)
     word = page.locator(".attn-sentence .attn-word").first
 
     word.focus()
@@ -158,8 +122,8 @@ def test_a_word_explains_itself_to_the_keyboard(page, site):
     expect(tooltip).to_have_count(0)
 
 
-def test_the_result_of_a_check_is_read_out(visit, site):
-    page = visit(f"{site}exercises")  # at the first one, “Half for itself”
+def test_the_result_of_a_check_is_read_out(visit, served):
+    page = visit(f"{served}exercises")  # at the first one, “Half for itself”
 
     page.get_by_role("button", name="Check").click()
 

@@ -21,16 +21,39 @@ FRAMES = """() => Object.fromEntries(["scores", "weights", "output"].map((name) 
 }))"""
 
 
-@pytest.fixture(params=WIDTHS)
-def sized(toy, request):
+@pytest.fixture(scope="module", params=WIDTHS)
+def width(request):
+    """A width, for all tests of it in turn: laying a page out anew costs half a second."""
+    return request.param
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _as_it_was(_toy):
+    page, _ = _toy
+    size = page.viewport_size
+    yield
+    page.set_viewport_size(size)
+    settle(page)
+
+
+def at_width(page: Page, width: int) -> Page:
+    if page.viewport_size["width"] != width:
+        page.set_viewport_size({"width": width, "height": 900})
+        settle(page)
+    page.evaluate("scrollTo(0, 0)")
+    return page
+
+
+@pytest.fixture
+def sized(toy, width):
     """The toy's page at a width."""
-    size = toy.viewport_size
-    toy.set_viewport_size({"width": request.param, "height": 900})
-    settle(toy)
-    toy.evaluate("scrollTo(0, 0)")
-    yield toy, request.param
-    toy.set_viewport_size(size)
-    settle(toy)
+    return at_width(toy, width), width
+
+
+@pytest.fixture
+def wide(toy):
+    """The toy's page as wide as most tests have it."""
+    return at_width(toy, 1440)
 
 
 def box(page: Page, css: str) -> dict[str, float]:
@@ -96,37 +119,37 @@ def test_moving_a_control_shows_its_effect_without_scrolling(sized):
     choose(page, Temperature=0)
 
 
-def test_rare_controls_open_below_the_bar_by_keyboard(toy):
-    pad = control(toy, "Pad length")
-    more = toy.get_by_role("button", name="More", exact=True)
-    close_more(toy)
+def test_rare_controls_open_below_the_bar_by_keyboard(wide):
+    pad = control(wide, "Pad length")
+    more = wide.get_by_role("button", name="More", exact=True)
+    close_more(wide)
     expect(pad).to_be_hidden()
 
     more.focus()
-    toy.keyboard.press("Enter")
+    wide.keyboard.press("Enter")
 
     expect(pad).to_be_visible()
     assert more.get_attribute("aria-expanded") == "true"
     assert pad.bounding_box()["y"] > more.bounding_box()["y"]
-    toy.keyboard.press("Escape")
+    wide.keyboard.press("Escape")
     expect(pad).to_be_hidden()
-    open_more(toy, "Pad length")
+    open_more(wide, "Pad length")
     expect(pad).to_be_visible()
 
 
-def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(toy):
+def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(wide):
     def bars() -> list[str]:
-        return toy.locator(".attn-legend").all_inner_texts()
+        return wide.locator(".attn-legend").all_inner_texts()
 
-    choose(toy, Mask="none", Temperature=0, Token=6, Colour_scale="√, 0–1", Head=0)
+    choose(wide, Mask="none", Temperature=0, Token=6, Colour_scale="√, 0–1", Head=0)
     before = bars()
 
     assert len(before) == 4
     assert all("0" in text for text in before)
     assert "masked" in before[0]
     assert "blue: below 0" in before[0]
-    choose(toy, Mask="causal", Temperature=12, Token=3)
+    choose(wide, Mask="causal", Temperature=12, Token=3)
     assert bars() == before
-    choose(toy, Mask="none", Temperature=20, Colour_scale="own scale")
+    choose(wide, Mask="none", Temperature=20, Colour_scale="own scale")
     assert bars()[1] != before[1]
-    choose(toy, Colour_scale="√, 0–1", Temperature=0)
+    choose(wide, Colour_scale="√, 0–1", Temperature=0)

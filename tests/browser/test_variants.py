@@ -26,9 +26,14 @@ def report(tmp_path_factory):
     return save_variants(tmp_path_factory.mktemp("variants") / "variants.html").as_uri()
 
 
+@pytest.fixture
+def address(report):
+    """One module draws the page in both places: what the address does is tried in both."""
+    return report
+
+
 @pytest.fixture(params=["served", "file"])
-def address(request, served, report):
-    """Both places: the page draws the same in each."""
+def each_address(request, served, report):
     return f"{served}variants" if request.param == "served" else report
 
 
@@ -222,8 +227,8 @@ def test_machines_are_chosen_and_marked(page, address):
     expect(plot).to_contain_text("Choose a machine to see its roofline.")
 
 
-def test_a_link_restores_its_choices_and_says_what_it_could_not(page, address):
-    go(page, address, "model=gpt-2&length=99999999&token=2&order=keys&mask=<img src=x>")
+def test_a_link_restores_its_choices_and_says_what_it_could_not(page, each_address):
+    go(page, each_address, "model=gpt-2&length=99999999&token=2&order=keys&mask=<img src=x>")
 
     expect(field(page, "Model")).to_have_value("gpt-2")
     expect(field(page, "Length")).to_have_value("1024")
@@ -241,8 +246,8 @@ def test_a_file_follows_its_address(page, report):
     expect(field(page, "Head of the cards")).to_have_value("3")
 
 
-def test_a_theme_recolours_the_cards_and_keeps_the_choices(page, address):
-    go(page, address, "head=1&theme=light")
+def test_a_theme_recolours_the_cards_and_keeps_the_choices(page, each_address):
+    go(page, each_address, "head=1&theme=light")
     first = card(page, "Causal").locator("svg rect").first
     light = first.get_attribute("fill")
 

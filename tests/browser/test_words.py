@@ -15,10 +15,12 @@ from tests.browser.marked_words import LANGUAGE, SHOWN, untranslated
 from tests.browser.reading import link, open_explorer, settle
 from tests.unit.bench.run.sample_runs import sample_run
 
+pytest_plugins = ["tests.browser.axe_checks"]
+
 STEPS = 8
 # What is no language: the product, tokens, names of quantities, keys, files, machines and papers.
 DATA = re.compile(
-    r"attnpanel\w*|https?:\S+|\btoy\b|float\d+|d_model|\bt\d+\b|\bsqrt\b|\bpt\b|\bmm\b|\bqps\b"
+    r"attnpanel\w*|https?:\S+|\btoy\b|float\d+|d_model|\bt\d+\b|\bsqrt\b|\bpt\b|\bmm\b|\beo\b"
     r"|\b(Home|End|Shift|Ctrl|Enter)\b"
     # Units, implementations, machines, and what a run of the bench says of its machine.
     r"|\S+\.json|\b[kMGT]?B(/s)?\b|\b[MGT]?FLOP(/[sB])?\b|\bms\b|\b(numpy|torch)-[\w-]+|\be\^.*max\b"
@@ -29,7 +31,7 @@ PLACES = {
     "exercises": ".attn-sentence .result",
     "variants": ".variants-player",
     "lab": ".lab-start",
-    "compare": ".attn-sentence strong",
+    "compare": ".attn-ranking li button",
     "bench": ".bench-error-choices .attn-sentence .result",
 }
 
@@ -87,7 +89,9 @@ def test_the_lesson_has_no_text_that_is_not_translated(marked_page):
 
 
 @pytest.mark.parametrize("name", PLACES)
-def test_another_page_has_no_text_that_is_not_translated(open_page, server, name):
+def test_another_page_has_no_text_that_is_not_translated_and_nothing_serious(
+    open_page, server, axe, name
+):
     page = open_page()
     page.goto(f"{server}{name}?lang={LANGUAGE}")
     page.locator(PLACES[name]).first.wait_for()
@@ -97,6 +101,7 @@ def test_another_page_has_no_text_that_is_not_translated(open_page, server, name
             shown.click()
 
     assert untranslated(page, DATA) == []
+    axe(page)
     assert (
         page.get_by_role("link", name="⟦Explorer⟧").get_attribute("href") == f"./?lang={LANGUAGE}"
     )
