@@ -25,8 +25,8 @@ PLAN = Plan(
     preset="made",
     certified=CERTIFIED,
     timed=TIMED,
-    implementations=(KERNELS + "RIGHT", KERNELS + "SLOW", KERNELS + "ABORTING"),
-    rounds=3,
+    implementations=(KERNELS + "SLOW", KERNELS + "ABORTING"),
+    rounds=2,
     samples_per_round=2,
     row_budget_s=5.0,
     limits=False,  # each measurement loads PyTorch, which takes seconds
@@ -75,8 +75,7 @@ def test_a_killed_worker_loses_and_duplicates_no_row(cluster, tmp_path):
         (case.name, name, status, rounds)
         for case in TIMED
         for name, status, rounds in (
-            ("RIGHT", "timed", (0, 0, 1, 1, 2, 2)),
-            ("SLOW", "timed", (0, 0, 1, 1, 2, 2)),
+            ("SLOW", "timed", (0, 0, 1, 1)),
             ("ABORTING", "crashed", ()),
         )
     ]
@@ -85,8 +84,10 @@ def test_a_killed_worker_loses_and_duplicates_no_row(cluster, tmp_path):
 
 def test_a_run_stopped_on_the_cluster_is_resumed_there(cluster, tmp_path):
     output, cancelled, reports = tmp_path / "run.json", threading.Event(), []
+    totals = []
 
     def stop(progress):
+        totals.append(progress.total)
         if progress.done == 1:
             cancelled.set()
 
@@ -98,8 +99,8 @@ def test_a_run_stopped_on_the_cluster_is_resumed_there(cluster, tmp_path):
     second = run_on_cluster(PLAN, address, output=output, resume=True, progress=reports.append)
 
     assert second.finished
-    assert len(second.timings) == 6
-    assert reports[0].total < 5
+    assert len(second.timings) == 4
+    assert reports[0].total < totals[0]
     kept = [timing for timing in first.timings if timing.peak_bytes is not None]
     assert all(timing in second.timings for timing in kept)
 

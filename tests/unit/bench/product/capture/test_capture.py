@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from attnpanel.bench.__main__ import main
+from attnpanel.bench.product.capture import large
 from attnpanel.bench.product.capture.large import LargeRun, large_table
 from attnpanel.bench.product.capture.results import CaptureRun, Size, Way
 from attnpanel.bench.product.capture.table import capture_table
@@ -77,12 +81,30 @@ def test_a_quick_run_measures_every_way(tmp_path, capsys):
     assert {len(way.wall_s) for way in size.ways} == {3}
 
 
+@pytest.fixture
+def one_process(monkeypatch):
+    """Run each task after the first in this process: another start imports all of it again."""
+    start, started = subprocess.run, []
+
+    def run(command, **options):
+        started.append(command)
+        if len(started) == 1:
+            return start(command, **options)
+        at = command.index(large.__name__)
+        monkeypatch.setattr(sys, "argv", command[at:])
+        return large._main()
+
+    monkeypatch.setattr(large, "subprocess", SimpleNamespace(run=run))
+    return started
+
+
 @pytest.mark.slow
-def test_a_quick_run_of_large_layers_has_every_task(tmp_path, capsys):
+def test_a_quick_run_of_large_layers_has_every_task(one_process, tmp_path, capsys):
     path = tmp_path / "large.json"
 
     assert main(["capture", "--large", "--quick", "-o", str(path)]) == 0
 
+    assert len(one_process) == 3
     run = read(path, LargeRun)
     assert [task.name for task in run.tasks] == ["first picture", "report", "analyze"]
     printed = capsys.readouterr().out
