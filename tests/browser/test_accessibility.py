@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from attnpanel.models.toy import toy_trace
 from tests.browser.acting import choose, leave_focus, open_more, press
-from tests.browser.reading import open_explorer, sentence, settle
+from tests.browser.reading import sentence, settle
 
 pytest_plugins = ["tests.browser.axe_checks", "tests.browser.visited"]
 
@@ -109,8 +109,8 @@ def test_the_row_is_there_as_a_table(explorer):
     why.click()
 
 
-def test_a_word_explains_itself_to_the_keyboard(page, served):
-    open_explorer(page, served)
+def test_a_word_explains_itself_to_the_keyboard(explorer):
+    page = explorer
     word = page.locator(".attn-sentence .attn-word").first
 
     word.focus()

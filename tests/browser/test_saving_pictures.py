@@ -11,8 +11,10 @@ from playwright.sync_api import expect
 from attnpanel.explorer.views import VIEWS
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.explorer.report import save_report
+from tests.browser.acting import choose
 from tests.browser.conftest import Problems
-from tests.browser.reading import open_explorer
+
+pytest_plugins = ["tests.browser.opened"]
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = ["<script>x</script>", 'a&b"', "]]>", "\x1b[0m\x00", "</text>", "'", "é", "<!--"]
@@ -208,14 +210,14 @@ def test_the_dialog_closes_by_key_and_keeps_the_page_as_it_was(opened):
     expect(opened.get_by_text("layer 0, head 2 · entropy")).to_be_visible()
 
 
-def test_the_served_page_saves_as_well(page, served, tmp_path):
-    open_explorer(page, f"{served}?head=1")
+def test_the_served_page_saves_as_well(toy, tmp_path):
+    choose(toy, Mean_of_heads=False, Head=1)
 
-    path = save(page, "weights", "SVG", tmp_path)
+    path = save(toy, "weights", "SVG", tmp_path)
 
     assert path.name == "attnpanel-weights-layer-0-head-1.svg"
     ET.parse(path)
-    assert save(page, "swatches", "PNG", tmp_path).name == "attnpanel-swatches-layer-0-head-1.png"
+    assert save(toy, "swatches", "PNG", tmp_path).name == "attnpanel-swatches-layer-0-head-1.png"
 
 
 def test_a_figure_is_printed_alone_in_the_width_that_one_chose(open_page, report, tmp_path):

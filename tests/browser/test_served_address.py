@@ -41,10 +41,11 @@ def test_a_link_opened_by_somebody_else_shows_the_same(toy, open_page):
     assert notice(other) == ""
 
 
-def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(library, page):
-    open_explorer(page, library)
+def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(shelf):
+    page = shelf
     open_trace(page, "many.safetensors")
-    choose(page, Batch=1, Layer=1, Head=3, Token=2, Mask="window", Window=2, Temperature=4)
+    choose(page, Mean_of_heads=False, Batch=1, Layer=1, Head=3, Token=2)
+    choose(page, Mask="window", Window=2, Temperature=4)
     before, address = snapshot(page), page.url
 
     page.reload()
