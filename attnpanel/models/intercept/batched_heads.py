@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.attention.validation import check_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from attnpanel.models.intercept.call import InterceptedCall
@@ -68,6 +71,27 @@ def declared_heads(modules: tuple[nn.Module, ...]) -> list[int]:
         for name in HEAD_COUNTS
     ]
     return [number for number in found if type(number) is int and number > 0]
+
+
+def axis_of_heads(lead: Sequence[int], modules: tuple[nn.Module, ...]) -> int:
+    """Return which of the axes before the queries has the heads, where it may be any.
+
+    The last one, unless the innermost module declares as many heads as another one has places.
+    """
+    last = len(lead) - 1
+    declared = declared_heads(modules)
+    if len(lead) < 3 or lead[last] in declared:
+        return last
+    found = [axis for axis in range(1, last) if lead[axis] in declared]
+    return found[0] if len(found) == 1 else last
+
+
+def in_blocks(weights: Tensor, length: int | None, modules: tuple[nn.Module, ...]) -> bool:
+    """Whether weights (…, T, S) are those of blocks of a sequence, or of one that is padded."""
+    lead = weights.shape[:-2]
+    heads = axis_of_heads(lead, modules)
+    blocks = math.prod(size for axis, size in enumerate(lead) if axis not in {0, heads})
+    return blocks > 1 or (length is not None and weights.shape[-2] > length)
 
 
 def blocks_among_heads(call: InterceptedCall) -> bool:

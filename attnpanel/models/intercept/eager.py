@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.models.intercept.batched_heads import in_blocks
 from attnpanel.models.intercept.call import InterceptedCall, running_modules
 from attnpanel.models.intercept.eager_call import divided, make_call
 from attnpanel.models.intercept.eager_outputs import (
@@ -211,12 +212,13 @@ class EagerTracker:
             kind = streams().kind(product.left, product.right)
             length = streams().length(product.left)
             tracked = replace(tracked, kind=kind, sequence_len=length)
+        length = tracked.sequence_len
         if not use.modules:
             use.modules = modules
             self._note(use)
         left = self._unscaled.get(product.left, product.left).detach()
-        whole = tracked.sequence_len in {None, left.shape[-2]}
-        if left.dim() > 4 and not tracked.grouped and not whole:
+        whole = length in {None, left.shape[-2]}
+        if left.dim() > 4 and not (whole or tracked.grouped) and in_blocks(left, length, modules):
             self._lose(tracked)  # blocks of a longer sequence, or one that is padded
             return None
         plain = tracked.stage == "exp" and (tracked.trusted or not tracked.nonlinear)

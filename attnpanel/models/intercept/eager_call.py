@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.models.intercept.batched_heads import axis_of_heads
 from attnpanel.models.intercept.call import InterceptedCall
 from attnpanel.models.intercept.tracked_scores import (
     RECOMPUTED,
@@ -54,17 +55,19 @@ def make_call(
     if len(lead) > 2 and 1 in lead and not grouped:  # an axis of length 1 is no axis of heads
         lead = next((x for x in leads if len(x) == 2 and x.numel() == lead.numel()), lead)
 
+    heads = axis_of_heads(lead, modules)
+
     def four_axes(x: Tensor) -> Tensor:
         same = x.shape[:-2].numel() == lead.numel()
         full = x.reshape(*lead, *x.shape[-2:]) if same else x.expand(*lead, -1, -1)
         if full.dim() > 4:
-            return full.flatten(1, 2) if grouped else full.flatten(0, -4)
+            return full.flatten(1, 2) if grouped else full.movedim(heads, -3).flatten(0, -4)
         return full[(None,) * (4 - full.dim())] if full.dim() != 3 else full.unsqueeze(1)
 
     weights, changed = _used_weights(tracked, left, four_axes)
     if changed:
-        heads = weights.shape[:2]
-        query, key = (_of_heads(four_axes(x), heads) for x in (query, key))
+        shape = weights.shape[:2]
+        query, key = (_of_heads(four_axes(x), shape) for x in (query, key))
         if key.shape[2] < weights.shape[3]:  # scores of no key were joined, such as a sink's
             rest = weights.shape[3] - key.shape[2]
             key = torch.cat([key, key.new_zeros(*key.shape[:2], rest, key.shape[3])], 2)

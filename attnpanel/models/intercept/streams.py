@@ -14,6 +14,7 @@ from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from attnpanel.models.intercept.batch_rows import BatchRows
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.feature_axes import FeatureAxes
 from attnpanel.models.intercept.torch_operators import moved_axes, named, operators
@@ -39,6 +40,7 @@ class Streams:
 
         self._tensor = torch.Tensor
         self.axes = FeatureAxes()
+        self.rows = BatchRows()
         self._known: dict[int, tuple[weakref.ref[Tensor], frozenset[int]]] = {}
         self._numbers = count()
         self._learned: set[int] = set()  # made of parameters alone
@@ -80,7 +82,7 @@ class Streams:
             stream = frozenset(sorted(numbers - self._learned or numbers)[-MAX_JOINED:])
         for tensor in (x for x in args[:1] if _has_numbers(x)) if written else results:
             self._set(tensor, stream)
-        if not written and (self._windows or self._moved or func in _picking()):
+        if not written:
             self._follow_places(func, args, kwargs, results)
 
     def _collect(self, values: tuple[Any, ...], streams: list[frozenset[int]]) -> Tensor | None:
@@ -104,7 +106,10 @@ class Streams:
     def _follow_places(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], results: Any
     ) -> None:
-        """Note windows of a sequence, and sequences whose order has changed in a module."""
+        """Note rows of a batch, windows of a sequence, and sequences put in another order."""
+        self.rows.follow(func, args, kwargs, results)
+        if not (self._windows or self._moved or func in _picking()):
+            return
         source, result = args[0] if args else None, results[0]
         if type(source) is not self._tensor or source.dim() < 3:
             return
@@ -165,7 +170,7 @@ class Streams:
         """Return whether keys come from the queries' sequence; None if from several."""
         own, others = self._of(query), self._of(key)
         if own == others:
-            return "self"
+            return "cross" if self.rows.differ(query, key) else "self"
         return "cross" if own.isdisjoint(others) else None
 
     def length(self, tensor: Tensor) -> int | None:
@@ -187,6 +192,8 @@ class Streams:
     def _begin(self, tensor: Tensor | None) -> frozenset[int]:
         """Begin a sequence with a tensor (…, T, C)."""
         number = next(self._numbers)
+        if tensor is not None:
+            self.rows.begin(tensor)
         if tensor is not None and tensor.dim() > 2 and not tensor.is_nested:
             self._lengths[number] = tensor.shape[-2]
         return frozenset({number})

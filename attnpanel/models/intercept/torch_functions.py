@@ -53,7 +53,7 @@ def make_handler() -> Handler:
     tracker = ChangingTracker(owns)
     known = operators()
     noted = _layers() | known["window"] | known["convolution"] | known["embedding"]
-    followed, write = {torch.Tensor, tuple, list}, torch.Tensor.__setitem__
+    write = torch.Tensor.__setitem__
     types = operator_types()
     fused: dict[Any, Callable[..., Any]] = {
         functional.scaled_dot_product_attention: apply_to_sdpa,
@@ -64,7 +64,8 @@ def make_handler() -> Handler:
         if not is_active():
             return func(*args, **kwargs)
         result = run(func, args, kwargs)
-        if func is write or type(result) in followed:
+        # Tuples may be named, such as what max and topk return.
+        if func is write or type(result) is torch.Tensor or isinstance(result, (tuple, list)):
             _follow(func, args, kwargs, result)
         return result
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_folded, unfold_heads
+from attnpanel.models.intercept.batched_heads import (
+    axis_of_heads,
+    heads_in_batch,
+    refuse_folded,
+    unfold_heads,
+)
 from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.session import knock_outs
 from attnpanel.models.intercept.tracked_scores import (
@@ -198,8 +203,14 @@ def eager_intervention(
         visible, _ = split_additive(logits.detach().reshape(batch, count, query_len, key_len))
         q_offset = query_offset(layer, kind, "none", visible)
     sizes = batch, count, query_len, key_len
-    if len(lead) == 1 and any(i.heads is not None for i in active):
+    chosen = any(i.heads is not None for i in active)
+    if len(lead) == 1 and chosen:
         refuse_folded(lead[0], count, query_len, sequence_len, modules)
+    if chosen and not grouped and axis_of_heads(lead, modules) < len(lead) - 1:
+        raise ValueError(
+            f"heads must be the axis before the queries to be chosen; in layer {layer!r} the "
+            f"axes before the queries are {tuple(lead)}"
+        )
     target = CallTarget(
         layer, *sizes, q_offset, logits.device, sequence_len, places, folded=len(lead) == 1
     )
