@@ -189,6 +189,7 @@ def write_prompt(
     change: Mapping[str, Any] | None = None,
     on_token: Callable[[WrittenToken], None],
     stopped: Callable[[], bool],
+    outputs: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> WrittenText:
     """Write a text on, and record the attention of all of it.
@@ -198,7 +199,7 @@ def write_prompt(
 
     Parameters
     ----------
-    text, model, max_tokens, progress
+    text, model, max_tokens, outputs, progress
         As for :func:`attnpanel.trace_prompt`.
     choices : WritingChoices
     change : mapping, optional
@@ -243,9 +244,9 @@ def write_prompt(
     whole = _whole(prompt, ids)
     ended = bool(written) and ids[-1] in loaded.ends
     if change:
-        changed = changed_run(whole, change, on_progress)
+        changed = changed_run(whole, change, on_progress, outputs=outputs)
         return WrittenText(changed.after, changed, tuple(written), ended)
-    return WrittenText(run_prompt(whole)[0], None, tuple(written), ended)
+    return WrittenText(run_prompt(whole, outputs=outputs)[0], None, tuple(written), ended)
 
 
 def continuation(

@@ -123,6 +123,7 @@ def change_prompt(
     model: str = MINILM,
     *,
     max_tokens: int = 2048,
+    outputs: bool = False,
     progress: Callable[[float, str], None] | None = None,
     **change: Any,
 ) -> PromptChange:
@@ -130,7 +131,7 @@ def change_prompt(
 
     Parameters
     ----------
-    text, model, max_tokens, progress
+    text, model, max_tokens, outputs, progress
         As for :func:`trace_prompt`.
     **change
         As for :func:`attnpanel.intervene`; `layer` may also be the number of a call in the trace,
@@ -161,11 +162,15 @@ def change_prompt(
     on_progress(0.0, f"Loading the model {model}")
     loaded = load_for_output(model)
     prompt = tokenize(loaded, text, max_tokens, on_progress)
-    return changed_run(prompt, change, on_progress)
+    return changed_run(prompt, change, on_progress, outputs=outputs)
 
 
 def changed_run(
-    prompt: Prompt, change: Mapping[str, Any], on_progress: Callable[[float, str], None]
+    prompt: Prompt,
+    change: Mapping[str, Any],
+    on_progress: Callable[[float, str], None],
+    *,
+    outputs: bool = False,
 ) -> PromptChange:
     """Run a prompt unchanged and under an intervention, as for :func:`change_prompt`."""
     loaded = prompt.loaded
@@ -173,7 +178,7 @@ def changed_run(
     _check_tokens(change, before.calls[0].key_len)
     on_progress(0.7, "Running with changed attention")
     with intervene(loaded.model.base_model, **with_module(change, before)):
-        after, outputs_after = run_prompt(prompt)
+        after, outputs_after = run_prompt(prompt, outputs=outputs)
     on_progress(0.9, "Comparing the outputs")
     output = _output_change(loaded, outputs_before, outputs_after)
     on_progress(1.0, "Done")

@@ -1,7 +1,7 @@
 // The address bar. Another source, text or task is an entry of the browser's history, a step of a slider is none.
 
 // The query parameters that name what is shown, rather than how.
-const SUBJECT = ["source", "prompt", "trace", "model", "change", "write", "without", "exercise", "ready", "a", "b", "from_a", "from_b"];
+const SUBJECT = ["source", "prompt", "trace", "model", "change", "write", "outputs", "without", "exercise", "ready", "a", "b", "from_a", "from_b"];
 
 /** what the address named when it was written last; null: nothing was written yet @type {?string} */
 let written = null;

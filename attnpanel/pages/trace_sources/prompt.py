@@ -44,12 +44,15 @@ class PromptRun:
         Change of the model's attention; falsy if there is none.
     choices : WritingChoices or None
         How the text is written on, if it is.
+    outputs : bool
+        Whether what heads write after the output projection is recorded, too.
     """
 
     text: str
     model: str
     change: InterventionSpec
     choices: WritingChoices | None = None
+    outputs: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +139,12 @@ class PromptSource:
             width=150,
         )
         self._model.param.watch(lambda _event: self._offer_writing(), "value")
+        self._outputs = pn.widgets.Checkbox(
+            label=t("What heads write"),
+            margin=0,
+            stylesheets=[stylesheet()],
+            css_classes=["attn-outputs"],
+        )
         self._run = pn.widgets.Button(
             label=t("Run"),
             margin=0,
@@ -144,6 +153,7 @@ class PromptSource:
         )
         self._run.on_click(lambda _event: self.open())
         self.row = widget_row(self._text, self._model, self._run)
+        self.change.row.append(self._outputs)
 
     @property
     def running(self) -> bool:
@@ -195,7 +205,7 @@ class PromptSource:
         if refusal is not None:
             self._notify("error", refusal)
             return
-        run = PromptRun(text, model, change, choices)
+        run = PromptRun(text, model, change, choices, bool(self._outputs.value))
         start = PROMPT_START if text == PROMPT and model == "minilm" else {}
         start = start | _choices_of(change)
         self._run.loading = True
@@ -279,12 +289,14 @@ class PromptSource:
         change = {"change": run.change.to_text()} if run.change else {}
         model = {"model": run.model} if len(self._settings.models) > 1 else {}
         write = {"write": run.choices.to_text()} if run.choices else {}
-        return {"prompt": run.text, **change, **model, **write}
+        outputs = {"outputs": "1"} if run.outputs else {}
+        return {"prompt": run.text, **change, **model, **write, **outputs}
 
     def restore(self, texts: Mapping[str, str]) -> list[str]:
         """Set prompt, change and model from a link; return one sentence per invalid one."""
         if "prompt" in texts:
             self._text.value = texts["prompt"][: self._settings.max_characters]
+        self._outputs.value = texts.get("outputs") == "1"
         problems = self.change.restore(texts)
         if texts.get("model") in self._settings.models:
             self._model.value = texts["model"]
@@ -311,7 +323,7 @@ def _run_prompt(run: PromptRun, *, writes: bool, max_tokens: int, **options: Any
     """Run a prompt; with a change, run it unchanged and changed and return the changed trace."""
     from attnpanel.models.prompts import change_prompt, trace_prompt
 
-    options |= {"model": run.model, "max_tokens": max_tokens}
+    options |= {"model": run.model, "max_tokens": max_tokens, "outputs": run.outputs}
     changed = change_prompt(run.text, **options, **run.change.arguments()) if run.change else None
     trace = trace_prompt(run.text, **options) if changed is None else changed.after
     check_computable(trace)  # here, in a thread: the page asks again, and hears at once
@@ -339,6 +351,7 @@ def _write_prompt(
         writing.choices,
         max_tokens=max_tokens,
         change=run.change.arguments(),
+        outputs=run.outputs,
         on_token=on_token,
         stopped=lambda: writing.stopped,
         **options,

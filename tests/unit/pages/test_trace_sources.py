@@ -311,7 +311,7 @@ def model(monkeypatch):
     fake = SimpleNamespace(calls=[], error=None, may_finish=threading.Event())
     fake.may_finish.set()
 
-    def trace_prompt(text, model="minilm", *, max_tokens=2048, progress=None):
+    def trace_prompt(text, model="minilm", *, max_tokens=2048, outputs=False, progress=None):
         fake.calls.append((text, model, max_tokens))
         progress(0.5, "Running")
         assert fake.may_finish.wait(10)
@@ -367,6 +367,24 @@ def test_a_prompt_is_run_with_what_the_operator_allows(reader, model):
     assert chooser.address() == {"prompt": "Hello", "model": "large"}
     assert ("busy", "Running (50%)") in reader.said
     assert not chooser._run.loading
+
+
+def test_what_heads_write_is_recorded_if_ticked_or_linked(reader, monkeypatch):
+    asked = []
+
+    def trace_prompt(text, *, outputs, **_options):
+        asked.append((text, outputs))
+        return trace_of(call(query_len=5))
+
+    monkeypatch.setattr("attnpanel.models.prompts.trace_prompt", trace_prompt)
+    chooser = PromptSource(reader.show, reader.say, ServerSettings())
+    for texts in ({"prompt": "Hello"}, {"prompt": "Hello", "outputs": "1"}):
+        chooser.restore(texts)
+        chooser.open()
+        finish()
+        assert chooser.address() == texts
+
+    assert asked == [("Hello", False), ("Hello", True)]
 
 
 def test_the_first_prompt_opens_on_it_and_its_trophy(reader, model):
