@@ -37,6 +37,7 @@ class BatchRows:
         self._known: dict[int, tuple[weakref.ref[Tensor], Rows]] = {}
         self._numbers = count()
         self._limit = MAX_KNOWN
+        self._joining = operators()["join"]
 
     def begin(self, tensor: Tensor) -> None:
         """Begin the sequences of a batch (B, T, C), (B, C, height, width) or (B, N, C, …)."""
@@ -54,7 +55,7 @@ class BatchRows:
         results: Sequence[Tensor],
     ) -> None:
         """Note what a function has computed. It runs after every one, so it must be fast."""
-        if func in operators()["join"]:
+        if func in self._joining:
             self._join(args, kwargs, results[0])
             return
         for source in args:
@@ -63,7 +64,9 @@ class BatchRows:
                 break
         else:
             return
-        if func in _picking():
+        if len(rows) == 1:
+            found = [rows for _ in results]
+        elif func in _picking():
             found = _picked(func, args, kwargs, rows, results)
         else:
             kept = _keeps(func, source, len(rows))
