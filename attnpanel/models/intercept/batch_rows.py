@@ -78,6 +78,8 @@ class BatchRows:
     def _join(self, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
         tensors = args[0] if args else kwargs["tensors"]
         axis = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else 0))
+        if type(axis) is not int:  # an axis may have a name
+            return
         parts = [self.rows(tensor) for tensor in tensors]
         if axis % result.dim():
             if len(parts[0]) == result.shape[0]:
@@ -117,7 +119,7 @@ class BatchRows:
 def _slowest(tensor: Tensor, number: int) -> int:
     """Return how many of the first axes have as many places as there are sequences, or more."""
     size, axes = 1, 0
-    while size < number:
+    while size < number and axes < tensor.dim():
         size *= tensor.shape[axes]
         axes += 1
     return axes

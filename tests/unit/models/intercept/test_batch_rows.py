@@ -55,6 +55,7 @@ WHOLE = {
     "turned round twice": lambda x: (x, x.flip(0).flip(0)),
     "one after the other": lambda x: [x.flatten(0, 1)[None]] * 2,
     "parts of a sequence": lambda x: (x[:, :2], x[:, 2:]),
+    "beside an empty tensor": lambda x: (x[..., :0].reshape(0) * 2, x, x)[1:],
     "joined along the sequence": lambda x: [torch.cat([x, 2 * x], 1)] * 2,
 }
 
