@@ -191,20 +191,21 @@ def child_processes() -> list[int]:
     From Linux's own lists, which takes 0.1 ms; psutil reads about every process of the machine.
     """
     if Path("/proc/thread-self/children").exists():
-        return _children_of(os.getpid())
+        return processes_below(os.getpid())
     import psutil  # type: ignore[import-untyped]
 
     return [child.pid for child in psutil.Process().children(recursive=True)]
 
 
-def _children_of(process: int) -> list[int]:
+def processes_below(process: int) -> list[int]:
+    """Return the ids of all descendants of a process; empty without /proc."""
     found: list[int] = []
     for thread in Path(f"/proc/{process}/task").glob("*/children"):
         try:
             found += map(int, thread.read_text(encoding="ascii").split())
         except OSError:  # the thread ended meanwhile
             continue
-    return found + [below for child in found for below in _children_of(child)]
+    return found + [below for child in found for below in processes_below(child)]
 
 
 def cpu_seconds_of(processes: Sequence[int]) -> float:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.bench.measure.clocks import main_thread_seconds
+from attnpanel.bench.measure.clocks import (
+    cpu_seconds_of,
+    main_thread_seconds,
+    processes_below,
+)
 from attnpanel.bench.measure.memory import available_bytes
 from attnpanel.bench.run.child import Child, ChildFailure
 
@@ -79,6 +83,13 @@ class Children:
         """Return the CPU seconds of the child's main thread, by the kernel; 0 if unknown."""
         child = self._children.get(name)
         return 0.0 if child is None else main_thread_seconds(child.pid)
+
+    def cpu_seconds(self, name: str) -> float:
+        """Return the CPU seconds of the child and its descendants, by the kernel; 0 if unknown."""
+        child = self._children.get(name)
+        if child is None:
+            return 0.0
+        return cpu_seconds_of([child.pid, *processes_below(child.pid)])
 
     def end(self, name: str) -> None:
         """End the child of an implementation, if there is one."""

@@ -17,6 +17,7 @@ from attnpanel.bench.measure.roofline import merge_limits
 from attnpanel.bench.run.child import Cancelled, ChildFailure
 from attnpanel.bench.run.children import Children
 from attnpanel.bench.run.gradients import gradients_of_plan
+from attnpanel.bench.run.kernel_time import unlike_the_kernels_time
 from attnpanel.bench.run.planning import MIN_ROUNDS, Plan, concurrency, group_cases
 from attnpanel.bench.run.progress import LIMITS, Progress, ProgressEstimator, remaining_steps
 from attnpanel.bench.run.recording import Record
@@ -347,12 +348,12 @@ class _Runner:
             return
         try:
             peak = self._ask_prepared(name, "memory", case)
+            unlike = unlike_the_kernels_time(timing, self._children)
             self._ask_prepared(name, "forget", case)
         except ChildFailure as failure:
             self._record_failure(self._untimed(name, case, failure.status, (failure.reason,)))
             return
-        disagreement = self._clocks[name, case.name].disagreement()
-        if disagreement:
+        if disagreement := unlike or self._clocks[name, case.name].disagreement():
             self._fail(timing, "refused", disagreement)
             return
         self._record.timings[name, case.name] = replace(

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from attnpanel.bench.measure.clocks import Sample
+    from attnpanel.bench.run.fresh_inputs import Variation
     from attnpanel.bench.run.records import Timing
+    from attnpanel.bench.run.timed_results import ResultObserver
 
 COLUMNS = ("wall_s", "cpu_s", "waited_s", "page_faults", "yardstick_s", "copy_yardstick_s")
+
+
+class Taken(NamedTuple):
+    """A sample, its reference workload, the work around it, and its results to be judged."""
+
+    sample: Sample
+    pace: tuple[float, float] | None
+    outside_s: float
+    observed: list[tuple[ResultObserver[Any], list[Variation]]]
 
 
 @dataclass(frozen=True)

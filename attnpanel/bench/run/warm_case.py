@@ -5,21 +5,22 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 from random import SystemRandom
-from time import process_time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from time import process_time, thread_time
+from typing import TYPE_CHECKING, Any, Final
 
 from attnpanel.bench.measure.clocks import background_seconds
 from attnpanel.bench.measure.flop_count import ITEM_BYTES
 from attnpanel.bench.measure.memory import peak_bytes_of
 from attnpanel.bench.measure.timing import warm_up
+from attnpanel.bench.run.counted_calls import CountedCalls
 from attnpanel.bench.run.fresh_inputs import InputSource, input_bytes, name_of_changed
 from attnpanel.bench.run.prepared_inputs import scale
 from attnpanel.bench.run.timed_passes import timed_pass
 from attnpanel.bench.run.timed_results import RefusedError
-from attnpanel.bench.run.visits import Prepared, Visit
+from attnpanel.bench.run.visits import Prepared, Taken, Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from attnpanel.bench.certify.cases import Case
     from attnpanel.bench.measure.clocks import Clock, Sample
@@ -55,15 +56,6 @@ LATEST: Final = 9
 THREAD_SHARE: Final = 1.25
 
 
-class _Taken(NamedTuple):
-    """A sample, its reference workload, the work around it, and its results to be judged."""
-
-    sample: Sample
-    pace: tuple[float, float] | None
-    outside_s: float
-    observed: list[tuple[ResultObserver[Any], list[Variation]]]
-
-
 @dataclass(eq=False)
 class WarmCase:
     """Makes and samples calls of one implementation on one case.
@@ -93,6 +85,8 @@ class WarmCase:
     _sampled_s: float = 0.0
     _sampled_cpu_s: float = 0.0
     _preparing_s: list[float] = field(default_factory=list)
+    _reading_s: list[float] = field(default_factory=list)
+    _prepared_behind_s: float = 0.0
     _random: SystemRandom = field(default_factory=SystemRandom)
 
     def __post_init__(self) -> None:
@@ -109,6 +103,9 @@ class WarmCase:
         # Of the output, or of dQ, which is the least of what a backward pass returns.
         width = request.value_dim if request.direction == "forward" else request.head_dim
         self._output_bytes = queries * width * ITEM_BYTES[request.dtype]
+        self.counted = CountedCalls(
+            self._fresh, self._pass.observer, self.implementation.context, self._judge
+        )
         self._given: tuple[Any, ...] = ()  # the inputs of the last call that was prepared
         empty = [self.clock.sample([lambda: None]).outside_s for _ in range(3)]
         self._idle_outside_s = statistics.median(empty)
@@ -131,8 +128,7 @@ class WarmCase:
         with self.implementation.context():
             warm = warm_up(lambda: self._fresh()[0], self.clock, limit_s=limit_s)
         self._call_s = min(warm.warmup_s)
-        most = MAX_INPUT_BYTES // max(input_bytes(self._source.inputs(self._source.draw())), 1)
-        self._calls = max(1, min(warm.calls_per_sample, most))
+        self._calls = self.fitting(warm.calls_per_sample)
         if check:
             self._check_calls()
         compiles = self.implementation.compiles
@@ -142,6 +138,11 @@ class WarmCase:
             warmup_s=warm.warmup_s if compiles else (warm.first_s, *warm.warmup_s),
             calls_per_sample=self._calls,
         )
+
+    def fitting(self, most: int) -> int:
+        """Return how many calls, at most `most`, have inputs that fit together."""
+        each = input_bytes(self._source.inputs(self._source.draw()))
+        return max(1, min(most, MAX_INPUT_BYTES // max(each, 1)))
 
     def visit(self, count: int, workload: ReferenceWorkload | None) -> Visit:
         """Return `count` samples, each of calls on inputs that they have not had before.
@@ -161,7 +162,7 @@ class WarmCase:
             If a result is wrong or does not exist when the clock stops, or if the implementation
             works outside the clock or replaced it.
         """
-        taken: list[_Taken] = []
+        taken: list[Taken] = []
         for _ in range(count):
             taken.append(first := self._take(workload))
             outside_s = first.outside_s
@@ -217,19 +218,22 @@ class WarmCase:
         reused = peak is not None and peak < self._output_bytes >= MIN_VISIBLE_BYTES
         return None if reused else peak
 
-    def _take(self, workload: ReferenceWorkload | None) -> _Taken:
+    def _take(self, workload: ReferenceWorkload | None) -> Taken:
         """Take one sample, with a call before it and the reference workload around it."""
+        behind, preparing = background_seconds(), self._prepared_behind_s
+        prepared = len(self._reading_s)
         refill, of_refill = self._fresh() if self._call_s < LONG_CALL_S else (None, None)
         calls, variations, given = zip(
             *((*self._fresh(), self._given) for _ in range(self._calls)), strict=True
         )
         observed: list[tuple[ResultObserver[Any], list[Variation]]] = []
         began = process_time()
-        idle = background_seconds()
         worked = process_time()
         before = workload.seconds() if workload else None
         worked = process_time() - worked
-        self._background_s += background_seconds() - idle
+        # Beside what preparing took, which is its own.
+        preparing = self._prepared_behind_s - preparing
+        self._background_s += background_seconds() - behind - preparing
         observer = self._pass.observer()
         entered = process_time()
         with self.implementation.context():
@@ -252,7 +256,8 @@ class WarmCase:
             pace = (before.computing + after.computing) / 2, (before.copying + after.copying) / 2
         self._background_s += background_seconds() - idle
         observed.append((observer, list(variations)))
-        return _Taken(sample, pace, self._outside(sample, refill_s), observed)
+        outside_s = self._outside(sample, refill_s, self._reading_s[prepared:])
+        return Taken(sample, pace, outside_s, observed)
 
     def _observed(self, call: Callable[[], Any]) -> ResultObserver[Any]:
         observer = self._pass.observer()
@@ -260,13 +265,13 @@ class WarmCase:
         observer.freeze()
         return observer
 
-    def _outside(self, sample: Sample, refill_s: float) -> float:
+    def _outside(self, sample: Sample, refill_s: float, reading_s: Sequence[float]) -> float:
         """Return what this thread worked around a sample beyond what is expected, in seconds."""
         if self.clock.name != "cpu":  # the thread may spin while it waits for the device
             return 0.0
         idle_s = OUTSIDE_RATIO * self._idle_outside_s
-        limits = (idle_s, 2 * idle_s + REFILL_RATIO * sample.cpu_s)
-        pairs = zip((sample.outside_s, refill_s), limits, strict=True)
+        limits = (idle_s, 2 * idle_s + REFILL_RATIO * sample.cpu_s, len(reading_s) * idle_s)
+        pairs = zip((sample.outside_s, refill_s, sum(reading_s)), limits, strict=True)
         return sum(max(taken - limit - OUTSIDE_S, 0.0) for taken, limit in pairs)
 
     def _fresh(self) -> tuple[Callable[[], Any], Variation]:
@@ -277,9 +282,13 @@ class WarmCase:
     def _prepared(self) -> tuple[Callable[[], Any], Variation]:
         variation = self._source.draw()
         self._given = inputs = self._pass.inputs(variation)
-        before = process_time()
+        entered, behind, before = thread_time(), background_seconds(), thread_time()
         call = self._pass.prepare(*inputs)
-        self._preparing_s.append(process_time() - before)
+        taken, behind = thread_time() - before, background_seconds() - behind
+        # Reading files runs audit hooks, which could compute then.
+        self._reading_s.append(thread_time() - entered - taken)
+        self._preparing_s.append(taken + behind)
+        self._prepared_behind_s += behind
         return call, variation
 
     def _judge(self, observer: ResultObserver[Any], variations: list[Variation]) -> int:

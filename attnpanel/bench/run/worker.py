@@ -146,6 +146,21 @@ class Worker:
         """Return the peak memory of one call; see :meth:`WarmCase.memory`."""
         return self._warm[case].memory()
 
+    def prepare_calls(self, case: str, most: int) -> int:
+        """Prepare calls, of which inputs fit; return their number."""
+        warm = self._warm[case]
+        warm.counted.prepare(count := warm.fitting(most))
+        return count
+
+    def make_calls(self, case: str) -> None:
+        """Make the prepared calls, and nothing else."""
+        self._warm[case].counted.make()
+
+    def judge_calls(self, case: str) -> None:
+        """Judge the results of the calls that were made."""
+        self._warm[case].counted.check()
+        self._check_integrity()
+
     def forget(self, case: str) -> None:
         """Release a prepared case."""
         device = self._warm.pop(case).case.request.device

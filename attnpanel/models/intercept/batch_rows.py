@@ -64,6 +64,7 @@ class BatchRows:
                 break
         else:
             return
+        found: list[Rows]
         if len(rows) == 1:
             found = [rows for _ in results]
         elif func in _picking():

@@ -5,8 +5,12 @@ As in :mod:`tests.unit.bench.run.cheats`, all of them compute attention where th
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import pickle
+import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -107,9 +111,56 @@ def later_when_prepared(inputs, _request, *, threads=1):
     return functools.partial(registered, PREPARED[0])
 
 
+# Reads inputs and writes results, each as a pickle.
+HELPER = """
+import pickle, sys
+from tests.unit.bench.run.cheats import honest
+while True:
+    pickle.dump(honest(pickle.load(sys.stdin.buffer)).output.tobytes(), sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+"""
+HELPERS: list[subprocess.Popen[bytes]] = []
+
+
+def awaited_from_a_process(inputs, _request, *, threads=1):
+    """Have another process compute while preparing; keep bytes, which are no inputs."""
+    if not HELPERS:
+        command = [sys.executable, "-c", HELPER]
+        HELPERS.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    pickle.dump(inputs, HELPERS[0].stdin)
+    HELPERS[0].stdin.flush()
+    made, shape = pickle.load(HELPERS[0].stdout), inputs.query.shape
+    time.sleep(0.01)  # until it rests
+    return lambda: RawResult(np.frombuffer(made, np.float32).reshape(shape).copy())
+
+
+def put_forward(frame, name, seconds):
+    """Put forward what a function has read of a clock."""
+    frame.f_locals[name] = frame.f_locals[name] + seconds
+    ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(0))
+
+
+def later_began(inputs):
+    """Have the variables of who measures say that the call began later."""
+    began, used = time.perf_counter(), time.process_time()
+    for _ in range(8):
+        result = honest(inputs)
+    began, used = 0.9 * (time.perf_counter() - began), 0.9 * (time.process_time() - used)
+    caller = sys._getframe(2)
+    if is_timed():
+        put_forward(caller, "before", began)
+        put_forward(caller, "cpu_before", used)
+        put_forward(caller, "entered", used)
+    elif caller.f_code.co_name == "_observed" and "refill" in caller.f_back.f_locals:
+        put_forward(caller.f_back, "began", used)
+    return result
+
+
+LATER_BEGAN = make_kernel("cheat-later-began", result=later_began)
 HIDDEN_WORK = {
     "when-copied": make_kernel("cheat-when-copied", result=when_copied),
     "in-the-querys-memory": make_kernel("cheat-in-the-querys-memory", result=in_the_querys_memory),
     "in-an-audit-hook": cheat("in-an-audit-hook", in_an_audit_hook),
+    "awaited-from-a-process": cheat("awaited-from-a-process", awaited_from_a_process),
     "later-when-prepared": cheat("later-when-prepared", later_when_prepared),
 }

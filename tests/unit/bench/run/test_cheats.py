@@ -36,7 +36,7 @@ from attnpanel.kernels.request import Request
 from tests.unit.bench.run.cheats import CHEATS, honest
 from tests.unit.bench.run.fake_kernels import make_kernel
 from tests.unit.bench.run.fake_plans import plan
-from tests.unit.bench.run.hidden_work_cheats import HIDDEN_WORK, HOOKED, is_timed
+from tests.unit.bench.run.hidden_work_cheats import HELPERS, HIDDEN_WORK, HOOKED, is_timed
 
 CASE = Case(Request(1, 3, 3, 256, 256, 16, 16))
 # Preparing it takes several times the millisecond that any preparation may take.
@@ -89,18 +89,25 @@ REASONS = {
     "when-copied": OUTSIDE,
     "in-the-querys-memory": "a call must leave its inputs as they are; query was written to",
     "in-an-audit-hook": f"{OUTSIDE}|{HELD}",
+    "awaited-from-a-process": "preparing a call must not compute its result",
     "later-when-prepared": f"preparing a call must not|{OUTSIDE}|{HELD}|{SECOND}|right neither",
 }
-LARGE_ONES = ("computes-in-prepare", "when-copied", "later-when-prepared")
+LARGE_ONES = (
+    *("computes-in-prepare", "when-copied", "later-when-prepared"),
+    "awaited-from-a-process",
+)
 
 
 @pytest.fixture
-def without_hook():
+def without_remains():
     yield
     HOOKED[:] = [False] * len(HOOKED)
+    while HELPERS:
+        with HELPERS.pop() as helper:
+            helper.kill()
 
 
-@pytest.mark.usefixtures("without_hook")
+@pytest.mark.usefixtures("without_remains")
 @pytest.mark.parametrize("name", [*CHEATS, *HIDDEN_WORK])
 def test_a_cheat_is_refused_by_the_rule_that_it_breaks(name, workload):
     cheats = {**CHEATS, **HIDDEN_WORK}
@@ -151,6 +158,16 @@ def test_in_a_run_a_cheat_has_no_time():
         ("REPLACES_JUDGE", "attnpanel.bench.run.timed_passes.judge_rows"),
     ):
         assert f"{place} was replaced" in reasons[KERNELS + name]
+
+
+@pytest.mark.slow  # a whole run
+@pytest.mark.usefixtures("children_without_torch")
+def test_a_clock_whose_variables_were_written_to_is_not_that_of_the_kernel():
+    name = "tests.unit.bench.run.hidden_work_cheats:LATER_BEGAN"
+    (timing,) = run(plan("RIGHT", implementations=(name,), timed=(CASE,))).timings
+
+    assert timing.status == "refused"
+    assert "must be that which the kernel counts" in timing.reasons[0]
 
 
 @pytest.mark.parametrize(
