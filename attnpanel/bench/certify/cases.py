@@ -234,6 +234,12 @@ LARGE: Final[tuple[Case, ...]] = (
     Case(Request(2, 4, 2, 1, 4097, 128, 128, mask="key_padding", pad_lens=(4097, 2050))),
     Case(Request(2, 2, 1, 1025, 1025, 64, 64, mask="causal")),
     Case(Request(1, 1, 1, 2048, 2048, 64, 64, mask="causal")),
+    # Squares of whole blocks, as they are timed.
+    Case(Request(1, 2, 1, 512, 512, 64, 64)),
+    Case(Request(1, 1, 1, 1024, 1024, 128, 128, mask="causal")),
+    # Channels that fill no vector.
+    Case(Request(1, 2, 1, 65, 129, 100, 100, mask="causal", align="bottom_right")),
+    Case(Request(1, 2, 1, 65, 129, 100, 100, "bfloat16")),
     Case(Request(5, 16, 2, 33, 65, 64, 64, mask="causal", align="bottom_right")),
     Case(replace(BLOCKS, dtype="float64")),
     Case(Request(2, 4, 2, 65, 257, 128, 128, "float64", mask="causal", align="bottom_right")),

@@ -10,6 +10,7 @@ from attnpanel.bench.certify import checks_numeric as numeric
 from attnpanel.bench.certify import checks_state as state
 from attnpanel.bench.certify.checks_determinism import determinism
 from attnpanel.bench.certify.checks_hidden import hidden_contents
+from attnpanel.bench.certify.checks_mask import other_mask
 from attnpanel.bench.certify.checks_metadata import metadata_checks, why_no_result
 from attnpanel.bench.certify.checks_sample import every_row
 from attnpanel.bench.certify.context import CertificateContext, make_check, returned_arrays
@@ -68,6 +69,8 @@ def certify(
       (:mod:`attnpanel.bench.certify.judged_rows`); the others are compared with float32 attention.
     - **masked keys, key order, query order, shift, identity value**: invariants of attention, each
       checked on inputs made for it; see :mod:`attnpanel.bench.certify.checks_invariants`.
+    - **other mask**: masks that are not causal, with holes
+      (:mod:`attnpanel.bench.certify.checks_mask`).
     - **empty rows**: rows that see no key must follow the policy that the implementation declares.
     - **hidden contents**: nan and inf in keys that no query sees must not reach the output, unless
       the implementation declares that they do.
@@ -174,6 +177,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[CertificateContext], Check | None]], ..
     ("query order", invariants.query_order),
     ("shift", invariants.shift),
     ("identity value", invariants.identity_value),
+    ("other mask", other_mask),
     ("empty rows", numeric.empty_rows),
     ("hidden contents", hidden_contents),
     ("strided inputs", state.strided_inputs),

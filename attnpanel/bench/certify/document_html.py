@@ -33,6 +33,7 @@ CHECKS_IN_WORDS: Final = {
     "identity value": "with V = identity, weights sum to 1 and hidden ones are 0",
     "empty rows": "a query without keys",
     "hidden contents": "nan and inf in hidden keys",
+    "other mask": "the mask with further keys hidden",
     "strided inputs": "inputs that are not contiguous",
     "changed inputs": "other values at the same addresses",
     "repeated calls": "up to 50 calls of one preparation, each with memory of its own",

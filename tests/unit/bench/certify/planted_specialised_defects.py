@@ -245,9 +245,41 @@ MEMORY = {
     ),
 }
 
+
+def masked(change):
+    """Defect: another mask of one key or more a query; of masks of several keys."""
+
+    def changed(inputs, _request, base):
+        return base() if inputs.mask is None else base(mask=change(inputs.mask.copy()))
+
+    return planted(changed), lambda r: is_small(r) and r.mask == "key_padding"
+
+
+def one_run(mask):
+    """See all keys between the first and the last."""
+    before = np.logical_or.accumulate(mask, axis=-1)
+    return before & np.logical_or.accumulate(mask[..., ::-1], axis=-1)[..., ::-1]
+
+
+def full_by_its_corners(mask):
+    """See all keys of a block of which the corners are seen."""
+    for rows in range(0, mask.shape[-2], 16):
+        for keys in range(0, mask.shape[-1], 16):
+            block = mask[..., rows : rows + 16, keys : keys + 16]
+            corners = block[..., :: max(block.shape[-2] - 1, 1), :: max(block.shape[-1] - 1, 1)]
+            block |= corners.all(axis=(-2, -1), keepdims=True)
+    return mask
+
+
+MASKS = {
+    "a mask read as one run of keys": masked(one_run),
+    "blocks of a mask read by their corners": masked(full_by_its_corners),
+}
+
 MORE = {
     **{name: given(when, value=without_last_value) for name, when in SPECIALISED.items()},
     **VERY_LONG,
     **EXTREME,
     **MEMORY,
+    **MASKS,
 }
