@@ -94,6 +94,13 @@ def test_the_dashboard_leads_to_the_bench_and_back(dashboard, bench):
     assert back.evaluate("(link) => link.href") == dashboard
 
 
+def test_the_picture_of_certificates_never_scrolls_up_and_down(bench):
+    picture = bench.locator(".bench-wide")
+    picture.wait_for()
+
+    assert picture.evaluate("(at) => at.scrollHeight <= at.clientHeight")
+
+
 def test_the_error_map_answers_what_is_chosen(bench):
     page = bench
     words = page.locator(".bench-error-choices .attn-sentence")

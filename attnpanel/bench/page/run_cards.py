@@ -114,18 +114,27 @@ def _agreement_card(run: BenchRun, *, dark: bool) -> Any:
         if matrix.left_out
         else ""
     )
+    certificate = Certificate(
+        rows=[bounded(name, 60) for name in matrix.implementations],
+        columns=[bounded(case.name, 160) for case in matrix.cases],
+        cells=certificate_cells(matrix),
+        at=_initial_cell(matrix),
+        sizing_mode="stretch_width",
+        margin=0,
+        css_classes=["bench-certificate-card"],
+    )
     return box(
         title,
-        box(pn.pane.Bokeh(figure, margin=0), css="bench-wide"),
-        pn.pane.HTML(_legend(), stylesheets=styles(), margin=0, sizing_mode="stretch_width"),
-        Certificate(
-            rows=[bounded(name, 60) for name in matrix.implementations],
-            columns=[bounded(case.name, 160) for case in matrix.cases],
-            cells=certificate_cells(matrix),
-            at=_initial_cell(matrix),
-            sizing_mode="stretch_width",
-            margin=0,
-            css_classes=["bench-certificate-card"],
+        box(
+            box(pn.pane.Bokeh(figure, margin=0), css="bench-wide"),
+            box(
+                pn.pane.HTML(
+                    _legend(), stylesheets=styles(), margin=0, sizing_mode="stretch_width"
+                ),
+                certificate,
+                css="bench-part bench-judged",
+            ),
+            css="bench-beside",
         ),
         text_line(left_out if matrix.left_out else "", tone="muted"),
         css="attn-card",

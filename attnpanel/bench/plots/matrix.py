@@ -36,7 +36,8 @@ ROW = 25  # pixels
 # Column width in pixels: wide enough for ratios with few cases, one digit with many.
 WIDEST, NARROWEST, WIDTH = 34, 16, 1150
 MAX_LETTERS = 26
-LETTER, MARGIN = 5.9, 14  # width of a label's letter and margin of the plot, in pixels
+# Width of a label's letter in a wide font, and margin of the plot, in pixels.
+LETTER, MARGIN = 6.8, 14
 SLANT = 1.1
 TAP = """
 document.dispatchEvent(new CustomEvent("bench:cell", {

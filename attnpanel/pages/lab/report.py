@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import uuid
 from dataclasses import asdict
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import panel as pn
 from bokeh.document import Document
 from panel.io.state import set_curdoc
 
@@ -173,7 +175,7 @@ def _view(
     )
     paragraphs = [part for part in notes.split("\n\n") if part.strip()]
     cards = [
-        box(box(*charts, css="lab-charts"), css="attn-card"),
+        box(_legend(runs, colours), box(*charts, css="lab-charts"), css="attn-card"),
         box(
             _words(t("Attention while it learns"), run_name(followed), heading=True),
             replay,
@@ -183,7 +185,7 @@ def _view(
             _words(t("The runs"), t("settings that determine their result"), heading=True),
             *(part for run in runs for part in _settings(store, run)),
             _words("", t("Made by attnpanel {version}.", version=version("attnpanel"))),
-            css="attn-card lab-settings",
+            css="attn-card lab-settings lab-columns",
         ),
     ]
     if paragraphs:
@@ -192,7 +194,7 @@ def _view(
             box(
                 _words(t("Notes"), "", heading=True),
                 *(_words(part.strip(), "") for part in paragraphs),
-                css="attn-card lab-notes",
+                css="attn-card lab-notes lab-columns",
             ),
         )
     view = box(
@@ -203,6 +205,21 @@ def _view(
     )
     view.stylesheets = [theme_variables(), *styles()]
     return view
+
+
+def _legend(runs: list[Run], colours: Mapping[int, str]) -> Any:
+    """Return the line and the name of each run, as the curves draw it."""
+    items = "".join(
+        f"<li><i class='lab-chip{'' if run.settings.attends else ' dashed'}' "
+        f"style='background: {colours[run.id]}'></i>{escape(run.name)}</li>"
+        for run in runs
+    )
+    return pn.pane.HTML(
+        f"<ul class='lab-curves-legend' translate='no'>{items}</ul>",
+        stylesheets=styles(),
+        margin=0,
+        sizing_mode="stretch_width",
+    )
 
 
 def _weights(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -1,5 +1,8 @@
+import re
+
 import pytest
 
+from attnpanel.pages.lab.curves import COLOURS
 from attnpanel.pages.lab.report import save_training_report
 from attnpanel.training.records import RunStoreError
 
@@ -22,6 +25,9 @@ def test_a_report_holds_curves_pictures_settings_and_notes_and_nothing_runs(stor
         "d_model 8",
     ):
         assert said in page
+    # The legend, each run as its curve is drawn; as JSON holds it.
+    chips = re.findall(r"lab-chip( dashed)?&#x27; style=&#x27;background: (#\w+)", page)
+    assert chips == [("", COLOURS[0]), (" dashed", COLOURS[1])]
 
 
 def test_a_report_of_no_run_too_many_or_a_deleted_one_is_refused(store, add, tmp_path):
