@@ -29,7 +29,7 @@ import { openTrace } from "../core/trace_data.js";
 import { openTexts } from "./typed_texts.js";
 import { t } from "../core/translate.js";
 import { readableOn } from "../views/colours.js";
-import { applyDrawings, findPlots, modelsByClass, namePlots } from "../views/plots.js";
+import { applyDrawings, findPlots, modelsByClass, namePlots, shareGutter } from "../views/plots.js";
 
 // The driver of a comparison: controls, state and drawing. The page computes everything, served or in a file; a
 // server receives the state and can set other traces.
@@ -199,6 +199,7 @@ export class ComparisonPage {
         ]
       : [];
     const outline = [null, null, state.row - 0.5, state.row + 0.5];
+    if (fresh) shareGutter(drawings);
     /** @type {[Plot, (number | null)[]][]} */
     const moves = fresh ? [] : MATRICES.map((plot) => [this.plots[plot], outline]);
     if (this.changes === null) drawings.push([this.plots.heads, this.unranked(palettes)]);

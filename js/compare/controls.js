@@ -1,4 +1,5 @@
 import { element } from "../components/dom.js";
+import { moreButton } from "../components/more_button.js";
 import { pairName } from "./drawings.js";
 import { SIDES, sideOf } from "./model.js";
 import { fixed, shorten } from "../core/format.js";
@@ -113,7 +114,7 @@ export function build(page) {
   row.append(head, side);
   const boxes = Object.fromEntries(Object.entries(page.controls).map(([name, { box: one }]) => [name, one]));
   const { layer, head: headBox, aggregate, ...rules } = boxes;
-  page.root.replaceChildren(layer, headBox, aggregate, row, ...Object.values(rules));
+  page.root.replaceChildren(layer, headBox, aggregate, row, ...Object.values(rules), moreButton(() => page.root));
 }
 
 /**

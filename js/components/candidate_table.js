@@ -19,12 +19,14 @@ export function fillCandidates(table, caption, columns, candidates) {
   for (const name of [t("Next token"), ...columns]) {
     const cell = element("th", "", name);
     cell.scope = "col";
+    cell.role = "columnheader";
     head.append(cell);
   }
   const lines = candidates.map(({ name, note, shares }) => {
     const line = element("tr", note ? "attn-actual" : "");
     const cell = element("th", "", name);
     cell.scope = "row";
+    cell.role = "rowheader";
     if (note) cell.append(element("small", "", ` ${note}`));
     line.append(cell, ...shares.map(bar));
     return line;
@@ -32,12 +34,17 @@ export function fillCandidates(table, caption, columns, candidates) {
   const [top, body] = [element("thead"), element("tbody")];
   top.append(head);
   body.append(...lines);
+  // What they are stays so where a stylesheet lays them out otherwise.
+  table.role = "table";
+  top.role = body.role = "rowgroup";
+  for (const line of [head, ...lines]) line.role = "row";
   table.replaceChildren(element("caption", "", caption), top, body);
 }
 
 /** @param {number} part */
 function bar(part) {
   const cell = element("td");
+  cell.role = "cell";
   const fill = element("i");
   fill.style.width = `${(100 * part).toFixed(2)}%`;
   cell.append(fill, element("span", "", share(part)));

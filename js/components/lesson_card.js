@@ -160,6 +160,7 @@ export function render({ model }) {
       // Once the card has its place; a link that opens the page leaves the focus alone.
       requestAnimationFrame(() => {
         outline(whole.named);
+        host()?.scrollTo({ top: 0 }); // a sheet that the reader has scrolled to its end
         if (!first || root.getRootNode() === document.activeElement?.shadowRoot) heading.focus({ preventScroll: true });
       });
     } else if (whole.done && !done) announce(t("Done."));

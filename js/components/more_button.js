@@ -1,15 +1,15 @@
 import { t } from "../core/translate.js";
 import { element } from "./dom.js";
 
-/** Opens and closes the part of the bar around it that holds the rare controls. */
-export function render() {
-  const button = element("button", "attn-plain-button", t("More"));
+/**
+ * A button that opens and closes the part of a bar that holds the rare controls.
+ *
+ * @param {(button: HTMLElement) => ?Element} barOf
+ */
+export function moreButton(barOf) {
+  const button = element("button", "attn-plain-button attn-more", t("More"));
   button.setAttribute("aria-expanded", "false");
-  /** @returns {?Element} the bar: the host of the shadow root that this component's host stands in */
-  const bar = () => {
-    const { host } = /** @type {ShadowRoot} */ (button.getRootNode());
-    return /** @type {ShadowRoot} */ (host?.getRootNode())?.host ?? null;
-  };
+  const bar = () => barOf(button);
   /** @param {boolean} open */
   const show = (open) => {
     bar()?.classList.toggle("attn-open", open);
@@ -26,4 +26,12 @@ export function render() {
     button.focus();
   };
   return button;
+}
+
+/** For the bar around the component: the host of the shadow root that the component's host stands in. */
+export function render() {
+  return moreButton((button) => {
+    const { host } = /** @type {ShadowRoot} */ (button.getRootNode());
+    return /** @type {ShadowRoot} */ (host?.getRootNode())?.host ?? null;
+  });
 }

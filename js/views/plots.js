@@ -14,6 +14,8 @@ const WIDE = 640;
 // Pixels that one line of labels takes, and a letter of a label.
 const LINE = 13;
 const LETTER = 7;
+// Pixels between labels of rows and what is beside them.
+const GUTTER = 8;
 // Pixels that a bar's label of four letters takes.
 const LABEL_WIDTH = 28;
 // Number of microtasks after which Bokeh has processed a source: it awaits each of a renderer's six glyphs a few times.
@@ -101,6 +103,39 @@ export async function applyDrawings(pairs, moves, theme) {
     repaint(views);
   }
   for (const view of views) keepFrame(view);
+}
+
+/**
+ * Gives plots of which one stands below another, or beside, the same room for the labels of their rows.
+ *
+ * @param {[Plot, Drawing][]} pairs
+ */
+export function shareGutter(pairs) {
+  const gutter = Math.ceil(Math.max(...pairs.map(([{ figure }, { yLabels }]) => widthOf(yLabels ?? [], figure.left[0])))) + GUTTER;
+  for (const [{ figure }] of pairs) setIfOther(figure, { min_border_left: gutter });
+}
+
+/** @type {WeakMap<string[], number>} */
+const WIDTHS = new WeakMap();
+/** @type {?OffscreenCanvasRenderingContext2D} */
+let measuring = null;
+
+/**
+ * Pixels of the widest label of an axis; equal labels of the page are one array.
+ *
+ * @param {string[]} labels
+ * @param {BokehModel} axis
+ */
+function widthOf(labels, axis) {
+  let width = WIDTHS.get(labels);
+  if (width === undefined) {
+    measuring ??= /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanvas(1, 1).getContext("2d"));
+    measuring.font = `${axis.major_label_text_font_size} ${axis.major_label_text_font}`;
+    width = 0;
+    for (const label of labels) width = Math.max(width, measuring.measureText(label).width);
+    WIDTHS.set(labels, width);
+  }
+  return width;
 }
 
 /**

@@ -136,9 +136,9 @@ def test_the_difference_is_python_s_and_centred_at_zero(shown):
 FRAMES = """() => ["first", "second", "difference"].map((name) => {
   const figure = Bokeh.documents[0].get_model_by_name(`attn:plot:${name}`)
   const view = Bokeh.index.find_one(figure)
-  const {top} = view.el.getBoundingClientRect()
-  const {y0, y1} = view.frame.bbox
-  return [top + y0, top + y1]
+  const {top, left} = view.el.getBoundingClientRect()
+  const {y0, y1, x0, x1} = view.frame.bbox
+  return [top + y0, top + y1, left + x0, left + x1]
 })"""
 
 
@@ -153,7 +153,11 @@ def test_rows_that_are_read_across_stand_level_and_colours_have_numbers(shown):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_function(WHOLE)
         frames = page.evaluate(FRAMES)
-        assert len(set(map(tuple, frames))) == (1 if width > 900 else 3), width
+        tops, _, lefts, _ = (set(edges) for edges in zip(*frames, strict=True))
+        assert (len(tops), len(lefts)) == ((1, 3) if width > 640 else (3, 1)), width
+        assert len({right - left for *_, left, right in frames}) == 1, width
+        choices = page.locator(".attn-choices")
+        assert choices.evaluate("(at) => at.scrollWidth <= at.clientWidth"), width
         bar = page.locator(".attn-controls").first.bounding_box()
         assert bar is not None
         assert bar["height"] < 150, width
@@ -162,6 +166,23 @@ def test_rows_that_are_read_across_stand_level_and_colours_have_numbers(shown):
         assert len(numbers) >= 2  # at this width the others have no room
         assert float(numbers[-1]) <= float(last)
     page.set_viewport_size(size)
+
+
+def test_a_phone_has_the_rare_choices_under_more(shown):
+    page, size = shown, shown.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})
+    layer, more = page.get_by_label("Layer, A"), page.get_by_role("button", name="More", exact=True)
+    expect(page.get_by_label("Head, A")).to_be_visible()
+    expect(layer).to_be_hidden()
+
+    more.click()
+
+    expect(layer).to_be_visible()
+    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+    page.keyboard.press("Escape")
+    expect(layer).to_be_hidden()
+    page.set_viewport_size(size)
+    expect(more).to_be_hidden()
 
 
 def test_controls_move_both_sides_until_they_are_taken_apart(shown, open_page):

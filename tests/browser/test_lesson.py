@@ -105,6 +105,24 @@ def test_a_guess_is_answered_and_what_the_step_names_is_outlined(lesson):
     expect(lesson.locator("[data-lesson]")).to_have_count(0)
 
 
+def test_on_a_phone_a_step_begins_at_its_heading_and_the_way_on_stays_in_view(lesson):
+    size = lesson.viewport_size
+    lesson.set_viewport_size({"width": 390, "height": 844})
+    settle(lesson)
+    onward = lesson.get_by_role("button", name="Next →")
+    sheet = lesson.locator(".attn-lesson")
+    expect(onward).to_be_in_viewport(ratio=1)
+    sheet.evaluate("(at) => at.scrollTo({top: at.scrollHeight})")
+
+    onward.click()
+
+    expect(lesson.get_by_text("Step 2 of 8")).to_be_in_viewport(ratio=1)
+    assert sheet.evaluate("(at) => at.scrollTop") == 0
+    expect(onward).to_be_in_viewport(ratio=1)
+    lesson.set_viewport_size(size)
+    settle(lesson)
+
+
 def test_a_link_opens_a_step(page, served):
     open_explorer(page, f"{served}?lesson=4")
     expect(page.get_by_role("heading", name="How sharp is the choice?")).to_be_visible()

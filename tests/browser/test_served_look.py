@@ -85,6 +85,19 @@ def assert_fits(page, width: int) -> None:
     assert wide == [], "\n".join(wide)
 
 
+@pytest.mark.parametrize("width", [800, 1280, 1440])
+def test_the_header_of_files_is_one_line_too(shelf, width):
+    size = shelf.viewport_size
+    shelf.set_viewport_size({"width": width, "height": 900})
+    settle(shelf)
+
+    header = shelf.locator(".attn-header").bounding_box()
+
+    shelf.set_viewport_size(size)
+    settle(shelf)
+    assert header["height"] <= 64
+
+
 @pytest.mark.parametrize("width", [800, 1000, 2400])
 def test_no_width_needs_sideways_scrolling(toy, width):
     size = toy.viewport_size

@@ -283,3 +283,19 @@ def test_nothing_is_wider_than_the_page(open_page, report, width):
     plot = page.locator(".variants-plot svg")
     expect(plot).to_be_visible()
     assert plot.bounding_box()["width"] <= width
+
+
+def test_a_phones_card_ends_where_its_content_ends(open_page, report):
+    page = open_page(viewport={"width": 390, "height": 844})
+    go(page, report)
+    for at in (1, 2):  # beside a card of more lines
+        shown = page.locator(".variants-card").nth(at)
+        gap = shown.evaluate(
+            "(card) => card.getBoundingClientRect().bottom"
+            " - card.lastElementChild.getBoundingClientRect().bottom"
+        )
+        assert gap < 20
+        words, pictures = (
+            shown.locator(css).bounding_box() for css in (".variants-words", ".variants-pictures")
+        )
+        assert words["y"] - pictures["y"] - pictures["height"] < 20

@@ -44,7 +44,7 @@ class FileSource:
             seen=False,
             options=list(settings.traces),
             visible=bool(settings.traces),
-            width=220,
+            css=["attn-of-source"],
         )
         self._restoring = False
         self._named.param.watch(self._on_named, "value")

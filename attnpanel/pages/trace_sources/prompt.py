@@ -136,7 +136,7 @@ class PromptSource:
             seen=False,
             options=list(settings.models),
             visible=len(settings.models) > 1,
-            width=150,
+            css=["attn-of-source"],
         )
         self._model.param.watch(lambda _event: self._offer_writing(), "value")
         self._outputs = pn.widgets.Checkbox(
