@@ -211,7 +211,7 @@ def _legend(runs: list[Run], colours: Mapping[int, str]) -> Any:
     """Return the line and the name of each run, as the curves draw it."""
     items = "".join(
         f"<li><i class='lab-chip{'' if run.settings.attends else ' dashed'}' "
-        f"style='background: {colours[run.id]}'></i>{escape(run.name)}</li>"
+        f"style='background: {colours[run.id]}'></i>{escape(run_name(run))}</li>"
         for run in runs
     )
     return pn.pane.HTML(
