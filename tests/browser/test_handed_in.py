@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,18 @@ def test_the_sliders_of_a_comparison_say_their_values_in_words(visit, files):
     expect(page.get_by_role("slider", name="Temperature, A")).to_have_attribute(
         "aria-valuetext", "1.00"
     )
+
+
+def test_on_paper_the_heads_by_difference_keep_their_names(visit, files):
+    page = visit(files["comparison"].as_uri())
+    heads = page.locator(".attn-ranking li button")
+    heads.first.wait_for()
+
+    page.emulate_media(media="print")
+
+    expect(heads.first).to_be_visible()
+    expect(heads.first).to_have_text(re.compile(r"^layer 0, head \d$"))
+    page.emulate_media(media="screen")
 
 
 @pytest.mark.parametrize("name", ["report", "answer", "comparison"])
