@@ -44,7 +44,11 @@ export function render({ model }) {
   };
   /** Scrolls a matrix that is wider than its card to the cell. */
   const reveal = () => {
-    const wide = /** @type {any} */ (box.getRootNode()).host?.getRootNode().querySelector?.(".bench-wide");
+    // In the nearest card around the box that holds it.
+    /** @type {any} */
+    let around = box.getRootNode();
+    while (around.host && !around.querySelector(".bench-wide")) around = around.host.getRootNode();
+    const wide = around.querySelector(".bench-wide");
     const figure = model.document.get_model_by_name("bench:plot:matrix");
     if (!wide || !figure) return;
     const cell = figure.frame_width / model.columns.length;
