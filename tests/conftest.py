@@ -89,7 +89,7 @@ class LoopAtOnce:
     """An event loop that runs at once what a thread gives it."""
 
     @classmethod
-    def current(cls):
+    def current(cls, **_):
         return cls
 
     @staticmethod

@@ -19,6 +19,7 @@ from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
 from attnpanel.pages.serving.bounded_log import bound_access_log
 from attnpanel.pages.serving.compression import compress_static_files
+from attnpanel.pages.serving.early_page import send_html_early
 from attnpanel.pages.serving.headers import add_security_headers, keep_to_own_site
 from attnpanel.pages.serving.health import HEALTH
 from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
@@ -190,7 +191,9 @@ def make_server(
     """
     apps = apps or {}
     remember_defaults()
-    bokeh_settings.perform_document_validation = False  # it checks our layouts, at each page
+    # They check our layouts and our callbacks, at each page.
+    bokeh_settings.perform_document_validation = False
+    bokeh_settings.perform_error_diagnostics = False
     pn.extension()
     own = {f"/{page.name}": _session_factory(page, settings) for page in PAGES}
     link_pages(
@@ -223,8 +226,9 @@ def make_server(
     application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
     addresses = [*own, *(f"/{name}" for name in apps)]
     leave_out_unused(application, list(own))
+    send_html_early(application, list(own))
     keep_sessions_apart(application, list(own))
-    take_turns(application)
+    take_turns(application, list(own))
     limits = (settings.max_sessions, settings.max_idle_s)
     if static_start:
         start = _static_start(application, settings, private=bool(auth))

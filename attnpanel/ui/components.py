@@ -113,10 +113,22 @@ class Styled(JSComponent):
         _COMPONENTS[model.id] = _COMPONENTS[model.data.id] = self
         return model
 
+    @classmethod
+    def _render_esm(cls, *_: Any, **__: Any) -> str:
+        """Return the module's text, which Panel would look through for each component."""
+        return str(cls._esm)
+
     def _get_properties(self, doc: Document | None) -> dict[str, Any]:
         properties: dict[str, Any] = super()._get_properties(doc)
-        module = words_for_module(properties["esm"], self._language) + properties["esm"]
-        return properties | {"esm": module, "bundle": sha256(module.encode()).hexdigest()}
+        module, name = _module(properties["esm"], self._language)
+        return properties | {"esm": module, "bundle": name}
+
+
+@cache
+def _module(text: str, language: str) -> tuple[str, str]:
+    """Return a module with the words that it uses, and the name that the browser keeps it by."""
+    module = words_for_module(text, language) + text
+    return module, sha256(module.encode()).hexdigest()
 
 
 class MessagingComponent(Styled):

@@ -29,7 +29,7 @@ class SessionScheduler:
         self._lock = threading.Lock()
         self._queue: list[Callable[[], None]] | None = None
         if served:
-            self._loop, self._thread = IOLoop.current(), threading.get_ident()
+            self._loop = IOLoop.current(instance=False) or _loop_of(self._document)
             self._queue = []
             pn.state.onload(self._on_connect)
 
@@ -66,7 +66,7 @@ class SessionScheduler:
                 self._run_next_tick(callback)
 
     def _run_next_tick(self, callback: Callable[[], None]) -> None:
-        if threading.get_ident() == self._thread:
+        if IOLoop.current(instance=False) is self._loop:
             self._add(callback)
         else:
             self._loop.add_callback(partial(self._add, callback))
@@ -74,3 +74,9 @@ class SessionScheduler:
     def _add(self, callback: Callable[[], None]) -> None:
         if self._document.session_context is not None:
             self._document.add_next_tick_callback(callback)
+
+
+def _loop_of(document: Any) -> IOLoop:
+    """Return the event loop of a session that is being made in a thread."""
+    loop: IOLoop = document.session_context.server_context.application_context.io_loop
+    return loop

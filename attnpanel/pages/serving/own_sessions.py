@@ -10,6 +10,7 @@ from panel.io.server import DocHandler
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tornado.httputil import HTTPServerRequest
     from tornado.web import Application
 
 # What Bokeh takes a session's name from. In a link it would lead a visitor into the session of
@@ -22,10 +23,15 @@ class _OwnSession(DocHandler):
 
     async def get_session(self) -> Any:
         """Make a session, whichever one the request names."""
-        for name in NAMES:
-            self.request.arguments.pop(name, None)
-        self.request.headers.pop("Bokeh-Session-Id", None)
+        ignore_named_session(self.request)
         return await super().get_session()
+
+
+def ignore_named_session(request: HTTPServerRequest) -> None:
+    """Take from a request what would name its session."""
+    for name in NAMES:
+        request.arguments.pop(name, None)
+    request.headers.pop("Bokeh-Session-Id", None)
 
 
 def keep_sessions_apart(application: Application, paths: Collection[str]) -> None:

@@ -34,6 +34,11 @@ class OpenSessions:
         drops its session within a minute.
     clock : callable, optional
         Returns seconds.
+
+    Attributes
+    ----------
+    begun : set of str
+        Sessions that the event loop makes next, and Bokeh does not count yet.
     """
 
     def __init__(
@@ -45,12 +50,14 @@ class OpenSessions:
     ) -> None:
         self._application, self.most, self._max_idle_s = application, most, max_idle_s
         self.clock = clock
+        self.begun: set[str] = set()
 
     @property
     def count(self) -> int:
         """How many there are, those being made and those no longer looked at included."""
         contexts = self._application.applications.values()
-        return sum(len(each._sessions) + len(each._pending_sessions) for each in contexts)  # noqa: SLF001 - Bokeh offers no count
+        made = sum(len(each._sessions) + len(each._pending_sessions) for each in contexts)  # noqa: SLF001 - Bokeh offers no count
+        return made + len(self.begun)
 
     @property
     def refusal(self) -> str | None:

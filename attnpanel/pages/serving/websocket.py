@@ -16,6 +16,7 @@ from bokeh.util.token import check_token_signature, get_session_id
 from panel.io.server import WSHandler
 
 from attnpanel.pages.serving.bounded_log import CONNECTIONS
+from attnpanel.pages.serving.daemon_thread import in_daemon_thread
 from attnpanel.pages.serving.values import check_events
 from attnpanel.ui.refusals import REFUSALS, PageInputError
 
@@ -33,7 +34,7 @@ MAX_UNPACKED_BYTES: Final = 32 * 2**20
 # What a frame costs besides its bytes.
 FRAME_COST: Final = 256
 MAX_DEPTH: Final = 60
-# A page asks once, and again when its connection was lost; each takes up to 0.2 s of the loop.
+# A page asks once, and again when its connection was lost; each takes up to 0.2 s of Python.
 MAX_PULLS: Final = 4
 MAX_JSON_BYTES: Final = 2 * 2**20
 NUMBERS: Final = frozenset(
@@ -159,7 +160,8 @@ class LimitedWebSocket(WSHandler):
         sessions = self.application.settings.get("attnpanel_sessions")
         try:
             # A token whose session was dropped makes it anew.
-            known = get_session_id(token) in self.application_context._sessions  # noqa: SLF001 - Bokeh offers no look-up
+            context, session_id = self.application_context, get_session_id(token)
+            known = session_id in context._sessions or session_id in context._pending_sessions  # noqa: SLF001 - Bokeh offers no look-up
             if sessions is not None and not known and sessions.refusal is not None:
                 raise PageInputError(sessions.refusal)
             await super()._async_open(token)
@@ -213,6 +215,7 @@ class GuardedWebSocket(LimitedWebSocket):
             check_message(message, document)
             if message.msgtype == "PULL-DOC-REQ":
                 self._count_pull()
+                return await self._pulled(message)
             if message.msgtype != "PATCH-DOC":
                 return await super()._handle(message)
             return await ServerSession.patch(message, self.connection)
@@ -225,6 +228,18 @@ class GuardedWebSocket(LimitedWebSocket):
         self._pulls += 1
         if self._pulls > MAX_PULLS:
             raise PageInputError(f"a page must ask for its document {MAX_PULLS} times at most")
+
+    async def _pulled(self, message: Any) -> Any:
+        """Return the document as a message, which a thread makes while nobody changes it."""
+        connection = self.connection
+        document = connection.session.document
+
+        def reply() -> Any:
+            made = connection.protocol.create("PULL-DOC-REPLY", message.header["msgid"], document)
+            made.content_json  # noqa: B018 - Bokeh keeps it
+            return made
+
+        return await connection.session.with_document_locked(lambda: in_daemon_thread(reply))
 
     @property
     def _document(self) -> Document | None:

@@ -150,7 +150,7 @@ def session(monkeypatch):
     for module in ("explorer.head_metrics", "ui.session_callbacks"):
         monkeypatch.setattr(f"attnpanel.{module}.pn", SimpleNamespace(state=state))
     loop = SimpleNamespace(add_callback=lambda callback: callback())
-    at_once = SimpleNamespace(current=lambda: loop)
+    at_once = SimpleNamespace(current=lambda **_: loop)
     monkeypatch.setattr("attnpanel.ui.session_callbacks.IOLoop", at_once)
     return made
 

@@ -7,6 +7,8 @@ import threading
 from functools import partial
 from types import SimpleNamespace
 
+from tornado.ioloop import IOLoop
+
 from attnpanel.ui.session_callbacks import SessionScheduler
 
 
@@ -67,6 +69,7 @@ def test_a_thread_leaves_the_document_to_its_event_loop(monkeypatch):
     monkeypatch.setattr("attnpanel.ui.session_callbacks.pn", SimpleNamespace(state=state))
 
     async def session():
+        IOLoop.current()
         schedule = SessionScheduler()
         for name in "one", "two", "three":
             await asyncio.to_thread(schedule, partial(ran.append, name))
@@ -75,3 +78,26 @@ def test_a_thread_leaves_the_document_to_its_event_loop(monkeypatch):
     asyncio.run(session())
     assert ran == ["one", "two", "three"]
     assert by == [threading.get_ident()] * 3
+
+
+def test_a_session_made_in_a_thread_has_its_servers_event_loop(monkeypatch):
+    calls: list = []
+    loop = SimpleNamespace(add_callback=calls.append)
+    context = SimpleNamespace(
+        server_context=SimpleNamespace(application_context=SimpleNamespace(io_loop=loop))
+    )
+    document = SimpleNamespace(session_context=context, add_next_tick_callback=lambda act: act())
+    state = SimpleNamespace(curdoc=document, onload=lambda act: act())
+    monkeypatch.setattr("attnpanel.ui.session_callbacks.pn", SimpleNamespace(state=state))
+    ran = []
+
+    def session():
+        SessionScheduler()(lambda: ran.append("now"))
+
+    thread = threading.Thread(target=session)
+    thread.start()
+    thread.join()
+    assert ran == []
+    (call,) = calls
+    call()
+    assert ran == ["now"]

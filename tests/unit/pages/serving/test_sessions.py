@@ -35,6 +35,7 @@ def drop_closed(server, *, still_open=0):
         while len(server.application._clients) > still_open:
             await asyncio.sleep(0)  # until the server has heard that the others were closed
         for context in server.application.applications.values():
+            await asyncio.gather(*context._pending_sessions.values())
             await context._cleanup_sessions(0)
 
     future = asyncio.run_coroutine_threadsafe(drop(), server.loop)

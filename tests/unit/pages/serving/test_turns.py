@@ -1,25 +1,33 @@
-"""Pages opened at once are made one after another, and others are answered between them."""
+"""Sessions are made one after another in a thread, and others are answered meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from itertools import pairwise
 from types import SimpleNamespace
 
+import bokeh.io.doc
+import pytest
 from bokeh.application import Application
 from bokeh.application.handlers import FunctionHandler
+from bokeh.document import Document
+from bokeh.io.doc import curdoc, patch_curdoc
 from bokeh.server.contexts import ApplicationContext
 
 from attnpanel.pages.serving.turns import BETWEEN, take_turns
 
 
-def made_at_once(count: int, *, in_turn: bool) -> list[str]:
-    """What an event loop does while sessions of two pages are created: a turn of it, or a page."""
-    happened: list[str] = []
-    pages = [Application(FunctionHandler(lambda _doc: happened.append("page"))) for _ in range(2)]
-    contexts = [ApplicationContext(page) for page in pages]
-    if in_turn:
-        take_turns(SimpleNamespace(applications=dict(enumerate(contexts))))
+def taking_turns(make, *, own=True):
+    """Two pages of a server that takes turns."""
+    contexts = [ApplicationContext(Application(FunctionHandler(make))) for _ in range(2)]
+    pages = {f"/{n}": context for n, context in enumerate(contexts)}
+    take_turns(SimpleNamespace(applications=pages), list(pages) if own else [])
+    return contexts
+
+
+def made_at_once(contexts, count, happened):
+    """Create sessions of two pages at once, and note the turns of the event loop meanwhile."""
 
     async def watched() -> None:
         done = asyncio.Event()
@@ -37,11 +45,35 @@ def made_at_once(count: int, *, in_turn: bool) -> list[str]:
         await watching
 
     asyncio.run(watched())
-    return happened
 
 
-def test_others_are_answered_between_the_pages_that_are_made():
-    happened = made_at_once(4, in_turn=True)
+def test_our_pages_are_made_in_a_thread_one_at_a_time_while_the_loop_goes_on():
+    happened, busy = [], threading.Lock()
+
+    def make(_document):
+        assert busy.acquire(blocking=False)
+        happened.append("begun")
+        start = len(happened)
+        while len(happened) < start + 5:  # the event loop's turns
+            pass
+        happened.append(threading.get_ident())
+        busy.release()
+
+    contexts = taking_turns(make)
+    made_at_once(contexts, 4, happened)
+
+    by = [what for what in happened if isinstance(what, int)]
+    assert len(by) == 4
+    assert threading.get_ident() not in by
+    # Bokeh, which fills a new document itself, has not done so again.
+    assert happened.count("begun") == 4
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_others_are_answered_between_the_pages_that_are_made(own):
+    happened = []
+    contexts = taking_turns(lambda _document: happened.append("page"), own=own)
+    made_at_once(contexts, 4, happened)
 
     assert happened.count("page") == 4
     made = [at for at, what in enumerate(happened) if what == "page"]
@@ -49,8 +81,21 @@ def test_others_are_answered_between_the_pages_that_are_made():
     assert min(between) >= BETWEEN
 
 
-def test_left_to_itself_bokeh_makes_them_in_one_turn():
-    happened = made_at_once(4, in_turn=False)
+def test_a_thread_has_documents_of_its_own():
+    taking_turns(lambda _document: None)
+    ours, theirs = Document(), Document()
+    inside, leave = threading.Event(), threading.Event()
 
-    made = [at for at, what in enumerate(happened) if what == "page"]
-    assert made == list(range(made[0], made[0] + 4))
+    def other():
+        with patch_curdoc(theirs):
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    with patch_curdoc(ours):
+        thread.start()
+        inside.wait(60)
+        assert curdoc() is ours
+    leave.set()
+    thread.join()
+    assert not len(bokeh.io.doc._PATCHED_CURDOCS)
