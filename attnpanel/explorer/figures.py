@@ -22,7 +22,8 @@ from attnpanel.explorer.views.elements import furnish
 from attnpanel.explorer.views.live import one_cell
 from attnpanel.ui.components import bundle
 from attnpanel.ui.fields import name_tag
-from attnpanel.ui.figures import copy_of, render, serialize
+from attnpanel.ui.figures import render, template
+from attnpanel.ui.model_copies import EXPLORER_ID, Template
 from attnpanel.ui.words import current_language, t, words_for_module
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from attnpanel.explorer.state import ExplorerState
 
-EXPLORER_ID = "(the id of an explorer)"  # stands for it in serialized figures
 POINTER_EVENT = """
 document.dispatchEvent(new CustomEvent("attn:" + explorer_id, {
   detail: {view, kind, x: cb_obj.x ?? null, y: cb_obj.y ?? null},
@@ -83,9 +83,7 @@ def explorer_figures(state: ExplorerState, explorer_id: str) -> dict[str, figure
     explorer_id : str
         Names the pointer events of this explorer on the page.
     """
-    figures: dict[str, figure] = copy_of(
-        _serialized_figures(VIEWS, current_language()), {EXPLORER_ID: explorer_id}
-    )
+    figures: dict[str, figure] = _template(VIEWS, current_language()).copy(explorer_id)
     # A layer too large for the page is computed on request, not here.
     if fits(state.call):
         for view in VIEWS:
@@ -94,11 +92,8 @@ def explorer_figures(state: ExplorerState, explorer_id: str) -> dict[str, figure
 
 
 @lru_cache(maxsize=4)
-def _serialized_figures(views: tuple[View, ...], _language: str) -> Any:
-    """Return the figures of one cell in the current language, as Bokeh serializes them.
-
-    Copying them takes two fifths of the CPU time of rendering them.
-    """
+def _template(views: tuple[View, ...], _language: str) -> Template:
+    """Return the figures of one cell in the current language, to be copied."""
     cell = one_cell()
     figures = {view.name: _figure(view, cell) for view in views}
     sources = {
@@ -111,7 +106,7 @@ def _serialized_figures(views: tuple[View, ...], _language: str) -> Any:
         if "image" in source.data:
             place = {name: source.data[name] for name in ("x", "y", "dw", "dh")}
             source.data = {"image": [np.full((1, 1), np.nan, dtype=np.float32)], **place}
-    return serialize(figures)
+    return template(figures)
 
 
 def _figure(view: View, state: ExplorerState) -> figure:

@@ -10,8 +10,10 @@ from bokeh.core.serialization import Deserializer, Serializer
 from bokeh.document import Document
 from bokeh.util.serialization import make_id
 
+from attnpanel.ui.model_copies import Template
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from bokeh.model import Model
     from bokeh.plotting import figure
@@ -47,10 +49,30 @@ def render(element: Any) -> figure:
     return drawn
 
 
-def serialize(figures: Any) -> Any:
-    """Return a figure, or a dict of figures, as Bokeh serializes them."""
+def template(figures: Any) -> Template:
+    """Return a figure, or a dict of figures, to be copied."""
     _share_equal_parts(figures.values() if isinstance(figures, dict) else [figures])
-    return Serializer(deferred=False).encode(figures)
+    # Without what HoloViews attached to them.
+    clean = Deserializer().decode(_renamed(Serializer(deferred=False).encode(figures)))
+    plots = clean.values() if isinstance(clean, dict) else [clean]
+    return Template(clean, {model for plot in plots for model in plot.references()})
+
+
+def _renamed(serialized: Any) -> Any:
+    """Return serialized models with new ids."""
+    ids: dict[str, str] = {}
+
+    def renamed(part: Any) -> Any:
+        if isinstance(part, dict):
+            copy = {name: renamed(value) for name, value in part.items() if name != "id"}
+            if "id" in part:
+                if part["id"] not in ids:
+                    ids[part["id"]] = make_id()
+                copy["id"] = ids[part["id"]]
+            return copy
+        return [renamed(value) for value in part] if isinstance(part, list | tuple) else part
+
+    return renamed(serialized)
 
 
 def _share_equal_parts(figures: Iterable[figure]) -> None:
@@ -67,34 +89,6 @@ def _share_equal_parts(figures: Iterable[figure]) -> None:
                 if type(part).__name__ == kind:
                     same = repr(part.properties_with_values(include_defaults=False))
                     setattr(model, name, shared.setdefault(same, part))
-
-
-def copy_of(serialized: Any, replaced: Mapping[str, str] | None = None) -> Any:
-    """Return serialized figures as new models, with some of their texts replaced.
-
-    Parameters
-    ----------
-    serialized
-        What ``serialize`` returned.
-    replaced : mapping of str to str, optional
-        New texts by whole old texts, such as the id of an explorer by what stood for it.
-    """
-    texts = replaced or {}
-    ids: dict[str, str] = {}
-
-    def renamed(part: Any) -> Any:
-        if isinstance(part, dict):
-            copy = {name: renamed(value) for name, value in part.items() if name != "id"}
-            if "id" in part:
-                if part["id"] not in ids:
-                    ids[part["id"]] = make_id()
-                copy["id"] = ids[part["id"]]
-            return copy
-        if isinstance(part, list | tuple):
-            return [renamed(value) for value in part]
-        return texts.get(part, part) if isinstance(part, str) else part
-
-    return Deserializer().decode(renamed(serialized))
 
 
 class FigurePane(pn.pane.Bokeh):

@@ -9,7 +9,6 @@ import numpy as np
 from bokeh.models import CrosshairTool, CustomJS, CustomJSHover, HoverTool, Span
 
 from attnpanel.explorer.figures import (
-    EXPLORER_ID,
     POINTED,
     POINTER_EVENT,
     add_toolbar,
@@ -18,8 +17,9 @@ from attnpanel.explorer.figures import (
 from attnpanel.explorer.views.drawing import Colours, Drawing, image_columns
 from attnpanel.explorer.views.elements import image_element, labels_element, rectangles_element
 from attnpanel.ui.fields import name_tag
-from attnpanel.ui.figures import copy_of, load_backend, render, serialize
+from attnpanel.ui.figures import load_backend, render, template
 from attnpanel.ui.layout import CLIP
+from attnpanel.ui.model_copies import EXPLORER_ID, Template
 from attnpanel.ui.theme import LIGHT, ramp
 from attnpanel.ui.words import current_language, t
 
@@ -45,14 +45,12 @@ def comparison_figures(explorer_id: str) -> dict[str, figure]:
     explorer_id : str
         Identifies this comparison's pointer events on the page.
     """
-    figures: dict[str, figure] = copy_of(
-        _serialized_figures(current_language()), {EXPLORER_ID: explorer_id}
-    )
+    figures: dict[str, figure] = _template(current_language()).copy(explorer_id)
     return figures
 
 
 @lru_cache(maxsize=4)
-def _serialized_figures(_language: str) -> Any:
+def _template(_language: str) -> Template:
     load_backend()
     elements = {name: image_element(_matrix(name)) for name in (*MATRICES, "heads")}
     elements["bars"] = _bars()
@@ -83,7 +81,7 @@ def _serialized_figures(_language: str) -> Any:
         axes = {"heads": ("head", "layer"), "row": ("key", "")}.get(name, ("key", "query"))
         axes = (axes[0] and t(axes[0]), axes[1] and t(axes[1]))
         add_toolbar(plot, saving, zoomed=name in MATRICES, axes=axes)
-    return serialize(figures)
+    return template(figures)
 
 
 def _link(plots: list[figure]) -> None:

@@ -15,7 +15,7 @@ from bokeh.core.properties import field
 from bokeh.models import CustomJSTickFormatter, HoverTool, Range1d, Span
 
 from attnpanel.ui.fields import name_tag
-from attnpanel.ui.figures import FigurePane, copy_of, load_backend, render, serialize
+from attnpanel.ui.figures import FigurePane, load_backend, render, template
 from attnpanel.ui.layout import CLIP
 from attnpanel.ui.words import current_language, t
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from bokeh.models import ColumnDataSource
     from bokeh.plotting import figure
+
+    from attnpanel.ui.model_copies import Template
 
 # Contrast of at least 3 against both cards (#ffffff and #181c25).
 COLOURS: Final = (
@@ -95,7 +97,7 @@ class CurvePlot:
 
     def __init__(self, chart: Chart) -> None:
         self.chart = chart
-        self.figure: figure = copy_of(_serialized_plot(chart, current_language()))
+        self.figure: figure = _template(chart, current_language()).copy()
         self._sources: dict[str, ColumnDataSource] = {
             renderer.data_source.name.rpartition(":")[2]: renderer.data_source
             for renderer in self.figure.renderers
@@ -139,8 +141,8 @@ class CurvePlot:
 
 
 @lru_cache(maxsize=4 * len(CHARTS))
-def _serialized_plot(chart: Chart, _language: str) -> Any:
-    """Return an empty plot in the current language, as Bokeh serializes it."""
+def _template(chart: Chart, _language: str) -> Template:
+    """Return an empty plot in the current language, to be copied."""
     load_backend()
     stand_in = [(0.0, 1.0), (1.0, 2.0)]
     parts = {
@@ -153,7 +155,7 @@ def _serialized_plot(chart: Chart, _language: str) -> Any:
         for part, element in parts.items()
     ]
     overlay = hv.Overlay(elements).opts(hooks=[partial(_furnish, chart)])
-    return serialize(render(overlay))
+    return template(render(overlay))
 
 
 def _part(chart: Chart, part: str) -> Any:

@@ -12,7 +12,10 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.util.token import generate_jwt_token, generate_session_id
+from panel.config import config
+from panel.io.resources import LOCAL_DIST
 from panel.io.server import DocHandler
+from panel.io.state import set_curdoc, state
 from tornado.web import authenticated
 
 from attnpanel.pages.serving.own_sessions import ignore_named_session
@@ -20,6 +23,7 @@ from attnpanel.pages.serving.own_sessions import ignore_named_session
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from bokeh.document import Document
     from tornado.web import Application
 
 LOG = logging.getLogger("attnpanel")
@@ -63,7 +67,8 @@ class EarlyPage(DocHandler):
         async def make() -> None:
             begun.discard(session_id)
             try:
-                await context.create_session_if_needed(session_id, self.request, token)
+                made = await context.create_session_if_needed(session_id, self.request, token)
+                _prepare(made.document)
             except Exception as error:
                 LOG.exception("a session can't be made")
                 waiting = context._pending_sessions.pop(session_id, None)  # noqa: SLF001 - Bokeh leaves it there
@@ -81,6 +86,16 @@ class EarlyPage(DocHandler):
         if isinstance(chunk, str) and kind.html is None and len(TOKEN.findall(chunk)) == 1:
             kind.html = chunk
         super().write(chunk)
+
+
+def _prepare(document: Document) -> None:
+    """Say where Panel's styles are, as it does for a document whose HTML it sends.
+
+    What is added to the page later would be given styles from another server.
+    """
+    with set_curdoc(document):
+        path = f"{state.rel_path}/{LOCAL_DIST}" if state.rel_path else LOCAL_DIST
+        document.template_variables.update(theme_name=config.theme, dist_url=path)
 
 
 def send_html_early(application: Application, paths: Collection[str]) -> None:
