@@ -96,6 +96,9 @@ def _cell(value: Any) -> Any:
         return f"{value:.6g}"
     if isinstance(value, tuple):
         return " ".join(map(str, value))
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        value = value.replace(
+            "\r", " "
+        )  # a line of its own to a spreadsheet; csv does not quote it
+        return f"'{value}" if value.lstrip().startswith(FORMULA) else value
     return value
