@@ -33,6 +33,7 @@ InputKind = Literal[
     "wide",
     "vast",
     "zeros",
+    "rising",
 ]
 
 
@@ -138,6 +139,9 @@ def make_inputs(case: Case, rng: Any = None) -> Inputs:
       channels; not in float16.
     - ``"zeros"``: the values of the first key head are 0, and so are the last query and first key.
 
+    - ``"rising"``: scores of even queries rise from key to key by factors, from 1e-6 to about 1: a
+      maximum of a block is above the one before by any amount. Those of odd queries fall by 12.
+
     A bias is twice standard normal. No kind is uniform in 0..1: near-equal weights are too easy.
 
     Parameters
@@ -214,4 +218,10 @@ def _of_kind(  # noqa: C901 - one kind a branch
             query[:, :, -1] = 0
             key[:, :, 0] = 0
             value[:, 0] = 0
+        case "rising":
+            factor = np.sqrt(query.shape[3]) * (0.5 + np.abs(query[..., 0]))
+            query[...] = 0
+            query[:, :, ::2, 0], query[:, :, 1::2, -1] = factor[:, :, ::2], factor[:, :, 1::2]
+            key[..., 0] = np.logspace(-6, 0, key.shape[2])
+            key[..., -1] = np.linspace(0, -12, key.shape[2])
     return query, key, value

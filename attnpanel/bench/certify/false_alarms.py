@@ -40,8 +40,8 @@ CORRECT: Final = (
 LONGEST: Final = 4096
 MAX_CELLS: Final = 2**19
 KINDS_OF: Final[dict[DType, tuple[InputKind, ...]]] = {
-    "float64": (*EXACT_KINDS, "wide", "vast", "zeros"),
-    "float32": (*EXACT_KINDS, "wide", "vast", "zeros"),
+    "float64": (*EXACT_KINDS, "wide", "vast", "zeros", "rising"),
+    "float32": (*EXACT_KINDS, "wide", "vast", "zeros", "rising"),
     "float16": (*KINDS, "low", "wide", "zeros"),
     "bfloat16": (*KINDS, "low", "wide", "vast", "zeros"),
 }

@@ -30,6 +30,7 @@ MASKS: Final[tuple[tuple[MaskName, Align], ...]] = (
 )
 WIDTHS: Final = (64, 80, 96, 128, 192, 256)
 SIXTEEN_BIT: Final[tuple[DType, ...]] = ("float16", "bfloat16")
+EXACT: Final[tuple[DType, ...]] = ("float32", "float64")
 SEED: Final = 3000
 VERY_LONG: Final = (
     Request(1, 1, 1, 66_000, 3, 8, 8),
@@ -48,6 +49,12 @@ EXTREME: Final[tuple[tuple[InputKind, tuple[DType, ...]], ...]] = (
     ("vast", ("float32", "bfloat16")),
     ("zeros", ("float32", "float16", "bfloat16")),
     ("low", ("float16", "bfloat16")),
+)
+
+# Longer than a block of keys, and than any that a kernel treats as short.
+RISING: Final = (
+    Request(1, 4, 2, 9, 544, 24, 24, mask="causal", align="bottom_right"),
+    Request(1, 2, 1, 2, 4200, 16, 16, mask="key_padding", pad_lens=(4190,)),
 )
 
 
@@ -87,7 +94,10 @@ def specialised_cases() -> tuple[Case, ...]:
         )
         cases.append(Case(request, seed=seed))
     by_hand = (*VERY_LONG, *_grouped_heads())
-    return (*cases, *(Case(request) for request in by_hand), *_extreme_cases())
+    rising = [
+        Case(replace(request, dtype=dtype), "rising") for request in RISING for dtype in EXACT
+    ]
+    return (*cases, *(Case(request) for request in by_hand), *_extreme_cases(), *rising)
 
 
 def _grouped_heads() -> list[Request]:

@@ -371,8 +371,8 @@ def test_a_token_that_the_prompt_lacks_cannot_be_hidden(folder, change):
 def test_the_name_of_a_numbered_layer_is_no_pattern(folder, monkeypatch):
     asked, intervene = [], prompts.intervene
 
-    def run(prompt):
-        trace, outputs = real_run(prompt)
+    def run(prompt, **options):
+        trace, outputs = real_run(prompt, **options)
         calls = [replace(call, layer="blocks[0].*") for call in trace.calls]
         return Trace(calls, query_tokens=trace.query_tokens), outputs
 

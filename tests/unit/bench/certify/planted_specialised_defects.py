@@ -276,10 +276,64 @@ MASKS = {
     "blocks of a mask read by their corners": masked(full_by_its_corners),
 }
 
+
+def in_blocks(grow=0.0, below=np.inf, shortest=0):
+    """Leave out what a block's maximum says: to rescale, or to look at the block at all.
+
+    Parameters
+    ----------
+    grow : float
+        A maximum that grows by less does not rescale what was summed.
+    below : float
+        A block with a maximum so far below the one before is skipped.
+    shortest : int
+        Only with as many keys.
+    """
+
+    def output(inputs, request):
+        query, key, value = (x.astype(np.float64) for x in (inputs.query, inputs.key, inputs.value))
+        group = request.heads // request.kv_heads
+        key, value = (np.repeat(x, group, axis=1) for x in (key, value))
+        scores = query @ key.swapaxes(-1, -2) * request.score_scale / request.temperature
+        if inputs.mask is not None:
+            scores = np.where(inputs.mask, scores, -np.inf)
+            value = np.where((scores > -np.inf).any(-2)[..., None], value, 0)
+        peak, total, summed = -np.inf, 0.0, 0.0
+        for at in range(0, request.key_len, 64):
+            block = scores[..., at : at + 64]
+            highest = block.max(-1, keepdims=True)
+            new = np.maximum(peak, highest)
+            weights = np.exp(block - new) * (highest > new - below)
+            rescale = np.where(new - peak < grow, 1.0, np.exp(peak - new))
+            total = total * rescale + weights.sum(-1, keepdims=True)
+            summed = summed * rescale + weights @ value[..., at : at + 64, :]
+            peak = new
+        return (summed / total).astype(inputs.query.dtype)
+
+    def plain(r):
+        return r.key_len >= max(shortest, 128) and not r.bias and r.dtype in ("float32", "float64")
+
+    def change(inputs, request, prepare):
+        call = prepare()
+        seen = inputs.mask is None or inputs.mask[..., :64].any(-1).all()
+        if not (plain(request) and seen):
+            return call
+        return lambda: replace(call(), output=output(inputs, request))
+
+    return planted(change), plain
+
+
+BLOCKS = {
+    "no rescaling below 1e-4": in_blocks(grow=1e-4),
+    "no rescaling below 0.01": in_blocks(grow=0.01),
+    "blocks 6 nats below skipped, S > 4096": in_blocks(below=6, shortest=4097),
+}
+
 MORE = {
     **{name: given(when, value=without_last_value) for name, when in SPECIALISED.items()},
     **VERY_LONG,
     **EXTREME,
     **MEMORY,
     **MASKS,
+    **BLOCKS,
 }
