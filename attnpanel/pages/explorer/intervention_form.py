@@ -39,9 +39,11 @@ class InterventionForm:
         Label of the menu of kinds.
     run : str, optional
         Label of the button that runs the model.
+    option : widget, optional
+        Another choice of a run, beside these.
     """
 
-    def __init__(self, label: str = "Attention", run: str = "Run") -> None:
+    def __init__(self, label: str = "Attention", run: str = "Run", option: Any = None) -> None:
         kinds = {t(kind.label): kind.label for kind in INTERVENTION_KINDS}
         self._kind = _select(kinds, t(label), "attn-change-kind")
         self._layer = _select(_in_words([EVERY_LAYER]), t("Layer"), "attn-change-layer", seen=False)
@@ -56,7 +58,9 @@ class InterventionForm:
             margin=0,
             css_classes=["attn-change-due"],
         )
-        self._last_run = InterventionSpec()
+        options = () if option is None else (option,)
+        self._option = option
+        self._last_run, self._last_option = InterventionSpec(), self._option_value
         self.row = pn.Row(
             self._kind,
             self._layer,
@@ -64,6 +68,7 @@ class InterventionForm:
             self._decimal,
             self._whole,
             *self._tokens,
+            *options,
             self._not_run,
             css_classes=["attn-source", "attn-change"],
             stylesheets=[stylesheet()],
@@ -72,7 +77,7 @@ class InterventionForm:
         )
         self._kind.param.watch(lambda _event: self._update_widgets(), "value")
         amounts = (self._decimal, self._whole, *self._tokens)
-        for widget in (self._kind, self._layer, self._head, *amounts):
+        for widget in (self._kind, self._layer, self._head, *amounts, *options):
             widget.param.watch(lambda _event: self._update_not_run(), "value")
         self._update_widgets()
 
@@ -131,9 +136,9 @@ class InterventionForm:
             position = min(_position_in(widget.value), len(options) - 1)
             widget.param.update(options=options, value=options[position])
 
-    def settle(self, change: InterventionSpec) -> None:
-        """Record the intervention of the trace on screen; any other is marked as not run yet."""
-        self._last_run = change
+    def settle(self, change: InterventionSpec, *, option: bool | None = None) -> None:
+        """Record the choices of the trace on screen; any others are marked as not run yet."""
+        self._last_run, self._last_option = change, option
         self._update_not_run()
 
     def restore(self, texts: Mapping[str, str]) -> list[str]:
@@ -143,6 +148,10 @@ class InterventionForm:
         except ValueError as error:
             return [f"{error}."]
         return []
+
+    @property
+    def _option_value(self) -> bool | None:
+        return None if self._option is None else bool(self._option.value)
 
     def _amount_widgets(self) -> list[Any]:
         """Return the widgets of the chosen kind's amounts."""
@@ -168,7 +177,8 @@ class InterventionForm:
 
     def _update_not_run(self) -> None:
         try:
-            self._not_run.visible = self.chosen() != self._last_run
+            chosen = self.chosen(), self._option_value
+            self._not_run.visible = chosen != (self._last_run, self._last_option)
         except ValueError:  # a number is being typed
             self._not_run.visible = True
 

@@ -118,7 +118,6 @@ class PromptSource:
         self._work = LatestTask("attnpanel-prompt", "prompt")
         self._rate = RateLimit(settings.max_prompts, "prompts")
         self.last_run: PromptRun | None = None
-        self.change = InterventionForm()
         self._text = field(
             pn.widgets.TextInput,
             t("Prompt"),
@@ -145,6 +144,7 @@ class PromptSource:
             stylesheets=[stylesheet()],
             css_classes=["attn-outputs"],
         )
+        self.change = InterventionForm(option=self._outputs)
         self._run = pn.widgets.Button(
             label=t("Run"),
             margin=0,
@@ -153,7 +153,6 @@ class PromptSource:
         )
         self._run.on_click(lambda _event: self.open())
         self.row = widget_row(self._text, self._model, self._run)
-        self.change.row.append(self._outputs)
 
     @property
     def running(self) -> bool:
@@ -257,7 +256,7 @@ class PromptSource:
                 start = {**start, "query_index": trace.calls[0].query_len - 2}
         self.last_run = run
         self.change.fit(trace)
-        self.change.settle(run.change)
+        self.change.settle(run.change, option=run.outputs)
         card = self._writing
         if card is not None:
             self._writer = result.writer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import panel as pn
 import pytest
 
 from attnpanel.models.intervention_spec import (
@@ -88,6 +89,18 @@ def test_what_was_not_run_is_said_to_be_none(form):
 
     form._head.value = "head 0"
     assert form._not_run.visible
+
+
+def test_another_choice_that_was_not_run_is_said_to_be_none():
+    option = pn.widgets.Checkbox(label="What heads write")
+    form = InterventionForm(option=option)
+    assert not form._not_run.visible
+
+    option.value = True
+    assert form._not_run.visible
+
+    form.settle(form.chosen(), option=True)
+    assert not form._not_run.visible
 
 
 def test_what_another_trace_lacks_is_chosen_no_more(form):
