@@ -59,15 +59,36 @@ export function withWords(text) {
 
 /** @type {?HTMLElement} */
 let tip = null;
+/** @type {?HTMLElement} */
+let explainedWord = null;
 
 function close() {
   tip?.remove();
-  tip = null;
+  tip = explainedWord = null;
+}
+
+/** Follows a word that has the focus, which may have scrolled it into view; a scroll hides any other explanation. */
+function follow() {
+  const root = explainedWord?.getRootNode();
+  const focused = (root instanceof Document || root instanceof ShadowRoot) && root.activeElement === explainedWord;
+  if (tip && explainedWord && focused) place(explainedWord, tip);
+  else close();
+}
+
+/** @param {HTMLElement} word @param {HTMLElement} shown its explanation */
+function place(word, shown) {
+  const at = word.getBoundingClientRect();
+  const { width, height } = shown.getBoundingClientRect();
+  const below = at.bottom + GAP + height + EDGE <= window.innerHeight;
+  shown.style.left = `${Math.max(EDGE, Math.min(at.left, window.innerWidth - width - EDGE))}px`;
+  shown.style.visibility = at.bottom < 0 || at.top > window.innerHeight ? "hidden" : "";
+  shown.style.top = `${below ? at.bottom + GAP : Math.max(EDGE, at.top - GAP - height)}px`;
 }
 
 /** @param {HTMLElement} word */
 function open(word) {
   close();
+  explainedWord = word;
   tip = element("span", "attn-tip", explanations()[word.dataset.word ?? ""] ?? "");
   tip.id = "attn-tip";
   tip.setAttribute("role", "tooltip");
@@ -77,11 +98,7 @@ function open(word) {
     tip.popover = "manual"; // above everything, and clipped by nothing
     tip.showPopover();
   }
-  const at = word.getBoundingClientRect();
-  const { width, height } = tip.getBoundingClientRect();
-  const below = at.bottom + GAP + height + EDGE <= window.innerHeight;
-  tip.style.left = `${Math.max(EDGE, Math.min(at.left, window.innerWidth - width - EDGE))}px`;
-  tip.style.top = `${below ? at.bottom + GAP : Math.max(EDGE, at.top - GAP - height)}px`;
+  place(word, tip);
 }
 
 const WATCHED = Symbol.for("attnpanel.words");
@@ -105,5 +122,5 @@ export function watchWords() {
   document.addEventListener("keydown", ({ key }) => {
     if (key === "Escape") close();
   });
-  document.addEventListener("scroll", close, { capture: true, passive: true });
+  document.addEventListener("scroll", follow, { capture: true, passive: true });
 }

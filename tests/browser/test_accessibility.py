@@ -112,8 +112,10 @@ def test_the_row_is_there_as_a_table(explorer):
 def test_a_word_explains_itself_to_the_keyboard(explorer):
     page = explorer
     word = page.locator(".attn-sentence .attn-word").first
+    leave_focus(page)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
 
-    word.focus()
+    word.focus()  # which scrolls
 
     tooltip = page.get_by_role("tooltip")
     expect(tooltip).to_contain_text("Dot product of query and key")

@@ -78,6 +78,16 @@ def answering(root, traces, tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def _shelf(browser, library) -> Iterator[tuple[Page, Problems]]:
+    """A page of its own: what is shown on both is where it was left on both."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    problems = Problems()
+    problems.watch(context)
+    yield open_explorer(context.new_page(), library), problems
+    context.close()
+
+
+@pytest.fixture(scope="module")
 def _told(browser, answering) -> Iterator[tuple[Page, Problems]]:
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     problems = Problems()
