@@ -45,13 +45,13 @@ def library(
 
 @pytest.fixture(scope="session")
 def _toy(browser: Browser, served: str) -> Iterator[tuple[Page, Problems]]:
-    with _watched(browser) as (page, problems):
+    with watched(browser) as (page, problems):
         yield open_explorer(page, served), problems
 
 
 @pytest.fixture(scope="session")
 def _shelf(browser: Browser, library: str) -> Iterator[tuple[Page, Problems]]:
-    with _watched(browser) as (page, problems):
+    with watched(browser) as (page, problems):
         yield open_explorer(page, library), problems
 
 
@@ -76,7 +76,8 @@ def shelf(_shelf: tuple[Page, Problems]) -> Iterator[Page]:
 
 
 @contextmanager
-def _watched(browser: Browser) -> Iterator[tuple[Page, Problems]]:
+def watched(browser: Browser) -> Iterator[tuple[Page, Problems]]:
+    """A new page whose problems are noted."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     problems = Problems()
     problems.watch(context)

@@ -23,6 +23,7 @@ from tests.browser.acting import (
     use_tool,
 )
 from tests.browser.conftest import Problems, free_port, wait_for_address
+from tests.browser.opened import watched
 from tests.browser.reading import (
     SOURCES,
     labels,
@@ -80,20 +81,14 @@ def answering(root, traces, tmp_path_factory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def _shelf(browser, library) -> Iterator[tuple[Page, Problems]]:
     """A page of its own: what is shown on both is where it was left on both."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    problems = Problems()
-    problems.watch(context)
-    yield open_explorer(context.new_page(), library), problems
-    context.close()
+    with watched(browser) as (page, problems):
+        yield open_explorer(page, library), problems
 
 
 @pytest.fixture(scope="module")
 def _told(browser, answering) -> Iterator[tuple[Page, Problems]]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    problems = Problems()
-    problems.watch(context)
-    yield open_explorer(context.new_page(), answering), problems
-    context.close()
+    with watched(browser) as (page, problems):
+        yield open_explorer(page, answering), problems
 
 
 @pytest.fixture

@@ -97,8 +97,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     if isinstance(value, str):
-        value = value.replace(
-            "\r", " "
-        )  # a line of its own to a spreadsheet; csv does not quote it
+        # A carriage return begins a line to a spreadsheet, and csv does not quote it.
+        value = value.replace("\r", " ")
         return f"'{value}" if value.lstrip().startswith(FORMULA) else value
     return value

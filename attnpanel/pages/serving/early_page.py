@@ -19,6 +19,7 @@ from panel.io.state import set_curdoc, state
 from tornado.web import authenticated
 
 from attnpanel.pages.serving.own_sessions import ignore_named_session
+from attnpanel.pages.serving.page_handlers import extend_page_handlers
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -100,9 +101,4 @@ def _prepare(document: Document) -> None:
 
 def send_html_early(application: Application, paths: Collection[str]) -> None:
     """Have an application's pages at these paths be sent before their sessions are made."""
-    for rule in application.wildcard_router.rules:
-        target = rule.target
-        if not (isinstance(target, type) and issubclass(target, DocHandler)):
-            continue
-        if rule.target_kwargs["application_context"].url in paths:
-            rule.target = type(target.__name__, (EarlyPage, target), {})
+    extend_page_handlers(application, EarlyPage, paths)

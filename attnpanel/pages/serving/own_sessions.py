@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from bokeh.server.views.autoload_js_handler import AutoloadJsHandler
 from panel.io.server import DocHandler
 
+from attnpanel.pages.serving.page_handlers import extend_page_handlers, page_address
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -40,17 +42,10 @@ def keep_sessions_apart(application: Application, paths: Collection[str]) -> Non
     Those at these paths have no script for other pages to embed them by, either: it takes its
     server's address from the request.
     """
+    extend_page_handlers(application, _OwnSession)
     rules = application.wildcard_router.rules
     for rule in list(rules):
         target = rule.target
-        if not isinstance(target, type):
-            continue
-        if issubclass(target, DocHandler):
-            rule.target = type(target.__name__, (_OwnSession, target), {})
-        elif issubclass(target, AutoloadJsHandler) and _path(rule) in paths:
+        embeds = isinstance(target, type) and issubclass(target, AutoloadJsHandler)
+        if embeds and page_address(rule) in paths:
             rules.remove(rule)
-
-
-def _path(rule: Any) -> str:
-    """Return the address of the page that a rule belongs to."""
-    return str(rule.target_kwargs["application_context"].url)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from panel.io.server import DocHandler
 
+from attnpanel.pages.serving.page_handlers import extend_page_handlers
 from attnpanel.ui.header import visitor_language
 from attnpanel.ui.words import t, use_language
 
@@ -51,9 +52,4 @@ class _LeanPage(DocHandler):
 
 def leave_out_unused(application: Application, paths: Collection[str]) -> None:
     """Have the pages of an application at these paths load what they use alone."""
-    for rule in application.wildcard_router.rules:
-        target = rule.target
-        if not (isinstance(target, type) and issubclass(target, DocHandler)):
-            continue
-        if rule.target_kwargs["application_context"].url in paths:
-            rule.target = type(target.__name__, (_LeanPage, target), {})
+    extend_page_handlers(application, _LeanPage, paths)

@@ -20,6 +20,7 @@ from tornado.web import authenticated
 
 from attnpanel.pages.serving.compression import takes_gzip
 from attnpanel.pages.serving.daemon_thread import in_daemon_thread
+from attnpanel.pages.serving.page_handlers import extend_page_handlers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -153,12 +154,7 @@ class StaticStartHandler(DocHandler):
 
 def start_without_session(application: BokehTornado, start: StaticStart, path: str) -> None:
     """Have an application answer a page's address with its static page where that will do."""
-    for rule in application.wildcard_router.rules:
-        target = rule.target
-        if not (isinstance(target, type) and issubclass(target, DocHandler)):
-            continue
-        if rule.target_kwargs["application_context"].url == path:
-            rule.target = type(target.__name__, (StaticStartHandler, target), {"start": start})
+    extend_page_handlers(application, StaticStartHandler, [path], start=start)
     application.io_loop.add_callback(start.prepare)  # before the first visitor asks
 
 
