@@ -15,6 +15,7 @@ from bokeh.embed.util import OutputDocumentFor, standalone_docs_json_and_render_
 from bokeh.resources import Resources
 from panel.io.state import state
 
+from attnpanel.ui.common_texts import take_out_texts
 from attnpanel.ui.components import bundle
 from attnpanel.ui.libraries import deflated, licence_comments
 from attnpanel.ui.shared_styles import PANEL_DIST, share_stylesheets
@@ -65,6 +66,7 @@ PAGE = """<!DOCTYPE html>
 {roots}
 <script>{start}</script>
 {libraries}
+<script type="application/octet-stream" id="attnpanel-texts">{texts}</script>
 <script type="application/json" id="attnpanel-roots">{items}</script>
 <script type="application/json" id="attnpanel-document">"""
 # The page opens when the parser comes to this mark.
@@ -107,6 +109,7 @@ def standalone_html(
         Pieces of the file, in order.
     """
     parts = document_parts(document, layout)
+    common = take_out_texts(parts.document)
     notices, libraries, policy = _libraries(current_language())
     page = PAGE.format(
         language=current_language(),
@@ -119,9 +122,10 @@ def standalone_html(
         roots=parts.roots,
         start=_start(current_language()),
         libraries=libraries,
+        texts=deflated(json.dumps(common)),
         items=parts.items,
     )
-    return [page, *_filled(parts.document, texts or {}), MARK, *appendix, END]
+    return [page, *_filled(script_json(parts.document), texts or {}), MARK, *appendix, END]
 
 
 @dataclass(frozen=True)
@@ -134,19 +138,19 @@ class DocumentParts:
         The elements that it is drawn into.
     items : str
         As JSON, which root goes into which element: Bokeh's render items.
-    document : str
-        As JSON, the document by its id.
+    document : dict
+        The document by its id, as data for JSON.
     """
 
     roots: str
     items: str
-    document: str
+    document: dict[str, Any]
 
 
 def document_parts(document: Document, layout: Any) -> DocumentParts:
     """Add a layout to an empty document and return it as parts of a page.
 
-    No part can end the script element around it. Panel would keep the models of the layout for
+    Panel would keep the models of the layout for
     good: a session that ends drops them, and a file has none.
     """
     root = layout.get_root(document)
@@ -164,12 +168,12 @@ def document_parts(document: Document, layout: Any) -> DocumentParts:
     elements = item.roots.to_json().values()
     return DocumentParts(
         roots="\n".join(f'<div id="{element}"></div>' for element in elements),
-        items=_json([item.to_json()]),
-        document=_json(docs),
+        items=script_json([item.to_json()]),
+        document=dict(docs),
     )
 
 
-def _json(data: Any) -> str:
+def script_json(data: Any) -> str:
     """Encode as JSON that cannot end the script element around it."""
     return json.dumps(data).replace("<", "\\u003c")
 

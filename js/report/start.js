@@ -1,6 +1,7 @@
 // Opens a report: inflates the libraries embedded in the file, runs them in order and embeds the page. A classic script;
 // if it cannot run, the text that the file starts with (see attnpanel/ui/standalone_html.py) stays visible.
 
+import { putTextsBack } from "../core/common_texts.js";
 import { t } from "../core/translate.js";
 import { nameModels } from "../bokeh_patches/accessible_names.js";
 import { boundNumbers } from "../bokeh_patches/number_bounds.js";
@@ -61,6 +62,7 @@ import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
   try {
     const packed = [...document.querySelectorAll("script[data-attnpanel-library]")];
     const sources = await Promise.all(packed.map(unpack));
+    const texts = JSON.parse(await unpack(/** @type {Element} */ (document.getElementById("attnpanel-texts"))));
     // Panel would fetch es-module-shims to load components; every browser that can open the file has import().
     Object.assign(window, { importShim: Object.assign((/** @type {string} */ url) => import(url), { addImportMap() {} }) });
     sources.forEach(run);
@@ -70,7 +72,7 @@ import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
     boundNumbers();
     Bokeh.set_log_level("error");
     // Parsed here: Bokeh would unescape HTML in a string, and so run escaped markup.
-    await Bokeh.embed.embed_items(read("attnpanel-document"), read("attnpanel-roots"));
+    await Bokeh.embed.embed_items(putTextsBack(read("attnpanel-document"), texts), read("attnpanel-roots"));
     opening.remove();
   } catch (error) {
     fail(t("This report can't be opened; its file may be damaged. ({reason})", { reason: /** @type {Error} */ (error).message }));

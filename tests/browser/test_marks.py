@@ -41,8 +41,8 @@ def long_trace():
     return Trace(calls, query_tokens=tokens, key_tokens=tokens)
 
 
-def test_a_report_of_the_toy_takes_at_most_2_9_mb(tmp_path):
-    assert save_report(toy_trace(), tmp_path / "toy.html").stat().st_size <= 2.9 * MB
+def test_a_report_of_the_toy_takes_at_most_1_6_mb(tmp_path):
+    assert save_report(toy_trace(), tmp_path / "toy.html").stat().st_size <= 1.6 * MB
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from panel.io.state import set_curdoc
 from attnpanel.pages.explorer.page import Page
 from attnpanel.ui.components import bundle
 from attnpanel.ui.page_status import with_status
-from attnpanel.ui.standalone_html import OPENING_CSS, document_parts
+from attnpanel.ui.standalone_html import OPENING_CSS, document_parts, script_json
 from attnpanel.ui.theme import BODY_CSS
 from attnpanel.ui.words import ENGLISH, set_document_language, t, words_for_module
 
@@ -109,7 +109,7 @@ def static_page(
         scripts="\n".join(f'<script defer src="{address}"></script>' for address in scripts),
         roots=parts.roots,
         items=parts.items,
-        document=parts.document,
+        document=script_json(parts.document),
     )
 
 
