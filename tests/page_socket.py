@@ -63,7 +63,7 @@ class PageSocket:
         The document's models as JSON, by id.
     """
 
-    def __init__(self, port: int, path: str = "/") -> None:
+    def __init__(self, port: int, path: str = "/", *, compressed: bool = False) -> None:
         host = f"localhost:{port}"
         html = request(port, f"Host: {host}", path).decode("utf-8", errors="replace")
         token = re.search(r'"token":"([^"]+)"', html)
@@ -73,7 +73,10 @@ class PageSocket:
         address = HTTPRequest(f"ws://{host}{base}/ws", headers={"Origin": f"http://{host}"})
         self._socket = self._wait(
             lambda: websocket_connect(
-                address, subprotocols=["bokeh", token[1]], max_message_size=2**28
+                address,
+                subprotocols=["bokeh", token[1]],
+                max_message_size=2**28,
+                compression_options={} if compressed else None,
             )
         )
         self._ended = False
@@ -103,6 +106,12 @@ class PageSocket:
         elif isinstance(content, list):
             for part in content:
                 self._collect(part)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """The bytes that came, and what they were once unpacked."""
+        protocol = self._socket.protocol
+        return protocol._wire_bytes_in, protocol._message_bytes_in
 
     def find(self, **attributes: Any) -> str:
         """Return the id of the one model with these attributes."""

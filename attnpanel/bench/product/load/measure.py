@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from attnpanel.bench.browser import ARGUMENTS, INSTALL_HINT, MeasurementError, find_browser
 from attnpanel.bench.measure.environment import describe, load
@@ -19,6 +20,7 @@ from attnpanel.bench.measure.process_use import cpu_seconds_of, memory_of
 from attnpanel.bench.product.load.client import Visit, crowd, health, visit
 from attnpanel.bench.product.load.prompts import prompts_at_once
 from attnpanel.bench.product.load.results import LOAD_SCHEMA, LoadRun, PageLoad
+from attnpanel.bench.product.load.wire import Wire, counted_wire
 from attnpanel.bench.product.sliders import CONTROLS, interaction, settle
 from attnpanel.bench.product.ui import LIMIT_S, VIEWPORT, Served, opened, served, toy_of
 
@@ -92,8 +94,12 @@ def measure(preset: Preset) -> LoadRun:
                 ("a session", "?source=toy&live=1", 1),
                 ("a session with a file", file, preset.sessions),
             ]
-            with served([trace], "--max-sessions", "1000", "--max-prompts", "1000") as server:
-                pages = tuple(_page_load(browser, server, preset, *kind) for kind in kinds)
+            limits = ("--max-sessions", "1000", "--max-prompts", "1000")
+            with (
+                counted_wire() as wire,
+                served([trace], *limits, "--allow-origin", f"localhost:{wire.port}") as server,
+            ):
+                pages = tuple(_page_load(browser, server, wire, preset, *kind) for kind in kinds)
                 sliders = _sliders(browser, server, preset, [LOOK, file])
                 prompts = _prompts(server, preset)
             browser.close()
@@ -110,11 +116,11 @@ def measure(preset: Preset) -> LoadRun:
 
 
 def _page_load(
-    browser: Any, server: Served, preset: Preset, name: str, query: str, count: int
+    browser: Any, server: Served, wire: Wire, preset: Preset, name: str, query: str, count: int
 ) -> PageLoad:
     address = server.address + query
     _log(f"{name}: in a browser")
-    sizes = _visit_bytes(browser, address)
+    sizes = _visit_bytes(browser, address, wire)
     paints = []
     for _ in range(preset.browser_opens):
         with opened(browser, address) as page:
@@ -215,35 +221,24 @@ class _Crowd:
         self._thread.join()
 
 
-def _visit_bytes(browser: Any, address: str) -> tuple[int, int]:
+def _visit_bytes(browser: Any, address: str, wire: Wire) -> tuple[int, int]:
     """Return the bytes that a browser receives on its first and on its second visit."""
+    parts = urlsplit(address)
+    wire.server_port = parts.port or 80
     context = browser.new_context(viewport=VIEWPORT)
     sizes = []
     try:
         for _ in range(2):
-            received = [0]
+            before = wire.received
             page = context.new_page()
-            session = context.new_cdp_session(page)
-            session.send("Network.enable")
-            _count_bytes(session, received)
-            page.goto(address)
+            page.goto(parts._replace(netloc=f"localhost:{wire.port}").geturl())
+            page.wait_for_selector("canvas", timeout=1000 * LIMIT_S)
             page.wait_for_load_state("networkidle")
-            sizes.append(received[0])
+            sizes.append(wire.received - before)
             page.close()
     finally:
         context.close()
     return sizes[0], sizes[1]
-
-
-def _count_bytes(session: Any, received: list[int]) -> None:
-    def add(count: float) -> None:
-        received[0] += int(count)
-
-    session.on("Network.loadingFinished", lambda event: add(event["encodedDataLength"]))
-    session.on(
-        "Network.webSocketFrameReceived",
-        lambda event: add(len(event["response"]["payloadData"].encode())),
-    )
 
 
 def _prompts(server: Served, preset: Preset) -> PromptLoad | None:

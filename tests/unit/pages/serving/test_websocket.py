@@ -234,6 +234,26 @@ def test_a_frame_above_the_limit_ends_the_connection(page, live):
     assert upgrade(live.port, f"localhost:{live.port}", None) == 101
 
 
+def test_a_page_that_can_unpack_gets_its_document_compressed(page, live):
+    compressed = PageSocket(live.port, compressed=True)
+
+    came, unpacked = compressed.sizes
+    assert compressed.find(title="T")
+    assert came < unpacked / 2
+    assert page.sizes[0] > unpacked / 2
+    compressed.close()
+
+
+def test_a_frame_that_unpacks_above_the_limit_ends_the_connection(live):
+    before = REFUSALS.count
+    compressed = PageSocket(live.port, compressed=True)
+    compressed.raw("x" * 6_000_000)  # 6 kB as it is sent
+    assert compressed.closed() == 1009
+    compressed.close()
+    assert REFUSALS.count == before
+    assert upgrade(live.port, f"localhost:{live.port}", None) == 101
+
+
 def test_a_token_of_nobody_ends_the_connection_without_a_traceback(live, caplog):
     PageSocket(live.port).close()  # the server has handled what the tests before sent
     before = REFUSALS.count
