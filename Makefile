@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install js serve test bench bench-ui bench-report report notebooks docs pictures check format clean
-.PHONY: test-quick test-lowest test-latest coverage fuzz soak .check-types .check-rest
+.PHONY: test-quick test-all test-lowest test-latest coverage fuzz soak .check-types .check-rest
 
 PORT ?= 5006
 ADDRESS ?= localhost
@@ -90,13 +90,16 @@ WITHOUT_TORCH := $(QUICK) \
   --ignore-glob='*/test_javascript*.py'
 # torch's threads spin while they wait for one another: where processes outnumber cores, a test of a
 # tiny model took minutes instead of a second.
-test test-quick test-lowest test-latest coverage: export OMP_NUM_THREADS = 1
+test test-all test-quick test-lowest test-latest coverage: export OMP_NUM_THREADS = 1
 # Tests start a hundred processes; where bytecode may not be written, each compiles what it imports.
-test test-quick test-lowest test-latest coverage: export PYTHONDONTWRITEBYTECODE =
+test test-all test-quick test-lowest test-latest coverage: export PYTHONDONTWRITEBYTECODE =
 
-test: install $(JS_TOOLS) ## Run the whole test suite, in a real browser too (ARGS=)
+test: install $(JS_TOOLS) ## Run the tests, in real browsers too, but for the thorough ones (ARGS=)
+test-all: install $(JS_TOOLS) ## Run all tests, which takes three times as long (ARGS=)
+test: LEFT_OUT := --not-thorough
+test test-all:
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install --shell --firefox)" && \
-	  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST) $(ARGS)
+	  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST) $(LEFT_OUT) $(ARGS)
 
 test-quick: install ## Run the unit and JavaScript tests: no browser, no trained model, nothing slow (ARGS=)
 	@$(BIN)/$(PYTEST) $(QUICK) $(ARGS)

@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,18 +20,42 @@ ROOT = Path(__file__).resolve().parents[1]
 TOOLS = re.compile(r"\b(node|chromium|chrome|firefox|ziglang)\b", re.IGNORECASE)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests in tests/browser, and run them last.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option with which `make test` leaves thorough tests to `make test-all`."""
+    parser.addoption("--not-thorough", action="store_true", help="leave out thorough tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests in tests/browser, and run them last; leave out thorough tests where asked.
 
     Playwright's sync API keeps an asyncio loop running in this thread until the session ends,
     which code under test could mistake for a server's.
     """
+    if config.getoption("--not-thorough"):
+        thorough = _thorough(items)
+        config.hook.pytest_deselected(items=thorough)
+        left = set(thorough)
+        items[:] = [item for item in items if item not in left]
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "browser"):
             item.add_marker(pytest.mark.browser)
         if item.get_closest_marker("posix") and os.name != "posix":
             item.add_marker(pytest.mark.skip(reason="needs a POSIX system"))
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def _thorough(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the thorough tests: of a parametrized one, those after its first `but` rows."""
+    seen: Counter[str] = Counter()
+    thorough = []
+    for item in items:
+        marker = item.get_closest_marker("thorough")
+        if marker is not None:
+            test = item.nodeid.partition("[")[0]
+            seen[test] += 1
+            if seen[test] > marker.kwargs.get("but", 0):
+                thorough.append(item)
+    return thorough
 
 
 def pytest_collection_finish() -> None:

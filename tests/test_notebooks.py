@@ -16,6 +16,7 @@ def test_the_examples_are_there():
     assert [path.stem[0] for path in NOTEBOOKS] == ["1", "2", "3", "4"]
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.model
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_prints_what_is_kept_in_it(path):

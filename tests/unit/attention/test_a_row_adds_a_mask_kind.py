@@ -12,6 +12,7 @@ import sys
 import pytest
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_row_adds_a_mask_kind(root):
     plugins = ["-p", "no:cacheprovider", "-p", "tests.added_mask_rows"]

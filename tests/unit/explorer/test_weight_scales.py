@@ -37,6 +37,7 @@ assert explorer.bridge.component.choices["weight_scale"][-1] == "cube root"
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_row_adds_a_colour_scale():
     made = subprocess.run(

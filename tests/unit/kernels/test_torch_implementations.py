@@ -154,6 +154,7 @@ def assert_right_if_compiled_here(name, request):
     assert_right(name, request)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_compiled_formula_is_right_and_gives_nan_to_empty_rows():
     request = a_request(
@@ -168,6 +169,7 @@ def test_a_compiled_formula_is_right_and_gives_nan_to_empty_rows():
     assert_right_if_compiled_here("torch-compiled-eager", request)
 
 
+@pytest.mark.thorough
 def test_compiled_flex_attention_is_right_and_gives_zeros_to_empty_rows():
     request = a_request(
         kv_heads=2,

@@ -68,6 +68,7 @@ def held() -> Counter:
     return Counter(kind.__name__ for kind in held if kind is not ImportedStyleSheet)
 
 
+@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_file_that_was_written_leaves_no_model_behind(name, tmp_path):
     write, path = WRITERS[name], tmp_path / "file.html"

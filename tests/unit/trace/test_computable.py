@@ -155,6 +155,7 @@ def mutated(content, rng):
     return len(text).to_bytes(8, "little") + text + bytes(data)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_damaged_file_is_refused_or_computed_whole(content):
     rng = np.random.default_rng(17)

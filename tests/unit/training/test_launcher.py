@@ -64,6 +64,7 @@ def test_a_process_that_dies_leaves_its_run_failed_and_room_for_another(training
     assert "no process could be started" in trainings.store.runs()[0].reason
 
 
+@pytest.mark.thorough
 def test_the_end_of_a_process_that_cannot_write_is_recorded(trainings):
     # As on a full disk: points can no longer be written.
     with closing(sqlite3.connect(trainings.store.path)) as database, database:

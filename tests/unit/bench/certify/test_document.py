@@ -344,6 +344,7 @@ def test_command_writes_three_files_and_exits_with_0(tmp_path, capsys):
     assert "made.json exists" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # processes of their own
 def test_crash_in_a_case_is_its_verdict_and_the_others_are_certified(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(

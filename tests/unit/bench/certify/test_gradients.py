@@ -92,6 +92,7 @@ def test_reference_is_the_derivative_of_the_formula(request_):
         np.testing.assert_allclose(array.astype(float), right[name].numpy(), rtol=0, atol=5e-14)
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_correct_backward_passes_every_case(dtype):
     cases = list(enumerate(CASES[dtype]))

@@ -99,6 +99,7 @@ def test_without_being_asked_for_gradients_are_not_covered():
     assert "Gradients." in found.not_covered
 
 
+@pytest.mark.thorough
 def test_jax_gives_gradients_by_its_own_means():
     framework = framework_of(PlainCall(functions.jax_attention), "cpu")
     assert framework == "jax"
@@ -130,6 +131,7 @@ def test_function_that_jax_can_not_differentiate_says_so():
     assert reason.startswith("JAX gives no gradients: TracerArrayConversionError")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # a process of its own
 def test_command_certifies_gradients_and_says_where_there_are_none(tmp_path, capsys):
     arguments = ["--cases", "few", "--gradients", "--dtype", "float32", "-o", str(tmp_path / "one")]

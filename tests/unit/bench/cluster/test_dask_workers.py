@@ -46,6 +46,7 @@ def cluster(children_without_torch):
         yield cluster
 
 
+@pytest.mark.thorough
 def test_a_killed_worker_loses_and_duplicates_no_row(cluster, tmp_path):
     from distributed import Client
 
@@ -82,6 +83,7 @@ def test_a_killed_worker_loses_and_duplicates_no_row(cluster, tmp_path):
     assert read(output, BenchRun) == found
 
 
+@pytest.mark.thorough
 def test_a_run_stopped_on_the_cluster_is_resumed_there(cluster, tmp_path):
     output, cancelled, reports = tmp_path / "run.json", threading.Event(), []
     totals = []

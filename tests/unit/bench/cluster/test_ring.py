@@ -26,6 +26,7 @@ def test_without_torchrun_it_is_a_ring_of_one(capsys):
     assert " of 3 calls " in second
 
 
+@pytest.mark.thorough
 def test_under_torchrun_the_processes_form_one_ring(root):
     launched = subprocess.run(
         [

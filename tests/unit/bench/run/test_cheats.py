@@ -107,6 +107,7 @@ def without_remains():
             helper.kill()
 
 
+@pytest.mark.thorough(but=16)
 @pytest.mark.usefixtures("without_remains")
 @pytest.mark.parametrize("name", [*CHEATS, *HIDDEN_WORK])
 def test_a_cheat_is_refused_by_the_rule_that_it_breaks(name, workload):
@@ -160,6 +161,7 @@ def test_in_a_run_a_cheat_has_no_time():
         assert f"{place} was replaced" in reasons[KERNELS + name]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # a whole run
 @pytest.mark.usefixtures("children_without_torch")
 def test_a_clock_whose_variables_were_written_to_is_not_that_of_the_kernel():

@@ -52,6 +52,7 @@ def made(tmp_path_factory):
     return preset, output
 
 
+@pytest.mark.thorough
 def test_a_run_is_written_under_the_name_of_its_preset(made):
     found = read(made[1], BenchRun)
 
@@ -227,6 +228,7 @@ def test_the_remaining_time_is_rounded(seconds, words):
     assert format_remaining(seconds) == words
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_run_and_keeps_its_results(tmp_path, number):
     preset, output = tmp_path / "mine.toml", tmp_path / "run.json"

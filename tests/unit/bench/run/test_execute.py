@@ -33,6 +33,7 @@ def misbehaved(children_without_torch) -> BenchRun:
     return run(plan(*names, memory_limit_bytes=2**33))
 
 
+@pytest.mark.thorough
 def test_a_correct_row_has_all_its_samples(misbehaved):
     for name in ("RIGHT", "TALKING", "COMPILING"):
         row = timing(misbehaved, name)
@@ -94,6 +95,7 @@ def test_a_hang_ends_at_the_time_limit_and_retries_are_limited():
     assert reasons[3].startswith("error: not tried: its process was lost 3 times in a row")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "variable", "status"),
     [
@@ -196,6 +198,7 @@ def test_progress_counts_to_its_total_and_estimates_the_remaining_time():
     assert reports[-1].remaining_s > 0
 
 
+@pytest.mark.thorough
 def test_without_its_device_a_row_has_a_shape_certificate_and_no_time():
     import torch
 

@@ -115,6 +115,7 @@ def test_file_of_the_schema_before_has_none(tmp_path):
     assert read(path, BenchRun).gradients == ()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
 def test_run_certifies_gradients_where_they_are_asked_for(tmp_path, monkeypatch):
     few = CASES[:3]

@@ -39,6 +39,7 @@ def output(finished_file, tmp_path):
     return Path(shutil.copy(finished_file, tmp_path))
 
 
+@pytest.mark.thorough
 def test_a_run_cancelled_at_any_step_resumes_without_repeating_a_step(tmp_path):
     output = tmp_path / "run.json"
     whole = plan("RIGHT", "WRONG", timed=(CASE, CAUSAL))

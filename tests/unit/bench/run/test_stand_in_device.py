@@ -66,6 +66,7 @@ def rows(found, name):
     return verdicts, [t.status for t in timings], [" ".join(t.reasons) for t in timings]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
 def test_each_fault_is_the_status_of_its_row_and_the_others_are_timed(in_children):
     # Processes import torch before the time counts.
@@ -90,6 +91,7 @@ def test_each_fault_is_the_status_of_its_row_and_the_others_are_timed(in_childre
     assert "no answer within 15 s" in reasons[0]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
 def test_device_that_disappears_leaves_rows_without_times(in_children):
     # What starts later finds no device, as in test_execute.

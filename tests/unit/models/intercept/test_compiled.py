@@ -217,6 +217,7 @@ FLEX = {
 }
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize(
     ("name", "how"),

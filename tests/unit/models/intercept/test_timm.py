@@ -37,6 +37,7 @@ def timm(root):
     return folder
 
 
+@pytest.mark.thorough
 def test_a_vision_transformer_of_timms_gives_its_own_weights(timm, root):
     done = subprocess.run(
         [sys.executable, HERE / "timm_run.py", timm],

@@ -7,6 +7,7 @@ import importlib.util
 import pytest
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_tables_are_what_the_library_says_of_every_code_point(root):
     pytest.importorskip("tokenizers", reason="no tokenizers: `make install` brings it")

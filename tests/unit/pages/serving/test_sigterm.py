@@ -46,6 +46,7 @@ def click(page, label):
     page.patch({"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event})
 
 
+@pytest.mark.thorough
 @pytest.mark.posix
 @pytest.mark.slow
 def test_a_server_at_work_ends_with_its_trainings_and_says_nothing(server):

@@ -98,6 +98,7 @@ def one_process(monkeypatch):
     return started
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_quick_run_of_large_layers_has_every_task(one_process, tmp_path, capsys):
     path = tmp_path / "large.json"

@@ -61,6 +61,7 @@ def toy(tmp_path_factory) -> Row:
     return row
 
 
+@pytest.mark.thorough
 @pytest.mark.browser
 def test_the_toy_report_is_measured(toy):
     assert toy.status == "ok"
