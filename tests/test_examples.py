@@ -29,6 +29,7 @@ def modules_with_examples() -> list[str]:
     ]
 
 
+@pytest.mark.thorough(but=12)
 @pytest.mark.parametrize("name", modules_with_examples())
 def test_the_examples_of_a_docstring_give_what_they_say(name):
     if "torch" in name:
@@ -50,6 +51,7 @@ def given():
     return {"model": model, "inputs": {"src": torch.randn(1, 5, 8)}, "__name__": "__main__"}
 
 
+@pytest.mark.thorough(but=10)
 @pytest.mark.model
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_python_of_a_document_runs(page, given):

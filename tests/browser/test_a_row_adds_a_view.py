@@ -15,6 +15,7 @@ import pytest
 from attnpanel.kernels.javascript.node_process import find_node
 
 
+@pytest.mark.thorough
 def test_a_row_adds_a_view(root):
     if find_node() is None or not (root / "js" / "node_modules" / "esbuild").exists():
         pytest.skip("esbuild is not installed: `make js` brings it")

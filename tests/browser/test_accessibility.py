@@ -33,6 +33,7 @@ def test_the_explorer_has_nothing_serious_and_names_its_fields(explorer, axe):
     axe(explorer)
 
 
+@pytest.mark.thorough
 @pytest.mark.model
 def test_a_prompts_page_has_nothing_serious_and_names_its_fields(visit, served, axe):
     page = visit(f"{served}?source=prompt")

@@ -218,6 +218,7 @@ def test_the_cell_under_the_pointer_is_kept_by_a_key(page):
     expect(listed(page)).to_contain_text(["Cell t1 → t6"])
 
 
+@pytest.mark.thorough
 def test_an_exported_file_is_imported_elsewhere_once(page, baked_page, tmp_path):
     tap(page, "scores", 0, 7)
     note(page, "one")
@@ -240,6 +241,7 @@ def test_an_exported_file_is_imported_elsewhere_once(page, baked_page, tmp_path)
     expect(told(other)).to_have_text("No note in it is new. They were written on another trace.")
 
 
+@pytest.mark.thorough
 def test_a_report_opens_with_its_notes_and_remembers_which_were_deleted(open_page, baked):
     page = opened(open_page(offline=True), baked.as_uri())
 
@@ -258,6 +260,7 @@ def test_a_report_opens_with_its_notes_and_remembers_which_were_deleted(open_pag
     expect(listed(page)).to_contain_text(["Head layer 0, head 3"])
 
 
+@pytest.mark.thorough
 def test_a_bad_file_is_one_sentence_and_nothing_is_lost(baked_page):
     page = baked_page
     # Node proves every rule; here is what becomes of a refusal.
@@ -278,6 +281,7 @@ def test_a_bad_file_is_one_sentence_and_nothing_is_lost(baked_page):
     expect(listed(page)).to_contain_text(["Cell t6 → t1", "Head layer 0, head 3"])
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("way", ["typed", "imported", "baked"])
 def test_hostile_words_are_shown_and_never_run(request, open_page, tmp_path, way):
     words = "\n".join(HOSTILE)
@@ -304,6 +308,7 @@ def test_hostile_words_are_shown_and_never_run(request, open_page, tmp_path, way
     assert page.locator("img, svg[onload]").count() == 0
 
 
+@pytest.mark.thorough
 def test_where_the_browser_remembers_nothing_notes_stay_on_the_page(open_page, report):
     page = open_page(offline=True)
     page.add_init_script(
@@ -318,6 +323,7 @@ def test_where_the_browser_remembers_nothing_notes_stay_on_the_page(open_page, r
     expect(page.get_by_text("export them: this browser keeps none")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_two_windows_of_a_report_show_the_same_notes(open_page, report):
     page = opened(open_page(offline=True), report.as_uri())
     other = opened(page.context.new_page(), report.as_uri())
@@ -328,6 +334,7 @@ def test_two_windows_of_a_report_show_the_same_notes(open_page, report):
     expect(listed(page)).to_have_count(2)
 
 
+@pytest.mark.thorough
 def test_notes_of_the_served_page_go_into_its_report(open_page, served, tmp_path):
     page = open_explorer(open_page(), f"{served}?head=2&token=5")
     tap(page, "weights", 3, 4)

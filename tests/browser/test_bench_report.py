@@ -248,6 +248,7 @@ def test_dark_and_light_recolour_every_cell_and_are_kept_in_the_address(usual):
     assert usual.faults() == []
 
 
+@pytest.mark.thorough
 def test_a_phone_scrolls_the_matrix_and_nothing_else(opened, reports):
     phone = opened(
         reports["usual"], viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True

@@ -151,6 +151,7 @@ def test_a_run_is_started_from_the_page_and_cancelled(bench):
     expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_two_explorers_stand_in_the_tabs_of_a_template_in_an_app_of_ones_own(
     dashboard, page, problems
 ):

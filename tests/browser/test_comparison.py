@@ -246,6 +246,7 @@ def test_nothing_that_was_ranked_of_older_traces_stands_beside_new_ones(shown):
     assert entries.all_inner_texts() == ranked
 
 
+@pytest.mark.thorough
 @pytest.mark.model
 def test_the_served_page_s_words_and_place_go_into_its_report(page, open_page, served, tmp_path):
     page.goto(f"{served}compare?ready=not")
@@ -278,6 +279,7 @@ def test_the_served_page_s_words_and_place_go_into_its_report(page, open_page, s
     expect(page.get_by_label("Your explanation")).to_have_value("It reads the word before.")
 
 
+@pytest.mark.thorough
 @pytest.mark.model
 def test_a_change_of_b_in_a_link_is_shown_beside_a_and_under_any_mask(page, served):
     link = "compare?a=The+cat+sat&b=The+cat+sat&change=key,1,2,0&layer=1&head=2"

@@ -33,6 +33,7 @@ def rows_of(trace, head, mask, temperature):
     return [entropy(row[None]) if row.any() else np.nan for row in weights]
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("mask", "visible"), [("causal", np.tri(8, dtype=bool)), ("padding", PADDED)]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.acting import choose
@@ -25,6 +26,7 @@ COLOURS = """(pictures) => Promise.all(pictures.map(async (picture) => {
 }))"""
 
 
+@pytest.mark.thorough
 def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     open_explorer(page, f"{served}exercises?exercise=causal")
     verdict = page.locator(".attn-verdict")

@@ -58,6 +58,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("name", ["report", "answer", "comparison", "variants"])
 def test_a_file_has_nothing_serious_and_names_its_fields(visit, files, axe, name):
     page = visit(files[name].as_uri())
@@ -89,6 +90,7 @@ def test_on_paper_the_heads_by_difference_keep_their_names(visit, files):
     page.emulate_media(media="screen")
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("name", ["report", "answer", "comparison"])
 def test_a_file_fits_the_sheet_without_controls_and_returns_to_the_screen(visit, files, name):
     page = visit(files[name].as_uri())

@@ -93,6 +93,7 @@ def test_a_tap_in_a_sorted_map_shows_the_head_that_stands_there(kinds_report):
     assert (fragment(page)["layer"], fragment(page)["head"]) == tuple(map(str, largest[1:]))
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("problems")
 def test_a_served_page_reads_the_same_numbers_when_the_card_is_opened(toy):
     assert numbers(toy)["values"] == {}

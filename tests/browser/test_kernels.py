@@ -121,6 +121,7 @@ def as_base64(array):
     return base64.b64encode(array.tobytes()).decode()
 
 
+@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_gives_numpys_numbers(driven, sources, name):
     rng = np.random.default_rng(0)

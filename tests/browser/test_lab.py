@@ -65,6 +65,7 @@ def run(page, name):
     return page.locator(".lab-run").filter(has_text=name)
 
 
+@pytest.mark.thorough
 def test_the_ticks_of_the_loss_say_their_numbers(open_page):
     said = open_page().evaluate(
         "([code, ticks]) => ticks.map(new Function('tick', code))",
@@ -74,6 +75,7 @@ def test_the_ticks_of_the_loss_say_their_numbers(open_page):
     assert said == ["3.5", "3", "0.3", "0.001", "1.125"]
 
 
+@pytest.mark.thorough
 def test_a_run_is_trained_another_stopped_both_compared_and_kept_in_a_report(
     lab, runs, open_page, tmp_path
 ):

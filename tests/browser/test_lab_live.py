@@ -270,6 +270,7 @@ def test_at_temperature_0_a_model_writes_what_is_likeliest(open_report, store):
     expect(page.locator(".lab-down span")).to_have_text(TYPED.split())
 
 
+@pytest.mark.thorough
 def test_a_seed_writes_the_same_text_again_and_past_the_window(open_report):
     page = open_report(2)
     page.get_by_role("button", name="Only a beginning").click()
@@ -323,6 +324,7 @@ def test_the_baseline_reads_without_heads(open_report):
     expect(page.locator(".lab-replay")).to_contain_text("it has no attention to show")
 
 
+@pytest.mark.thorough
 def test_a_run_without_weights_says_why_nothing_can_be_typed(open_report):
     page = open_report(4)
     expect(page.locator(".lab-tile").first).to_be_visible()
@@ -331,6 +333,7 @@ def test_a_run_without_weights_says_why_nothing_can_be_typed(open_report):
     expect(page.locator(".lab-expect")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_a_report_with_a_model_has_nothing_serious(open_report, axe):
     page = open_report(1)
     page.get_by_role("button", name="Knock it out").click()

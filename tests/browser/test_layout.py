@@ -137,6 +137,7 @@ def test_rare_controls_open_below_the_bar_by_keyboard(wide):
     expect(pad).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(wide):
     def bars() -> list[str]:
         return wide.locator(".attn-legend").all_inner_texts()

@@ -49,6 +49,7 @@ def go_on(page, step: int) -> None:
     expect(page.locator(".attn-lesson-state")).to_have_text("○ Waiting for your move")
 
 
+@pytest.mark.thorough
 def test_every_step_is_done_by_keys_alone(lesson):
     call = toy_trace().calls[0]
     rows = call.weights(0)

@@ -51,6 +51,7 @@ def test_the_lines_are_numpys(toy_report):
     assert_lines_are(page, expected)
 
 
+@pytest.mark.thorough
 def test_many_lines_follow_the_sliders_when_the_reader_pauses(kinds_report):
     page, call = kinds_report.page, kinds_report.trace.calls[4]
     go(page, "layer=4&token=0&temperature=1&only=0")

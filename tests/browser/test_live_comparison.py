@@ -100,6 +100,7 @@ def test_two_typed_texts_are_compared_as_pytorch_computes_them(page, folder):
     assert page.get_by_role("textbox", name="Text A").input_value().lower() == OWN[0].lower()
 
 
+@pytest.mark.thorough
 def test_a_link_has_its_texts_run_and_then_its_other_choices(page, folder, file):
     other = f"a={quote(TYPED[1])}&b={quote(TYPED[0])}&layer={LAYER}&head={HEAD}&row=3"
     page.evaluate("(hash) => { location.hash = hash }", other)
@@ -144,6 +145,7 @@ def test_a_link_with_one_text_says_which_it_lacks(page, folder):
     assert_shown(page, OWN, folder, within=5e-3)
 
 
+@pytest.mark.thorough
 def test_going_back_ends_the_texts_that_still_run(page, folder):
     write(page, *TYPED)
     says(page, "a", TYPED[0])

@@ -74,6 +74,7 @@ def test_what_a_reader_types_is_shown_as_pytorch_computes_it(page, folder):
     expect(chip).to_have_attribute("title", re.compile("from “東”"))
 
 
+@pytest.mark.thorough
 def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
     page.get_by_role("textbox", name="Your own text").fill(OWN)
     for name, value in (("Tokens", "6"), ("Temperature", "2"), ("Top-k", "400"), ("Seed", "4")):
@@ -120,6 +121,7 @@ def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
     expect(said).to_contain_text(f"At most {LIMIT} tokens can be read, so it ends here.")
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("button", ["Show its attention", "Write on"])
 def test_a_refused_text_leaves_what_was_written(page, button):
     field, said = (
@@ -144,6 +146,7 @@ def test_a_refused_text_leaves_what_was_written(page, button):
     expect(page.locator(".attn-candidates caption")).to_contain_text(f"“{words[3]}” was drawn")
 
 
+@pytest.mark.thorough
 def test_a_llama_with_grouped_keys_and_rotated_ones_is_run(browser, tmp_path):
     folder = str(save_llama(tmp_path / "llama", rounded=True))
     trace = trace_prompt(OWN, folder)

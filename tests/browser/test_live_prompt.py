@@ -91,6 +91,7 @@ def test_what_a_reader_types_is_shown_as_pytorch_computes_it(page, folder):
     np.testing.assert_allclose(np.nan_to_num(shown), weights, rtol=0, atol=2e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_address_holds_the_text_and_a_reload_restores_it(page, folder):
     type_text(page, TYPED)
@@ -108,6 +109,7 @@ def test_the_address_holds_the_text_and_a_reload_restores_it(page, folder):
     expect(page.locator(".attn-notice")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_the_way_back_leads_to_the_reports_own_text(page, folder):
     type_text(page, TYPED)
     page.get_by_role("button", name="Back to the report").click()
@@ -166,6 +168,7 @@ def test_the_numbers_of_all_heads_follow_the_text(page, folder):
         np.testing.assert_allclose(shown, numbers, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.thorough
 def test_notes_belong_to_the_text_on_which_they_were_written(page):
     notes = page.locator(".attn-note-list > li")
     type_text(page, TYPED)
@@ -215,6 +218,7 @@ def page_tokens(change) -> tuple[str, ...]:
     return change.after.tokens_of(change.after.calls[0])[0]
 
 
+@pytest.mark.thorough
 def test_a_link_knocks_heads_out_and_one_that_is_missing_is_refused(page, folder):
     go(page, f"prompt={quote(TYPED)}&without=0.1,0.2&layer=1&head=2&mean=0")
     expect(page.get_by_role("button", name="Put all back")).to_be_visible()
@@ -229,6 +233,7 @@ def test_a_link_knocks_heads_out_and_one_that_is_missing_is_refused(page, folder
     expect(status(page)).to_contain_text("got “3000 names”")
 
 
+@pytest.mark.thorough
 def test_heads_of_a_refused_link_are_put_back_with_the_shown_runs(page, folder):
     link = f"prompt={quote(TYPED)}&without=0.1&layer=1&head=2&mean=0"
     go(page, link)
@@ -274,6 +279,7 @@ def test_the_keyboard_stays_on_the_buttons_of_a_knock_out(page):
         expect(button).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_a_text_that_runs_is_not_lost_to_the_other_run(page):
     go(page, f"prompt={quote(TYPED)}&without=0.1&layer=1&head=2")
     expect(page.locator(".attn-knock-out [role=status]")).to_contain_text("cosine distance")
@@ -292,6 +298,7 @@ def test_a_text_that_runs_is_not_lost_to_the_other_run(page):
     expect(page.locator(".attn-knock-out [role=status]")).to_contain_text("cosine distance")
 
 
+@pytest.mark.thorough
 def test_a_text_that_runs_does_not_come_after_the_way_back(page):
     type_text(page, TYPED)
     page.evaluate(
@@ -316,6 +323,7 @@ def test_a_text_that_runs_does_not_come_after_the_way_back(page):
     expect(status(page)).not_to_contain_text("computed in")
 
 
+@pytest.mark.thorough
 def test_weights_cut_short_are_said_to_be(browser, file, folder, tmp_path):
     text = file.read_text(encoding="utf-8")
     cut = tmp_path / "cut.html"
@@ -348,6 +356,7 @@ def test_a_text_is_run_in_firefox(file, folder, tmp_path):
     np.testing.assert_allclose(made, trace.calls[1].weights(2), rtol=0, atol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.model
 def test_minilm_runs_in_its_file(browser, tmp_path):

@@ -45,6 +45,7 @@ def test_a_report_of_the_toy_takes_at_most_1_6_mb(tmp_path):
     assert save_report(toy_trace(), tmp_path / "toy.html").stat().st_size <= 1.6 * MB
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_reports_of_512_tokens_stay_within_their_sizes_and_elements(page, long_trace, tmp_path):
     with_values = save_report(long_trace, tmp_path / "values.html", values=True)

@@ -72,6 +72,8 @@ OUTPUTS = """async (code) => {
 }"""
 LARGE = """
 from attnpanel.explorer import transport
+
+pytestmark = pytest.mark.thorough
 limit, transport.MAX_EMBEDDED_BYTES = transport.MAX_EMBEDDED_BYTES, 0
 large = ap.Explorer(trace)
 display(large)

@@ -119,6 +119,7 @@ def test_a_run_in_the_page_is_a_result_that_python_reads(page, file, tmp_path, a
         page.locator("#theme").click()
 
 
+@pytest.mark.thorough
 def test_firefox_certifies_and_times_without_webgpu(file, tmp_path):
     command = find_firefox()
     if command is None:

@@ -102,6 +102,7 @@ def assert_rollout(page, trace, layer, token):
     np.testing.assert_allclose(numbers(page), expected, rtol=0.005)
 
 
+@pytest.mark.thorough
 def test_attention_is_followed_through_the_layers(on_screen):
     opened = on_screen("deep picture")
     page, trace = opened.page, stored(opened.trace)
@@ -119,6 +120,7 @@ def test_attention_is_followed_through_the_layers(on_screen):
     expect(card(page).get_by_role("button", name="Through all layers")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_a_server_follows_attention_through_layers_that_the_page_lacks(open_page, root, tmp_path):
     trace, path = deep_picture_trace(), tmp_path / "deep.safetensors"
     trace.save(path)
@@ -128,6 +130,7 @@ def test_a_server_follows_attention_through_layers_that_the_page_lacks(open_page
         assert_rollout(page, trace, 2, 3)
 
 
+@pytest.mark.thorough
 def test_a_thumbnail_chooses_its_head(report):
     page = report.page
     card(page).get_by_role("button", name="Head 2").click()
@@ -155,6 +158,7 @@ def test_a_trace_without_a_picture_has_no_card(on_screen):
     expect(card(on_screen("toy").page)).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_a_patch_of_another_window_goes_to_its_sequence(on_screen):
     page, (call,) = on_screen("windows").page, stored(on_screen("windows").trace).calls
     go(page, "layer=0&head=0&mean=0&batch=0&token=0&temperature=1&mask=model&scale=linear")

@@ -89,6 +89,7 @@ def show(_pages):
     assert seen == []
 
 
+@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize(
     "name",
     [
@@ -119,6 +120,7 @@ def test_the_heads_of_the_two_prompts_are_gone_to(show):
     expect(page.get_by_role("heading", name="A layer 3, head 1")).to_be_visible()
 
 
+@pytest.mark.thorough
 @pytest.mark.model
 def test_the_decoder_writes_on_where_a_link_says(show):
     page = show("live_decoder")

@@ -80,6 +80,7 @@ def test_the_button_turns_the_page_dark_and_back(toy_report):
     assert looks[0] == looks[2] != looks[1]
 
 
+@pytest.mark.thorough
 def test_a_reader_who_prefers_dark_gets_a_dark_page(browser, reports):
     path, trace = reports("toy")
     opened = open_report(browser, path, trace, color_scheme="dark")

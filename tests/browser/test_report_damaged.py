@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.browser.report_page import open_file
 
 pytest_plugins = ["tests.browser.reports"]
@@ -25,6 +27,7 @@ def test_an_unknown_version_of_the_data_is_a_readable_message(browser, reports, 
     opened.page.context.close()
 
 
+@pytest.mark.thorough
 def test_data_cut_short_is_a_readable_message(browser, reports, tmp_path):
     path, trace = reports("toy")
     text = path.read_text(encoding="utf-8")

@@ -56,6 +56,7 @@ DEEP = """((css) => {
 })"""
 
 
+@pytest.mark.thorough
 def test_served_pages_live_in_firefox(firefox, served):
     before = len(firefox.problems())
     firefox.open(f"{served}exercises?exercise=causal&mask=causal")

@@ -89,6 +89,7 @@ def test_nothing_runs_when_a_token_is_chosen_and_hovered(page):
         hover(page, "row", index, 0.001)
 
 
+@pytest.mark.thorough
 def test_nothing_runs_in_either_look_or_another_layer(page):
     for _ in range(2):
         page.get_by_role("button", name="Light or dark").click()

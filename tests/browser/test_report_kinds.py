@@ -95,6 +95,7 @@ def test_numbers_beyond_float16_are_kept_in_float32(odd):
     assert "float32" in odd.page.locator(".attn-caption-provenance p").inner_text()
 
 
+@pytest.mark.thorough
 def test_a_long_sequence_is_pooled_and_drawn_cell_by_cell_when_zoomed(odd):
     state = show(odd, layer=LONG, query_index=650)
     assert image(odd.page, "weights").shape == (350, 350)
@@ -110,6 +111,7 @@ def test_a_long_sequence_is_pooled_and_drawn_cell_by_cell_when_zoomed(odd):
     assert_shows(odd.page, state)
 
 
+@pytest.mark.thorough
 def test_a_zoom_ends_with_the_layer(odd):
     show(odd, layer=LONG)
     zoom(odd.page, (9.6, 40.2), (600.4, 500.0))
@@ -133,6 +135,7 @@ def zoom(page, across, down):
     settle(page)
 
 
+@pytest.mark.thorough
 def test_a_tap_in_a_zoomed_picture_chooses_the_token_that_is_there(odd):
     show(odd, layer=LONG)
     zoom(odd.page, (9.6, 40.2), (600.4, 500.0))
@@ -146,6 +149,7 @@ def test_a_tap_in_a_zoomed_picture_chooses_the_token_that_is_there(odd):
 # -- without values --------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_without_values_there_is_no_mix_and_all_else(on_screen):
     opened = on_screen("kinds", values=False, color_seed=3)
     for layer in range(3):
@@ -161,6 +165,7 @@ def test_without_values_there_is_no_mix_and_all_else(on_screen):
         assert np.isnan(shown["output"][0]["attn:output"]["image"][0]).all()
 
 
+@pytest.mark.thorough
 def test_without_values_paints_are_those_of_the_seed(on_screen):
     opened = on_screen("kinds", values=False, color_seed=3)
     for choices in ({"head": 4}, {"aggregate": True}, {"layer": 1, "batch": 1, "head": 2}):
@@ -177,6 +182,7 @@ def test_without_values_paints_are_those_of_the_seed(on_screen):
         assert np.abs(np.array(painted) - expected).max() <= 1
 
 
+@pytest.mark.thorough
 def test_without_values_the_paint_seed_is_idle_and_the_page_says_why(on_screen):
     opened = on_screen("kinds", values=False, color_seed=3)
     show(opened, layer=0)

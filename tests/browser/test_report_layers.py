@@ -39,6 +39,7 @@ def token(opened):
     return int(fragment(opened.page)["token"])
 
 
+@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize(
     ("start", "moves", "means"),
     [
@@ -90,6 +91,7 @@ def test_a_tap_on_a_key_of_other_tokens_tells_the_pair(kinds_report):
     assert sentence(kinds_report.page).startswith("sat → 9 ")
 
 
+@pytest.mark.thorough
 def test_brackets_move_the_layer(kinds_report):
     leave_focus(kinds_report.page)
     press(kinds_report.page, "]", "]", "[")
@@ -98,6 +100,7 @@ def test_brackets_move_the_layer(kinds_report):
     assert position(kinds_report.page, "Layer") == 1
 
 
+@pytest.mark.thorough
 def test_sliders_say_in_words_what_the_layer_has(kinds_report):
     assert title(kinds_report.page, "Token").endswith("0 · The")
 
@@ -107,6 +110,7 @@ def test_sliders_say_in_words_what_the_layer_has(kinds_report):
     assert title(kinds_report.page, "Head").endswith("0 of 0–1")
 
 
+@pytest.mark.thorough
 def test_a_choice_made_while_the_layer_is_opened_is_drawn(browser, reports):
     path, trace = reports("toy")
     opened = open_file(browser, path, trace, script=HOLD)

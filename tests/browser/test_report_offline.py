@@ -30,6 +30,7 @@ NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_report_asks_for_nothing_but_itself_and_is_silent(on_screen, name):
     opened = on_screen(name)
@@ -38,6 +39,7 @@ def test_a_report_asks_for_nothing_but_itself_and_is_silent(on_screen, name):
     assert opened.faults() == []
 
 
+@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_pictures_are_painted(on_screen, name):
     page = on_screen(name).page
@@ -79,6 +81,7 @@ def test_a_request_elsewhere_would_be_noticed(browser):
 # -- where it opens --------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_the_state_is_restored_from_the_address_in_a_new_page(browser, reports, on_screen):
     page = on_screen("toy").page
     go(page, "head=2&token=5&temperature=0.5&mask=causal")
@@ -94,6 +97,7 @@ def test_the_state_is_restored_from_the_address_in_a_new_page(browser, reports, 
     again.page.context.close()
 
 
+@pytest.mark.thorough
 def test_the_state_survives_a_reload(on_screen):
     page = on_screen("cross").page
     go(page, "head=2&token=3&mask=window&window=3&mean=1")

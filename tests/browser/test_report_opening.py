@@ -74,6 +74,7 @@ def test_a_damaged_library_says_so(open_page, damaged):
     expect(page.get_by_text("its file may be damaged")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_a_part_of_a_trace_is_shown_with_the_numbers_of_the_whole(open_page, tmp_path):
     trace = trace_of(*(call(index, heads=5) for index in range(6)))
     path = save_report(trace, tmp_path / "part.html", layers=[1, 4], heads=[0, 3], layer=4)

@@ -48,6 +48,7 @@ def random_state(draw, trace, layer):
     return state
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(("name", "options"), REPORTS)
 def test_a_report_shows_what_python_draws(on_screen, name, options):
     opened = on_screen(name, **options)
@@ -59,6 +60,7 @@ def test_a_report_shows_what_python_draws(on_screen, name, options):
         check_states(opened, dtype, STEPS)
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("name", "options", "within"),
     # Of float16, both factors of q·k are off in their 11th bit: 1.6e-3 was measured.

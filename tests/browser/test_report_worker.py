@@ -61,6 +61,7 @@ def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opene
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
 
 
+@pytest.mark.thorough
 def test_a_newer_choice_takes_the_place_of_one_that_is_still_computed(opened, long_trace):
     page = opened.page
 
@@ -75,6 +76,7 @@ def test_a_newer_choice_takes_the_place_of_one_that_is_still_computed(opened, lo
     expect(page.locator(".attn-caption.busy")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_a_browser_without_workers_computes_in_the_page(browser, long_trace, long_report):
     context = browser.new_context(offline=True)
     context.set_default_timeout(PATIENCE_MS)
@@ -119,6 +121,7 @@ def counting(browser: Browser, long_trace: Trace, long_report: Path) -> Iterator
     opened.page.context.close()
 
 
+@pytest.mark.thorough
 def test_one_more_step_shows_what_was_computed_while_the_reader_looked(counting, long_trace):
     page = counting.page
     page.evaluate("window.paintOver = true")
@@ -132,6 +135,7 @@ def test_one_more_step_shows_what_was_computed_while_the_reader_looked(counting,
     assert (matrix(page, "weights") == 0.25).all()
 
 
+@pytest.mark.thorough
 def test_a_step_another_way_is_computed_for_itself(counting, long_trace):
     page = counting.page
     page.evaluate("window.paintOver = true")
@@ -145,6 +149,7 @@ def test_a_step_another_way_is_computed_for_itself(counting, long_trace):
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, 1), atol=2e-3)
 
 
+@pytest.mark.thorough
 def test_what_was_computed_ahead_is_outlined_where_the_reader_went_since(counting, long_trace):
     page = counting.page
     page.keyboard.press("ArrowRight")

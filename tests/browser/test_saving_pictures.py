@@ -71,6 +71,7 @@ def save(page, view, kind, folder):
     return path
 
 
+@pytest.mark.thorough(but=3)
 @pytest.mark.parametrize("view", NAMES)
 def test_an_svg_is_named_after_what_it_shows_and_can_be_parsed(opened, tmp_path, view):
     path = save(opened, view, "SVG", tmp_path)
@@ -108,6 +109,7 @@ def test_masked_cells_are_hatched_and_cells_are_squares_in_an_svg(opened, tmp_pa
     assert all("pixelated" in image.get("style") for image in images)
 
 
+@pytest.mark.thorough
 def test_a_picture_has_the_cards_ground_in_the_dark(open_page, report, tmp_path):
     page = open_page(offline=True, color_scheme="dark")
     page.goto(report)
@@ -120,6 +122,7 @@ def test_a_picture_has_the_cards_ground_in_the_dark(open_page, report, tmp_path)
     assert not whole  # Bokeh's own ground, which is white
 
 
+@pytest.mark.thorough
 def test_a_png_is_as_large_as_the_plot(opened, tmp_path):
     path = save(opened, "row", "PNG", tmp_path)
 
@@ -220,6 +223,7 @@ def test_the_served_page_saves_as_well(toy, tmp_path):
     assert save(toy, "swatches", "PNG", tmp_path).name == "attnpanel-swatches-layer-0-head-1.png"
 
 
+@pytest.mark.thorough
 def test_a_figure_is_printed_alone_in_the_width_that_one_chose(open_page, report, tmp_path):
     page = open_page(offline=True)
     page.add_init_script(

@@ -41,6 +41,7 @@ def test_a_link_opened_by_somebody_else_shows_the_same(toy, open_page):
     assert notice(other) == ""
 
 
+@pytest.mark.thorough
 def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(shelf):
     page = shelf
     open_trace(page, "many.safetensors")
@@ -58,6 +59,7 @@ def test_reloading_keeps_layer_head_token_mask_temperature_and_the_trace(shelf):
     assert (told["trace"], told["layer"], told["mask"]) == ("many.safetensors", "1", "window")
 
 
+@pytest.mark.thorough
 def test_back_and_forward_walk_through_traces_and_each_source_keeps_its_place(library, page):
     open_explorer(page, library)
     open_trace(page, "many.safetensors")
@@ -85,6 +87,7 @@ def test_back_and_forward_walk_through_traces_and_each_source_keeps_its_place(li
         assert position(page, "Head") == int(head)
 
 
+@pytest.mark.thorough
 def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):
     open_explorer(page, f"{served}?mean=1&temperature=0.01&mask=causal")
 
@@ -96,6 +99,7 @@ def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):
     np.testing.assert_allclose(weights.sum(), 4, rtol=1e-5)
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("query", "said"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.acting import choose, position
@@ -17,6 +18,7 @@ INERT = """() => [...Bokeh.documents[0]._all_models.values()]
   .map((model) => model.class_name ?? model.type)"""
 
 
+@pytest.mark.thorough
 def test_pages_tell_that_their_server_died_draw_on_and_come_back_as_they_were(
     root, open_page, problems, tmp_path
 ):

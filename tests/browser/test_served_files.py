@@ -65,6 +65,7 @@ def test_bad_files_are_told_and_what_was_shown_stays_alive(toy, good):
         before = after
 
 
+@pytest.mark.thorough
 def test_a_file_name_is_text(toy):
     source_button(toy, "File").click()
     settle(toy)
@@ -76,6 +77,7 @@ def test_a_file_name_is_text(toy):
     assert toy.evaluate("window.pwned") is None
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_too_large_is_refused_before_it_is_sent(toy, tmp_path):
     source_button(toy, "File").click()
     settle(toy)

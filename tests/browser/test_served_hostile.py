@@ -68,6 +68,7 @@ def test_names_of_files_and_models_are_text_in_the_explorer(hostile, page, tmp_p
     assert page.evaluate(PWNED) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("path", "shown"), [("compare", IMAGE), ("lab", IMAGE), ("bench", IMAGE)])
 def test_names_are_text_on_the_other_pages(hostile, page, path, shown):
     page.goto(f"{hostile}{path}")
@@ -77,6 +78,7 @@ def test_names_are_text_on_the_other_pages(hostile, page, path, shown):
     assert page.evaluate(PWNED) is None
 
 
+@pytest.mark.thorough
 def test_an_exported_answer_is_text(page, open_page, served, tmp_path):
     answer = "\n\n".join(text.replace("\x00", "").replace("\x1b", "") for text in HOSTILE[:-1])
     open_explorer(page, f"{served}exercises?exercise=causal")

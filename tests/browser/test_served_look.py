@@ -33,6 +33,7 @@ def test_who_prefers_dark_gets_dark_cards_and_light_text(served, open_page):
     assert "theme" not in link(page)
 
 
+@pytest.mark.thorough
 def test_the_theme_button_turns_the_page_and_the_link_keeps_it(served, page):
     open_explorer(page, served)
     assert brightness(page, ".attn-controls")[0] > 0.9
@@ -138,6 +139,7 @@ def test_every_control_is_reached_by_tab(toy):
     assert "an arrow without a name" not in reached
 
 
+@pytest.mark.thorough
 def test_copy_link_copies_the_address(served, open_page):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     open_explorer(page, served)

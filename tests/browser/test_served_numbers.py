@@ -26,6 +26,7 @@ MASKS = {
 }
 
 
+@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize("kind", MASKS)
 def test_scores_weights_and_output_are_numpys_under_any_mask(toy, kind):
     choices, options = MASKS[kind]

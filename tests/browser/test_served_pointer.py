@@ -25,6 +25,8 @@ from tests.browser.acting import (
 from tests.browser.reading import link, outlined, sentence, settle, source, tooltip
 from tests.browser.reckoned import mask_of, reckon
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["tests.browser.opened"]
 
 CALL = toy_trace().calls[0]

@@ -104,6 +104,7 @@ def test_the_prompt_says_that_it_is_busy_and_opens_where_it_finds_the_trophy(ser
     assert matrix(page, "grid").shape[1] == 2 * matrix(page, "grid").shape[0]  # 6 by 12 heads
 
 
+@pytest.mark.thorough
 def test_a_typed_prompt_shows_its_tokens_and_its_weights(asked):
     text = "Cats chase mice."
     ask(asked, text)
@@ -115,6 +116,7 @@ def test_a_typed_prompt_shows_its_tokens_and_its_weights(asked):
     assert link(asked)["prompt"] == text
 
 
+@pytest.mark.thorough
 def test_a_link_to_a_prompt_restores_prompt_and_choices(asked, page):
     ask(asked, "Paris is the capital of France & more?")
     choose(asked, Layer=4, Head=7, Token=4, Mask="causal", Temperature=6)
@@ -127,6 +129,7 @@ def test_a_link_to_a_prompt_restores_prompt_and_choices(asked, page):
     assert differing(snapshot(asked), snapshot(page), within=1e-5) == set()
 
 
+@pytest.mark.thorough
 def test_a_change_of_attention_is_shown_beside_what_was_before(asked):
     text = "The trophy does not fit."
     ask(asked, text)

@@ -6,12 +6,15 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 from tests.browser.acting import choose, position
 from tests.browser.reading import differing, open_explorer, settle, snapshot
 
 pytest_plugins = ["tests.browser.opened"]
 
 
+@pytest.mark.thorough
 def test_two_pages_at_once_do_not_disturb_each_other(toy, served, page):
     choose(toy, Head=0, Token=1, Mask="none", Mean_of_heads=False)
     open_explorer(page, served)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
 from attnpanel import toy_trace
@@ -32,6 +33,8 @@ from tests.browser.reading import (
     tooltip,
 )
 from tests.browser.reckoned import hexadecimal, paints, reckon
+
+pytestmark = pytest.mark.thorough
 
 pytest_plugins = ["tests.browser.opened"]
 

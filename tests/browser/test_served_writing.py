@@ -18,6 +18,8 @@ from tests.browser.report_page import open_report
 from tests.browser.test_live_decoder import AT_POSITION, ids_shown
 from tests.tiny_language_models import LIMIT, save_gpt2
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["tests.browser.axe_checks"]
 pytest.importorskip("torch")
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")

@@ -92,6 +92,7 @@ def test_what_needs_python_gets_a_session_with_all_that_was_on_screen(start, pag
     assert position(page, "Token") == 5
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_number_of_the_toy_is_taken_along(start, page):
     open_explorer(page, start)
@@ -105,6 +106,7 @@ def test_a_number_of_the_toy_is_taken_along(start, page):
     assert matrix(page, "weights").shape == (7, 7)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_link_to_another_small_toy_needs_no_session_but_for_its_report(start, page):
     open_explorer(page, f"{start}?T=6&seed=7&head=1")
@@ -123,6 +125,7 @@ def test_a_link_to_another_small_toy_needs_no_session_but_for_its_report(start, 
     assert "attnpanel-document" in download.value.path().read_text("utf-8")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_notes_go_along_where_the_browser_keeps_none(start, page):
     page.add_init_script(
@@ -143,6 +146,7 @@ def test_notes_go_along_where_the_browser_keeps_none(start, page):
     expect(page.locator(".attn-note-list")).to_contain_text("changed, and not saved")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_server_that_is_full_or_does_not_answer_is_told_and_asked_again(start, page, problems):
     problems.allow("503|ERR_INTERNET_DISCONNECTED")
@@ -179,6 +183,7 @@ def test_a_server_that_is_full_or_does_not_answer_is_told_and_asked_again(start,
     assert (position(page, "Head"), position(page, "Token")) == (2, 6)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_it_looks_as_a_session_does(start, page, open_page):
     pictures = []

@@ -144,6 +144,7 @@ def test_a_size_out_of_bounds_is_refused_aloud_and_does_not_stay(page, address):
     assert card(page, "Multi-head").inner_text() == before
 
 
+@pytest.mark.thorough
 def test_choosing_a_card_changes_what_the_others_are_priced_with(page, address):
     go(page, address)
     choose(page, "Sliding window")
@@ -227,6 +228,7 @@ def test_machines_are_chosen_and_marked(page, address):
     expect(plot).to_contain_text("Choose a machine to see its roofline.")
 
 
+@pytest.mark.thorough(but=1)
 def test_a_link_restores_its_choices_and_says_what_it_could_not(page, each_address):
     go(page, each_address, "model=gpt-2&length=99999999&token=2&order=keys&mask=<img src=x>")
 
@@ -246,6 +248,7 @@ def test_a_file_follows_its_address(page, report):
     expect(field(page, "Head of the cards")).to_have_value("3")
 
 
+@pytest.mark.thorough(but=1)
 def test_a_theme_recolours_the_cards_and_keeps_the_choices(page, each_address):
     go(page, each_address, "head=1&theme=light")
     first = card(page, "Causal").locator("svg rect").first
@@ -258,6 +261,7 @@ def test_a_theme_recolours_the_cards_and_keeps_the_choices(page, each_address):
     assert set(page.evaluate(CHOICES).split("&")) == {"head=1", "theme=dark", "layout=single"}
 
 
+@pytest.mark.thorough
 def test_a_report_of_the_page_opens_with_its_choices(page, served, open_page, tmp_path):
     go(page, f"{served}variants")
     field(page, "Model").select_option("GPT-2 124M")
@@ -273,6 +277,7 @@ def test_a_report_of_the_page_opens_with_its_choices(page, served, open_page, tm
     expect(chooser(offline, "Documents")).to_have_text("Chosen")
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("width", [390, 800, 1280])
 def test_nothing_is_wider_than_the_page(open_page, report, width):
     page = open_page(viewport={"width": width, "height": 720})
@@ -285,6 +290,7 @@ def test_nothing_is_wider_than_the_page(open_page, report, width):
     assert plot.bounding_box()["width"] <= width
 
 
+@pytest.mark.thorough
 def test_a_phones_card_ends_where_its_content_ends(open_page, report):
     page = open_page(viewport={"width": 390, "height": 844})
     go(page, report)

@@ -140,6 +140,7 @@ def test_a_session_that_takes_over_speaks_as_the_page_did(open_page, server):
     assert page.locator("html").get_attribute("lang") == "de"
 
 
+@pytest.mark.thorough
 def test_a_session_speaks_from_the_start_where_the_server_says_so(root, tmp_path, open_page):
     with started(root, tmp_path / "server.log", "--language", "zh") as (_, address):
         page = open_explorer(open_page(), address)

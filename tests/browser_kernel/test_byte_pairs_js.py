@@ -40,6 +40,7 @@ def opened(request, live):
     return tokenizer
 
 
+@pytest.mark.thorough(but=3)
 @settings(max_examples=60, deadline=None)
 @given(texts=st.lists(st.lists(LETTERS, max_size=30).map("".join), min_size=1, max_size=20))
 def test_texts_become_the_tokens_that_the_library_gives(live, opened, texts):

@@ -186,6 +186,7 @@ def test_a_mean_whose_scores_do_not_fit_in_the_cache_is_the_same(page, choice):
 # -- how it is drawn -------------------------------------------------------------------------
 
 
+@pytest.mark.thorough(but=4)
 @each_trace
 def test_pictures_of_one_selection_are_pythons_in_every_column(page, name):
     def check(state):

@@ -237,6 +237,7 @@ def test_bounds_and_masks_are_those_of_the_parameters(page, name):
         assert page.ask("masksOf", state) == state.param["mask"].objects
 
 
+@pytest.mark.thorough(but=3)
 def test_another_layer_keeps_what_it_can(page, name):
     last = len(TRACES[name].calls) - 1
 
@@ -271,6 +272,7 @@ def test_the_part_on_screen_stays_in_a_layer_of_the_same_shape_only(page):
         assert (chosen["viewport"] is not None) == kept
 
 
+@pytest.mark.thorough(but=3)
 def test_another_trace_starts_as_in_python(page, name):
     page.show(TRACES[name])
 
@@ -335,6 +337,7 @@ texts = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.thorough(but=3)
 def test_what_a_link_restores_and_what_not_is_as_in_python(page, name):
     # Of each of eleven traces.
     @settings(max_examples=20, deadline=None)

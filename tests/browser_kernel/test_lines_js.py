@@ -39,6 +39,7 @@ def lines_of(columns) -> dict:
     return dict(zip(places, columns["weight"], strict=True))
 
 
+@pytest.mark.thorough(but=4)
 @pytest.mark.parametrize("name", TRACES)
 def test_lines_are_pythons(page, name):
     page.show(TRACES[name])

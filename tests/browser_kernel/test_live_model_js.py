@@ -98,6 +98,7 @@ def test_words_of_more_than_a_hundred_letters_are_unknown(live):
     assert live("encode", texts) == TOKENIZERS[True](texts)["input_ids"]
 
 
+@pytest.mark.thorough(but=5)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_attention_is_what_pytorch_computes(live, rounded, kernel):
     loaded, description, path = rounded

@@ -55,6 +55,7 @@ def test_jax_nn_gives_the_formulas_numbers(request_):
     assert_formula(JAX_NN, draw(request_), request_)
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     "request_",
     [

@@ -46,6 +46,7 @@ def found(tmp_path_factory, root):
     return [dict(np.load(file)) for file in files]
 
 
+@pytest.mark.thorough(but=6)
 @pytest.mark.parametrize("rank", range(SIZE))
 @pytest.mark.parametrize("name", REQUESTS)
 def test_every_process_gets_the_attention_of_the_whole(found, name, rank):

@@ -12,6 +12,7 @@ from attnpanel.pages.registry import PAGES
 from attnpanel.pages.server_settings import ServerSettings
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("page", [one.title.lower() for one in PAGES])
 def test_each_page_can_be_served_by_a_script(page, monkeypatch, tmp_path):
     monkeypatch.setenv("ATTNPANEL_RUNS", str(tmp_path / "runs.sqlite3"))

@@ -33,6 +33,7 @@ def until(condition):
         time.sleep(0.05)
 
 
+@pytest.mark.thorough
 def test_a_training_runs_in_its_own_process_and_ends_with_the_server(trainings):
     store = trainings.store
     number = trainings.start(LONG, "long")

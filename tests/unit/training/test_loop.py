@@ -87,6 +87,7 @@ def test_weight_on_the_answer_is_the_mean_over_those_who_ask():
     np.testing.assert_allclose(weights, np.full((2, 5), (1 / 3 + 2 / 4) / 2), rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_induction_is_learned_by_attention_and_not_without_it():
     settings = TrainingSettings()

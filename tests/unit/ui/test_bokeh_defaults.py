@@ -43,6 +43,7 @@ def told(how, root):
     return json.loads(done.stdout)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_defaults_themes_and_lists_are_what_bokeh_says(root):
     remembered, plain = told("remembered", root), told("plain", root)

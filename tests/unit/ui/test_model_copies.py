@@ -40,6 +40,7 @@ def plots_of(content):
     return list(content.values()) if isinstance(content, dict) else [content]
 
 
+@pytest.mark.thorough(but=1)
 def test_a_page_gets_the_same_as_by_bokehs_serializer(template, monkeypatch):
     from attnpanel.ui import figures
 
@@ -80,6 +81,7 @@ def test_a_copy_tells_its_document_of_changes_in_a_list(template):
     ]
 
 
+@pytest.mark.thorough(but=1)
 def test_threads_copy_at_once(template):
     wanted, made = as_json(template.copy("same")), []
 

@@ -17,6 +17,7 @@ def failed(agreement):
     return {check.name for check in agreement.checks if check.verdict != "pass"}
 
 
+@pytest.mark.thorough(but=7)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS, ids=lambda one: one.name)
 def test_every_implementation_that_runs_here_keeps_its_declarations(implementation):
     if (

@@ -327,6 +327,7 @@ def test_function_that_replaces_its_judge_is_refused(ask, monkeypatch):
         ask(worker)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # processes of their own
 def test_command_writes_three_files_and_exits_with_0(tmp_path, capsys):
     base = tmp_path / "made"
@@ -362,6 +363,7 @@ def test_crash_in_a_case_is_its_verdict_and_the_others_are_certified(tmp_path, c
     assert found.cases[1].reasons[0].startswith("crashed: ended by signal 6 (SIGABRT)")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # processes of their own
 def test_function_that_fails_at_once_is_one_line(capsys, tmp_path):
     assert main(["certify", f"{MODULE}:raises", "-o", str(tmp_path / "made")]) == 1

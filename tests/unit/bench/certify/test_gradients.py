@@ -269,6 +269,7 @@ def test_nan_fails():
     assert found.units["key"] == np.inf
 
 
+@pytest.mark.thorough(but=9)
 @pytest.mark.parametrize("implementation", TORCH, ids=lambda row: row.name)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_torch_gradients_are_right(implementation, dtype):

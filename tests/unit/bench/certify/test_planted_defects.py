@@ -41,6 +41,7 @@ def test_a_planted_defect_fails_a_certificate(name):
     assert caught(name) is not None
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("block", [32, 128])
 def test_the_simulated_flash_kernel_without_a_fault_passes(dtype, block):

@@ -117,6 +117,7 @@ def test_workers_without_the_timing_resource_are_refused():
         run_on_cluster(PLAN, cluster.scheduler_address)
 
 
+@pytest.mark.thorough
 def test_a_part_that_kills_its_workers_is_crashed_and_the_others_are_done(cluster, monkeypatch):
     # By default Dask gives a part up only after it killed four workers.
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)

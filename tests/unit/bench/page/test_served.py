@@ -28,6 +28,7 @@ def test_without_runs_the_page_says_how_to_make_one(tmp_path):
     assert page.view.select(Certificate) == []
 
 
+@pytest.mark.thorough
 def test_the_newest_run_is_shown_and_another_can_be_chosen(tmp_path):
     write(sample_run(date="2026-11-20T06:00:00+00:00"), tmp_path / "run-b.json")
     write(sample_run(date="2026-11-22T06:00:00+00:00"), tmp_path / "run-a.json")

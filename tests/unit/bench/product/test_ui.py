@@ -28,6 +28,7 @@ def quick(root, tmp_path_factory):
     return path, done.stdout
 
 
+@pytest.mark.thorough
 def test_a_quick_run_measures_every_slider_at_every_length(quick):
     run = read(quick[0], UiRun)
 

@@ -141,6 +141,7 @@ def test_a_call_on_new_memory_is_no_work_outside_the_clock(slow_one_in, refused,
             warm.visit(1, workload)
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # whole runs, each implementation in a process of its own
 @pytest.mark.usefixtures("children_without_torch")
 def test_in_a_run_a_cheat_has_no_time():

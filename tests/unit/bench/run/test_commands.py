@@ -152,6 +152,7 @@ def test_what_fails_a_run_is_chosen_on_the_command_line(made):
     assert failures(none) == ["nothing was certified"]
 
 
+@pytest.mark.thorough
 def test_an_implementation_that_cannot_be_imported_fails_the_run(tmp_path, capsys):
     preset = tmp_path / "mine.toml"
     preset.write_text(PRESET.replace("T = [5, 7, 11]", "T = [5]"))

@@ -298,6 +298,7 @@ def in_processes(generator, *, between: float, processes: int = 3, factor: float
     return timing(seconds, processes=tuple(np.arange(processes).repeat(5).tolist()))
 
 
+@pytest.mark.thorough
 def test_processes_that_differ_coarsen_the_resolution():
     generator = np.random.default_rng(3)
 

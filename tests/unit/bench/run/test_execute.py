@@ -128,6 +128,7 @@ def test_a_failure_between_samples_ends_one_row_only(tmp_path, monkeypatch, name
         assert len(other.wall_s) == 6
 
 
+@pytest.mark.thorough
 def test_rounds_visit_every_row_of_every_case_in_turn():
     steps = []
 
@@ -139,6 +140,7 @@ def test_rounds_visit_every_row_of_every_case_in_turn():
     assert visits == rows * 3
 
 
+@pytest.mark.thorough
 def test_the_rounds_of_a_row_are_shared_by_its_processes():
     found = run(plan("RIGHT", "COMPILING", rounds=4, samples_per_round=1, processes=2))
 
@@ -147,6 +149,7 @@ def test_the_rounds_of_a_row_are_shared_by_its_processes():
     assert timing(found, "COMPILING").processes == (0, 0, 0, 0)
 
 
+@pytest.mark.thorough
 def test_a_sample_that_is_no_time_is_the_status_of_one_row(monkeypatch):
     original = attnpanel.bench.run.execute.with_visit
 
@@ -185,6 +188,7 @@ def test_a_slow_row_stops_at_its_budget_but_not_before_eight_rounds():
     assert timing(found, "SLOW").rounds == tuple(range(8))
 
 
+@pytest.mark.thorough
 def test_progress_counts_to_its_total_and_estimates_the_remaining_time():
     reports = []
 

@@ -77,6 +77,7 @@ def test_a_run_cancelled_at_any_step_resumes_without_repeating_a_step(tmp_path):
     assert sum(what.startswith("time ") for what in done) <= 6  # three rounds of two cases
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("schema", "lacking"),
     [

@@ -104,6 +104,7 @@ def test_device_that_disappears_leaves_rows_without_times(in_children):
     assert "device was removed" in reasons[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow  # a whole run, in a process of its own
 def test_captured_calls_are_replayed_with_their_inputs_and_judged(in_children):
     found = run(plan("RIGHT", cuda_graphs=True, timed=CASES[:1]))

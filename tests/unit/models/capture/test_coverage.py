@@ -296,6 +296,7 @@ print(os.waitstatus_to_exitcode(status), torch.equal(changed, plain))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.posix
 def test_a_forked_process_is_not_in_its_parents_block():

@@ -305,6 +305,7 @@ def test_state_of_a_compiled_model_outside_its_buffers_changes_once():
     assert torch.equal(first.room, other.room)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch's own compiler needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::UserWarning:torch")
 def test_code_of_torchs_own_compiler_keeps_its_result():

@@ -16,6 +16,7 @@ from attnpanel.trace import Trace
 TOKENS = ["a", "b", "<b>c"]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_report_of_a_changed_run_compares_it_with_the_one_before(monkeypatch):
     before, after = (
