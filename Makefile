@@ -94,12 +94,14 @@ test test-all test-quick test-lowest test-latest coverage: export OMP_NUM_THREAD
 # Tests start a hundred processes; where bytecode may not be written, each compiles what it imports.
 test test-all test-quick test-lowest test-latest coverage: export PYTHONDONTWRITEBYTECODE =
 
+IN_BROWSERS = ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install --shell --firefox)" && \
+  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST)
+
 test: install $(JS_TOOLS) ## Run the tests, in real browsers too, but for the thorough ones (ARGS=)
-test-all: install $(JS_TOOLS) ## Run all tests, which takes three times as long (ARGS=)
-test: LEFT_OUT := --not-thorough
-test test-all:
-	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install --shell --firefox)" && \
-	  export ATTNPANEL_CHROMIUM && $(BIN)/$(PYTEST) $(LEFT_OUT) $(ARGS)
+	@$(IN_BROWSERS) --not-thorough $(ARGS)
+
+test-all: install $(JS_TOOLS) ## Run all tests, which takes more than twice as long (ARGS=)
+	@$(IN_BROWSERS) $(ARGS)
 
 test-quick: install ## Run the unit and JavaScript tests: no browser, no trained model, nothing slow (ARGS=)
 	@$(BIN)/$(PYTEST) $(QUICK) $(ARGS)
