@@ -32,10 +32,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     which code under test could mistake for a server's.
     """
     if config.getoption("--not-thorough"):
-        thorough = _thorough(items)
-        config.hook.pytest_deselected(items=thorough)
-        left = set(thorough)
-        items[:] = [item for item in items if item not in left]
+        left_out = _thorough(items)
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         if item.path.is_relative_to(ROOT / "tests" / "browser"):
             item.add_marker(pytest.mark.browser)
@@ -44,17 +43,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
-def _thorough(items: list[pytest.Item]) -> list[pytest.Item]:
+def _thorough(items: list[pytest.Item]) -> set[pytest.Item]:
     """Return the thorough tests: of a parametrized one, those after its first `but` rows."""
     seen: Counter[str] = Counter()
-    thorough = []
+    thorough = set()
     for item in items:
         marker = item.get_closest_marker("thorough")
         if marker is not None:
             test = item.nodeid.partition("[")[0]
             seen[test] += 1
             if seen[test] > marker.kwargs.get("but", 0):
-                thorough.append(item)
+                thorough.add(item)
     return thorough
 
 
