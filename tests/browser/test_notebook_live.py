@@ -19,6 +19,8 @@ import attnpanel as ap
 from docs.jupyterlab import jupyterlab, run_all
 from tests.browser.conftest import PATIENCE_MS, Problems
 
+pytestmark = pytest.mark.thorough
+
 TOKEN = 5
 QUERY = 0  # that an explorer of the toy opens on
 TRACE = "trace = ap.toy_trace(T=8, d_model=8, heads=4, seed=7)"
@@ -72,8 +74,6 @@ OUTPUTS = """async (code) => {
 }"""
 LARGE = """
 from attnpanel.explorer import transport
-
-pytestmark = pytest.mark.thorough
 limit, transport.MAX_EMBEDDED_BYTES = transport.MAX_EMBEDDED_BYTES, 0
 large = ap.Explorer(trace)
 display(large)
