@@ -1,6 +1,7 @@
 import "../bokeh_patches/accessible_names.js";
 import "../bokeh_patches/number_bounds.js";
 import { ensureViewport } from "../components/dom.js";
+import { fitToPaper } from "../components/print.js";
 
 // The theme, by the system's preference, the URL or the button; recolours every plot of the bench. Data sources have
 // colours for both themes, as the columns "fill@light" and "fill@dark".
@@ -51,7 +52,11 @@ export function render({ model }) {
 
   document.addEventListener(`attn:message:${model.explorer_id}`, onMessage);
   model.on("dark", draw);
-  model.on("remove", () => document.removeEventListener(`attn:message:${model.explorer_id}`, onMessage));
+  const unfit = fitToPaper(ROOT(model.explorer_id));
+  model.on("remove", () => {
+    document.removeEventListener(`attn:message:${model.explorer_id}`, onMessage);
+    unfit();
+  });
   ensureViewport();
   const asked = new URLSearchParams(location.hash.slice(1)).get("theme");
   const dark = asked ? asked === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;

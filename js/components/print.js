@@ -1,3 +1,4 @@
+import { below } from "./accessibility.js";
 import { element } from "./dom.js";
 
 // Fits a page to paper. Plots are canvases of as many pixels as the window gave them, and what is drawn while a printer
@@ -9,10 +10,11 @@ const PAPER_WIDTH = 1046;
 /**
  * Prepares a page for the printer whenever it is printed.
  *
- * @param {() => (Element | undefined)} findRoot the page's outermost element, once it stands
+ * @param {string} name a class of the page's outermost element, which need not stand yet
  * @returns {() => void} stops that
  */
-export function fitToPaper(findRoot) {
+export function fitToPaper(name) {
+  const findRoot = () => [...below(document.body)].find((node) => node.classList.contains(name));
   /** @type {?HTMLElement} */
   let place = null;
   const before = () => {

@@ -125,7 +125,7 @@ export function render({ model }) {
   });
   if (model.whole_page) ensureViewport();
   watchWords();
-  const keepOnScreen = model.whole_page ? fitToPaper(findRoot) : () => {};
+  const keepOnScreen = model.whole_page ? fitToPaper(model.root_class) : () => {};
   retitle();
   applyTheme();
   // The driver may not listen yet, so repeat until it has set the theme.

@@ -1,5 +1,6 @@
 // The theme: by the URL, else by the system's preference, until the button is pressed.
 import { ensureViewport } from "../components/dom.js";
+import { fitToPaper } from "../components/print.js";
 
 /** @param {Props<{ explorer_id: string }>} props */
 export function render({ model }) {
@@ -37,7 +38,11 @@ export function render({ model }) {
   };
 
   document.addEventListener(`attn:message:${model.explorer_id}`, onMessage);
-  model.on("remove", () => document.removeEventListener(`attn:message:${model.explorer_id}`, onMessage));
+  const unfit = fitToPaper(`attn-${model.explorer_id}`);
+  model.on("remove", () => {
+    document.removeEventListener(`attn:message:${model.explorer_id}`, onMessage);
+    unfit();
+  });
   ensureViewport();
   draw();
   return anchor;

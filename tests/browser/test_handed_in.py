@@ -8,18 +8,24 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from attnpanel.bench.page.export import save_run_report
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.compare.report import save_comparison
 from attnpanel.pages.exercises.page import ExercisesPage
 from attnpanel.pages.explorer.report import save_report
+from attnpanel.pages.lab.report import save_training_report
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.variants.report import save_variants
+from attnpanel.training.runner import run_training
+from attnpanel.training.settings import TrainingSettings
+from attnpanel.training.store import RunStore
+from tests.unit.bench.run.sample_runs import sample_run
 
 pytest_plugins = ["tests.browser.axe_checks", "tests.browser.visited"]
 
 SHEET = 1046  # pixels of CSS between the margins of A4 in landscape
 # What stands last in a file without a sentence.
-LAST = {"variants": ".variants-player"}
+LAST = {"variants": ".variants-player", "bench": "canvas", "training": "canvas"}
 # What reaches beyond the sheet, what no paper needs, and how much there is besides.
 ON_PAPER = """
 (sheet) => {
@@ -47,7 +53,7 @@ ON_PAPER = """
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The files by name: report, answer, comparison and variants."""
     folder, trace = tmp_path_factory.mktemp("files"), toy_trace()
-    names = ("report", "answer", "comparison", "variants")
+    names = ("report", "answer", "comparison", "variants", "bench", "training")
     made = {name: folder / f"{name}.html" for name in names}
     save_report(trace, made["report"], notes="# Notes\n\nIn *Markdown*.")
     answer = ExercisesPage(ServerSettings(), {})._make_report()
@@ -55,6 +61,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made["answer"].write_bytes(answer.content())
     save_comparison(trace, trace, made["comparison"], head=(0, 1))
     save_variants(made["variants"])
+    save_run_report(sample_run(), made["bench"])
+    store = RunStore(folder / "runs.sqlite3")
+    settings = TrainingSettings(task="copy", d_model=8, heads=2, layers=1, steps=10, batch=2)
+    run_training(store, store.create(settings))
+    save_training_report(store, [1], made["training"])
     return made
 
 
@@ -91,10 +102,10 @@ def test_on_paper_the_heads_by_difference_keep_their_names(visit, files):
 
 
 @pytest.mark.thorough(but=1)
-@pytest.mark.parametrize("name", ["report", "answer", "comparison"])
+@pytest.mark.parametrize("name", ["report", "answer", "comparison", "bench", "training"])
 def test_a_file_fits_the_sheet_without_controls_and_returns_to_the_screen(visit, files, name):
     page = visit(files[name].as_uri())
-    page.locator(".attn-sentence .result").first.wait_for()
+    page.locator(LAST.get(name, ".attn-sentence .result")).first.wait_for()
     width = "() => document.querySelector('.attn-root').getBoundingClientRect().width"
     before = page.evaluate(width)
 
