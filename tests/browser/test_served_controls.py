@@ -17,6 +17,8 @@ from tests.browser.acting import (
 )
 from tests.browser.reading import differing, link, matrix, outlined, palette, snapshot, source
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["tests.browser.opened"]
 
 ONE_HEAD = {"scores", "weights", "output", "row", "swatches", "mixed"}
@@ -62,7 +64,6 @@ def test_a_control_changes_its_own_pictures_and_no_others(toy, start, change, ch
     assert differing(before, snapshot(toy)) == changed
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("trace", "start", "change", "changed"),
     [
@@ -162,7 +163,6 @@ def test_a_slider_says_its_value_in_words(toy):
         expect(slider).to_have_attribute("aria-valuetext", said)
 
 
-@pytest.mark.thorough
 def test_quick_steps_of_a_slider_are_all_taken(toy):
     choose(toy, **TOY)
 

@@ -40,6 +40,8 @@ from tests.browser.reading import (
     tooltip,
 )
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["tests.browser.opened"]
 
 # No layer is small enough for the page.
@@ -172,7 +174,6 @@ STATES = {
 }
 
 
-@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("name", STATES)
 def test_everything_is_as_where_the_page_computes(told, shelf, name):
     for page in (told, shelf):
@@ -184,7 +185,6 @@ def test_everything_is_as_where_the_page_computes(told, shelf, name):
         assert_alike(told, shelf)
 
 
-@pytest.mark.thorough
 def test_a_pair_of_another_row_is_told_under_the_pointer(told, shelf):
     for page in (told, shelf):
         open_trace(page, "many.safetensors")
@@ -208,7 +208,6 @@ def test_taps_choose_token_and_head(told):
     assert outlined(told, "grid") == (0.5, 1.5)
 
 
-@pytest.mark.thorough
 def test_the_part_on_screen_is_shown_cell_by_cell(told, traces):
     open_trace(told, "long.safetensors")
     choose(told, Temperature=0)
@@ -233,7 +232,6 @@ def test_the_part_on_screen_is_shown_cell_by_cell(told, traces):
     np.testing.assert_allclose(matrix(told, "weights"), largest, atol=WITHIN)
 
 
-@pytest.mark.thorough
 def test_keys_pressed_in_a_hurry_end_where_they_lead(told):
     open_trace(told, "many.safetensors")
     choose(told, Mean_of_heads=False, Layer=1, Head=0)
@@ -248,7 +246,6 @@ def test_keys_pressed_in_a_hurry_end_where_they_lead(told):
     np.testing.assert_array_equal(matrix(told, "weights"), weights)
 
 
-@pytest.mark.thorough
 def test_no_key_makes_the_server_write_a_plot(toy, server_log):
     choose(toy, Mean_of_heads=False, Head=0)
     said = len(server_log.read_text())
@@ -283,7 +280,6 @@ def horizontal(page: Page) -> tuple[float, float]:
     return left, right
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["many.safetensors", "keys.safetensors"])
 def test_a_weight_is_explained_by_python_as_by_the_page(told, shelf, name):
     for page in (told, shelf):

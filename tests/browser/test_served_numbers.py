@@ -10,6 +10,8 @@ from tests.browser.acting import choose, open_trace
 from tests.browser.reading import matrix, sentence, source
 from tests.browser.reckoned import Reckoned, hexadecimal, mask_of, paints, reckon
 
+pytestmark = pytest.mark.thorough
+
 pytest_plugins = ["tests.browser.opened"]
 
 CALL = toy_trace().calls[0]
@@ -26,7 +28,6 @@ MASKS = {
 }
 
 
-@pytest.mark.thorough(but=2)
 @pytest.mark.parametrize("kind", MASKS)
 def test_scores_weights_and_output_are_numpys_under_any_mask(toy, kind):
     choices, options = MASKS[kind]
