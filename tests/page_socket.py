@@ -39,19 +39,28 @@ def upgrade(
     token: str = "none",  # noqa: S107 - no password
 ) -> int:
     """Return the status that a websocket's handshake gets."""
+    headers = [f"Host: {host}", f"Sec-WebSocket-Protocol: bokeh, {token}"]
+    return int(
+        handshake(port, *headers, *([f"Origin: {origin}"] if origin else []), path=path)[9:12]
+    )
+
+
+def handshake(port: int, *headers: str, path: str = "/ws") -> str:
+    """Send a websocket's handshake and return the head of the answer."""
     lines = [
         f"GET {path} HTTP/1.1",
-        f"Host: {host}",
         "Connection: Upgrade",
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        f"Sec-WebSocket-Protocol: bokeh, {token}",
-        *([f"Origin: {origin}"] if origin else []),
+        *headers,
     ]
     with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        return int(connection.recv(64).split()[1])
+        head = b""
+        while b"\r\n\r\n" not in head and (part := connection.recv(4096)):
+            head += part
+    return head.decode("latin-1")
 
 
 class PageSocket:

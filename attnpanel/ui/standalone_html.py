@@ -150,8 +150,8 @@ class DocumentParts:
 def document_parts(document: Document, layout: Any) -> DocumentParts:
     """Add a layout to an empty document and return it as parts of a page.
 
-    Panel would keep the models of the layout for
-    good: a session that ends drops them, and a file has none.
+    Panel would keep the models of the layout for good: a session that ends drops them, and a file
+    has none.
     """
     root = layout.get_root(document)
     try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from bokeh.document import Document
+    from tornado.httputil import HTTPHeaders
     from tornado.web import Application
 
 # A page sends a file in parts of 4 MiB, and a picture of at most 4 MB.
@@ -57,8 +58,12 @@ KINDS: Final = frozenset(
 )
 # A document of 0.9 MB becomes 0.25 MB in 10 ms; higher levels take longer than they spare.
 COMPRESSION: Final = {"compression_level": 1}
-# Without what zlib would remember from message to message: 300 kB a page.
-EXTENSION: Final = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+DEFLATE: Final = "permessage-deflate"
+# zlib forgets a message when the next is sent: what it would remember takes 256 kB a page. RFC 7692
+# lets a server answer so to any offer that asks for no smaller window of the server's.
+NO_CONTEXT: Final = "server_no_context_takeover"
+# What an offer may ask for besides; the page's side is left as it is.
+CLIENT: Final = frozenset(["client_no_context_takeover", "client_max_window_bits"])
 GZIP: Final = 31  # zlib's name for gzip with the largest window
 # What a browser sends that leaves a page.
 LEFT: Final = (None, 1000, 1001, 1005)
@@ -85,13 +90,11 @@ class LimitedWebSocket(WSHandler):
 
     def get_websocket_protocol(self) -> Any:
         """Return tornado's side of the connection, which notes why it is ended."""
-        # tornado answers with what is asked for.
-        headers, name = self.request.headers, "Sec-WebSocket-Extensions"
-        if "permessage-deflate" in headers.get(name, ""):
-            headers[name] = EXTENSION
         protocol: Any = super().get_websocket_protocol()
         if protocol is None:
             return None
+        # tornado (6.6) answers with what it reads here, and reads no parameter without a value.
+        protocol._parse_extensions_header = _agreed_extensions  # noqa: SLF001 - its only place
         close = protocol.close
 
         def note(code: int | None = None, reason: str | None = None) -> None:
@@ -256,6 +259,16 @@ class GuardedWebSocket(LimitedWebSocket):
     @property
     def _document(self) -> Document | None:
         return None if self.connection is None else self.connection.session.document
+
+
+def _agreed_extensions(headers: HTTPHeaders) -> list[tuple[str, dict[str, None]]]:
+    """Return the extensions of a websocket that are agreed on, with their parameters."""
+    for offer in headers.get("Sec-WebSocket-Extensions", "").split(","):
+        extension, *parameters = (part.strip() for part in offer.split(";"))
+        names = {parameter.partition("=")[0].strip() for parameter in parameters}
+        if extension == DEFLATE and names <= {NO_CONTEXT, *CLIENT}:
+            return [(DEFLATE, {NO_CONTEXT: None})]
+    return []
 
 
 def guard_websockets(application: Application, paths: Collection[str]) -> None:

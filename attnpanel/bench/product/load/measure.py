@@ -20,7 +20,7 @@ from attnpanel.bench.measure.process_use import cpu_seconds_of, memory_of
 from attnpanel.bench.product.load.client import Visit, crowd, health, visit
 from attnpanel.bench.product.load.prompts import prompts_at_once
 from attnpanel.bench.product.load.results import LOAD_SCHEMA, LoadRun, PageLoad
-from attnpanel.bench.product.load.wire import Wire, counted_wire
+from attnpanel.bench.product.load.wire import Wire
 from attnpanel.bench.product.sliders import CONTROLS, interaction, settle
 from attnpanel.bench.product.ui import LIMIT_S, VIEWPORT, Served, opened, served, toy_of
 
@@ -96,7 +96,7 @@ def measure(preset: Preset) -> LoadRun:
             ]
             limits = ("--max-sessions", "1000", "--max-prompts", "1000")
             with (
-                counted_wire() as wire,
+                Wire() as wire,
                 served([trace], *limits, "--allow-origin", f"localhost:{wire.port}") as server,
             ):
                 pages = tuple(_page_load(browser, server, wire, preset, *kind) for kind in kinds)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import Self
 
 PART = 65536
 
@@ -27,16 +24,32 @@ class Wire:
 
     def __init__(self) -> None:
         self.port = self.server_port = self.received = 0
+        self._listens = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
-    async def listen(self) -> None:
-        """Begin to listen on a free port, in the event loop that runs."""
+    def __enter__(self) -> Self:
+        # In a thread: Playwright's event loop runs in this one.
+        self._thread.start()
+        self._listens.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._forward, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
+        self._listens.set()
+        await self._ended.wait()
+        server.close()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        with closing(writer):
             back, forth = await asyncio.open_connection("127.0.0.1", self.server_port)
-            await asyncio.gather(self._pump(reader, forth, 0), self._pump(back, writer, 1))
+            with closing(forth), suppress(OSError):
+                await asyncio.gather(self._pump(reader, forth, 0), self._pump(back, writer, 1))
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counted: int
@@ -46,18 +59,3 @@ class Wire:
             writer.write(part)
             await writer.drain()
         writer.close()
-
-
-@contextmanager
-def counted_wire() -> Iterator[Wire]:
-    """Run a :class:`Wire` in a thread for as long as a block runs."""
-    wire, loop = Wire(), asyncio.new_event_loop()
-    # In a thread: Playwright's event loop runs in this one.
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(wire.listen(), loop).result()
-    try:
-        yield wire
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()

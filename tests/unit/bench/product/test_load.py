@@ -12,7 +12,9 @@ from attnpanel.bench.browser import MeasurementError
 from attnpanel.bench.product.load.client import crowd, health, visit
 from attnpanel.bench.product.load.results import LoadRun, PageLoad, PromptLoad
 from attnpanel.bench.product.load.table import load_table
+from attnpanel.bench.product.load.wire import Wire
 from attnpanel.bench.run.serialization import read, write
+from tests.page_socket import request
 from tests.unit.bench.product.test_tables import RUN as UI_RUN
 from tests.unit.pages.serving.conftest import running
 
@@ -100,3 +102,15 @@ def test_its_clients_open_pages_at_once_and_hear_why_one_is_refused():
     assert during["sessions"]["open"] == 3
     assert max(each.open_s for each in visits) <= together_s
     assert pings
+
+
+def test_the_wire_counts_what_comes_back_and_changes_nothing():
+    with running() as server, Wire() as wire:
+        wire.server_port = server.port
+        answers = [
+            request(wire.port, f"Host: localhost:{server.port}", path)
+            for path in ("/health", "/static/js/bokeh.min.js")
+        ]
+
+        assert wire.received == sum(map(len, answers))
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)

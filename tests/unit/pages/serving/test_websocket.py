@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import gzip
 import logging
+import re
 
 import pytest
 
 from attnpanel.ui.refusals import REFUSALS, PageInputError, Refusals
-from tests.page_socket import PageSocket, request, upgrade
+from tests.page_socket import PageSocket, handshake, request, upgrade
 
 BOMB = base64.b64encode(gzip.compress(bytes(64_000_000))).decode()
 
@@ -244,9 +245,34 @@ def test_a_page_that_can_unpack_gets_its_document_compressed(page, live):
     compressed.close()
 
 
+@pytest.mark.parametrize(
+    ("offers", "is_taken"),
+    [
+        ("permessage-deflate", True),
+        ("permessage-deflate; client_max_window_bits", True),
+        ("permessage-deflate; client_max_window_bits=10; server_no_context_takeover", True),
+        ("permessage-deflate; server_max_window_bits=10", False),
+        ("permessage-deflate; server_max_window_bits=10, permessage-deflate", True),
+        ("permessage-deflate; unheard_of", False),
+        ("x-permessage-deflate", False),
+        (';,=;"', False),
+    ],
+)
+def test_compression_is_agreed_on_without_a_context_or_not_at_all(live, offers, is_taken):
+    host = f"Host: localhost:{live.port}"
+    protocol = "Sec-WebSocket-Protocol: bokeh, none"
+
+    head = handshake(live.port, host, protocol, f"Sec-WebSocket-Extensions: {offers}")
+
+    assert head.startswith("HTTP/1.1 101")
+    answers = re.findall(r"(?im)^sec-websocket-extensions: (.*)\r$", head)
+    agreed = "permessage-deflate; server_no_context_takeover"
+    assert answers == ([agreed] if is_taken else [])
+
+
 def test_a_frame_that_unpacks_above_the_limit_ends_the_connection(live):
-    before = REFUSALS.count
     compressed = PageSocket(live.port, compressed=True)
+    before = REFUSALS.count  # with what the tests before sent
     compressed.raw("x" * 6_000_000)  # 6 kB as it is sent
     assert compressed.closed() == 1009
     compressed.close()
