@@ -179,7 +179,7 @@ def _view(
         box(
             _words(t("Attention while it learns"), run_name(followed), heading=True),
             replay,
-            css="attn-card",
+            css="attn-card lab-attention",
         ),
         box(
             _words(t("The runs"), t("settings that determine their result"), heading=True),
