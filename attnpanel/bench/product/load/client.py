@@ -15,12 +15,12 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from attnpanel.bench.browser import MeasurementError
+from attnpanel.bench.product.load.pings import Pings
 
 LIMIT_S: Final = 300.0
 MAX_MESSAGE_BYTES: Final = 2**28
 TOKEN: Final = re.compile(r'"token":"([^"]+)"')
 SCRIPT: Final = re.compile(r'<script [^>]*src="([^"]+)"')
-PING_S: Final = 0.1
 
 
 @dataclass
@@ -45,7 +45,7 @@ async def visit(address: str, *, first: bool = False) -> Visit:
     ----------
     address : str
     first : bool
-        Whether the libraries are fetched too, as on a first visit.
+        Whether libraries and common texts are fetched too, as on a first visit.
     """
     start = time.perf_counter()
     request = HTTPRequest(address, request_timeout=LIMIT_S, decompress_response=True)
@@ -72,7 +72,9 @@ async def visit(address: str, *, first: bool = False) -> Visit:
         max_message_size=MAX_MESSAGE_BYTES,
     )
     await _message(socket)  # the acknowledgement
-    await _ask(socket, "PULL-DOC-REQ", {})
+    texts = (await _ask(socket, "PULL-DOC-REQ", {"texts": "apart"}))["content"].get("texts")
+    if first and texts is not None:
+        await _library(urljoin(address, f"common-texts/{texts}.json"))
     ready = {"type": "event", "name": "document_ready", "values": {"type": "map"}}
     event = {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": ready}
     await _ask(socket, "PATCH-DOC", {"events": [event]})
@@ -80,7 +82,7 @@ async def visit(address: str, *, first: bool = False) -> Visit:
 
 
 async def _library(address: str) -> None:
-    """Fetch a script, compressed, as it is."""
+    """Fetch what a browser then keeps, compressed, as it is."""
     request = HTTPRequest(
         address,
         headers={"Accept-Encoding": "gzip"},
@@ -105,29 +107,16 @@ async def health(address: str) -> dict[str, Any]:
     return dict(json.loads(answer.body))
 
 
-async def pings(address: str, until: asyncio.Event) -> list[float]:
-    """Return the seconds of requests to `/health`, one in 0.1 s, until the event is set."""
-    seconds = []
-    while not until.is_set():
-        start = time.perf_counter()
-        await health(address)
-        seconds.append(time.perf_counter() - start)
-        await asyncio.sleep(PING_S)
-    return seconds
-
-
 async def crowd(address: str, count: int) -> tuple[list[Visit], float, list[float]]:
     """Open pages at once, each as a first visit.
 
     Returns them, the seconds until the last was open, and others' pings.
     """
-    done = asyncio.Event()
-    other = asyncio.ensure_future(pings(address, done))
-    start = time.perf_counter()
-    visits = await asyncio.gather(*(visit(address, first=True) for _ in range(count)))
-    together_s = time.perf_counter() - start
-    done.set()
-    return visits, together_s, await other
+    with Pings(address) as others:
+        start = time.perf_counter()
+        visits = await asyncio.gather(*(visit(address, first=True) for _ in range(count)))
+        together_s = time.perf_counter() - start
+    return visits, together_s, others.seconds
 
 
 async def _message(socket: Any) -> dict[str, Any]:

@@ -35,6 +35,8 @@ LENGTH: Final = 8
 LOOK: Final = "?source=toy"
 # Bokeh drops a session 15 s after its page was closed, and looks every 17 s.
 CLOSED_LIMIT_S: Final = 120.0
+# After the last has ended its garbage is collected in a quiet moment.
+COLLECTED_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ async def _all_closed(address: str) -> None:
         if time.monotonic() > deadline:
             raise MeasurementError("the server keeps sessions of pages that were closed")
         await asyncio.sleep(1)
+    await asyncio.sleep(COLLECTED_S)
 
 
 def _sliders(

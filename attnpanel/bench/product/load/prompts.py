@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attnpanel.bench.browser import MeasurementError
 from attnpanel.bench.measure.process_use import threads_of
 from attnpanel.bench.product.load.client import LIMIT_S, health, pulled, visit, written
+from attnpanel.bench.product.load.pings import Pings
 from attnpanel.bench.product.load.results import PromptLoad
 
 if TYPE_CHECKING:
@@ -21,20 +22,17 @@ LOOK_S: Final = 0.02
 
 @dataclass
 class _Watch:
-    """What is seen of a server while it works: the most at a time, and others' pings."""
+    """What is seen of a server while it works: the most at a time."""
 
     threads: int = 0
     running: int = 0
     waiting: int = 0
-    pings: tuple[float, ...] = ()
 
     async def until_idle(self, address: str, pid: int) -> None:
         """Look again and again, until nothing runs or waits."""
         begun, deadline = False, time.monotonic() + LIMIT_S
         while time.monotonic() < deadline:
-            start = time.perf_counter()
             queue = (await health(address))["queue"]
-            self.pings += (time.perf_counter() - start,)
             running, waiting = queue["running"], queue["waiting"]
             self.running, self.waiting = max(self.running, running), max(self.waiting, waiting)
             self.threads = max(self.threads, threads_of(pid) or 0)
@@ -62,15 +60,15 @@ async def prompts_at_once(address: str, pid: int, pages: int, presses: int) -> P
     await _Watch().until_idle(address, pid)  # the link's own prompt
     reading = [asyncio.ensure_future(_drain(page)) for page in visits]
     before = threads_of(pid) or 0
-    seconds, watches = [], []
-    for times in (1, presses):
-        watch, start = _Watch(), time.perf_counter()
-        for page, button in zip(visits, buttons, strict=True):
-            for _ in range(times):
-                await written(page.socket, "PATCH-DOC", {"events": [_press(button)]})
-        await watch.until_idle(address, pid)
-        seconds.append(time.perf_counter() - start)
-        watches.append(watch)
+    watch, seconds = _Watch(), []
+    with Pings(address) as others:
+        for times in (1, presses):
+            start = time.perf_counter()
+            for page, button in zip(visits, buttons, strict=True):
+                for _ in range(times):
+                    await written(page.socket, "PATCH-DOC", {"events": [_press(button)]})
+            await watch.until_idle(address, pid)
+            seconds.append(time.perf_counter() - start)
     for page in visits:
         page.close()
     await asyncio.gather(*reading)
@@ -79,11 +77,11 @@ async def prompts_at_once(address: str, pid: int, pages: int, presses: int) -> P
         presses=presses,
         once_s=seconds[0],
         pressed_s=seconds[1],
-        running=max(watch.running for watch in watches),
-        waiting=max(watch.waiting for watch in watches),
+        running=watch.running,
+        waiting=watch.waiting,
         threads_before=before,
-        threads_most=max(watch.threads for watch in watches),
-        ping_s=tuple(ping for watch in watches for ping in watch.pings),
+        threads_most=watch.threads,
+        ping_s=tuple(others.seconds),
     )
 
 

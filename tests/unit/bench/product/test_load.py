@@ -10,6 +10,7 @@ import pytest
 from attnpanel.bench.__main__ import main
 from attnpanel.bench.browser import MeasurementError
 from attnpanel.bench.product.load.client import crowd, health, visit
+from attnpanel.bench.product.load.pings import Pings
 from attnpanel.bench.product.load.results import LoadRun, PageLoad, PromptLoad
 from attnpanel.bench.product.load.table import load_table
 from attnpanel.bench.product.load.wire import Wire
@@ -102,6 +103,14 @@ def test_its_clients_open_pages_at_once_and_hear_why_one_is_refused():
     assert during["sessions"]["open"] == 3
     assert max(each.open_s for each in visits) <= together_s
     assert pings
+
+
+def test_a_server_that_answers_no_ping_is_named_as_the_reason():
+    with (
+        pytest.raises(MeasurementError, match=r"a ping failed: .*refused"),
+        Pings("http://localhost:1/"),
+    ):
+        pass
 
 
 def test_the_wire_counts_what_comes_back_and_changes_nothing():
