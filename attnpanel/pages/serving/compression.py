@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import sys
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,11 +24,31 @@ if TYPE_CHECKING:
 SUFFIXES: Final = frozenset({".js", ".mjs", ".css", ".json", ".svg"})
 
 
+MOST_FILES: Final = 256
+
+
+@dataclass(frozen=True)
+class CompressedFile:
+    """A file's content as gzip, and the tag that names it."""
+
+    body: bytes
+    tag: str
+
+    @classmethod
+    def of(cls, path: str) -> CompressedFile:
+        """Read and compress a file."""
+        plain = Path(path).read_bytes()
+        return cls(gzip.compress(plain, mtime=0), f'"{sha256(plain).hexdigest()[:32]}-gzip"')
+
+
 class CompressedFiles(StaticFileHandler):
     """A handler of static files that answers with gzip where the client takes it.
 
     A part of a file is sent as it is: a range counts the bytes of what is not compressed.
     """
+
+    # By path and time of the last change; one dictionary an application and kind of files.
+    kept: dict[tuple[str, int], asyncio.Future[CompressedFile]]
 
     async def get(self, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002 - tornado's signature
         """Answer with the file, compressed if that is possible."""
@@ -42,14 +65,28 @@ class CompressedFiles(StaticFileHandler):
         self.set_headers()
         self.set_header("Content-Encoding", "gzip")
         self.set_header("Vary", "Accept-Encoding")
-        self.set_header("Etag", f'"{self.get_content_version(valid)}-gzip"')
+        file = await self._compressed(valid)
+        self.set_header("Etag", file.tag)
         if self.should_return_304():
             self.set_status(304)
             return
-        body = await in_daemon_thread(partial(compressed, valid, Path(valid).stat().st_mtime_ns))
-        self.set_header("Content-Length", len(body))
+        self.set_header("Content-Length", len(file.body))
         if include_body:
-            self.write(body)
+            self.write(file.body)
+
+    async def _compressed(self, path: str) -> CompressedFile:
+        """Return a file, which a thread has compressed for the first who asked for it."""
+        key = (path, Path(path).stat().st_mtime_ns)
+        file = self.kept.get(key)
+        if file is None:
+            if len(self.kept) >= MOST_FILES:
+                del self.kept[next(iter(self.kept))]
+            file = self.kept[key] = in_daemon_thread(partial(CompressedFile.of, path))
+        try:
+            return await asyncio.shield(file)
+        except OSError:
+            self.kept.pop(key, None)
+            raise
 
     def parse_url_path(self, url_path: str) -> str:
         """Return the path of a file, which no address with a zero byte has."""
@@ -88,12 +125,6 @@ def takes_gzip(request: HTTPServerRequest) -> bool:
     return any(part.strip() == "gzip" for part in taken.split(","))
 
 
-@lru_cache(maxsize=256)
-def compressed(path: str, _modified_ns: int) -> bytes:
-    """Return a file's content as gzip; the time of its last change tells a new content."""
-    return gzip.compress(Path(path).read_bytes(), mtime=0)
-
-
 def compress_static_files(application: Application) -> None:
     """Have every handler of static files of an application compress what it sends."""
     for rule in application.wildcard_router.rules:
@@ -101,4 +132,4 @@ def compress_static_files(application: Application) -> None:
         if isinstance(target, type) and issubclass(target, StaticFileHandler):
             components = issubclass(target, ComponentResourceHandler)
             files = ComponentFiles if components else CompressedFiles
-            rule.target = type(target.__name__, (files, target), {})
+            rule.target = type(target.__name__, (files, target), {"kept": {}})

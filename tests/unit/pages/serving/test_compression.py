@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 
 import pytest
 from bokeh.settings import settings
 
+from attnpanel.pages.serving.compression import CompressedFile
 from attnpanel.ui.shared_styles import PANEL_DIST
 
 BOKEH = "/static/js/bokeh.min.js"
@@ -49,6 +52,27 @@ def test_a_library_is_compressed_for_who_takes_gzip(ask, path, file):
     assert "Content-Encoding" not in plain_headers
     assert gzip.decompress(body) == plain == file.read_bytes()
     assert len(body) < len(plain) / 2
+
+
+def test_a_library_is_read_and_compressed_once_however_many_ask_at_once(ask, monkeypatch):
+    made, compress = [], CompressedFile.of
+    begun = threading.Barrier(4)
+
+    def noted(path):
+        made.append(path)
+        return compress(path)
+
+    monkeypatch.setattr(CompressedFile, "of", noted)
+
+    def asking(_):
+        begun.wait()
+        return ask("/static/js/bokeh-gl.min.js", Accept_Encoding="gzip")[::2]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = set(pool.map(asking, range(4)))
+
+    assert [status for status, _body in answers] == [200]
+    assert len(made) == 1
 
 
 def test_what_is_unchanged_is_not_sent_again(ask):
