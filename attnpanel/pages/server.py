@@ -20,6 +20,7 @@ from attnpanel.pages.serving.auth import auth_options
 from attnpanel.pages.serving.bounded_log import bound_access_log
 from attnpanel.pages.serving.compression import compress_static_files
 from attnpanel.pages.serving.early_page import send_html_early
+from attnpanel.pages.serving.garbage import collect_seldom
 from attnpanel.pages.serving.headers import add_security_headers, keep_to_own_site
 from attnpanel.pages.serving.health import HEALTH
 from attnpanel.pages.serving.hosts import LOOPBACK, AllowedHosts, require_allowed_hosts
@@ -153,8 +154,8 @@ def serve(
     print(f"attnpanel: http://{name}:{port}/", flush=True)
     # Bokeh's own prints first, which raises, and stops nothing, once nobody reads the output.
     server._sigterm = partial(_stop, server)  # noqa: SLF001 - Bokeh offers no other way
-    # What is imported by now stays: later collections, one a session that ends, need not walk it.
-    gc.freeze()
+    collect_seldom(server._tornado)  # noqa: SLF001 - Bokeh offers no other way to it
+    gc.freeze()  # what is imported by now stays: later collections need not walk it
     try:
         with contextlib.suppress(KeyboardInterrupt):
             server.run_until_shutdown()
