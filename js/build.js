@@ -58,7 +58,12 @@ const BUNDLES = [
   {
     folder: "attnpanel/ui/bundles",
     format: "iife",
-    entries: { live_model: "live_model/worker.js", start_page: "served/start.js", start_report: "report/start.js" },
+    entries: {
+      live_model: "live_model/worker.js",
+      start_page: "served/start.js",
+      start_report: "report/start.js",
+      start_session: "served/session.js",
+    },
   },
   {
     folder: "attnpanel/kernels/javascript",

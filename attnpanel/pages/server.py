@@ -18,6 +18,7 @@ from attnpanel.pages.registry import PAGES, SitePage
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
 from attnpanel.pages.serving.bounded_log import bound_access_log
+from attnpanel.pages.serving.common_texts import COMMON_TEXTS
 from attnpanel.pages.serving.compression import compress_static_files
 from attnpanel.pages.serving.early_page import send_html_early
 from attnpanel.pages.serving.garbage import collect_seldom
@@ -210,7 +211,7 @@ def make_server(
         # Bokeh can't read an IPv6 address, and is not asked: see guard_websockets.
         websocket_origin=[name for name in hosts.names if not name.startswith("[")],
         use_xheaders=hosts.behind_proxy,
-        extra_patterns=[HEALTH],
+        extra_patterns=[HEALTH, COMMON_TEXTS],
         # Only tokens that this process has made name a session, and what its page was asked for.
         sign_sessions=True,
         secret_key=secrets.token_bytes(32),

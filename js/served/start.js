@@ -4,6 +4,7 @@
 import { t } from "../core/translate.js";
 import { nameModels } from "../bokeh_patches/accessible_names.js";
 import { boundNumbers } from "../bokeh_patches/number_bounds.js";
+import { fetchTextsApart } from "../bokeh_patches/session_texts.js";
 import { shareStyles } from "../bokeh_patches/shared_stylesheets.js";
 
 const theme = new URLSearchParams(window.location.search).get("theme");
@@ -24,6 +25,7 @@ document.addEventListener("DOMContentLoaded", async () => {
     shareStyles();
     nameModels();
     boundNumbers();
+    fetchTextsApart();
     Bokeh.set_log_level("error");
     await Bokeh.embed.embed_items(read("attnpanel-document"), read("attnpanel-roots"));
     opening.remove();

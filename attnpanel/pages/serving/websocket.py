@@ -16,6 +16,7 @@ from bokeh.util.token import check_token_signature, get_session_id
 from panel.io.server import WSHandler
 
 from attnpanel.pages.serving.bounded_log import CONNECTIONS
+from attnpanel.pages.serving.common_texts import APART, TEXTS
 from attnpanel.pages.serving.daemon_thread import in_daemon_thread
 from attnpanel.pages.serving.values import check_events
 from attnpanel.ui.refusals import REFUSALS, PageInputError
@@ -245,12 +246,17 @@ class GuardedWebSocket(LimitedWebSocket):
             raise PageInputError(f"a page must ask for its document {MAX_PULLS} times at most")
 
     async def _pulled(self, message: Any) -> Any:
-        """Return the document as a message, which a thread makes while nobody changes it."""
+        """Return the document as a message, which a thread makes while nobody changes it.
+
+        Its common texts are left out, and named, for a page that fetches them apart.
+        """
         connection = self.connection
-        document = connection.session.document
+        document, apart = connection.session.document, message.content == APART
 
         def reply() -> Any:
             made = connection.protocol.create("PULL-DOC-REPLY", message.header["msgid"], document)
+            if apart:
+                made.content["texts"] = TEXTS.take_out(made.content["doc"])
             made.content_json  # noqa: B018 - Bokeh keeps it
             return made
 
