@@ -24,12 +24,12 @@ class SessionScheduler:
 
     def __init__(self) -> None:
         document = pn.state.curdoc
-        served = document is not None and document.session_context is not None
-        self._document: Any = document if served else None
+        loop = _loop_of(document)
+        self._document: Any = None if loop is None else document
         self._lock = threading.Lock()
         self._queue: list[Callable[[], None]] | None = None
-        if served:
-            self._loop = IOLoop.current(instance=False) or _loop_of(self._document)
+        if loop is not None:
+            self._loop = loop
             self._queue = []
             pn.state.onload(self._on_connect)
 
@@ -76,7 +76,14 @@ class SessionScheduler:
             self._document.add_next_tick_callback(callback)
 
 
-def _loop_of(document: Any) -> IOLoop:
-    """Return the event loop of a session that is being made in a thread."""
-    loop: IOLoop = document.session_context.server_context.application_context.io_loop
+def _loop_of(document: Any) -> IOLoop | None:
+    """Return the event loop of a document's session, which a thread may make; None without one.
+
+    `panel serve --autoreload` and `--warm` run a script before there is a loop, for its imports.
+    """
+    if document is None or document.session_context is None:
+        return None
+    loop: IOLoop | None = IOLoop.current(instance=False)
+    if loop is None and document.session_context.server_context is not None:
+        loop = document.session_context.server_context.application_context.io_loop
     return loop

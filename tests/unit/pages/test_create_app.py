@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import panel as pn
 import pytest
 from bokeh.document import Document
@@ -10,6 +14,22 @@ from panel.io.state import set_curdoc
 from attnpanel.pages import create_app
 from attnpanel.pages.registry import PAGES
 from attnpanel.pages.server_settings import ServerSettings
+from tests.browser.conftest import free_port
+from tests.page_socket import PageSocket, request
+
+SCRIPT = """
+import panel as pn
+import attnpanel as ap
+from attnpanel.bench.page.served import bench_page
+from attnpanel.pages import create_app
+
+pn.extension()
+trace = ap.toy_trace()
+explorers = pn.Tabs(("One head", ap.Explorer(trace)), ("Another", ap.Explorer(trace, head=1)))
+both = ap.Comparison(trace, trace)
+pages = pn.Tabs(("Lab", create_app("lab")), ("Bench", bench_page()))
+pn.template.FastListTemplate(title="Mine", main=[explorers, both, pages]).servable()
+"""
 
 
 @pytest.mark.thorough(but=1)
@@ -40,3 +60,37 @@ def test_settings_are_those_of_the_server(monkeypatch):
 def test_an_unknown_page_is_an_error():
     with pytest.raises(ValueError, match=r"page must be one of explorer, compare.*; got 'fly'"):
         create_app("fly")
+
+
+@pytest.mark.thorough
+def test_all_fit_into_a_template_that_panel_reloads_when_it_changes(tmp_path):
+    port, log = free_port(), tmp_path / "log"
+    script = tmp_path / "mine.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-W", "ignore", "-m", "panel", "serve", "mine.py", "--autoreload"]
+    environment = {**os.environ, "ATTNPANEL_RUNS": str(tmp_path / "runs.sqlite3")}
+    with log.open("w") as written:
+        server = subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=tmp_path,
+            stdout=written,
+            stderr=written,
+            env=environment,
+        )
+    try:
+        while "Bokeh app running" not in log.read_text():
+            assert server.poll() is None, log.read_text()
+        page = PageSocket(port, "/mine")
+        shown = [model.get("attributes", {}) for model in page.models.values()]
+        page.close()
+        names = [one["class_name"] for one in shown if "class_name" in one]
+        assert names.count("BrowserDriver") == 2
+        assert {"ComparisonDriver", "RunList", "RunProgress"} <= set(names)
+
+        script.write_text(SCRIPT.replace("Mine", "Mine, changed"))
+        while b"<title>Mine, changed" not in request(port, f"Host: localhost:{port}", "/mine"):
+            assert server.poll() is None, log.read_text()
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+    assert "Traceback" not in log.read_text()
