@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from rattler_build import Stage0Recipe, VariantConfig
 
 import attnpanel
 from attnpanel.__main__ import main
@@ -25,6 +26,8 @@ DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 SPACE = (ROOT / "deploy/space/Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
 RECIPE = yaml.safe_load((ROOT / "conda-recipe/recipe.yaml").read_text())
+# conda-forge's pins have it.
+PYTHON_MIN = PROJECT["requires-python"].removeprefix(">=")
 WORKFLOWS = {
     path.name: yaml.safe_load(path.read_text()) for path in ROOT.glob(".github/workflows/*.yml")
 }
@@ -53,9 +56,17 @@ def requirements(lines: list[str]) -> dict[str, str]:
 
 def test_the_recipe_requires_what_the_package_requires():
     optional = PROJECT["optional-dependencies"]
+    recipe = Stage0Recipe.from_file(ROOT / "conda-recipe/recipe.yaml")
 
-    assert requirements(RECIPE["requirements"]["run"]) == requirements(PROJECT["dependencies"])
-    assert requirements(RECIPE["requirements"]["run_constraints"]) == requirements(
+    (rendered,) = recipe.render(VariantConfig({"python_min": [PYTHON_MIN]}))
+
+    package = rendered.recipe.to_dict()
+    needs = package["requirements"]
+    assert package["package"] == {"name": "attnpanel", "version": VERSION}
+    assert needs["host"][0] == f"python {PYTHON_MIN}.*"
+    assert needs["run"][0] == f"python >={PYTHON_MIN}"
+    assert requirements(needs["run"]) == requirements(PROJECT["dependencies"])
+    assert requirements(needs["run_constraints"]) == requirements(
         [*optional["models"], *optional["figures"]]
     )
     assert RECIPE["build"]["python"]["entry_points"] == [
