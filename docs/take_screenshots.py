@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FOLDER = Path(__file__).parent / "pictures"
+THUMBNAIL = FOLDER.parent / "examples/holoviz/attention_heads/thumbnails/attention_heads.png"
 THEMES = ("light", "dark")
 PROMPT = "The trophy does not fit in the brown suitcase because it is too large."
 TROPHY = "of what “it” becomes is taken from “trophy”"
@@ -182,6 +183,8 @@ def main(names: list[str]) -> None:
                     with opened(browser, SCREENSHOTS[0], theme, address, made) as page:
                         save_steps(page, theme)
             browser.close()
+    if not names or "explorer" in names:
+        save_thumbnail()
 
 
 def make_files(folder: Path) -> None:
@@ -291,6 +294,13 @@ def save_notebook(browser: Browser, theme: str) -> None:
             page.get_by_text("of what “t5”").first.wait_for(timeout=120_000)
             save(page, screenshot, theme)
             context.close()
+
+
+def save_thumbnail() -> None:
+    """Write the picture of the entry for HoloViz' gallery: the weights in the explorer's."""
+    with Image.open(FOLDER / "explorer-light.png") as image:
+        part = image.crop((465, 125, 850, 510)).resize((400, 400), Image.Resampling.LANCZOS)
+        part.convert("RGB").quantize(64).save(THUMBNAIL, optimize=True)
 
 
 def save_steps(page: Page, theme: str) -> None:

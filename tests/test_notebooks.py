@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+from PIL import Image
 
 from docs.run_notebooks import EXAMPLES, code_cells, outputs_of
 
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+GALLERY = EXAMPLES / "holoviz" / "attention_heads"
 AGAIN = "`python docs/run_notebooks.py` writes the outputs anew"
 
 
@@ -37,6 +43,26 @@ def test_a_kept_notebook_holds_text_and_nothing_of_one_machine(path):
     assert {cell["execution_count"] for cell in cells} == {None}
     assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
     assert path.stat().st_size < 40_000
+
+
+def test_the_entry_for_holoviz_gallery_runs_and_has_the_form_that_its_guide_asks_for():
+    project = yaml.safe_load((GALLERY / "anaconda-project.yml").read_text())
+    notebook = json.loads((GALLERY / f"{project['name']}.ipynb").read_text())
+    needs = [Requirement(one) for one in project["packages"] if isinstance(one, str)]
+    package = Path(__file__).parents[1] / "pyproject.toml"
+    ours = map(Requirement, tomllib.loads(package.read_text())["project"]["dependencies"])
+
+    assert project["name"] == GALLERY.name
+    assert set(project["user_fields"]) <= set(project)
+    assert {each["command"] for each in project["examples_config"]["deployments"]} <= set(
+        project["commands"]
+    )
+    specified = {one.name: one.specifier for one in ours}
+    assert all(specified.get(one.name, one.specifier) == one.specifier for one in needs)
+    assert [cell["outputs"] for cell in code_cells(notebook)] == [[]] * len(code_cells(notebook))
+    with Image.open(GALLERY / "thumbnails" / f"{GALLERY.name}.png") as thumbnail:
+        assert max(thumbnail.size) <= 500
+    assert any(outputs_of(notebook))
 
 
 def test_a_notebook_whose_numbers_changed_is_found():
