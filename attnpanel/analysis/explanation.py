@@ -116,7 +116,7 @@ class Promoted:
     Attributes
     ----------
     pair : tuple of (str, float)
-        By this key alone, with the weight that it has here.
+        By this key alone, with the weight that it has here. Empty if that adds 0 to every logit.
     row : tuple of (str, float), or None
         By the whole row. None unless mask and temperature are the model's: the tokens of other
         weights are not among those recorded.
@@ -197,7 +197,7 @@ class PairExplanation:
             lines.append(f"writes {norm:.3g}{projected}, {100 * share:.3g} % of the output")
         if self.promoted is not None:
             logits = (f"{token!r} {logit:+.3g}" for token, logit in self.promoted.pair)
-            lines.append(f"logits: {', '.join(logits)}")
+            lines.append(f"logits: {', '.join(logits) or 'nothing'}")
         return "\n".join(lines)
 
 

@@ -138,7 +138,9 @@ class HeadOutputs:
 
     def _named(self, ids: NDArray[Any], logits: NDArray[Any]) -> tuple[tuple[str, float], ...]:
         return tuple(
-            (self.vocabulary[at], float(logit)) for at, logit in zip(ids, logits, strict=True)
+            (self.vocabulary[at], float(logit))
+            for at, logit in zip(ids, logits, strict=True)
+            if logit != 0  # of a masked key, or a head that is knocked out
         )
 
 

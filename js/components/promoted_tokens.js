@@ -34,6 +34,6 @@ function list(title, tokens) {
       return item;
     }),
   );
-  made.append(element("h5", "", title), items);
+  made.append(element("h5", "", title), tokens.length ? items : element("p", "attn-caption muted", t("Nothing: it adds 0 to every logit.")));
   return made;
 }

@@ -27,8 +27,10 @@ export function writtenTokens(trace, state, [query, key], { weights }) {
   const { norms, keys, rows, scale } = call.headOutputs(state.batch, state.head);
   const names = trace.vocabularies?.[call.outputs.vocabulary ?? -1] ?? [];
   /** @param {{ids: Int32Array, logits: Float32Array, listed: number}} of @param {number} at @param {number} factor @returns {TokenLogits} */
-  const listed = ({ ids, logits, listed: count }, at, factor) =>
-    Array.from({ length: count }, (_, i) => [names[ids[at * count + i]] ?? "", factor * logits[at * count + i]]);
+  const listed = ({ ids, logits, listed: count }, at, factor) => {
+    const every = Array.from({ length: count }, (_, i) => /** @type {[string, number]} */ ([names[ids[at * count + i]] ?? "", factor * logits[at * count + i]]));
+    return every.filter(([, logit]) => logit !== 0); // 0: of a masked key, or a head that is knocked out
+  };
   const asItRan = state.temperature === 1 && (state.mask === "model" || !call.live);
   return {
     norms,

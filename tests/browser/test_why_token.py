@@ -153,6 +153,18 @@ def test_what_cannot_be_shown_is_said(on_screen, name, where, words):
     expect(card(page).get_by_role("region", name="The row as a table")).to_be_visible()
 
 
+def test_a_masked_key_promotes_nothing(kinds_report):
+    page = kinds_report.page
+    go(page, "layer=0&head=5&mean=0&token=0&temperature=1&mask=model")
+    open_card(page)
+    leave_focus(page)
+    press(page, "Shift+ArrowRight")  # from the only key that it may see
+
+    by_key, by_row = card(page).locator(".attn-why-promoted > div").all()
+    expect(by_key).to_contain_text("Nothing: it adds 0 to every logit.")
+    expect(by_row.locator("li")).not_to_have_count(0)
+
+
 def test_keys_and_buttons_choose_the_key_and_keep_the_focus(toy_report):
     page = toy_report.page
     open_card(page)

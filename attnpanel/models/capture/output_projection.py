@@ -71,18 +71,19 @@ def heads_read_by(linear: Linear, call: AttentionCall, *, half: bool) -> Tensor 
     """Return the heads' outputs (B, T, H, Dv) in a linear layer's input; None if it has others.
 
     On some rows, the input must be the outputs of `call`, and the layer's result the sum of what
-    its parts make of each head's.
+    its parts make of each head's. A head whose outputs are 0, as when it is knocked out, must be 0
+    in that input; if all are, nothing tells the layer.
     """
     width = call.value_dim or 0
     source, (inputs, _) = linear.source, linear.weight.shape
     count = call.batch * call.query_len * call.heads * width
     if call.value is None or inputs != call.heads * width or source.numel() != count:
         return None
-    queries = np.unique(np.linspace(0, call.query_len - 1, COMPARED).astype(int))
+    queries = _some_queries(call)
     expected = _outputs(call, queries)
     tolerance = max(linear.tolerance, TOLERANCE["float16"] if half else 0)
     largest = np.abs(expected).max(axis=(0, 1, 3), keepdims=True)
-    if not tolerance or not (largest > 0).all():
+    if not tolerance or not (largest > 0).any():
         return None
     for batch_first in (True, False):
         whole = _arranged(source, call, batch_first)
@@ -97,6 +98,20 @@ def heads_read_by(linear: Linear, call: AttentionCall, *, half: bool) -> Tensor 
         agree = np.abs(own - summed) <= tolerance * np.abs(own).max()
         return heads if agree.all() else None
     return None
+
+
+def writes_zeros(call: AttentionCall) -> bool:
+    """Whether the outputs of all heads are 0, on some rows."""
+    if call.value is None:
+        return False
+    try:
+        return not _outputs(call, _some_queries(call)).any()
+    except ValueError:  # scores beyond float32
+        return False
+
+
+def _some_queries(call: AttentionCall) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, call.query_len - 1, COMPARED).astype(np.intp))
 
 
 def _arranged(tensor: Tensor, call: AttentionCall, batch_first: bool) -> Tensor:  # noqa: FBT001 - a plain fact

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnpanel.models.capture.output_projection import heads_read_by, read_linear
+from attnpanel.models.capture.output_projection import heads_read_by, read_linear, writes_zeros
 from attnpanel.models.capture.promoted_tokens import find_norm, promoted
 from attnpanel.models.intercept.session import paused
 from attnpanel.models.intercept.torch_operators import operators
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from attnpanel.trace import AttentionCall, Trace
 
 NOT_READ = "no linear layer was seen that reads the heads' outputs side by side and nothing else"
+ALL_ZERO = "every head's output is 0, so that nothing is written"
 SEVERAL = "several linear layers read the heads' outputs, as an adapter (LoRA) does"
 CHANGED = "a weight was changed in place before it was read"
 INDIRECT = (
@@ -231,7 +232,9 @@ class OutputWatch:
         vocabulary, places = self._vocabulary()
         calls, known = [], False
         for call in trace.calls:
-            found = self._found.get(call.index) or HeadOutputs(missing=NOT_READ)
+            found = self._found.get(call.index) or HeadOutputs(
+                missing=ALL_ZERO if writes_zeros(call) else NOT_READ
+            )
             try:
                 found.check((call.batch, call.heads, call.query_len, call.key_len))
                 budget.take(found.nbytes, call.layer)

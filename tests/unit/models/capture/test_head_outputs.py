@@ -11,7 +11,7 @@ transformers = pytest.importorskip("transformers")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from attnpanel import capture  # noqa: E402
+from attnpanel import capture, intervene  # noqa: E402
 from attnpanel.bench.product.capture.families import (  # noqa: E402
     EAGER_ONLY,
     FAMILIES,
@@ -343,6 +343,43 @@ def test_steps_that_are_merged_say_so():
         model.generate(IDS[:1], max_new_tokens=3, do_sample=False, pad_token_id=0)
     assert {call.outputs.missing for call in trace} == {
         "steps or calls were merged: capture one forward pass"
+    }
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2"])
+def test_a_knocked_out_head_writes_nothing_and_the_others_what_they_did(family):
+    model, inputs = language_model(family), inputs_for(family)
+    before = captured(model, inputs)[0]
+    with intervene(model, layer="*.0.*", head=1, scale=0):
+        trace = captured(model, inputs)
+    outputs, others = trace[0].outputs, [0, 2, 3]
+
+    np.testing.assert_array_equal(outputs.norms[:, 1], 0)
+    np.testing.assert_allclose(outputs.norms[:, others], before.outputs.norms[:, others], **FLOAT32)
+    assert outputs.missing == before.outputs.missing
+    if family == "gpt2":
+        found = trace.explain(0, 1, 5, 3).promoted
+        assert found.pair == found.row == ()
+        assert str(trace.explain(0, 1, 5, 3)).endswith("nothing")
+        weight, scale = trace[0].weights(2, 1)[4, 3], outputs.final_scale[1, 4]
+        assert len(trace.explain(0, 2, 4, 3, batch=1).promoted.pair) == 2 * LISTED
+        np.testing.assert_allclose(
+            trace.explain(0, 2, 4, 3, batch=1).promoted.pair[0][1],
+            weight * scale * before.outputs.key_logits[1, 2, 3, 0],
+            rtol=1e-3,
+        )
+
+
+@pytest.mark.parametrize("change", [{"scale": 0}, {"hide_keys": range(20)}])
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.filterwarnings("ignore:hide_keys:UserWarning")
+def test_without_any_head_the_reason_is_that_nothing_is_written(change, steps):
+    model = language_model("gemma2")
+    warned = pytest.warns(UserWarning, match="every head's output is 0")
+    with warned, intervene(model, **change), capture(model, outputs=True) as trace:
+        model.generate(IDS[:1], max_new_tokens=steps, do_sample=False, pad_token_id=0)
+    assert {call.outputs.missing for call in trace} == {
+        "every head's output is 0, so that nothing is written"
     }
 
 
