@@ -47,10 +47,9 @@ def drop_unused_keys(call: InterceptedCall, layer: str) -> InterceptedCall:
         return call
     visible = mask if mask.dtype == torch.bool else mask > hidden_threshold(mask.dtype)
     visible_keys = visible.reshape(-1, key_len).any(dim=0).nonzero()
-    if call.q_offset is not None:
-        used = call.q_offset + query_len
-    else:
-        used = int(visible_keys[-1]) + 1 if len(visible_keys) else key_len
+    used = int(visible_keys[-1]) + 1 if len(visible_keys) else key_len
+    if call.q_offset is not None:  # an intervention may hide the queries' own keys
+        used = max(used if len(visible_keys) else 0, call.q_offset + query_len)
     if not query_len <= used < key_len:
         return call
     return replace(

@@ -26,6 +26,7 @@ from attnpanel.models.intercept.audit import LayerAudit
 from attnpanel.models.intercept.batched_heads import (
     blocks_among_heads,
     heads_in_batch,
+    positions_in_batch,
     refuse_folded,
     unfold_heads,
 )
@@ -231,6 +232,8 @@ class Recorder:
             intercepted = unfold_heads(intercepted, heads)
         if blocks_among_heads(intercepted):
             raise ValueError(IN_PIECES)
+        if positions_in_batch(intercepted):
+            self._steps.close(layer)  # more layers to attend to are no more text
         intercepted = drop_unused_keys(intercepted, layer)
         query, key, value = self._copy_arrays(
             intercepted.query, intercepted.key, intercepted.value, layer

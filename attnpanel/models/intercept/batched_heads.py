@@ -103,6 +103,12 @@ def blocks_among_heads(call: InterceptedCall) -> bool:
     return heads in {blocks * number for number in declared_heads(call.modules)}
 
 
+def positions_in_batch(call: InterceptedCall) -> bool:
+    """Whether the batch may hold the positions of a sequence, each with one query of its own."""
+    length, (batch, _, query_len, _) = call.sequence_len, call.query.shape
+    return query_len == 1 and length is not None and length > 1 and batch % length == 0
+
+
 def refuse_folded(
     batch: int,
     heads: int,

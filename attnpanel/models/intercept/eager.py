@@ -16,6 +16,7 @@ from attnpanel.models.intercept.batched_heads import in_blocks
 from attnpanel.models.intercept.call import InterceptedCall, running_modules
 from attnpanel.models.intercept.eager_call import divided, make_call
 from attnpanel.models.intercept.eager_outputs import (
+    MixedValues,
     follow_output,
     fused_outputs,
     lose,
@@ -24,6 +25,7 @@ from attnpanel.models.intercept.eager_outputs import (
 )
 from attnpanel.models.intercept.eager_steps import (
     after_operation,
+    first_tracked,
     followed,
     is_layer,
     keeps_weights,
@@ -38,7 +40,12 @@ from attnpanel.models.intercept.eager_steps import (
     writes_in_place,
 )
 from attnpanel.models.intercept.matmul import Product, product_of
-from attnpanel.models.intercept.new_scores import between_sequences, of_a_sequence, scores_of
+from attnpanel.models.intercept.new_scores import (
+    between_sequences,
+    of_a_sequence,
+    placed,
+    scores_of,
+)
 from attnpanel.models.intercept.session import note_part, note_use, streams, transform_reason
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intercept.tracked_scores import (
@@ -59,9 +66,6 @@ if TYPE_CHECKING:
 
     Read = Callable[[], InterceptedCall]
 
-# Which of several arguments is followed: the lowest.
-RANKS = {"output": 0, "numerator": 0, "derived": 2}
-
 
 class EagerTracker:
     """Follow one thread's products of activations; make a call of each attention found.
@@ -78,6 +82,7 @@ class EagerTracker:
 
         self._owns = owns
         self._tracked: Any = WeakTensorKeyDictionary()
+        self._mixed = MixedValues()
         self._softmax = operators()["softmax"]
         self._by_element = operators()["exp"] | operators()["squash"]
         # Scaled weights -> the weights before an intervention's output scale went into them.
@@ -107,7 +112,8 @@ class EagerTracker:
             if product is not None:
                 floating = isinstance(result, torch.Tensor) and result.is_floating_point()
                 return self._after_product(product, result) if floating else None
-            before, tracked = self._find_tracked(args, kwargs)
+            self._mixed.follow(func, args, result)
+            before, tracked = first_tracked(self._tracked, args, kwargs)
             if tracked is None:
                 if begins and isinstance(result, torch.Tensor):
                     self._begin(func, args, kwargs, result)
@@ -199,19 +205,18 @@ class EagerTracker:
 
     def _mix_values(self, product: Product, tracked: TrackedTensor, result: Tensor) -> Read | None:
         use, modules = tracked.use, running_modules()
+        again = use.modules[:1] == modules[:1]
+        if again and self._mixed.repeats(product.right, result, use):
+            lose(use, REPEATED)
+            return None
         if use.recorded:
-            if use.modules[:1] == modules[:1]:  # with something else than values, such as positions
-                mixed = self._find(product.right)
-                if mixed is not None and mixed.stage == "output" and mixed.use is use:
-                    lose(use, REPEATED)
+            if again:  # with something else than values, such as positions
                 return None
             # Another layer mixes its values by the same weights.
             use = replace(use, modules=(), recorded=False)
             tracked = self._tracked[product.left] = replace(tracked, use=use)
         if not tracked.scored:
-            kind = streams().kind(product.left, product.right)
-            length = streams().length(product.left)
-            tracked = replace(tracked, kind=kind, sequence_len=length)
+            tracked = placed(tracked, product)
         length = tracked.sequence_len
         if not use.modules:
             use.modules = modules
@@ -231,6 +236,7 @@ class EagerTracker:
         if use.reordered:
             lose(use, REORDERED)
         lose_low_rank(use, self._find(product.right))
+        self._mixed.begin(result, use)
         value = product.value().detach()
         self._tracked[result] = replace(tracked, stage="output", weights=None, logits=None)
         return lambda: make_call(tracked, left, value, modules)
@@ -307,17 +313,6 @@ class EagerTracker:
         for tensor in (target, target._base):  # noqa: SLF001 - torch has no public name
             if tensor is not None:
                 self._tracked[tensor] = replace(tracked, stage="derived", logits=None)
-
-    def _find_tracked(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Any, TrackedTensor | None]:
-        """Find the argument to follow: an output, else the first that is understood."""
-        found: list[tuple[Any, TrackedTensor]] = []
-        for value in tensors_of((*args, *kwargs.values())):
-            tracked = self._tracked.get(value)
-            if tracked is not None:
-                found.append((value, tracked))
-        return min(found, key=lambda pair: RANKS.get(pair[1].stage, 1), default=(None, None))
 
     def _advance(
         self,

@@ -85,11 +85,21 @@ def make_call(
         weights=weights,
         trusted=tracked.trusted and not changed,
         folded=len(lead) == 1,
+        q_offset=offset_before(tracked.keys_added, query, key),
         sequence_len=tracked.sequence_len,
         use=tracked.use,
     )
     intervention = tracked.intervention
     return call if intervention is None else intervention.call_to_record(call)
+
+
+def offset_before(keys_added: int, query: Tensor, key: Tensor) -> int | None:
+    """Return the position of the first query (…, T, D) among keys (…, S, D) that end with others.
+
+    None if no others were added.
+    """
+    offset = key.shape[-2] - keys_added - query.shape[-2]
+    return max(offset, 0) if keys_added else None
 
 
 def divided(

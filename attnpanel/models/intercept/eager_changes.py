@@ -117,6 +117,7 @@ def _intervention(tracked: TrackedTensor, logits: Tensor) -> EagerIntervention |
         grouped=tracked.grouped,
         kind=tracked.kind,
         sequence_len=tracked.sequence_len,
+        keys_added=tracked.keys_added,
         places=(place_of(tracked.query), place_of(tracked.key)) if tracked.scored else (),
     )
 

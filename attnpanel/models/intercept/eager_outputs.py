@@ -28,6 +28,38 @@ if TYPE_CHECKING:
     Find = Callable[[Any], TrackedTensor | None]
 
 
+class MixedValues:
+    """The outputs of attentions, and what is computed of them by element."""
+
+    def __init__(self) -> None:
+        from torch.utils.weak import WeakTensorKeyDictionary
+
+        self._uses: Any = WeakTensorKeyDictionary()
+
+    def begin(self, output: Tensor, use: ScoreUse) -> None:
+        """Follow an output from here on."""
+        self._uses[output] = use
+
+    def follow(self, func: Callable[..., Any], args: tuple[Any, ...], result: Any) -> None:
+        """Note what a function makes of outputs; layers end it."""
+        if not self._uses.data or func in operators()["linear layer"]:
+            return
+        for source in tensors_of(args):
+            use = self._uses.get(source)
+            if use is not None:
+                for tensor in tensors_of((result,)):
+                    if tensor.numel() == source.numel():
+                        self._uses[tensor] = use
+                return
+
+    def repeats(self, values: Tensor, output: Tensor, use: ScoreUse) -> bool:
+        """Whether the same weights have mixed what these values are made of."""
+        found = self._uses.get(values) is use
+        if found:
+            self.begin(output, use)
+        return found
+
+
 def follow_output(
     func: Callable[..., Any],
     args: tuple[Any, ...],

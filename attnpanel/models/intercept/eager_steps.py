@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from attnpanel.models.intercept.eager_outputs import used_by_element
+from attnpanel.models.intercept.eager_outputs import tensors_of, used_by_element
 from attnpanel.models.intercept.session import interventions, streams
 from attnpanel.models.intercept.torch_operators import moved_axes, operators
 from attnpanel.models.intercept.tracked_scores import (
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
 
 # How far the sum of a row of weights may be from 1 in 16 bits.
 SUM_TOLERANCE = 1e-2
+# Which of several arguments is followed: the lowest.
+RANKS = {"output": 0, "numerator": 0, "derived": 2}
+
+
+def first_tracked(
+    known: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, TrackedTensor | None]:
+    """Find the argument to follow: an output, else the first that is understood."""
+    tensors = tensors_of((*args, *kwargs.values()))
+    found = [(value, tracked) for value in tensors if (tracked := known.get(value)) is not None]
+    return min(found, key=lambda pair: RANKS.get(pair[1].stage, 1), default=(None, None))
 
 
 def after_operation(

@@ -6,6 +6,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import InterceptedCall, running_modules
+from attnpanel.models.intercept.eager_call import offset_before
 from attnpanel.models.intercept.matmul import Product
 from attnpanel.models.intercept.sdpa import apply_to_sdpa
 from attnpanel.models.intercept.session import (
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from attnpanel.trace.call import Kind
 
 
+# The first parameters of ``F.multi_head_attention_forward``, none of which has a default.
+NAMES = (
+    *("query", "key", "value", "embed_dim_to_check", "num_heads"),
+    *("in_proj_weight", "in_proj_bias", "bias_k", "bias_v", "add_zero_attn"),
+)
+
+
 class _MultiHeadHandler:
     """Handle the torch functions inside one ``F.multi_head_attention_forward``.
 
@@ -33,8 +41,8 @@ class _MultiHeadHandler:
     ``softmax((query * scale) @ key.T + mask) @ value`` step by step.
     """
 
-    def __init__(self, heads: int, kind: Kind) -> None:
-        self.heads, self.kind = heads, kind
+    def __init__(self, heads: int, kind: Kind, keys_added: int) -> None:
+        self.heads, self.kind, self.keys_added = heads, kind, keys_added
         self.intervention: EagerIntervention | None = None
         self.read_sdpa: Callable[[], InterceptedCall] | None = None
         self.query: Tensor | None = None
@@ -75,14 +83,19 @@ class _MultiHeadHandler:
         if scaling is not None:
             result = scaling.zero_knocked_out(result, Product(*args))
         if func is functional.scaled_dot_product_attention:
-            result, self.read_sdpa = apply_to_sdpa(args, kwargs, result, self.kind)
+            found = apply_to_sdpa(args, kwargs, result, self.kind, self.keys_added)
+            result, self.read_sdpa = found
         elif func in {torch.Tensor.mul, torch.Tensor.__mul__}:
             self._product = (result, *args)
         elif func in {torch.bmm, torch.baddbmm} and self.query is None:
             self._keep_scores(args)
         elif func is functional.softmax:
             self.intervention = eager_intervention(
-                running_modules(), args[0], heads=self.heads, kind=self.kind
+                running_modules(),
+                args[0],
+                heads=self.heads,
+                kind=self.kind,
+                keys_added=self.keys_added,
             )
             if self.intervention is not None:
                 result = self.intervention.change_weights(args[0], result)
@@ -119,6 +132,7 @@ class _MultiHeadHandler:
             scale=self.scale,
             kind=self.kind,
             weights=split(self.weights),
+            q_offset=offset_before(self.keys_added, self.query, self.key),
         )
         return call if self.intervention is None else self.intervention.call_to_record(call)
 
@@ -128,9 +142,10 @@ def run_multi_head_attention(args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     import torch
     from torch.nn import functional
 
-    # (query, key, value, embed_dim_to_check, num_heads, …): all callers pass these by position.
-    query, key, _, _, heads = args[:5] if len(args) >= 5 else _by_position(args, kwargs)
-    handler = _MultiHeadHandler(heads, _kind(query, key))
+    by_position = _by_position(args, kwargs)
+    query, key, _, _, heads = by_position[:5]
+    _, _, bias_key, _, add_zeros = by_position[5:10]
+    handler = _MultiHeadHandler(heads, _kind(query, key), (bias_key is not None) + add_zeros)
     body = _without_dispatch(functional.multi_head_attention_forward)
     with function_mode(handler.handle):
         result = body(*args, **kwargs)
@@ -141,8 +156,7 @@ def run_multi_head_attention(args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
 
 
 def _by_position(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("query", "key", "value", "embed_dim_to_check", "num_heads")
-    return (*args, *(kwargs[name] for name in names[len(args) :]))
+    return (*args, *(kwargs[name] for name in NAMES[len(args) :]))
 
 
 def _kind(query: Tensor, key: Tensor) -> Kind:

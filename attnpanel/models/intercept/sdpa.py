@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.models.intercept.call import InterceptedCall, autocast, running_modules
+from attnpanel.models.intercept.eager_call import offset_before
+from attnpanel.models.intercept.new_scores import positions_for_heads
 from attnpanel.models.intercept.session import interventions, streams
-from attnpanel.models.intercept.tracked_scores import CHANNELS, IN_PIECES
+from attnpanel.models.intercept.tracked_scores import A_POSITION, CHANNELS, IN_PIECES
 from attnpanel.models.intervene.apply import apply_interventions
 
 if TYPE_CHECKING:
@@ -19,9 +21,21 @@ if TYPE_CHECKING:
 
 
 def apply_to_sdpa(
-    args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, kind: Kind | None = None
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    result: Any,
+    kind: Kind | None = None,
+    keys_added: int = 0,
 ) -> tuple[Any, Callable[[], InterceptedCall]]:
     """Apply the interventions to a call of SDPA that has run.
+
+    Parameters
+    ----------
+    args, kwargs, result : what it was called with, and what it returned
+    kind : {"self", "cross"}, optional
+        Given by torch's own module, whose tensors are not followed.
+    keys_added : int, optional
+        How many keys that module has added at the end.
 
     Returns
     -------
@@ -30,15 +44,22 @@ def apply_to_sdpa(
     """
     parts = [*args[:2], *(kwargs[name] for name in ("query", "key")[len(args) :])]
     # Inside torch's own module nothing is followed, and addresses may be those of others before.
-    channels = kind is None and streams().axes.between_channels(parts[0])
-    kind, length = kind or streams().kind(*parts), streams().length(parts[0])
+    own, length = kind is None, streams().length(parts[0])
+    channels = own and streams().axes.between_channels(parts[0])
+    positions = own and positions_for_heads(parts[0], length)
+    added = streams().added(parts[1]) if own else keys_added
+    kind = kind or streams().kind(*parts)
 
     def read() -> InterceptedCall:
         if parts[0].dim() > 4 and length is not None and parts[0].shape[-2] < length:
             raise ValueError(IN_PIECES)  # blocks of a longer sequence, where heads would be
         if channels:
             raise ValueError(CHANNELS)
-        return replace(_read_call(*args, **kwargs), kind=kind, sequence_len=length)
+        if positions:
+            raise ValueError(A_POSITION)
+        offset = offset_before(added, *parts)
+        call = _read_call(*args, **kwargs)
+        return replace(call, kind=kind, sequence_len=length, q_offset=offset)
 
     if not interventions():
         return result, read

@@ -3,8 +3,9 @@
 Lengths don't tell: queries may be pooled (Funnel) and keys reduced (Segformer). Each input of the
 model and each embedding begins a sequence. What a function computes belongs to the sequence of the
 first tensor that it is given: residual sums and products keep that of their left side, so that the
-output of cross-attention belongs to the queries' sequence. What is made of parameters alone, such
-as a prefix, belongs to the sequence that it is joined with; zeros in the shape of a tensor to none.
+output of cross-attention belongs to the queries' sequence. What is made of parameters, buffers
+or constants alone, such as a prefix, belongs to the sequence that it is joined with; zeros in the
+shape of a tensor to none.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class Streams:
         # What lays out a window around each position, and what has changed the order of positions.
         self._windows: dict[int, weakref.ref[Tensor]] = {}
         self._moved: dict[int, tuple[weakref.ref[Tensor], nn.Module | None]] = {}
+        # How many places of what is learned end what was joined.
+        self._added: dict[int, tuple[weakref.ref[Tensor], int]] = {}
 
     def follow(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
@@ -68,10 +71,11 @@ class Streams:
         learned = all(stream <= self._learned for stream in streams)
         if first is not None and (learned or (keeps_left and first is next(iter(args), None))):
             stream = self._begin(first)
+            self._learned |= stream if _is_buffer(first) else frozenset()
             self._set(first, stream)
         elif not streams:
             stream = self._begin(args[0] if written else results[0])
-            if _of_parameters(args):
+            if func in _constants() or _of_parameters(args):
                 self._learned |= stream
         elif len(streams) == 1 or keeps_left:
             stream = streams[0]
@@ -83,6 +87,7 @@ class Streams:
         for tensor in (x for x in args[:1] if _has_numbers(x)) if written else results:
             self._set(tensor, stream)
         if not written:
+            self._follow_added(func, args, kwargs, results)
             self._follow_places(func, args, kwargs, results)
 
     def _collect(self, values: tuple[Any, ...], streams: list[frozenset[int]]) -> Tensor | None:
@@ -129,6 +134,31 @@ class Streams:
         if moved is not None and moved[0]() is source:
             self._moved.update((id(x), (weakref.ref(x), moved[1])) for x in results)
 
+    def _follow_added(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], results: Any
+    ) -> None:
+        """Note what is learned and joined after a sequence, such as a key of zeros."""
+        known = operators()
+        count = 0
+        if func in known["concatenate"] and args and results[0].dim() > 2:
+            axis = kwargs.get("dim", args[1] if len(args) > 1 else 0)
+            if axis not in {-2, results[0].dim() - 2} or self.learned(results[0]):
+                return
+            for part in reversed(args[0]):
+                own = self.learned(part)
+                count += part.shape[-2] if own else self.added(part)
+                if not own:
+                    break
+        elif self._added and func in known["layout"]:
+            count = self.added(args[0])
+        if count:
+            self._added |= {id(x): (weakref.ref(x), count) for x in results}
+
+    def added(self, tensor: Any) -> int:
+        """Return how many places of what is learned end a sequence that others begin."""
+        known = self._added.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else 0
+
     def _changes_order(
         self,
         func: Callable[..., Any],
@@ -172,6 +202,12 @@ class Streams:
         if own == others:
             return "cross" if self.rows.differ(query, key) else "self"
         return "cross" if own.isdisjoint(others) else None
+
+    def learned(self, tensor: Tensor) -> bool:
+        """Whether a tensor is made of parameters, buffers or constants alone."""
+        from torch.nn import Parameter
+
+        return isinstance(tensor, Parameter) or self._of(tensor) <= self._learned
 
     def length(self, tensor: Tensor) -> int | None:
         """Return the length of the sequence that a tensor belongs to, if it is known."""
@@ -224,6 +260,17 @@ def _shaped_alike() -> frozenset[Any]:
     Empty tensors are filled with what belongs to the same sequence, mostly.
     """
     return frozenset(named("zeros_like ones_like full_like rand_like randn_like"))
+
+
+@cache
+def _constants() -> frozenset[Any]:
+    return frozenset(named("zeros ones full empty eye"))
+
+
+def _is_buffer(tensor: Tensor) -> bool:
+    """Whether the running module has a tensor for a buffer."""
+    module = next(iter(running_modules()), None)
+    return module is not None and any(tensor is own for own in module.buffers(recurse=False))
 
 
 def _of_parameters(args: tuple[Any, ...]) -> bool:

@@ -25,6 +25,7 @@ MAX_CALL_NUMBER = 2048  # whole numbers that float16 holds
 NO_VALUES = "its weights met no product with values"
 IN_PIECES = "it computes attention in pieces, such as chunks, bands or a low rank"
 OTHER_ORDER = "it keeps its weights in another order of axes than queries and keys last"
+A_POSITION = "at each position it attends to something else than positions, such as layers"
 REORDERED = "it changes the order of the queries or keys"
 SOME_QUERIES = "it computes the weights of some of its queries only"
 CHANNELS = "its weights are between channels, not between positions"
@@ -146,6 +147,8 @@ class TrackedTensor:
         Whether query and key come from one sequence, where that is known.
     sequence_len : int or None
         The length of the queries' sequence, where it is known.
+    keys_added : int
+        How many keys that are learned follow those of a sequence.
     logits : tensor of shape (…, T, S), or None
         The softmax's input, while an intervention is active and has not been applied.
     intervention : EagerIntervention or None
@@ -171,6 +174,7 @@ class TrackedTensor:
     scored: bool = True
     kind: Kind | None = None
     sequence_len: int | None = None
+    keys_added: int = 0
     logits: Tensor | None = None
     intervention: EagerIntervention | None = None
 

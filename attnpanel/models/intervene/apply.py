@@ -208,8 +208,10 @@ def call_to_record(plan: Plan, call: InterceptedCall, new: Tensor | None) -> Int
     if plan.hides_keys:
         visible, target = _visible(call, all_heads), plan.target
         # The queries' position can no longer be inferred from the changed mask.
-        known = target.q_offset > 0 or (
-            new is not None and not is_cross_attention(target.layer, call.kind, visible)
+        known = (
+            call.q_offset is not None
+            or target.q_offset > 0
+            or (new is not None and not is_cross_attention(target.layer, call.kind, visible))
         )
         call = replace(call, mask=plan.visible(visible, all_heads), causal="none")
         call = replace(call, q_offset=target.q_offset if known else None)
@@ -226,7 +228,9 @@ def _target(call: InterceptedCall, layer: str) -> CallTarget:
     batch, heads, query_len, _ = call.query.shape
     key_len = call.key.shape[2]
     q_offset = 0
-    if query_len < key_len:
+    if call.q_offset is not None:
+        q_offset = call.q_offset
+    elif query_len < key_len:
         q_offset = query_offset(layer, call.kind, call.causal, _visible(call, (0,)))
     device, length = call.query.device, call.sequence_len
     return CallTarget(layer, batch, heads, query_len, key_len, q_offset, device, length)
@@ -247,9 +251,9 @@ def query_offset(layer: str, kind: Kind | None, causal: Causal, visible: Tensor)
 
 
 def is_cross_attention(layer: str, kind: Kind | None, visible: Tensor) -> bool:
-    """Whether the keys are another sequence's: by name, or since several queries see all."""
-    if kind == "cross" or CROSS.search(layer) is not None:
-        return True
+    """Whether the keys are another sequence's; unknown, by name or if several queries see all."""
+    if kind is not None or CROSS.search(layer) is not None:
+        return kind != "self"
     return visible.shape[-2] > 1 and bool(visible[..., :1, :].eq(visible).all())
 
 

@@ -166,6 +166,7 @@ def eager_intervention(
     grouped: bool = False,
     kind: Kind | None = None,
     sequence_len: int | None = None,
+    keys_added: int = 0,
     places: tuple[Place, ...] = (),
 ) -> EagerIntervention | None:
     """Return the interventions on a softmax of `logits`; None if none applies to its layer.
@@ -182,6 +183,8 @@ def eager_intervention(
     kind : {"self", "cross"}, optional
     sequence_len : int, optional
         The length of the sequence that the queries belong to.
+    keys_added : int, optional
+        How many keys follow those of a sequence, as an added bias does.
     places : tuple of Place, optional
         Where query and key lie in memory.
 
@@ -199,7 +202,9 @@ def eager_intervention(
     count = heads or _count_heads(lead, modules, folded_heads, grouped=grouped)
     batch = logits.numel() // (count * query_len * key_len)
     q_offset = 0
-    if query_len < key_len:
+    if keys_added:
+        q_offset = max(key_len - keys_added - query_len, 0)
+    elif query_len < key_len:
         visible, _ = split_additive(logits.detach().reshape(batch, count, query_len, key_len))
         q_offset = query_offset(layer, kind, "none", visible)
     sizes = batch, count, query_len, key_len
