@@ -145,6 +145,7 @@ def capture(
     from attnpanel.models.intercept.fused_modules import fused_module_patches
     from attnpanel.models.intercept.huggingface import huggingface_patches
     from attnpanel.models.intercept.session import recording
+    from attnpanel.models.intercept.sliding_chunks import sliding_chunk_patches
     from attnpanel.models.intercept.torch_functions import make_handler
     from attnpanel.models.intercept.unseen_code import unseen_code_patches
     from attnpanel.models.read_tokens import ReadIds
@@ -182,6 +183,7 @@ def capture(
         for patch in (
             *fused_module_patches(),
             *huggingface_patches(),
+            *sliding_chunk_patches(),
             *compiled_patches(),
             *unseen_code_patches(),
         ):

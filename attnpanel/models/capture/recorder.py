@@ -109,6 +109,7 @@ class Recorder:
         self.merged_steps: list[list[tuple[int, NDArray[np.intp]]]] = []
         # Layers that report calls themselves, which are then all that counts: their indices.
         self._handed_over: dict[str, set[int]] = {}
+        self._pieces: set[str] = set()  # layers of which something else was skipped
         self.rotations = RotaryWatch()
         self.outputs = OutputWatch(self.names, half=half, tokenizer=tokenizer) if outputs else None
         self.unwritten = ""  # why nothing is known of what heads write
@@ -135,6 +136,8 @@ class Recorder:
             self._steps.close(layer)
             if not isinstance(error, (ValueError, RuntimeError, TypeError)):
                 raise
+            if not call.handed_over:
+                self._pieces.add(layer)
             self.skipped.setdefault(layer, str(error))
         else:
             self.trace.append(stored)
@@ -206,6 +209,8 @@ class Recorder:
             )
         for layer in self._handed_over:
             pieces.pop(layer, None)
+            if layer in self._pieces:
+                self.skipped.pop(layer, None)
         counts = Counter(call.layer for call in self.trace.calls)
         calls = self._loops.merge(self.trace.calls, self.budget)
         if len(calls) < len(self.trace.calls):
@@ -235,9 +240,7 @@ class Recorder:
         if positions_in_batch(intercepted):
             self._steps.close(layer)  # more layers to attend to are no more text
         intercepted = drop_unused_keys(intercepted, layer)
-        query, key, value = self._copy_arrays(
-            intercepted.query, intercepted.key, intercepted.value, layer
-        )
+        query, key, value = self._copy_arrays(intercepted, layer)
         mask_bytes = self._masks.stored_bytes
         visibility = self._masks.read(
             intercepted.mask, intercepted.bias, query.shape[2], key.shape[2]
@@ -280,12 +283,13 @@ class Recorder:
         return self._steps.share_keys(call, self._verify(call, intercepted), self.budget)
 
     def _copy_arrays(
-        self, query: Tensor, key: Tensor, value: Tensor, layer: str
+        self, call: InterceptedCall, layer: str
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None]:
         """Copy to the CPU, all three in one dtype: float32 if float16 cannot hold them."""
         import torch
 
-        tensors = [query, key, *([value] if self.values else [])]
+        values = self.values and call.has_values
+        tensors = [call.query, call.key, *([call.value] if values else [])]
         for name, tensor in zip(("query", "key", "value"), tensors, strict=False):
             if tensor.device.type == "meta" or tensor.is_nested:
                 what = "nested" if tensor.is_nested else "on the meta device, without numbers"
@@ -295,7 +299,7 @@ class Recorder:
             dtype = torch.float16
         self.budget.take(sum(tensor.numel() for tensor in tensors) * dtype.itemsize, layer)
         arrays = [copy_tensor(tensor, dtype) for tensor in tensors]
-        return arrays[0], arrays[1], arrays[2] if self.values else None
+        return arrays[0], arrays[1], arrays[2] if values else None
 
     def _verify(self, call: AttentionCall, intercepted: InterceptedCall) -> AttentionCall:
         """Return the call if it reproduces the model's weights, else one that holds them."""

@@ -55,6 +55,8 @@ class InterceptedCall:
         True if the tensors had three axes: H is 1, and B may include the heads.
     handed_over : bool
         True if the model has reported the call itself, by :func:`attnpanel.record`.
+    has_values : bool
+        False if the outputs are not `weights` times one value for each key, so that none are kept.
     sequence_len : int or None
         The length of the sequence that the queries belong to, where it is known; T is less where
         queries are pooled, or computed in chunks.
@@ -79,6 +81,7 @@ class InterceptedCall:
     q_offset: int | None = None
     folded: bool = False
     handed_over: bool = False
+    has_values: bool = True
     sequence_len: int | None = None
     use: ScoreUse | None = None
 

@@ -38,8 +38,8 @@ BLOCKS = {"attention_type": "block_sparse", "block_size": 4, "num_random_blocks"
 # Family: configuration and its options, length of the input, what the layers left out are called,
 # and how many calls are whole.
 PIECES: dict[str, tuple[dict[str, Any], int, str, int]] = {
-    "Longformer": ({**TEXT, "attention_window": 4}, T, "attention.self", 0),
-    "LED": ({**SEQUENCES, "attention_window": 4}, T, "encoder.layers.0", 2),
+    "Longformer": ({**TEXT, "attention_window": 4}, T, "attention.self", 2),
+    "LED": ({**SEQUENCES, "attention_window": 4}, T, "encoder.layers.0", 3),
     "BigBird": ({**TEXT, **BLOCKS}, 64, "attention.self", 0),
     "BigBirdPegasus": ({**SEQUENCES, **BLOCKS}, 64, "encoder.layers.0", 2),
     "PegasusX": ({**SEQUENCES, "block_size": 4, "num_global_tokens": 3}, T, "encoder.layers.0", 2),
@@ -70,6 +70,9 @@ PIECES: dict[str, tuple[dict[str, Any], int, str, int]] = {
         2,
     ),
 }
+
+# Whose pieces the capture puts together.
+TOGETHER = ("Longformer", "LED")
 
 
 def built(family: str) -> tuple[Any, dict[str, Any]]:
