@@ -113,13 +113,6 @@ def twice(q, k, v):
     return weights @ (weights @ v), None
 
 
-def diffused(q, k, v):  # as personalised PageRank
-    weights, mixed = weigh(q, k), v
-    for _ in range(3):
-        mixed = 0.8 * (weights @ mixed) + 0.2 * v
-    return mixed, None
-
-
 def by_agents(q, k, v):
     agents = q[:, :, ::3]
     return attention(q, agents, attention(agents, k, v)), None
@@ -210,7 +203,6 @@ NAMED = {
     some_queries_added: "some of its queries only",
     a_solved_low_rank: "in pieces",
     twice: "by the same weights several times",
-    diffused: "by the same weights several times",
     by_agents: "in pieces",
     keys_in_another_order: "changes the order",
     keys_flipped: "changes the order",

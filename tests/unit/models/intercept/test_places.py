@@ -216,3 +216,19 @@ def test_weights_of_learned_positions_are_of_the_sequence_that_they_meet():
         model(torch.randn(B, T, C))
 
     assert [call.kind for call in trace] == ["self"]
+
+
+def test_weights_that_mix_their_own_output_again_are_named():
+    """As personalised PageRank: what one matrix of weights gives is no output of the head."""
+
+    def diffused(layer, x):
+        weights = (layer.query(x) @ layer.key(x).mT).softmax(-1)
+        mixed = value = layer.value(x)
+        for _ in range(3):
+            mixed = 0.8 * (weights @ mixed) + 0.2 * value
+        return mixed
+
+    with pytest.warns(UserWarning, match="by the same weights several times"):
+        trace = ran(diffused)
+
+    assert not trace.calls
