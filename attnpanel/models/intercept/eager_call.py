@@ -98,8 +98,9 @@ def offset_before(keys_added: int, query: Tensor, key: Tensor) -> int | None:
 
     None if no others were added.
     """
-    offset = key.shape[-2] - keys_added - query.shape[-2]
-    return max(offset, 0) if keys_added else None
+    if not keys_added:  # nested tensors have no numbers of keys to subtract
+        return None
+    return max(key.shape[-2] - keys_added - query.shape[-2], 0)
 
 
 def divided(
