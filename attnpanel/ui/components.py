@@ -256,7 +256,16 @@ class LessonCard(MessagingComponent):
 
 
 class MoreButton(Styled):
-    """A button that opens the part of the controls' bar with the rare ones."""
+    """A button that opens the part of the box around it that is rarely needed.
+
+    A page may open and close it, too.
+    """
+
+    label = param.String(default="", doc='Text of the button; "" for “More”.')
+    tooltip = param.String(default="", doc="Its name where the label is a sign.")
+    opened = param.Boolean(default=False, doc="Whether the part is open.")
+
+    page_sets = ("opened",)
 
     _esm = bundle("more_button")
 
@@ -299,11 +308,14 @@ class Download(Styled):
     make : callable
         Returns the file's bytes; None if it cannot be made and the page shows why; or a
         :class:`attnpanel.ui.deferred_file.DeferredFile`, which a thread makes.
+    on_late : callable, optional
+        Called when the snapshots have come, of a button whose press is told before them.
     """
 
     label = param.String(default="Download", doc="Text of the button.")
     filename = param.String(default="file", doc="Suggested file name.")
     plots = param.List(default=[], doc="Names of the plots whose snapshots are sent along.")
+    strong = param.Boolean(default=False, constant=True, doc="Whether it is the page's main act.")
 
     class Message(PageMessage):
         """A press of the button."""
@@ -312,11 +324,17 @@ class Download(Styled):
 
         press = param.Integer(default=0, bounds=(0, 2**31), doc="Counts the presses.")
         plots = NamedFiles(most=20, doc="[name, PNG] of each plot.")
+        late = param.Boolean(default=False, doc="Whether the press itself was told before.")
 
     _esm = bundle("download")
 
-    def __init__(self, make: Callable[[], bytes | DeferredFile | None], **params: Any) -> None:
-        self._make = make
+    def __init__(
+        self,
+        make: Callable[[], bytes | DeferredFile | None],
+        on_late: Callable[[], None] = lambda: None,
+        **params: Any,
+    ) -> None:
+        self._make, self._on_late = make, on_late
         self._work = LatestTask("attnpanel-download")
         # Snapshots (PNG) of the plots named in `plots`, sent with the current press.
         self.snapshots: dict[str, bytes] = {}
@@ -327,7 +345,7 @@ class Download(Styled):
         try:
             sent = data.get("plots", [])
             self.snapshots = {name: png for name, png in sent if name in self.plots}
-            content = self._make()
+            content = self._on_late() if data.get("late") else self._make()
         finally:  # answer even after an error, or the button stays disabled
             if isinstance(content, DeferredFile):
                 self._make_later(press, content)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 # A plot 1,400 pixels wide takes 0.3 MB at a device pixel ratio of 2.
 MAX_BYTES: Final = 4_000_000
+PIXELS_PER_METRE: Final = 96 / 0.0254  # of CSS
 
 
 def check_snapshots(snapshots: Mapping[str, object]) -> None:
@@ -37,7 +38,7 @@ def check_snapshots(snapshots: Mapping[str, object]) -> None:
 def snapshots_pane(snapshots: Mapping[str, bytes]) -> Any:
     """Return checked snapshots side by side, each with its name, escaped, below it."""
     figures = "".join(
-        f"<figure><img alt='{html.escape(name)}' src='data:image/png;base64,"
+        f"<figure><img alt='{html.escape(name)}'{_width(png)} src='data:image/png;base64,"
         f"{b64encode(png).decode('ascii')}'><figcaption>{html.escape(name)}</figcaption></figure>"
         for name, png in snapshots.items()
     )
@@ -48,3 +49,14 @@ def snapshots_pane(snapshots: Mapping[str, bytes]) -> Any:
         sizing_mode="stretch_width",
         margin=0,
     )
+
+
+def _width(png: bytes) -> str:
+    """Return an image's width as an attribute: on paper and screens as wide as its plot was.
+
+    Known where a resolution follows the header, as js/core/png_resolution.js writes it.
+    """
+    kind, per_metre = png[37:41], int.from_bytes(png[41:45])
+    if kind != b"pHYs" or per_metre == 0:
+        return ""
+    return f" width='{int.from_bytes(png[16:20]) / per_metre * PIXELS_PER_METRE:.0f}'"

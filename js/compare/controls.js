@@ -114,7 +114,7 @@ export function build(page) {
   row.append(head, side);
   const boxes = Object.fromEntries(Object.entries(page.controls).map(([name, { box: one }]) => [name, one]));
   const { layer, head: headBox, aggregate, ...rules } = boxes;
-  page.root.replaceChildren(layer, headBox, aggregate, row, ...Object.values(rules), moreButton(() => page.root));
+  page.root.replaceChildren(layer, headBox, aggregate, row, ...Object.values(rules), moreButton(() => page.root).button);
 }
 
 /**

@@ -1,13 +1,12 @@
-import { withResolution } from "../core/png_resolution.js";
 import { t } from "../core/translate.js";
 import { element } from "./dom.js";
+import { CSS_DPI, pngOf } from "./figure_png.js";
 import { printFigure } from "./print_figure.js";
 import { saveFile } from "./save_file.js";
 
 // A figure as it will be saved, in a width to choose, and buttons that save it.
 
 const DPI = 300;
-const CSS_DPI = 96;
 const MM_PER_INCH = 25.4;
 const POINTS_PER_PIXEL = 72 / CSS_DPI;
 // Widths in millimetres; 0 is that on the screen.
@@ -31,9 +30,7 @@ p { margin: 4px 0 0; color: var(--attn-muted, #667085); font-size: 12px; }
 select:focus-visible, button:focus-visible { outline: 2px solid var(--attn-accent, #3b5bdb); }
 `;
 
-/**
- * @typedef {{text: string, width: number, height: number}} Figure an SVG and its size in CSS pixels
- */
+/** @typedef {import("./figure_png.js").Figure} Figure */
 
 /**
  * A figure in a width on paper: all of it, texts too, larger or smaller.
@@ -93,7 +90,7 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
   const name = () => `${fileName}${all.checked ? "-steps" : ""}-figure`;
   for (const choice of [all, width]) choice.addEventListener("change", draw);
   svg.addEventListener("click", () => saveFile(figure.text, `${name()}.svg`, "image/svg+xml"));
-  png.addEventListener("click", async () => saveFile(await pngOf(figure), `${name()}.png`, "image/png"));
+  png.addEventListener("click", async () => saveFile(await pngOf(figure, DPI), `${name()}.png`, "image/png"));
   pdf.addEventListener("click", () => printFigure(figure, name()));
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", ({ target }) => {
@@ -111,27 +108,4 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
   draw();
   place.append(dialog);
   dialog.showModal();
-}
-
-/**
- * The figure as a PNG of 300 dots per inch.
- *
- * @param {Figure} figure
- * @returns {Promise<Uint8Array<ArrayBuffer>>}
- */
-async function pngOf({ text, width, height }) {
-  const image = new Image();
-  const url = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
-  try {
-    image.src = url;
-    await image.decode();
-    const canvas = element("canvas");
-    Object.assign(canvas, { width: Math.round((width * DPI) / CSS_DPI), height: Math.round((height * DPI) / CSS_DPI) });
-    canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
-    const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ resolve) => canvas.toBlob(resolve, "image/png"));
-    if (blob === null) throw new Error(t("the browser made no PNG"));
-    return withResolution(new Uint8Array(await blob.arrayBuffer()), DPI);
-  } finally {
-    URL.revokeObjectURL(url);
-  }
 }

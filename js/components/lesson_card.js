@@ -47,7 +47,7 @@ class GuessPart {
 class TaskPart {
   /** @param {() => void} solve */
   constructor(solve) {
-    this.root = element("div", "attn-lesson-part");
+    this.root = element("div", "attn-lesson-part attn-lesson-task");
     this.text = element("p");
     this.meter = element("div", "attn-lesson-meter");
     this.bar = element("i");
@@ -85,6 +85,8 @@ export function render({ model }) {
   /** @type {?number} */
   let step = null;
   let done = false;
+  /** whether a sheet over the pictures shows the task alone */
+  let folded = false;
   /** @type {?TaskPart} */
   let task = null;
   /** @type {HTMLButtonElement} */
@@ -95,6 +97,13 @@ export function render({ model }) {
   /** @returns {?Element} this component's element in the explorer's grid */
   const host = () => /** @type {ShadowRoot} */ (root.getRootNode()).host ?? null;
 
+  /** @param {HTMLButtonElement} toggle @param {boolean} fold */
+  const fold = (toggle, fold) => {
+    folded = fold;
+    root.classList.toggle("attn-folded", fold);
+    toggle.textContent = fold ? t("Show text") : t("Task only");
+    toggle.setAttribute("aria-expanded", String(!fold));
+  };
   /** Outlines what a step names, and brings the first plot of it into view. @param {[string, string][]} named */
   const outline = (named) => {
     const explorer = [...below(document.body)].find((node) => node.classList.contains(`attn-${model.explorer_id}`));
@@ -117,7 +126,9 @@ export function render({ model }) {
   const build = (content) => {
     const { steps, title, text, named, guess } = content;
     const head = element("div", "attn-lesson-foot");
-    head.append(element("span", "", t("Step {step} of {count}", { step: content.step + 1, count: steps.length })), button(t("Leave ✕"), () => act({ leave: true }), "attn-link-button"));
+    const toggle = button("", () => fold(toggle, !folded), "attn-link-button attn-lesson-fold");
+    fold(toggle, false); // each step is to be read first
+    head.append(element("span", "", t("Step {step} of {count}", { step: content.step + 1, count: steps.length })), toggle, button(t("Leave ✕"), () => act({ leave: true }), "attn-link-button"));
     const heading = element("h2", "", title);
     heading.tabIndex = -1;
     const said = element("p");

@@ -61,9 +61,12 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     # The words stand above the explorer, with pictures of it that no slider moves.
     assert report.evaluate(ABOVE, "One score has")
     snapshots = report.locator(".attn-snapshots img")
-    expect(snapshots).to_have_count(6)
-    assert snapshots.nth(1).get_attribute("alt") == "Softmax"
-    assert snapshots.nth(3).get_attribute("alt") == "Where “t0” looks"
+    expect(snapshots).to_have_count(4)
+    assert snapshots.nth(0).get_attribute("alt") == "Score, softmax and mix"
+    assert snapshots.nth(1).get_attribute("alt") == "Where “t0” looks"
+    # As wide as the plots were, whatever the pixels of the screen.
+    plots = report.locator(".attn-steps").evaluate("(one) => one.getBoundingClientRect().width")
+    assert snapshots.nth(0).evaluate("(one) => one.width") <= plots
     for colours in snapshots.evaluate_all(COLOURS):
         assert colours > 5
 
@@ -90,3 +93,19 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     expect(report.get_by_role("heading", name="Exercises: 2 of")).to_be_visible()
     expect(report.get_by_text("Half is half.")).to_be_visible()
     expect(report.get_by_text("One score has <b>softmax</b> 1.")).to_be_visible()
+
+
+def test_on_a_phone_the_answer_is_folded_away_beside_the_task(page, served):
+    size = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_explorer(page, f"{served}exercises?exercise=half")
+    answer = page.get_by_label("Your answer", exact=True).and_(page.locator("textarea"))
+    unfold = page.get_by_role("button", name="Your answer")
+
+    expect(answer).to_be_hidden()
+    unfold.click()
+    expect(answer).to_be_visible()
+    answer.press("Escape")
+    expect(answer).to_be_hidden()
+    expect(unfold).to_be_focused()
+    page.set_viewport_size(size)

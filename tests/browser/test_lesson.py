@@ -129,3 +129,22 @@ def test_a_link_opens_a_step(page, served):
     expect(page.get_by_role("heading", name="How sharp is the choice?")).to_be_visible()
     page.get_by_role("button", name="Show me").click()
     expect(page.locator(".attn-lesson-state")).to_have_text("✓ Done")
+
+
+def test_over_the_pictures_the_card_shows_the_task_alone_until_it_is_done(lesson):
+    size = lesson.viewport_size
+    lesson.set_viewport_size({"width": 720, "height": 450})
+    card, text = lesson.locator(".attn-lesson-card"), lesson.get_by_text("Guess first")
+    whole = card.bounding_box()["height"]
+
+    lesson.get_by_role("button", name="Task only").click()
+
+    expect(text).to_be_hidden()
+    expect(lesson.get_by_role("button", name="Next →")).to_be_hidden()
+    assert card.bounding_box()["height"] < whole / 2
+    lesson.get_by_role("button", name="Show me").click()
+    expect(lesson.locator(".attn-lesson-state")).to_have_text("✓ Done")
+    expect(lesson.get_by_role("button", name="Next →")).to_be_visible()
+    lesson.get_by_role("button", name="Show text").click()
+    expect(text).to_be_visible()
+    lesson.set_viewport_size(size)

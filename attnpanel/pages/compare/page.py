@@ -18,7 +18,7 @@ from attnpanel.pages.explorer.intervention_form import InterventionForm
 from attnpanel.pages.limits import RateLimit
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.trace.computable import check_computable
-from attnpanel.ui import Caption, CopyLink, Download, Explanation, ThemeButton
+from attnpanel.ui import Caption, CopyLink, Download, Explanation, MoreButton, ThemeButton
 from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.fields import field
@@ -97,6 +97,10 @@ class ComparePage:
             stylesheets=[stylesheet()],
             css_classes=["attn-button", "attn-primary"],
         )
+        # On a narrow page, where the button and what else is changed in B are folded away.
+        self._unfold = MoreButton(
+            label="⋯", tooltip=t("Compare other texts"), margin=0, css_classes=["attn-unfold"]
+        )
         self._report = Download(
             self._make_report, label=t("Download report"), filename="comparison.html", margin=0
         )
@@ -144,6 +148,7 @@ class ComparePage:
         )
         prompts = box(
             *(_row(self._sources[side], self._texts[side]) for side in SIDES),
+            self._unfold,
             self._run,
             box(self._change.row, css="attn-prompts-below"),
             css="attn-card attn-prompts",
@@ -189,6 +194,7 @@ class ComparePage:
             return
         if chosen is None:
             self._question.text = t(QUESTION)
+            self._unfold.opened = True
             return
         for side, text in zip(SIDES, (chosen.first, chosen.second), strict=True):
             self._texts[side].value = text
@@ -313,7 +319,7 @@ class ComparePage:
         text = describe_output(output, tokens, say=t) if output else ""
         self._outcome.param.update(text=text, visible=bool(text))
         self.words.subject = "&".join(f"{name}={text}" for name, text in address.items())
-        self._notice.visible = False
+        self._notice.visible = self._unfold.opened = False
         self._show_body()
         if self._problems:
             problems = " ".join(self._problems)
@@ -321,7 +327,7 @@ class ComparePage:
             self._problems = []
 
     def _on_error(self, sentence: str) -> None:
-        self._run.loading = False
+        self._run.loading, self._unfold.opened = False, True
         if self.comparison.body.visible:
             self._notify("error", f"{sentence} {t('What was shown before is still here.')}")
         else:
@@ -387,10 +393,5 @@ def _select(label: str, options: list[str] | dict[str, str], *, css: str) -> Any
 
 
 def _row(*widgets: Any) -> Any:
-    return pn.Row(
-        *widgets,
-        css_classes=["attn-source"],
-        stylesheets=[stylesheet()],
-        sizing_mode="stretch_width",
-        margin=0,
-    )
+    style = {"css_classes": ["attn-source"], "stylesheets": [stylesheet()], "margin": 0}
+    return pn.Row(*widgets, sizing_mode="stretch_width", **style)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,21 @@ from attnpanel.explorer.state import MASK_RULE
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.exercises import EXERCISES
 from attnpanel.pages.exercises.answers import (
-    ANSWER,
-    ONE_OF_ALL,
     SUBJECT,
+    Checked,
+    all_answers,
     describe_state,
     file_name,
+    live_line,
+    one_answer,
     signature,
     stored_words,
+    task_text,
 )
 from attnpanel.pages.exercises.solved import SolvedMarks, exercise_labels
 from attnpanel.pages.explorer.report import save_report, snapshot
 from attnpanel.pages.server_settings import ServerSettings
-from attnpanel.ui import Caption, CopyLink, Download, Explanation, ThemeButton
+from attnpanel.ui import Caption, CopyLink, Download, Explanation, MoreButton, ThemeButton
 from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.fields import field
@@ -41,8 +45,6 @@ if TYPE_CHECKING:
     from attnpanel.pages.exercises import Exercise
     from attnpanel.trace import Trace
 
-# The page sends its state 60 ms after a change; a check must not run before the state arrives.
-CHECK_DELAY_MS = 150
 # A verdict is cleared when one of these choices changes.
 CHECKED_CHOICES = (
     "trace",
@@ -54,11 +56,10 @@ CHECKED_CHOICES = (
     *MASK_RULE,
     "empty_rows",
 )
-# Plots whose snapshots go into an exported answer, with their captions.
+# Plots whose figures go into an exported answer, with their captions; those of the first two go
+# into the file of all answers. That of the scores has all three steps.
 SNAPSHOTS = {
-    "attn:plot:scores": "Score",
-    "attn:plot:weights": "Softmax",
-    "attn:plot:output": "Mix",
+    "attn:plot:scores": "Score, softmax and mix",
     "attn:plot:row": "Where “{token}” looks",
     "attn:plot:grid": "All heads",
     "attn:plot:swatches": "Paint mixing",
@@ -80,9 +81,11 @@ class ExercisesPage:
         self._settings, self._link = settings, dict(link)
         self._work = LatestTask("attnpanel-exercise", "exercise")
         self._traces: dict[str, Trace] = {"": toy_trace()}
-        # By exercise: the words when it was left, and what its last check said.
+        # By exercise: the words when it was left, and what its last check found.
         self._words: dict[str, str] = {}
-        self._verdicts: dict[str, str] = {}
+        self._checked: dict[str, Checked] = {}
+        # Whether Check was pressed while the exercise's sentence was still being read.
+        self._check_waits = False
         self.exercise = _find(link.get("exercise", "")) or EXERCISES[0]
         self.explorer = Explorer(self._traces[""], whole_page=True)
         # The URL stays as it is until a trace is shown.
@@ -102,7 +105,7 @@ class ExercisesPage:
         self._task, self._hint = (
             _caption(css="attn-question", live=live) for live in (False, True)
         )
-        self._title = _caption(heading=True)
+        self._title = _caption(heading=True, css="attn-exercise-title")
         self.verdict = _caption(css="attn-verdict", live=True)
         self._question = _caption(css="attn-question")
         self.answer = Explanation(
@@ -116,8 +119,19 @@ class ExercisesPage:
         # Asked once: the browser fills in the name in every exercise, and today's date.
         self.name = _line(t("Your name"), "line", subject="name")
         self.date = _line(t("Date"), "date")
-        self._hint_button = _button(t("Hint"), self._show_hint)
-        self._check_button = _button(t("Check"), self._on_check, primary=True)
+        self._hint_button = pn.widgets.Button(
+            label=t("Hint"), margin=0, stylesheets=[stylesheet()], css_classes=["attn-button"]
+        )
+        self._hint_button.on_click(lambda _event: self._show_hint())
+        # It sends the page's state and pictures, but no file comes back.
+        self._check_button = Download(
+            self.check,
+            self._keep_pictures,
+            label=t("Check"),
+            strong=True,
+            plots=list(SNAPSHOTS)[:2],
+            margin=0,
+        )
         self._export = Download(
             self._make_report, label=t("Export my answer"), filename="answer.html", margin=0
         )
@@ -135,7 +149,7 @@ class ExercisesPage:
         self._open()
         self._choice.param.watch(self._on_choice, "value")
         self.explorer.state.param.watch(
-            lambda *_events: self._set_verdict("", solved=False), list(CHECKED_CHOICES)
+            lambda *_events: self._set_verdict(""), list(CHECKED_CHOICES)
         )
 
     def _lay_out(self) -> Any:
@@ -153,8 +167,7 @@ class ExercisesPage:
             "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
         )
         signature = box(self.name, self.date, self._export_all, css="attn-source")
-        writing = box(self._question, self.answer, signature, css="attn-exercise-part")
-        self._writing = box(writing, css="attn-writing")
+        writing = box(self._question, self.answer, signature, css="attn-exercise-part attn-folds")
         task = box(
             self._title,
             self._task,
@@ -164,7 +177,8 @@ class ExercisesPage:
             self._hint,
             css="attn-exercise-part",
         )
-        card = box(task, self._writing, css="attn-card attn-exercise")
+        unfold = MoreButton(label=t("Your answer"), margin=0, css_classes=["attn-unfold"])
+        card = box(task, unfold, writing, css="attn-card attn-exercise")
         layout = self.explorer.__panel__()
         # In its own box: an element with `display: grid` stays visible when Panel hides it.
         layout[-1] = self._plots = box(layout[-1], css="attn-plots")
@@ -184,15 +198,14 @@ class ExercisesPage:
         """Show the exercise's texts and its trace."""
         exercise = self.exercise
         self._work.abandon()
-        self._notice.visible = False
+        self._check_waits = self._notice.visible = False
         self._title.text = t(exercise.title)
-        self._task.text = t(exercise.task)
+        self._task.text = task_text(exercise)
         self._question.text = t(exercise.question)
         self._hint.text = self.verdict.text = ""
         self.answer.subject = SUBJECT + exercise.name
         here = not exercise.elsewhere
-        self._plots.visible = self._writing.visible = here
-        self._check_button.visible = self._export.visible = here
+        self._plots.visible = self._check_button.visible = self._export.visible = here
         # Trusted: the text comes from the table of exercises only.
         self._elsewhere.object = "" if here else _link_to(exercise.elsewhere)
         self._elsewhere.visible = not here
@@ -223,11 +236,18 @@ class ExercisesPage:
             self._notice.visible = False
             self._plots.visible = True
             self._show(trace)
+            if self._check_waits:
+                self.check()
+
+        def on_error(text: str) -> None:
+            self._check_waits = False
+            self._set_verdict("")
+            self._notify("error", f"{text} {no_model}")
 
         self._work.start(
             work,
             on_done=on_done,
-            on_error=lambda text: self._notify("error", f"{text} {no_model}"),
+            on_error=on_error,
             on_progress=lambda text: self._notify("busy", text),
         )
 
@@ -255,56 +275,58 @@ class ExercisesPage:
     def _show_hint(self) -> None:
         self._hint.text = t("Hint: {hint}", hint=t(self.exercise.hint))
 
-    def _on_check(self) -> None:
-        document = pn.state.curdoc
-        if document is None or document.session_context is None:
-            self.check()
-        else:
-            document.add_timeout_callback(self.check, CHECK_DELAY_MS)
+    def _keep_pictures(self) -> None:
+        """Keep the pictures of the state that was checked, if it is still on screen."""
+        checked = self._checked.get(self.exercise.name)
+        if checked is not None and checked.place == describe_state(self.explorer.state):
+            pictures = self._captioned(self._check_button.snapshots)
+            self._checked[self.exercise.name] = replace(checked, pictures=pictures)
 
     def check(self) -> None:
         """Show whether the explorer's current state solves the exercise."""
-        if self.exercise.check is None or not self._plots.visible:
+        if self.exercise.check is None:
+            return
+        self._check_waits = not self._plots.visible and self._notice.tone == "busy"
+        if self._check_waits:
+            self._set_verdict(t("The sentence is still being read; the check follows."))
+        if not self._plots.visible:
             return
         try:
             verdict = self.exercise.check(self.explorer.state)
         except ValueError as error:
-            self._set_verdict(t("This can't be checked: {reason}.", reason=error), solved=False)
+            self._set_verdict(t("This can't be checked: {reason}.", reason=error))
             return
         self._set_verdict(verdict.text, solved=verdict.solved)
-        self._verdicts[self.exercise.name] = verdict.text
+        place = describe_state(self.explorer.state)
+        before = self._checked.get(self.exercise.name)
+        if before is None or (before.verdict, before.place) != (verdict.text, place):
+            self._checked[self.exercise.name] = Checked(verdict.text, place)
         if verdict.solved:
             self.solved.add(self.exercise.name)
 
-    def _set_verdict(self, text: str, *, solved: bool) -> None:
+    def _set_verdict(self, text: str, *, solved: bool = False) -> None:
         self.verdict.param.update(
             text=text, css_classes=["attn-verdict", *["attn-solved"] * solved]
         )
 
+    def _captioned(self, sent: Mapping[str, bytes]) -> dict[str, bytes]:
+        state = self.explorer.state
+        token = state.query_tokens[state.query_index]
+        return {t(SNAPSHOTS[name], token=token): png for name, png in sent.items()}
+
     def _make_report(self) -> DeferredFile:
         """Return exercise, verdict, answer and explorer as one HTML file, made in a thread."""
         self.check()
-        self._export.filename = file_name(self.exercise.name, self.name.text, self.date.text)
-        state = self.explorer.state
-        answer = ANSWER.format(
-            task=t(self.exercise.task),
-            verdict=self.verdict.text,
-            question=t(self.exercise.question),
-            answer=self.answer.text or t("No answer was written."),
-            signature=signature(self.name.text, self.date.text),
-            place=t("As it stood: {place}.", place=describe_state(state)),
-        )
-        token = state.query_tokens[state.query_index]
-        snapshots = {
-            t(SNAPSHOTS[name], token=token): png for name, png in self._export.snapshots.items()
-        }
+        checked = Checked(self.verdict.text, describe_state(self.explorer.state))
+        file = file_name(self.exercise.name, self.name.text, self.date.text)
+        self._export.filename = file
         write = partial(
             save_report,
             snapshot(self.explorer),
             progress=no_progress,
             title=t("Exercise: {title}", title=t(self.exercise.title)),
-            foreword=answer,
-            stills=snapshots,
+            foreword=one_answer(self.exercise, self.answer.text, checked, self._signature()),
+            stills=self._captioned(self._export.snapshots),
         )
         return DeferredFile(write, self._not_exported)
 
@@ -315,33 +337,22 @@ class ExercisesPage:
             **self._words,
             self.exercise.name: self.answer.text,
         }
-        done = [
-            exercise
-            for exercise in EXERCISES
-            if words.get(exercise.name, "").strip() or exercise.name in self._verdicts
-        ]
-        if not done:
+        answers = all_answers(EXERCISES, words, self._checked)
+        if not answers:
             self._notify("error", t("There is no answer to export yet."))
             return None
-        parts = [
-            ONE_OF_ALL.format(
-                title=t(exercise.title),
-                task=t(exercise.task),
-                verdict=self._verdicts.get(exercise.name, t("Not checked on this visit.")),
-                question=t(exercise.question),
-                answer=words.get(exercise.name) or t("No answer was written."),
-            )
-            for exercise in done
-        ]
         self._export_all.filename = file_name("all", self.name.text, self.date.text)
         write = partial(
             save_report,
             snapshot(self.explorer),
             progress=no_progress,
-            title=t("Exercises: {count} of {all}", count=len(done), all=len(EXERCISES)),
-            foreword="\n".join([signature(self.name.text, self.date.text), *parts]),
+            title=t("Exercises: {count} of {all}", count=len(answers), all=len(EXERCISES)),
+            foreword=[(self._signature(), {}), *answers, (live_line(self.exercise), {})],
         )
         return DeferredFile(write, self._not_exported)
+
+    def _signature(self) -> str:
+        return signature(self.name.text, self.date.text)
 
     def _not_exported(self, reason: str) -> None:
         self._notify("error", t("The answer can't be exported. {reason}", reason=reason))
@@ -372,17 +383,6 @@ def _find(name: str) -> Exercise | None:
 def _link_to(page: str) -> str:
     text = t("Do it on the page “{page}”", page=t(page.capitalize()))
     return f"<a href='./{page}{link_query()}'>{escape(text)}</a>"
-
-
-def _button(label: str, on_click: Callable[[], None], *, primary: bool = False) -> Any:
-    button = pn.widgets.Button(
-        label=label,
-        margin=0,
-        stylesheets=[stylesheet()],
-        css_classes=["attn-button", *["attn-primary"] * primary],
-    )
-    button.on_click(lambda _event: on_click())
-    return button
 
 
 def _line(label: str, kind: str, *, subject: str = "") -> Explanation:

@@ -90,7 +90,8 @@ EXERCISES: tuple[Exercise, ...] = (
         "two-prompts",
         "Two prompts, two patterns",
         "Find two prompts that elicit different attention patterns, and explain why they do.",
-        "",
+        "Which layer and head show it, which weights change by how much, and why? Name both "
+        "prompts, and paste the comparison's link.",
         "Change one word that others depend on. The list of heads there shows where it matters.",
         elsewhere="compare",
     ),
@@ -99,7 +100,8 @@ EXERCISES: tuple[Exercise, ...] = (
         "Heads, width and what is learned",
         "Train a tiny transformer with another number of heads, then with another d_model, and "
         "compare the curves of loss.",
-        "",
+        "Which settings did you train, where did each loss end, and what follows? Say which number "
+        "you changed alone, and what you kept.",
         "Change one number at a time and keep the seed, or you compare luck.",
         elsewhere="lab",
     ),

@@ -35,7 +35,7 @@ from attnpanel.ui.words import t, use_language
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Literal
 
     from attnpanel.attention.progress import Progress
@@ -88,7 +88,7 @@ def save_report(
     dtype: Literal["float16", "float32"] = "float16",
     layers: Layers | None = None,
     heads: Numbers | None = None,
-    foreword: str = "",
+    foreword: str | Sequence[tuple[str, Mapping[str, bytes]]] = "",
     stills: Mapping[str, bytes] | None = None,
     model: bool | str | LoadedModel = False,
     language: str | None = None,
@@ -123,8 +123,9 @@ def save_report(
         their numbers, and the report says what was left out. Notes on other layers are left out.
     heads : int, slice or iterable of int, optional
         Heads of each layer to include.
-    foreword : str, optional
-        Markdown shown above the explorer; HTML in it is shown as text.
+    foreword : str or sequence of (str, mapping), optional
+        Markdown shown above the explorer; HTML in it is shown as text. Of several parts, each has
+        its own snapshots beside it.
     stills : mapping of str to bytes, optional
         PNG snapshots by caption, shown below the foreword; they do not follow the controls.
     model : bool, str or LoadedModel, optional
@@ -164,7 +165,9 @@ def save_report(
     if not isinstance(trace, Trace) or not trace.calls:
         got = "none" if isinstance(trace, Trace) else type(trace).__name__
         raise ValueError(f"a report shows a Trace of at least one attention call; got {got}")
-    check_snapshots(stills or {})
+    parts = [(foreword, {})] if isinstance(foreword, str) else list(foreword)
+    for pictures in (stills or {}, *(pictures for _, pictures in parts)):
+        check_snapshots(pictures)
     text, marks = report_notes(notes, trace)
     part = trace.select(layers, heads)
     left_out = {"layers": layers, "heads": heads, "values": None if values else values}
@@ -182,7 +185,7 @@ def save_report(
             dtype=dtype,
             choices=choices,
             stored=stored,
-            first=_first(foreword, stills or {}),
+            first=_first(parts, stills or {}),
             progress=on_progress,
         )
     atomic_write_text(path, page)
@@ -299,11 +302,19 @@ def _header(title: str, explorer_id: str) -> Any:
     )
 
 
-def _first(foreword: str, stills: Mapping[str, bytes]) -> tuple[Any, ...]:
-    """Return the elements above the explorer: the foreword, and snapshots below it."""
-    parts = [notes_pane(foreword)] if foreword else []
-    parts += [snapshots_pane(stills)] if stills else []
-    return (box(box(*parts, css="attn-card"), css="attn-above"),) if parts else ()
+def _first(
+    parts: Sequence[tuple[str, Mapping[str, bytes]]], stills: Mapping[str, bytes]
+) -> tuple[Any, ...]:
+    """Return the elements above the explorer: the foreword, and snapshots beside and below it."""
+    shown = [
+        box(notes_pane(text), snapshots_pane(pictures), css="attn-foreword-part")
+        if pictures
+        else notes_pane(text)
+        for text, pictures in parts
+        if text
+    ]
+    shown += [snapshots_pane(stills)] if stills else []
+    return (box(box(*shown, css="attn-card attn-foreword"), css="attn-above"),) if shown else ()
 
 
 def _footer(trace: Trace, payload: Payload, notes: str, stored: StoredModel | None) -> Any:
@@ -342,7 +353,7 @@ def notes_pane(notes: str) -> Any:
     return pn.pane.HTML(
         safe,
         disable_math=True,  # a formula would ask a CDN for MathJax
-        css_classes=["attn-notes", "attn-markdown"],
+        css_classes=["attn-markdown"],
         stylesheets=[stylesheet()],
         sizing_mode="stretch_width",
         margin=0,

@@ -142,6 +142,31 @@ def test_an_exercise_of_another_page_links_to_it(page):
     assert "href='./compare'" in page._elsewhere.object
     assert not page._plots.visible
     assert not page._export.visible
+    assert page._question.text.startswith("Which layer and head show it")
+
+
+def test_a_check_waits_for_the_sentence_and_says_so(monkeypatch):
+    threads = []
+
+    class LaterThread:
+        def __init__(self, target, **_options):
+            self.start = lambda: threads.append(target)
+
+    def trace_prompt(_text, **_options):
+        trace = toy_trace(T=13, d_model=24, heads=12)
+        trace.source = "prompt"
+        return trace
+
+    monkeypatch.setattr(prompts, "trace_prompt", trace_prompt)
+    monkeypatch.setattr(threading, "Thread", LaterThread)
+    monkeypatch.setitem(exercises_page.EXERCISES[4].start, "layer", 0)
+    page = ExercisesPage(ServerSettings(), {"exercise": "previous"})
+
+    page.check()
+    assert page.verdict.text == "The sentence is still being read; the check follows."
+
+    threads[0]()
+    assert page.verdict.text.startswith("Not yet: layer 0, head 1 gives ")
 
 
 def test_the_answer_goes_into_the_report_with_the_check(page, monkeypatch):
@@ -164,7 +189,8 @@ def test_the_answer_goes_into_the_report_with_the_check(page, monkeypatch):
     assert made["title"] == "Exercise: Half for itself"
     assert "**Solved: token 2 gives 48.2 % of its weight to itself.**" in made["foreword"]
     assert "Because {it} is flat." in made["foreword"]
-    assert "layer 0, head 1, token 2, temperature 2.24, mask none" in made["foreword"]
+    said = made["foreword"].replace("\\", "")
+    assert "layer 0, head 1, token 2 · t2, temperature 2.24, mask none" in said
     assert made["stills"] == {"Where “t2” looks": b"png"}
 
 
@@ -225,18 +251,22 @@ def test_all_answers_are_one_file_in_the_order_of_the_exercises(page, monkeypatc
     page.name.text, page.date.text = "Ada", "2026-12-01"
     page.answer.text = "New."
     page.explorer.state.temperature = 10**0.35
-    page.check()
+    page._check_button._handle_msg({"press": 1, "plots": []})
+    pictures = [["attn:plot:row", b"png"], ["another", b"x"]]
+    page._check_button._handle_msg({"press": 1, "plots": pictures, "late": True})
+    page._make_report()  # which checks again, and keeps the pictures
     page._choice.value = "causal"
     page.answer.text = "Of this one."
 
     saved = saved_all(page, monkeypatch)
 
-    said = saved["foreword"]
+    said = "\n".join(text for text, _ in saved["foreword"])
+    assert [found for _, found in saved["foreword"] if found] == [{"Where “t2” looks": b"png"}]
     order = ["*Ada, 2026-12-01*", "New.", "Of this one.", "Kept of an earlier visit."]
     assert sorted(order, key=said.index) == order
     assert "Old." not in said
     assert "**Solved: token 2 gives 48.2 % of its weight to itself.**" in said
-    assert said.count("Not checked on this visit.") == 2
+    assert said.count("Not checked on this visit.") == 1  # of the other page there is no check
     assert saved["title"] == f"Exercises: 3 of {len(EXERCISES)}"
     assert page._export_all.filename == "answer-all-ada-2026-12-01.html"
 
