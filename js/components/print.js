@@ -17,12 +17,17 @@ export function fitToPaper(name) {
   const findRoot = () => [...below(document.body)].find((node) => node.classList.contains(name));
   /** @type {?HTMLElement} */
   let place = null;
+  /** @type {HTMLElement[]} boxes whose foot would be laid over what a break has pushed down */
+  let plots = [];
   const before = () => {
     const root = /** @type {HTMLElement | undefined} */ (findRoot());
     if (!root) return;
     const { clientWidth } = root;
     root.style.setProperty("width", `${clientWidth}px`);
     root.style.setProperty("zoom", String(Math.min(1, PAPER_WIDTH / clientWidth)));
+    // By a rule of its class, one that is hidden would be shown.
+    plots = /** @type {HTMLElement[]} */ ([...below(root)].filter((node) => node.classList.contains("attn-plots") && node.checkVisibility()));
+    for (const box of plots) box.style.display = "block";
     place = element("p", "attn-print-place", `${document.title} · ${window.location.href}`);
     root.shadowRoot?.append(place);
   };
@@ -30,6 +35,7 @@ export function fitToPaper(name) {
     const root = /** @type {HTMLElement | undefined} */ (findRoot());
     root?.style.removeProperty("zoom");
     root?.style.removeProperty("width");
+    for (const box of plots) box.style.removeProperty("display");
     place?.remove();
   };
   window.addEventListener("beforeprint", before);

@@ -41,6 +41,9 @@ ON_PAPER = """
   return {
     beyond: beyond.map((one) => one.outerHTML.slice(0, 120)),
     controls: controls.map((one) => one.className),
+    // Chromium lays their foot over what a break has pushed down.
+    flexible: seen.filter((one) => one.matches(".attn-plots, .attn-above"))
+      .map((one) => getComputedStyle(one).display).filter((display) => display !== "block"),
     plots: seen.filter((one) => one.matches("canvas")).length,
     place: seen.find((one) => one.matches(".attn-print-place"))?.textContent ?? "",
     address: location.href, // the page may still be writing it
@@ -114,6 +117,7 @@ def test_a_file_fits_the_sheet_without_controls_and_returns_to_the_screen(visit,
 
     assert shown["beyond"] == []
     assert shown["controls"] == []
+    assert shown["flexible"] == []
     assert shown["plots"] >= 5
     assert shown["place"].endswith(shown["address"])
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
