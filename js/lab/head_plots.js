@@ -1,11 +1,13 @@
 import { inQuotes } from "../core/format.js";
 import { t } from "../core/translate.js";
+import { ColourBar } from "../components/colour_bar.js";
 import { element } from "../components/dom.js";
 import { likeliest } from "../live_model/next_token.js";
 
 // The weights of all heads as tiles, and one head large, in which a cell can be read.
 
 const MOST_NAMED = 3; // keys of a row in a sentence
+const TICKS = [0, 0.05, 0.2, 0.5, 1]; // weights that the colour bar names
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -30,6 +32,7 @@ export class HeadPlots {
   outlines = document.createElementNS(SVG, "svg");
   down = element("div", "lab-down");
   across = element("div", "lab-across");
+  bar = new ColourBar();
   pair = element("p", "attn-sentence lab-pair");
   /** @type {{button: HTMLButtonElement, canvas: HTMLCanvasElement, words: HTMLElement}[]} one for each head */
   buttons = [];
@@ -58,7 +61,7 @@ export class HeadPlots {
     this.pair.setAttribute("aria-live", "polite");
     this.large.append(this.down, this.cells, this.outlines, this.across);
     this.titleLine.append(this.title);
-    this.right.append(this.titleLine, this.large, this.pair);
+    this.right.append(this.titleLine, this.large, this.bar.line, this.pair);
     this.root.append(this.tiles, this.right);
     this.cells.addEventListener("pointermove", (event) => {
       const box = this.cells.getBoundingClientRect();
@@ -132,6 +135,7 @@ export class HeadPlots {
     this.row = row;
     this.findBest(frame.answers);
     this.table = this.shades();
+    this.drawBar();
     const { heads } = this.content;
     const [layer, head] = this.chosen;
     this.buttons.forEach(({ button, canvas, words }, place) => {
@@ -162,10 +166,22 @@ export class HeadPlots {
     return (layer * this.content.heads + head) * this.length ** 2;
   }
 
+  get palette() {
+    return this.palettes[document.documentElement.classList.contains("attn-dark-page") ? "dark" : "light"];
+  }
+
+  /** What the colours of every picture mean. */
+  drawBar() {
+    this.bar.show({
+      gradient: `linear-gradient(to right, ${this.palette.join(", ")})`,
+      ticks: TICKS.map((weight) => [Math.sqrt(weight), String(weight)]),
+      words: t("weight, in every picture"),
+    });
+  }
+
   /** The colours of weights from 0 to 255. */
   shades() {
-    const dark = document.documentElement.classList.contains("attn-dark-page");
-    const palette = this.palettes[dark ? "dark" : "light"];
+    const { palette } = this;
     return Uint32Array.from({ length: 256 }, (_, value) => {
       const hex = palette[Math.round(Math.sqrt(value / 255) * (palette.length - 1))];
       const [r, g, b] = [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));

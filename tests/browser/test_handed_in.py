@@ -127,3 +127,19 @@ def test_a_file_fits_the_sheet_without_controls_and_returns_to_the_screen(visit,
     pdf = page.pdf(prefer_css_page_size=True, print_background=True)
     assert 1 <= pdf.count(b"/Type /Page\n") <= 4
     assert b"/MediaBox [0 0 841" in pdf
+
+
+@pytest.mark.parametrize("width", [1440, 1000])
+def test_the_axes_of_a_training_s_curves_stand_in_one_line(visit, files, width):
+    page = visit(files["training"].as_uri())
+    page.set_viewport_size({"width": width, "height": 900})
+    charts = page.locator(".lab-chart .bk-Canvas")
+    expect(charts).to_have_count(3)
+    if width == 1000:  # where one title needs two lines
+        page.locator(".lab-chart").last.get_by_text("best head").evaluate(
+            "(words) => { words.textContent += ' of every layer, and more words than have room' }"
+        )
+
+    tops = {round(chart.bounding_box()["y"]) for chart in charts.all()}
+
+    assert len(tops) == 1, tops

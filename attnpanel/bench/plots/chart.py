@@ -48,7 +48,7 @@ FONT = "10.5px"
 WORDS = "const at = places.indexOf(tick); return at < 0 ? '' : words[at]"
 # Bokeh clears a canvas from half a pixel on, so paint of the first layout remains in the leftmost
 # column. Clip only that column: tooltips may extend beyond the other sides.
-CLIP_FIRST_COLUMN = {"clip-path": "inset(-999px -999px -999px 1px)"}
+CLIP_FIRST_COLUMN = {"clip-path": "inset(-999px -999px -999px 2px)"}
 
 
 @dataclass(frozen=True)

@@ -103,19 +103,11 @@ class LabPage:
         self.plots = {chart.name: CurvePlot(chart) for chart in CHARTS}
         self.notice = Caption(tone="error", visible=False, margin=0, sizing_mode="stretch_width")
         self._about = _words(t("Attention while it learns"), "", heading=True)
-        self._model = Download(
-            self._make_model,
-            label=t("The trained model"),
-            filename="model.safetensors",
-            visible=False,
-            margin=0,
+        self._model = _in_words(
+            self._make_model, t("The trained model"), filename="model.safetensors"
         )
-        self._trace = Download(
-            self._make_trace,
-            label=t("This step as a trace"),
-            filename="attention.safetensors",
-            visible=False,
-            margin=0,
+        self._trace = _in_words(
+            self._make_trace, t("This step as a trace"), filename="attention.safetensors"
         )
         self.replay.param.watch(self._on_step, "step")
         self._report = Download(
@@ -394,6 +386,11 @@ class LabPage:
 
     def _say(self, text: str) -> None:
         self.notice.param.update(text=text, visible=True)
+
+
+def _in_words(make: Callable[[], Any], label: str, *, filename: str) -> Download:
+    names = {"label": label, "filename": filename, "css_classes": ["attn-in-words"]}
+    return Download(make, visible=False, margin=0, **names)
 
 
 def _words(text: str, subtitle: str, **options: Any) -> Any:
