@@ -11,7 +11,8 @@ from attnpanel.ui.theme import stylesheet
 
 # Styles of a Bokeh plot. Bokeh clears a canvas from half a pixel on: after a second layout, as of a
 # plot that was hidden at first, the leftmost column keeps a trace of the old one. Only that column
-# is clipped, which ends in the second pixel where a plot begins within one; a tooltip may reach beyond every other side.
+# is clipped, which ends in the second pixel where a plot begins within one; a tooltip may reach
+# beyond every other side.
 CLIP: Final = {"clip-path": "inset(-999px -999px -999px 2px)"}
 
 

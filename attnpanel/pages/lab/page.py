@@ -389,8 +389,8 @@ class LabPage:
 
 
 def _in_words(make: Callable[[], Any], label: str, *, filename: str) -> Download:
-    names = {"label": label, "filename": filename, "css_classes": ["attn-in-words"]}
-    return Download(make, visible=False, margin=0, **names)
+    css = ["attn-in-words"]
+    return Download(make, label=label, filename=filename, visible=False, margin=0, css_classes=css)
 
 
 def _words(text: str, subtitle: str, **options: Any) -> Any:
