@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Returned = Literal["output", "weights", "logsumexp"]
 # What a key that no query may attend to can hold: in its key or its value.
 HiddenContent = Literal["key nan", "key inf", "value nan", "value inf"]
+# What a visible nan or inf is in: a score, by its query, key or bias, or a value.
+NonFinite = Literal["scores", "values"]
 # A weight of 0 times nan or inf is nan; where scores are masked by addition, so is a score.
 LEAKS_VALUES: Final[frozenset[HiddenContent]] = frozenset({"value nan", "value inf"})
 LEAKS_ALL: Final[frozenset[HiddenContent]] = frozenset(get_args(HiddenContent))
@@ -145,6 +147,9 @@ class Implementation:
     hidden_leaks : frozenset of {"key nan", "key inf", "value nan", "value inf"} or None
         What makes the output non-finite when a key that no query may attend to holds it, such as
         the uninitialised tail of a key-value cache. Empty if nothing does; None if not declared.
+    swallows : frozenset of {"scores", "values"} or None
+        Whose nan and inf need not show in the output of a query that uses them, in every shape.
+        Empty if all do; None if not declared.
     reads_in_place : frozenset of str
         Dtypes in which a prepared call reads the arrays it was prepared with, so that it sees
         changes made to them in between. In other dtypes it may have copied them.
@@ -182,6 +187,7 @@ class Implementation:
     weights_dtype: Literal["float32", "storage"] = "storage"
     scaled_query_dtype: Literal["float32", "storage"] = "float32"
     hidden_leaks: frozenset[HiddenContent] | None = None
+    swallows: frozenset[NonFinite] | None = None
     reads_in_place: frozenset[DType] = frozenset()
     strided: bool = False
     adjacent_strided: bool = False

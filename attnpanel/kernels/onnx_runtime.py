@@ -139,5 +139,6 @@ ONNX_ATTENTION = Implementation(
     unsupported=unsupported,
     prepare=prepare,
     hidden_leaks=LEAKS_ALL,
+    swallows=frozenset(),
     strided=True,
 )

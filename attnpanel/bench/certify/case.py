@@ -34,6 +34,8 @@ InputKind = Literal[
     "vast",
     "zeros",
     "rising",
+    "deep",
+    "subnormal",
 ]
 
 
@@ -142,6 +144,9 @@ def make_inputs(case: Case, rng: Any = None) -> Inputs:
     - ``"rising"``: scores of even queries rise from key to key by factors, from 1e-6 to about 1: a
       maximum of a block is above the one before by any amount. Those of odd queries fall by 12.
 
+    - ``"deep"``: every score is near -2^31 / √D, and all are equal; not in float16.
+    - ``"subnormal"``: value over 2^16, query over 2^17: below the normal numbers of float16.
+
     A bias is twice standard normal. No kind is uniform in 0..1: near-equal weights are too easy.
 
     Parameters
@@ -224,4 +229,9 @@ def _of_kind(  # noqa: C901 - one kind a branch
             query[:, :, ::2, 0], query[:, :, 1::2, -1] = factor[:, :, ::2], factor[:, :, 1::2]
             key[..., 0] = np.logspace(-6, 0, key.shape[2])
             key[..., -1] = np.linspace(0, -12, key.shape[2])
+        case "deep":
+            query[...], key[...] = 0, 0
+            query[..., 0], key[..., 0] = 2.0**16, -(2.0**15)
+        case "subnormal":
+            query, value = query / 2**17, value / 2**16
     return query, key, value

@@ -10,9 +10,10 @@ from attnpanel.bench.certify import checks_numeric as numeric
 from attnpanel.bench.certify import checks_state as state
 from attnpanel.bench.certify.checks_determinism import determinism
 from attnpanel.bench.certify.checks_hidden import hidden_contents
-from attnpanel.bench.certify.checks_mask import other_mask
+from attnpanel.bench.certify.checks_mask import infinite_bias, other_mask
 from attnpanel.bench.certify.checks_metadata import metadata_checks, why_no_result
 from attnpanel.bench.certify.checks_sample import every_row
+from attnpanel.bench.certify.checks_visible import visible_contents
 from attnpanel.bench.certify.context import CertificateContext, make_check, returned_arrays
 from attnpanel.bench.certify.grade import graded
 from attnpanel.bench.certify.judged_rows import (
@@ -69,11 +70,13 @@ def certify(
       (:mod:`attnpanel.bench.certify.judged_rows`); the others are compared with float32 attention.
     - **masked keys, key order, query order, shift, identity value**: invariants of attention, each
       checked on inputs made for it; see :mod:`attnpanel.bench.certify.checks_invariants`.
-    - **other mask**: masks that are not causal, with holes
+    - **other mask, infinite bias**: masks that are not causal, with holes, and a bias of -inf
       (:mod:`attnpanel.bench.certify.checks_mask`).
     - **empty rows**: rows that see no key must follow the policy that the implementation declares.
     - **hidden contents**: nan and inf in keys that no query sees must not reach the output, unless
       the implementation declares that they do.
+    - **visible contents**: nan and inf in what a query uses must reach its output, and no other
+      sequence and head (:mod:`attnpanel.bench.certify.checks_visible`).
     - **strided inputs, changed inputs, repeated calls**: inputs that are not contiguous, if the
       implementation claims them, which stay as they are, with what lies around them; other values
       at the same addresses; up to 50 calls of one preparation, after which the first result is
@@ -178,8 +181,10 @@ CHECKS: Final[tuple[tuple[str, Callable[[CertificateContext], Check | None]], ..
     ("shift", invariants.shift),
     ("identity value", invariants.identity_value),
     ("other mask", other_mask),
+    ("infinite bias", infinite_bias),
     ("empty rows", numeric.empty_rows),
     ("hidden contents", hidden_contents),
+    ("visible contents", visible_contents),
     ("strided inputs", state.strided_inputs),
     ("changed inputs", state.changed_inputs),
     ("repeated calls", state.repeated_calls),

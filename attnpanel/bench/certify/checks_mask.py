@@ -1,4 +1,4 @@
-"""The check of a mask that no rule describes.
+"""The checks of masks that no rule describes: as a mask, and as a bias of -inf.
 
 The masks of the cases leave each query one run of keys, or two. A kernel may read from such a mask
 only where its runs begin and end, or which blocks have hidden corners.
@@ -13,16 +13,18 @@ import numpy as np
 
 from attnpanel.bench.certify.context import make_check
 from attnpanel.bench.certify.judgement import judge
-from attnpanel.bench.certify.reference import reference
+from attnpanel.bench.certify.reference import reference, visible_keys
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnpanel.bench.certify.context import CertificateContext
     from attnpanel.bench.run.records import Check
+    from attnpanel.kernels.request import Inputs, Request
 
-# Scores times channels up to which the check is made.
+# Scores times channels up to which the checks are made.
 MOST_WORK: Final = 2**23
+MOST_WORK_OF_BIAS: Final = 2**21
 # Share of the keys that stay visible.
 SHARE: Final = 0.8
 
@@ -33,16 +35,42 @@ def other_mask(context: CertificateContext) -> Check | None:
     Causal calls may be made by an option, without a mask.
     """
     request, mask = context.case.request, context.inputs.mask
-    cells = request.batch * request.heads * request.query_len * request.key_len
-    small = cells * (request.head_dim + request.value_dim) <= MOST_WORK
-    if mask is None or request.mask == "causal" or not small:
+    if mask is None or request.mask == "causal" or work_of(request) > MOST_WORK:
         return None
     inputs = replace(context.inputs, mask=with_holes(mask, context.case.seed))
-    judged = context.view.inputs(inputs)
+    found = _wrong(context, inputs, inputs)
+    return make_check("other mask", found and f"with holes: {found}")
+
+
+def infinite_bias(context: CertificateContext) -> Check | None:
+    """Check that a bias of -inf hides keys as a mask does, among them the first third of all."""
+    request, bias = context.case.request, context.inputs.bias
+    if bias is None or work_of(request) > MOST_WORK_OF_BIAS:
+        return None
+    visible = visible_keys(request, context.inputs)
+    kept = np.random.default_rng(context.case.seed).random(visible.shape[2:]) < SHARE
+    kept[:, : request.key_len // 3] = False
+    # No query loses its last key, of any sequence.
+    kept |= (visible & (np.cumsum(visible[..., ::-1], axis=-1)[..., ::-1] == 1)).any(axis=(0, 1))
+    hiding = replace(context.inputs, bias=np.where(kept, bias, bias.dtype.type(-np.inf)))
+    found = _wrong(context, hiding, replace(context.inputs, mask=visible & kept))
+    return make_check("infinite bias", found and f"-inf must hide keys: {found}")
+
+
+def work_of(request: Request) -> int:
+    """Return the multiplications of one call."""
+    cells = request.batch * request.heads * request.query_len * request.key_len
+    return cells * (request.head_dim + request.value_dim)
+
+
+def _wrong(context: CertificateContext, inputs: Inputs, equal: Inputs) -> str:
+    """Return what is wrong with the output of inputs that are to give that of `equal`."""
+    judged = context.view.inputs(equal)
     expected = reference(context.request, judged)
     output = context.run(inputs)
-    failures = judge(context.request, judged, output, expected, places=context.places).failures
-    return make_check("other mask", f"with holes: {'; '.join(failures)}" if failures else "")
+    return "; ".join(
+        judge(context.request, judged, output, expected, places=context.places).failures
+    )
 
 
 def with_holes(mask: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:

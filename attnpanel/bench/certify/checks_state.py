@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
+from attnpanel.bench.certify.checks_mask import with_holes, work_of
 from attnpanel.bench.certify.checks_numeric import wrong_beside_output
 from attnpanel.bench.certify.context import make_check, returned_arrays
 from attnpanel.bench.certify.judged_rows import fresh_copy, inputs_of, reference_of
@@ -75,7 +77,7 @@ def address_of(array: Any) -> int | None:
 
 def calls_of(context: CertificateContext) -> int:
     """Return how many calls of one preparation are made, by the size of the case."""
-    work = _work(context)
+    work = work_of(context.case.request)
     return CALLS[2] if work <= SMALL else CALLS[1] if work <= MEDIUM else CALLS[0]
 
 
@@ -86,16 +88,16 @@ def changed_inputs(context: CertificateContext) -> Check:
     call returned must stay as it was. Where the implementation declares that it reads its inputs in
     place, the earlier preparation must then return the same result.
 
-    In small cases the other inputs are those of another seed; in larger ones the same with other
-    signs, so that no other reference is needed: ``(-q) (-k) = q k``, and values change the output's
-    sign.
+    In small cases the other inputs are those of another seed, and holes in the mask; in larger ones
+    the same with other signs, so that no other reference is needed: ``(-q) (-k) = q k``, and values
+    change the output's sign.
     """
     request, view = context.case.request, context.view
     storage = fresh_copy(context.inputs)
     before = context.implementation.prepare(storage, request, threads=context.threads)
     kept = returned_arrays(before())
     copies = {name: to_float64(array) for name, array in kept.items()}
-    small = _work(context) <= SMALL
+    small = is_small(context)
     if small and (failures := context.judge(view.of(copies["output"])).failures):
         return make_check("changed inputs", f"in fresh storage: {'; '.join(failures)}")
     other = replace(context.case, seed=context.case.seed + OTHER_SEED)
@@ -117,6 +119,8 @@ def changed_inputs(context: CertificateContext) -> Check:
                 f"a result must stay as it was returned; its {name} changed with the inputs, or by "
                 "another call",
             )
+    if small and (why := _wrong_if_mask_changes(context, storage)):
+        return make_check("changed inputs", f"another mask in the same memory: {why}")
     # Without that declaration it may have copied all of the inputs, or some of them.
     in_place = request.dtype in context.implementation.reads_in_place
     if in_place and not np.array_equal(again, second, equal_nan=True):
@@ -127,11 +131,27 @@ def changed_inputs(context: CertificateContext) -> Check:
     return make_check("changed inputs", "")
 
 
+def _wrong_if_mask_changes(context: CertificateContext, storage: Inputs) -> str:
+    """Return what is wrong after holes were made in the mask in place; it is put back."""
+    mask = storage.mask
+    if mask is None or context.case.request.mask == "causal":
+        return ""
+    kept = mask.copy()
+    mask[...] = with_holes(mask, context.case.seed)
+    judged = context.view.inputs(storage)
+    expected = reference(context.request, judged)
+    output = context.run(storage)
+    failures = judge(context.request, judged, output, expected, places=context.places).failures
+    mask[...] = kept
+    return "; ".join(failures)
+
+
 def strided_inputs(context: CertificateContext) -> Check | None:
     """Check the results of inputs that are not contiguous, if the implementation claims them.
 
     Each input comes in each layout: heads last, a slice of a longer cache, and, if that is claimed,
-    channels that are not adjacent. In small cases also inputs that all heads or sequences share.
+    channels that are not adjacent; the mask as a part of a longer one. In small cases also inputs
+    that heads, sequences, or query, key and value share.
     """
     layouts: tuple[Layouts, ...] = ADJACENT_LAYOUTS
     if context.implementation.strided:
@@ -145,35 +165,38 @@ def strided_inputs(context: CertificateContext) -> Check | None:
         if found:
             found = f"query, key, value as {', '.join(names)}: {found}"
             return make_check("strided inputs", found)
-    found = "" if _work(context) > SMALL else _wrong_if_expanded(context)
+    found = _wrong_if_shared(context) if is_small(context) else ""
     return make_check("strided inputs", found)
 
 
-def _wrong_if_expanded(context: CertificateContext) -> str:
-    """Return what is wrong if all heads share keys and values, or all sequences all inputs."""
+def _wrong_if_shared(context: CertificateContext) -> str:
+    """Return what is wrong if heads, sequences, or query, key and value share memory."""
     given, request = context.inputs, context.request
     head = {name: getattr(given, name) for name in ("key", "value")}
     sequence = {name: getattr(given, name) for name in ("query", "key", "value")}
-    expanded = []
+    shared_by = []
     if request.kv_heads > 1:
         shared = {name: np.broadcast_to(x[:, :1], x.shape) for name, x in head.items()}
-        expanded.append(("one key head", replace(given, **shared)))
+        shared_by.append(("one key head, expanded", replace(given, **shared)))
     if request.batch > 1:
         shared = {name: np.broadcast_to(x[:1], x.shape) for name, x in sequence.items()}
         if given.bias is not None:
             shared["bias"] = np.broadcast_to(given.bias[:1], given.bias.shape)
-        expanded.append(("one sequence", replace(given, **shared)))
-    for what, inputs in expanded:
+        shared_by.append(("one sequence, expanded", replace(given, **shared)))
+    if given.query.shape == given.key.shape == given.value.shape:
+        one = replace(given, key=given.query, value=given.query)
+        shared_by.append(("one array for query, key and value", one))
+    for what, inputs in shared_by:
         judged = context.view.inputs(inputs)
         expected = reference(request, judged)
         output = context.run(inputs)
         if failures := judge(request, judged, output, expected, places=context.places).failures:
-            return f"{what}, expanded: {'; '.join(failures)}"
+            return f"{what}: {'; '.join(failures)}"
     return ""
 
 
 def laid_out(inputs: Inputs, names: Layouts) -> Inputs:
-    """Return the inputs as views of other arrays: query and bias, key, and value."""
+    """Return the inputs as views of other arrays: query and bias, key, and value; and the mask."""
     query, key, value = (LAYOUTS[name] for name in names)
     return replace(
         inputs,
@@ -181,14 +204,13 @@ def laid_out(inputs: Inputs, names: Layouts) -> Inputs:
         key=key(inputs.key),
         value=value(inputs.value),
         bias=None if inputs.bias is None else query(inputs.bias[None])[0],
+        mask=None if inputs.mask is None else _of_a_longer_mask(inputs.mask),
     )
 
 
-def _work(context: CertificateContext) -> int:
-    """Return the multiplications of one call."""
-    full = context.case.request
-    cells = full.batch * full.heads * full.query_len * full.key_len
-    return cells * (full.head_dim + full.value_dim)
+def is_small(context: CertificateContext) -> bool:
+    """Return whether a case is one of those in which more calls are made."""
+    return work_of(context.case.request) <= SMALL
 
 
 def _with_other_signs(inputs: Inputs) -> Inputs:
@@ -208,11 +230,22 @@ def _heads_last(array: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _in_a_cache(array: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the array as a view of the middle tokens of a longer one, with nan around them."""
+    """Return the array as a view of the middle tokens of a longer one, with nan around them.
+
+    It begins one element into its memory, at an address that is no multiple of 16 bytes.
+    """
     tokens = array.shape[2]
-    long = np.full((*array.shape[:2], tokens + 5, array.shape[3]), np.nan, array.dtype)
+    shape = (*array.shape[:2], tokens + 5, array.shape[3])
+    long = np.full(1 + math.prod(shape), np.nan, array.dtype)[1:].reshape(shape)
     long[:, :, 2 : tokens + 2] = array
     return long[:, :, 2 : tokens + 2]
+
+
+def _of_a_longer_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask as a view of one of more queries and keys, with the opposite around it."""
+    long = np.full((*mask.shape[:-2], mask.shape[-2] + 3, mask.shape[-1] + 5), not mask.flat[0])
+    long[..., : mask.shape[-2], 1:-4] = mask
+    return long[..., : mask.shape[-2], 1:-4]
 
 
 def _every_second(array: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnpanel.bench.certify.cases import SQUARE
 from attnpanel.bench.certify.checks_hidden import describe_leaks
+from attnpanel.bench.certify.checks_visible import describe_swallowed
 from attnpanel.bench.certify.function_observation import ONE_HEAD
 from attnpanel.bench.certify.gradients_certificate import DTYPES, unsupported_gradients
 from attnpanel.bench.certify.gradients_units import passing_units
@@ -53,6 +54,7 @@ def describe(implementation: Implementation, name: str, subject: Any) -> Descrip
             "a query without keys": implementation.empty_rows,
             "rounded to 16 bits besides the output": describe_rounding(implementation),
             "what leaks from hidden keys": describe_leaks(implementation),
+            "nan and inf that need not show": describe_swallowed(implementation),
             "inputs read in place": ", ".join(sorted(implementation.reads_in_place)) or "none",
             "returned": ", ".join(sorted(implementation.returns)),
         },

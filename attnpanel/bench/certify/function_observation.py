@@ -16,6 +16,8 @@ import numpy as np
 from attnpanel.bench.certify.cases import BLOCKS, SQUARE, Case, make_inputs
 from attnpanel.bench.certify.checks_hidden import CONTENTS, poisoned
 from attnpanel.bench.certify.checks_state import ADJACENT_LAYOUTS, ANY_LAYOUTS, laid_out
+from attnpanel.bench.certify.checks_visible import CONTENTS as VISIBLE_CONTENTS
+from attnpanel.bench.certify.checks_visible import with_content
 from attnpanel.bench.certify.judged_rows import judged_rows
 from attnpanel.bench.certify.judgement import judge
 from attnpanel.bench.certify.plain_call import DTYPES, TEMPERED_BIAS, square_causal
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from attnpanel.attention.validation import EmptyRows
     from attnpanel.bench.certify.checks_state import Layouts
     from attnpanel.bench.certify.plain_call import Framework, PlainCall
-    from attnpanel.kernels.implementation import HiddenContent
+    from attnpanel.kernels.implementation import HiddenContent, NonFinite
     from attnpanel.kernels.request import DType, Request
 
 NOT_COMPUTED: Final[dict[Framework, dict[str, str]]] = {
@@ -89,7 +91,7 @@ class Observed:
         What it can't do, by the names of `FEATURES` and of layouts, and dtypes: the exception that
         it raised.
     empty_rows : {"zero", "uniform", "nan"}
-    hidden_leaks : frozenset of str
+    hidden_leaks, swallows : frozenset of str
     places : RoundingPlaces
         The strictest class of 16-bit rounding that explains its errors.
     """
@@ -99,6 +101,7 @@ class Observed:
     declined: dict[str, str]
     empty_rows: EmptyRows = "zero"
     hidden_leaks: frozenset[HiddenContent] = frozenset()
+    swallows: frozenset[NonFinite] = frozenset()
     places: RoundingPlaces = field(default_factory=RoundingPlaces)
 
 
@@ -169,7 +172,8 @@ def observe(call: PlainCall, framework: Framework, device: str) -> Observed:
         why = call.missing(feature) or _refusal(call, small, framework)
         if why:
             declined[feature] = why
-    found = Observed(framework, tuple(dtypes), declined)
+    swallows = _swallows(call, replace(ONE_HEAD, device=device), framework, dtypes)
+    found = Observed(framework, tuple(dtypes), declined, swallows=swallows)
     several = "several heads" not in declined
     heads = 3 if several else 1
     small = replace(ONE_HEAD, heads=heads, kv_heads=heads, dtype=usual, device=device)
@@ -245,6 +249,27 @@ def _leaks_in(
         return not np.isfinite(to_float64(call.prepare(inputs, request, framework)().output)).all()
     except Exception:  # noqa: BLE001 - the certificate reports it
         return False
+
+
+def _swallows(
+    call: PlainCall, request: Request, framework: Framework, dtypes: Sequence[DType]
+) -> frozenset[NonFinite]:
+    """Return whose nan and inf do not make the output of the first query nan or inf."""
+    found = set()
+    for dtype in dtypes:
+        request = replace(request, dtype=dtype)
+        inputs = make_inputs(Case(request))
+        for content, kind in VISIBLE_CONTENTS.items():
+            if content.startswith("bias"):
+                continue
+            written = with_content(request, inputs, content, (0, 0, 0), 0)
+            try:
+                output = to_float64(call.prepare(written, request, framework)().output)
+            except Exception:  # noqa: BLE001, S112 - the certificate reports it
+                continue
+            if np.isfinite(output[0, 0, 0]).any():
+                found.add(kind)
+    return frozenset(found)
 
 
 def _places(call: PlainCall, observed: Observed, device: str) -> RoundingPlaces:

@@ -102,6 +102,7 @@ def implementation_of(
         weights_dtype=storage[places.weights],
         scaled_query_dtype=storage[places.scaled_query],
         hidden_leaks=observed.hidden_leaks,
+        swallows=observed.swallows,
         strided=STRIDED not in observed.declined,
         adjacent_strided=ADJACENT not in observed.declined,
         reads_in_place=_in_place(observed.framework, device),

@@ -51,6 +51,26 @@ EXTREME: Final[tuple[tuple[InputKind, tuple[DType, ...]], ...]] = (
     ("low", ("float16", "bfloat16")),
 )
 
+DEEP: Final[tuple[DType, ...]] = ("float32", "bfloat16", "float64")
+# Beyond what the arrays of factors have: groups of heads, sequences, widths, and long axes of wide
+# heads.
+LARGER: Final = (
+    Request(1, 64, 1, 1, 70, 32, 32, "bfloat16"),
+    Request(1, 40, 1, 5, 37, 16, 16, mask="key_padding", pad_lens=(21,)),
+    Request(
+        67, 1, 1, 3, 5, 8, 8, "float16", mask="key_padding", pad_lens=(*range(1, 6), *(4,) * 62)
+    ),
+    Request(
+        5, 6, 2, 9, 150, 64, 64, "bfloat16", mask="key_padding", pad_lens=(150, 3, 64, 65, 149)
+    ),
+    Request(4, 6, 2, 9, 150, 64, 64, "float16", mask="causal", align="bottom_right"),
+    Request(1, 9, 3, 33, 300, 64, 64, "bfloat16", mask="causal", align="bottom_right"),
+    Request(1, 2, 1, 5, 7, 1024, 1024, "float16"),
+    Request(1, 2, 1, 1, 37, 640, 640, "bfloat16"),
+    Request(1, 2, 1, 9, 4100, 128, 128),
+    Request(1, 2, 1, 3, 1100, 64, 64, "float64", mask="key_padding", pad_lens=(1090,)),
+)
+
 # Longer than a block of keys, and than any that a kernel treats as short.
 RISING: Final = (
     Request(1, 4, 2, 9, 544, 24, 24, mask="causal", align="bottom_right"),
@@ -93,11 +113,21 @@ def specialised_cases() -> tuple[Case, ...]:
             **mask,
         )
         cases.append(Case(request, seed=seed))
-    by_hand = (*VERY_LONG, *_grouped_heads())
+    by_hand = (*VERY_LONG, *_grouped_heads(), *_one_query_of_groups(), *LARGER)
     rising = [
         Case(replace(request, dtype=dtype), "rising") for request in RISING for dtype in EXACT
     ]
-    return (*cases, *(Case(request) for request in by_hand), *_extreme_cases(), *rising)
+    small = replace(SMALL, mask="key_padding", pad_lens=(20, 37))
+    deep = [Case(replace(small, dtype=dtype), "deep") for dtype in DEEP]
+    subnormal = Case(replace(small, dtype="float16", scale=2.0**17 / 5), "subnormal")
+    return (
+        *cases,
+        *(Case(request) for request in by_hand),
+        *_extreme_cases(),
+        *rising,
+        *deep,
+        subnormal,
+    )
 
 
 def _grouped_heads() -> list[Request]:
@@ -105,6 +135,18 @@ def _grouped_heads() -> list[Request]:
     return [
         Request(1, 4, 2, query_len, 97, width, width, dtype, mask="causal", align="bottom_right")
         for query_len, width, dtype in product((1, 70), WIDTHS, SIXTEEN_BIT)
+    ]
+
+
+def _one_query_of_groups() -> list[Request]:
+    """Return the last query of a sequence, of groups of 8, in every mask of a cache and width."""
+    masks: tuple[dict[str, Any], ...] = (
+        {"mask": "key_padding", "pad_lens": (290,)},
+        {"mask": "window", "window": 131, "align": "bottom_right"},
+    )
+    return [
+        Request(1, 8, 1, 1, 300, width, width, dtype, **mask)
+        for width, dtype, mask in product((64, 128), SIXTEEN_BIT, masks)
     ]
 
 

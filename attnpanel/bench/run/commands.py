@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from attnpanel.attention.mask_table import mask_kinds
 from attnpanel.bench.certify.checks_hidden import describe_leaks
+from attnpanel.bench.certify.checks_visible import describe_swallowed
 from attnpanel.bench.certify.sixteen_bits import describe_rounding
 from attnpanel.bench.certify.subject import NOT_IMPORTED
 from attnpanel.bench.measure.environment import RESULTS
@@ -219,7 +220,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
 def list_command(_: argparse.Namespace) -> None:
     """Print the implementations and the presets."""
     head = ["implementation", "returns", "empty rows", "16 bits: rounds", "leaks of hidden keys"]
-    head += ["graded", "causal", "devices", "dtypes", "source"]
+    head += ["swallows", "graded", "causal", "devices", "dtypes", "source"]
     rows = [
         [
             implementation.name,
@@ -227,6 +228,7 @@ def list_command(_: argparse.Namespace) -> None:
             implementation.empty_rows,
             describe_rounding(implementation),
             describe_leaks(implementation),
+            describe_swallowed(implementation),
             "yes" if implementation.graded else "",
             implementation.causal_align or "by mask",
             ", ".join(implementation.devices),

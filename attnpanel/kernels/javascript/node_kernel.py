@@ -128,6 +128,7 @@ def node_implementation(
         prepare=prepare,
         weights_dtype="float32",
         hidden_leaks=LEAKS_VALUES,
+        swallows=frozenset(),
         strided=True,
     )
 

@@ -143,5 +143,6 @@ JAX_NN = Implementation(
     unsupported=unsupported,
     prepare=prepare,
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset(),
     strided=True,
 )

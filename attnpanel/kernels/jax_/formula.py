@@ -107,5 +107,6 @@ JAX_FORMULA = Implementation(
     prepare=prepare,
     weights_dtype="float32",
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset(),
     strided=True,
 )

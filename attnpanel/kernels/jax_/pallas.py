@@ -227,6 +227,7 @@ JAX_PALLAS = Implementation(
     unsupported=unsupported,
     prepare=prepare,
     hidden_leaks=frozenset(),
+    swallows=frozenset(),
     strided=True,
     interpreted_on=("cpu",),
 )

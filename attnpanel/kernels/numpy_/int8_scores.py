@@ -97,6 +97,7 @@ INT8_SCORES = Implementation(
     prepare=prepare,
     weights_dtype="float32",
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset(),
     strided=True,
     graded="queries and keys are rounded to 8 bits a token",
 )

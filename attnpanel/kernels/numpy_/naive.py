@@ -89,5 +89,6 @@ NAIVE = Implementation(
     weights_dtype="float32",
     reads_in_place=UNCONVERTED,
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset(),
     strided=True,
 )

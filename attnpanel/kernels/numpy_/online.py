@@ -161,5 +161,6 @@ ONLINE = Implementation(
     weights_dtype="float32",
     reads_in_place=UNCONVERTED,
     hidden_leaks=frozenset(),
+    swallows=frozenset(),
     strided=True,
 )

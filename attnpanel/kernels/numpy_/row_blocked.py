@@ -196,5 +196,6 @@ ROW_BLOCKED = Implementation(
     weights_dtype="float32",
     reads_in_place=UNCONVERTED,
     hidden_leaks=frozenset(),
+    swallows=frozenset(),
     strided=True,
 )

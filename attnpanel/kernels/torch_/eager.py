@@ -222,6 +222,7 @@ EAGER = Implementation(
     unsupported=functools.partial(cannot_run, "torch-eager"),
     prepare=_prepare,
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset(),
     strided=True,
     gradients=by_autograd(_prepare),
 )

@@ -164,6 +164,7 @@ FLEX = Implementation(
     unsupported=functools.partial(cannot_run, "torch-flex", since=(2, 9)),
     prepare=_prepare_eager,
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset(),
     strided=True,
     gradients=by_autograd(_prepare_eager),
 )
@@ -185,6 +186,7 @@ FLEX_COMPILED = Implementation(
     unsupported=_unsupported_compiled,
     prepare=_prepare_compiled,
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset({"scores"}),  # a row of nan becomes 0
     strided=True,
     gradients=by_autograd(_prepare_compiled, attempt=False, unsupported=_no_backward),
 )

@@ -126,6 +126,7 @@ MULTIHEAD = Implementation(
     prepare=_prepare,
     scaled_query_dtype="storage",
     hidden_leaks=LEAKS_ALL,
+    swallows=frozenset(),
     strided=True,
     gradients=by_autograd(_prepare),
 )

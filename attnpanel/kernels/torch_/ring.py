@@ -246,6 +246,7 @@ RING = Implementation(
     prepare=_prepare,
     weights_dtype="float32",
     hidden_leaks=LEAKS_VALUES,
+    swallows=frozenset(),
     strided=True,
     gradients=by_autograd(_prepare),
 )

@@ -21,7 +21,7 @@ def test_no_two_cases_share_a_name():
 @pytest.mark.parametrize("kind", get_args(InputKind))
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 def test_inputs_have_the_shapes_of_the_request_in_its_dtype(kind, dtype):
-    if (kind, dtype) == ("vast", "float16"):
+    if dtype == "float16" and kind in ("vast", "deep"):
         pytest.skip("float16 has no such numbers")
     request = replace(PRIMES, dtype=dtype, bias=True, mask="key_padding", pad_lens=(3, 7))
 
