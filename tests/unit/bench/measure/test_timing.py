@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import attnpanel.bench.run.warm_case
 import attnpanel.bench.run.worker
 from attnpanel.bench.certify.cases import Case
 from attnpanel.bench.measure import memory
@@ -114,6 +115,8 @@ def test_later_cases_keep_earlier_compiled_code(monkeypatch):
         yield
 
     monkeypatch.setattr(attnpanel.bench.run.worker, "without_compile_cache", forget)
+    # This process has threads of other tests, which may work meanwhile.
+    monkeypatch.setattr(attnpanel.bench.run.warm_case, "BACKGROUND_S", float("inf"))
     worker = Worker("tests.unit.bench.run.fake_kernels:COMPILING", 1)
     cases = [Case(Request(1, 1, 1, 3, 3, 2, 5), seed=seed) for seed in range(2)]
     for case in cases:
