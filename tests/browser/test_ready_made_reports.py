@@ -104,14 +104,14 @@ def test_it_opens_offline_and_silent(show, name):
     expect(page).to_have_title(title)
     expect(page.get_by_text(DRAWN.get(name, "· entropy")).first).to_be_visible()
     if name not in ("benchmark", "this_device", "variants", *TRAINED):
-        expect(page.locator(".attn-notes h2").first).to_be_visible()
+        expect(page.locator(".attn-markdown h2").first).to_be_visible()
 
 
 @pytest.mark.model
 def test_the_heads_of_the_two_prompts_are_gone_to(show):
     page = show("two_prompts")
     expect(page.locator(".attn-ranking li button").first).to_be_visible()
-    link = page.locator(".attn-notes a", has_text="layer 3, head 1")
+    link = page.locator(".attn-markdown a", has_text="layer 3, head 1")
 
     link.click()
 
@@ -125,7 +125,7 @@ def test_the_heads_of_the_two_prompts_are_gone_to(show):
 def test_the_decoder_writes_on_where_a_link_says(show):
     page = show("live_decoder")
     said = page.locator(".attn-writing-said")
-    for link in page.locator(".bk-panel-models-markup-HTML.attn-notes a").all():
+    for link in page.locator(".bk-panel-models-markup-HTML.attn-markdown a").all():
         count, *_ = parse_qs(link.get_attribute("href").strip())["write"][0].split(",")
         link.click()
         expect(page.locator(".attn-written-prompt")).to_have_text(
@@ -141,7 +141,7 @@ def test_every_experiment_of_the_lesson_goes_where_it_says(show):
     page = show("toy_lesson")
     expect(page.get_by_text("· entropy")).to_be_visible()
 
-    links = page.locator(".attn-notes a")
+    links = page.locator(".attn-markdown a")
     for index in range(links.count()):
         asked = links.nth(index).get_attribute("href").strip().removeprefix("#")
         wanted = dict(part.split("=") for part in asked.split("&"))

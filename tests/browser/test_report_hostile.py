@@ -125,7 +125,7 @@ def test_the_title_layer_and_model_are_shown_as_text(page):
 
 
 def test_notes_keep_their_markdown_and_lose_what_could_run(page):
-    notes = page.locator(".attn-notes")
+    notes = page.locator(".attn-markdown")
 
     assert notes.locator("h1").text_content() == f"Notes {HOSTILE[1]}"
     assert notes.locator("strong").text_content() == "bold"
