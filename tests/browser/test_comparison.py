@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +16,7 @@ from attnpanel.models.toy import toy_trace
 from attnpanel.pages.compare.report import save_comparison
 from attnpanel.trace import Trace
 from tests.browser.acting import leave_focus, unfold
-from tests.browser.conftest import Problems
+from tests.browser.conftest import PATIENCE_S, Problems
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 AT_REST = """() => globalThis.Bokeh?.documents?.length > 0
@@ -52,6 +53,15 @@ def difference(page: Page) -> tuple[np.ndarray, float, float]:
     page.wait_for_function(AT_REST)
     read = page.evaluate(MATRIX, "difference")
     return np.array(read["cells"], float).reshape(read["shape"]), read["low"], read["high"]
+
+
+def wait_for_difference(page: Page, wanted: np.ndarray) -> None:
+    """Wait until the page shows this difference: it may not have begun to draw what was chosen."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if np.allclose(difference(page)[0], wanted, rtol=0, atol=4e-3, equal_nan=True):
+            return
+    np.testing.assert_allclose(difference(page)[0], wanted, rtol=0, atol=4e-3)
 
 
 def expected(head: tuple[int, int]) -> np.ndarray:
@@ -189,10 +199,10 @@ def test_controls_move_both_sides_until_they_are_taken_apart(shown, open_page):
     page = shown
 
     page.get_by_label("Head, A").fill("2")
-    np.testing.assert_allclose(difference(page)[0], expected((2, 2)), rtol=0, atol=4e-3)
+    wait_for_difference(page, expected((2, 2)))
     page.locator("[data-name=head]").get_by_role("button", name="A and B apart").click()
     page.get_by_label("Head, B").fill("1")
-    np.testing.assert_allclose(difference(page)[0], expected((2, 1)), rtol=0, atol=4e-3)
+    wait_for_difference(page, expected((2, 1)))
 
     # The address restores it, and a token is a key press away.
     page.keyboard.press("Escape")
