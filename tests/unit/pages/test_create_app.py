@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -14,7 +15,6 @@ from panel.io.state import set_curdoc
 from attnpanel.pages import create_app
 from attnpanel.pages.registry import PAGES
 from attnpanel.pages.server_settings import ServerSettings
-from tests.browser.conftest import free_port
 from tests.page_socket import PageSocket, request
 
 SCRIPT = """
@@ -64,7 +64,9 @@ def test_an_unknown_page_is_an_error():
 
 @pytest.mark.thorough
 def test_all_fit_into_a_template_that_panel_reloads_when_it_changes(tmp_path):
-    port, log = free_port(), tmp_path / "log"
+    log = tmp_path / "log"
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
     script = tmp_path / "mine.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-W", "ignore", "-m", "panel", "serve", "mine.py", "--autoreload"]
