@@ -76,7 +76,7 @@ def certify(
     - **hidden contents**: nan and inf in keys that no query sees must not reach the output, unless
       the implementation declares that they do.
     - **visible contents**: nan and inf in what a query uses must reach its output, and no other
-      sequence and head (:mod:`attnpanel.bench.certify.checks_visible`).
+      sequence's (:mod:`attnpanel.bench.certify.checks_visible`).
     - **strided inputs, changed inputs, repeated calls**: inputs that are not contiguous, if the
       implementation claims them, which stay as they are, with what lies around them; other values
       at the same addresses; up to 50 calls of one preparation, after which the first result is

@@ -38,7 +38,7 @@ def other_mask(context: CertificateContext) -> Check | None:
     if mask is None or request.mask == "causal" or work_of(request) > MOST_WORK:
         return None
     inputs = replace(context.inputs, mask=with_holes(mask, context.case.seed))
-    found = _wrong(context, inputs, inputs)
+    found = wrong_output(context, inputs, inputs)
     return make_check("other mask", found and f"with holes: {found}")
 
 
@@ -53,7 +53,7 @@ def infinite_bias(context: CertificateContext) -> Check | None:
     # No query loses its last key, of any sequence.
     kept |= (visible & (np.cumsum(visible[..., ::-1], axis=-1)[..., ::-1] == 1)).any(axis=(0, 1))
     hiding = replace(context.inputs, bias=np.where(kept, bias, bias.dtype.type(-np.inf)))
-    found = _wrong(context, hiding, replace(context.inputs, mask=visible & kept))
+    found = wrong_output(context, hiding, replace(context.inputs, mask=visible & kept))
     return make_check("infinite bias", found and f"-inf must hide keys: {found}")
 
 
@@ -63,7 +63,7 @@ def work_of(request: Request) -> int:
     return cells * (request.head_dim + request.value_dim)
 
 
-def _wrong(context: CertificateContext, inputs: Inputs, equal: Inputs) -> str:
+def wrong_output(context: CertificateContext, inputs: Inputs, equal: Inputs) -> str:
     """Return what is wrong with the output of inputs that are to give that of `equal`."""
     judged = context.view.inputs(equal)
     expected = reference(context.request, judged)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from attnpanel.bench.certify.checks_mask import with_holes, work_of
+from attnpanel.bench.certify.checks_mask import with_holes, work_of, wrong_output
 from attnpanel.bench.certify.checks_numeric import wrong_beside_output
 from attnpanel.bench.certify.context import make_check, returned_arrays
 from attnpanel.bench.certify.judged_rows import fresh_copy, inputs_of, reference_of
 from attnpanel.bench.certify.judgement import judge
-from attnpanel.bench.certify.reference import reference
 from attnpanel.kernels.arrays import to_float64
 
 if TYPE_CHECKING:
@@ -138,12 +137,9 @@ def _wrong_if_mask_changes(context: CertificateContext, storage: Inputs) -> str:
         return ""
     kept = mask.copy()
     mask[...] = with_holes(mask, context.case.seed)
-    judged = context.view.inputs(storage)
-    expected = reference(context.request, judged)
-    output = context.run(storage)
-    failures = judge(context.request, judged, output, expected, places=context.places).failures
+    found = wrong_output(context, storage, storage)
     mask[...] = kept
-    return "; ".join(failures)
+    return found
 
 
 def strided_inputs(context: CertificateContext) -> Check | None:
@@ -187,11 +183,8 @@ def _wrong_if_shared(context: CertificateContext) -> str:
         one = replace(given, key=given.query, value=given.query)
         shared_by.append(("one array for query, key and value", one))
     for what, inputs in shared_by:
-        judged = context.view.inputs(inputs)
-        expected = reference(request, judged)
-        output = context.run(inputs)
-        if failures := judge(request, judged, output, expected, places=context.places).failures:
-            return f"{what}: {'; '.join(failures)}"
+        if found := wrong_output(context, inputs, inputs):
+            return f"{what}: {found}"
     return ""
 
 
