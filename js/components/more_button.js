@@ -38,7 +38,10 @@ export function moreButton(barOf, { label = "", tooltip = "", tell } = {}) {
   };
   /** @param {Event} event */
   const onPress = (event) => {
-    const leaves = event.composedPath().some((node) => node instanceof Element && node.classList.contains("attn-action-button"));
+    // The styles put such a button into that part, behind others, where the page is narrow.
+    const leaves = event
+      .composedPath()
+      .some((node) => node instanceof Element && node.classList.contains("attn-action-button") && getComputedStyle(node).order !== "0");
     if (leaves && isOpen()) close();
   };
   return { button, show };
