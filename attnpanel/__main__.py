@@ -156,9 +156,10 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.set_defaults(run=_serve)
 
 
-def _page(text: str) -> tuple[str, Path]:
+def _page(text: str) -> tuple[str, Path | None]:
+    """Return the name and the file of a further page; the bench has none."""
     if text == "bench":
-        return text, Path(__file__).parent / "bench" / "app.py"
+        return text, None
     name, equals, path = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"must be bench or NAME=FILE.py; got {text!r}")
@@ -186,8 +187,14 @@ def _serve(options: argparse.Namespace) -> int:
         if value is not None and value < 1:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} must be at least 1; got {value}")
+    from attnpanel.pages.registry import SitePage
     from attnpanel.pages.server import serve
 
+    further: list[SitePage] = []
+    if ("bench", None) in options.pages:
+        from attnpanel.bench.page.served import bench_page
+
+        further.append(SitePage("bench", "Bench", lambda _settings: bench_page()))
     status = serve(
         options.traces,
         port=options.port,
@@ -196,7 +203,8 @@ def _serve(options: argparse.Namespace) -> int:
         max_tokens=options.max_tokens,
         max_upload_bytes=options.max_upload_mb * 1_000_000,
         origins=tuple(options.allow_origin),
-        pages=dict(options.pages),
+        pages={name: path for name, path in options.pages if path is not None},
+        further=further,
         runs=options.runs,
         max_trainings=options.max_trainings,
         shared_runs=options.shared_runs or None,

@@ -8,7 +8,6 @@ import re
 import secrets
 import socket
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -45,12 +44,11 @@ from attnpanel.ui.worker_pool import WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from tornado.httputil import HTTPServerRequest
 
 PAGE_NAME = re.compile("[a-z][a-z0-9-]*")
-# A further page, which is ours: as guarded as those of `PAGES`.
-BENCH_APP = Path(__file__).parents[1] / "bench" / "app.py"
 
 
 def serve(
@@ -63,6 +61,7 @@ def serve(
     max_upload_bytes: int = 64_000_000,
     origins: tuple[str, ...] = (),
     pages: Mapping[str, Path] | None = None,
+    further: Sequence[SitePage] = (),
     runs: Path | None = None,
     max_trainings: int = 2,
     shared_runs: bool | None = None,
@@ -89,7 +88,9 @@ def serve(
         Further ``HOST[:PORT]`` names that browsers may use for this server, and whose pages may
         show its pages in a frame.
     pages : mapping of str to path, optional
-        Further Panel apps by name, which is also their URL: ``{"bench": app.py}``.
+        Further Panel apps by name, which is also their URL: ``{"mine": app.py}``.
+    further : sequence of SitePage
+        Pages of ours beside :data:`attnpanel.pages.registry.PAGES`, and guarded as those are.
     runs, max_trainings
         As in :class:`attnpanel.pages.server_settings.ServerSettings`.
     shared_runs : bool, optional
@@ -132,7 +133,7 @@ def serve(
         if not trace.calls:
             raise ValueError(f"{path}: a trace must hold at least one attention call; got none")
         offered[path.name if path.name not in offered else str(path)] = trace
-    apps = _check_pages(pages or {})
+    apps = _check_pages(pages or {}, further)
     # Further origins mean that other machines connect, for example through a proxy.
     local = address in LOOPBACK and not (origins or behind_proxy)
     settings = ServerSettings(
@@ -153,7 +154,8 @@ def serve(
     set_default_language(language)
     name = "localhost" if address in ("localhost", "127.0.0.1", "0.0.0.0", "::") else address  # noqa: S104 - compared, not bound
     hosts = AllowedHosts(address, port, tuple(origins), behind_proxy)
-    server = make_server(settings, hosts, apps, auth_options(auth), static_start=static_start)
+    auth_set = auth_options(auth)
+    server = make_server(settings, hosts, apps, auth_set, further, static_start=static_start)
     print(f"attnpanel: http://{name}:{port}/", flush=True)
     # Bokeh's own prints first, which raises, and stops nothing, once nobody reads the output.
     server._sigterm = partial(_stop, server)  # noqa: SLF001 - Bokeh offers no other way
@@ -176,6 +178,7 @@ def make_server(
     hosts: AllowedHosts,
     apps: Mapping[str, str] | None = None,
     auth: Mapping[str, str] | None = None,
+    further: Sequence[SitePage] = (),
     *,
     static_start: bool = False,
 ) -> Any:
@@ -190,19 +193,21 @@ def make_server(
         Files of further Panel apps, by name.
     auth : mapping, optional
         What :func:`attnpanel.pages.serving.auth.auth_options` returns.
+    further : sequence of SitePage
+        As in :func:`serve`.
     static_start : bool, optional
         Whether the explorer's page on the toy is drawn without a session.
     """
-    apps = apps or {}
+    apps, pages = apps or {}, (*PAGES, *further)
     remember_defaults()
     # They check our layouts and our callbacks, at each page.
     bokeh_settings.perform_document_validation = False
     bokeh_settings.perform_error_diagnostics = False
     pn.extension()
-    own = {f"/{page.name}": _session_factory(page, settings) for page in PAGES}
+    own = {f"/{page.name}": _session_factory(page, settings) for page in pages}
     link_pages(
         [
-            *(Link(page.name, page.title) for page in PAGES),
+            *(Link(page.name, page.title) for page in pages),
             *(Link(name, name.capitalize()) for name in apps),
         ]
     )
@@ -219,7 +224,7 @@ def make_server(
         secret_key=secrets.token_bytes(32),
         location=False,  # nothing reads it, and Panel can't read an IPv6 address in it
         title={
-            **{f"/{page.name}": f"{page.title} · attnpanel" for page in PAGES},
+            **{f"/{page.name}": f"{page.title} · attnpanel" for page in pages},
             **{name: f"{name.capitalize()} · attnpanel" for name in apps},
         },
         **(auth or {}),
@@ -229,7 +234,6 @@ def make_server(
     )
     application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
     addresses = [*own, *(f"/{name}" for name in apps)]
-    ours = [name for name, file in apps.items() if Path(file).resolve() == BENCH_APP.resolve()]
     leave_out_unused(application, list(own))
     send_html_early(application, list(own))
     keep_sessions_apart(application, list(own))
@@ -241,9 +245,8 @@ def make_server(
     else:
         limit_sessions(application, addresses, *limits)
     require_allowed_hosts(application, hosts)  # asked first: it stands before the other rules
-    foreign = [f"/{name}" for name in apps if name not in ours]
-    add_security_headers(application, hosts, foreign=foreign)
-    guard_websockets(application, [*own, *(f"/{name}" for name in ours)])
+    add_security_headers(application, hosts, foreign=[f"/{name}" for name in apps])
+    guard_websockets(application, list(own))
     compress_static_files(application)
     bound_access_log(application)
     if auth:
@@ -276,9 +279,9 @@ def _session_factory(page: SitePage, settings: ServerSettings) -> Callable[[], A
     return lambda: with_status(page.make(settings))
 
 
-def _check_pages(pages: Mapping[str, Path]) -> dict[str, str]:
+def _check_pages(pages: Mapping[str, Path], further: Sequence[SitePage]) -> dict[str, str]:
     """Check the names and files of further apps; return the files as strings."""
-    taken = {page.name for page in PAGES}
+    taken = {page.name for page in (*PAGES, *further)}
     for name, path in pages.items():
         if not PAGE_NAME.fullmatch(name):
             raise ValueError(f"a page's name must be a word of a-z, 0-9 and -; got {name!r}")

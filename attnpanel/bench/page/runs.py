@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from attnpanel.bench.plots.format import bounded, size
@@ -25,12 +26,19 @@ def load_run(path: Path) -> BenchRun:
     OSError
         If it can't be read.
     """
-    length = path.stat().st_size
+    status = path.stat()
+    length = status.st_size
     if length > MAX_BYTES:
         raise ResultFileError(
             f"{path} is not a result of the bench: a run may have at most {size(MAX_BYTES)}; "
             f"got {size(length)}"
         )
+    return _read(path, length, status.st_mtime_ns)
+
+
+@lru_cache(MAX_RUNS)
+def _read(path: Path, _length: int, _written_ns: int) -> BenchRun:
+    """Read a run, once while its file is as it was: a full one takes a second."""
     return read(path, BenchRun)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +21,11 @@ from attnpanel.bench.page.start_card import Starter
 from attnpanel.bench.plots.format import bounded
 from attnpanel.bench.run.serialization import write
 from attnpanel.ui import Download
+from attnpanel.ui.background_task import LatestTask
+from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.fields import field
 from attnpanel.ui.header import start_page
+from attnpanel.ui.session_callbacks import SessionScheduler
 from attnpanel.ui.words import current_language, t
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 # Environment variable naming another folder of runs.
 VARIABLE: Final = "ATTNPANEL_BENCH_RESULTS"
+# HoloViews renders the charts of one run at a time.
+DRAWING: Final = threading.Lock()
 
 
 class BenchPage:
@@ -70,7 +76,8 @@ class BenchPage:
         self._starter = Starter(self._add)
         self._notice = text_line("", css="bench-notice", tone="error", visible=False)
         self._error_card = live_error_card(dark=False)
-        self._draw()
+        self._work = LatestTask("attnpanel-bench-cards")
+        self._lay_out(self._cards(self._run))
         self.view = self._layout.view
 
     @property
@@ -85,35 +92,49 @@ class BenchPage:
         self._choice.param.update(options=list(self._runs), value=label, visible=True)
 
     def _draw(self) -> None:
+        """Show the chosen run; on a server a thread makes its cards, for a second and more."""
         run = self._run
-        self._report.visible = self._file.visible = run is not None
-        dark = self._layout.theme.dark
+        if not SessionScheduler().served:
+            self._lay_out(self._cards(run))
+            return
+        self._work.start(
+            lambda _on_progress: self._cards(run),
+            on_done=self._lay_out,
+            on_error=self._say,
+            on_progress=lambda _text: None,
+        )
+
+    def _cards(self, run: BenchRun | None) -> list[Any]:
         if run is None:
-            cards = [_empty(), self._error_card]
-        else:
-            others = [other for other in self._runs.values() if other is not run]
-            cards = run_cards(run, others, self._error_card, dark=dark)
+            return [_empty(), self._error_card]
+        others = [other for other in self._runs.values() if other is not run]
+        with DRAWING:
+            return run_cards(run, others, self._error_card, dark=self._layout.theme.dark)
+
+    def _lay_out(self, cards: list[Any]) -> None:
+        self._report.visible = self._file.visible = self._run is not None
         problems = [
             text_line(t("Not shown: {problem}", problem=problem), tone="error", css="bench-problem")
             for problem in self._problems[:3]
         ]
         self._layout.body[:] = [*problems, self._notice, self._starter.view, *cards]
 
-    def _make_report(self) -> bytes | None:
+    def _say(self, text: str) -> None:
+        self._notice.param.update(text=text, visible=True)
+
+    def _make_report(self) -> DeferredFile | None:
         run = self._run
         if run is None:
             return None
         others = [other for other in self._runs.values() if other is not run]
-        with TemporaryDirectory() as folder:
-            try:
-                path = save_run_report(
-                    run, Path(folder) / "bench.html", history=others, language=current_language()
-                )
-            except (ValueError, OSError) as error:
-                text = t("The report can't be made. {reason}", reason=error)
-                self._notice.param.update(text=text, visible=True)
-                return None
-            return path.read_bytes()
+        language = current_language()
+
+        def failed(reason: str) -> None:
+            self._say(t("The report can't be made. {reason}", reason=reason))
+
+        return DeferredFile(
+            lambda path: save_run_report(run, path, history=others, language=language), failed
+        )
 
     def _make_file(self) -> bytes | None:
         if self._run is None:

@@ -58,3 +58,29 @@ def test_an_invalid_file_is_reported_on_the_page(tmp_path):
         text.startswith("Not shown: run-a.json is not a result")
         for text in said(BenchPage(tmp_path))
     )
+
+
+def test_a_runs_file_is_read_once_while_it_stays_as_it_was(tmp_path):
+    path = tmp_path / "run-a.json"
+    write(sample_run(date="2026-11-20T06:00:00+00:00"), path)
+    first = BenchPage(tmp_path)._run
+
+    assert BenchPage(tmp_path)._run is first
+    write(sample_run(date="2026-11-22T06:00:00+00:00"), path)
+    assert BenchPage(tmp_path)._run.environment.date_utc == "2026-11-22T06:00:00+00:00"
+
+
+def test_a_report_is_made_later_from_what_was_on_screen(tmp_path, monkeypatch):
+    write(sample_run(date="2026-11-20T06:00:00+00:00"), tmp_path / "run-a.json")
+    write(sample_run(date="2026-11-22T06:00:00+00:00"), tmp_path / "run-b.json")
+    page = BenchPage(tmp_path)
+    written = []
+    monkeypatch.setattr(served, "save_run_report", lambda run, *_, **__: written.append(run))
+    shown, report = page._run, page._make_report()
+    assert written == []
+
+    page._choice.value = page._choice.options[1]
+    report.write(tmp_path / "bench.html")
+    assert written == [shown]
+    report.failed("It is full.")
+    assert "The report can't be made. It is full." in said(page)

@@ -9,7 +9,8 @@ import re
 
 import pytest
 
-from attnpanel.pages.server import BENCH_APP
+from attnpanel.bench.page.served import bench_page
+from attnpanel.pages.registry import SitePage
 from attnpanel.ui import Explanation
 from attnpanel.ui.refusals import REFUSALS, PageInputError, Refusals
 from tests.page_socket import PageSocket, handshake, request, upgrade
@@ -169,10 +170,13 @@ def test_a_forged_message_to_the_benchs_page_does_nothing(tmp_path, monkeypatch,
     monkeypatch.setattr("attnpanel.bench.page.served.live_error_card", lambda **_: Explanation())
     other = tmp_path / "bench.py"
     other.write_text("")
-    apps = {"bench": str(BENCH_APP), "benches": str(other)}
-    with running(apps=apps) as server:
+    apps = {"benches": str(other)}
+    bench = SitePage("bench", "Bench", lambda _settings: bench_page())
+    with running(apps=apps, further=[bench]) as server:
         host = f"Host: localhost:{server.port}"
-        policies = [b"default-src" in request(server.port, host, f"/{name}") for name in apps]
+        policies = [
+            b"default-src" in request(server.port, host, path) for path in ("/bench", "/benches")
+        ]
         page = PageSocket(server.port, "/bench")
         theme = page.component("PageTheme")[1]
         with caplog.at_level(logging.WARNING):
@@ -181,6 +185,7 @@ def test_a_forged_message_to_the_benchs_page_does_nothing(tmp_path, monkeypatch,
                 page.change(theme, "explorer_id", "a"),
                 page.change(page.find(title="Preset"), "value", {"type": "bytes", "data": BOMB}),
             ]
+        assert page.told()
         page.close()
 
     assert [reply["header"]["msgtype"] for reply in replies] == ["ERROR"] * 3
