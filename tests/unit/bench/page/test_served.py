@@ -60,7 +60,8 @@ def test_an_invalid_file_is_reported_on_the_page(tmp_path):
     )
 
 
-def test_a_runs_file_is_read_once_while_it_stays_as_it_was(tmp_path):
+def test_a_runs_file_is_read_once_while_it_stays_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(served, "run_cards", lambda *_, **__: [])
     path = tmp_path / "run-a.json"
     write(sample_run(date="2026-11-20T06:00:00+00:00"), path)
     first = BenchPage(tmp_path)._run
@@ -71,6 +72,7 @@ def test_a_runs_file_is_read_once_while_it_stays_as_it_was(tmp_path):
 
 
 def test_a_report_is_made_later_from_what_was_on_screen(tmp_path, monkeypatch):
+    monkeypatch.setattr(served, "run_cards", lambda *_, **__: [])
     write(sample_run(date="2026-11-20T06:00:00+00:00"), tmp_path / "run-a.json")
     write(sample_run(date="2026-11-22T06:00:00+00:00"), tmp_path / "run-b.json")
     page = BenchPage(tmp_path)
