@@ -1,4 +1,4 @@
-"""A selection computed on a GPU is the one that WebAssembly computes: WebGPU of Chromium, on the CPU."""
+"""A GPU selects what WebAssembly does: WebGPU of Chromium, whose adapter is software."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attnpanel.bench.browser import ARGUMENTS, find_browser
 
 # WebGPU needs a page from a secure address; no request leaves the test.
 ADDRESS = "https://modules.test/"
-# Head h of 3 has its own mask where `mask` is "model"; query 2 sees nothing in any, query 3 nothing in head 1.
+# Each of three heads has its own mask; query 2 sees nothing in any, query 3 nothing in head 1.
 COMPARE = """async ([T, S, D, Dv, aggregate, sinks, temperature]) => {
   const [{ findGpu }, { selectOnGpu, takes }, { select }, { differenceOf }] = await Promise.all(
     ["webgpu/device.js", "webgpu/selection.js", "explorer/selection.js", "webgpu/contest.js"]
@@ -28,11 +28,12 @@ COMPARE = """async ([T, S, D, Dv, aggregate, sinks, temperature]) => {
     }),
   }));
   const array = (name) => (batch, head) => heads[head][name];
-  const call = { T, S, D, Dv, H: 3, B: 1, live: true, hasBias: false, softCap: null, scale: 0.3, bias: () => null,
-    sinks: sinks ? Float32Array.of(0.5, -1, 30) : null,
+  const call = { T, S, D, Dv, H: 3, B: 1, live: true, hasBias: false, softCap: null, scale: 0.3,
+    bias: () => null, sinks: sinks ? Float32Array.of(0.5, -1, 30) : null,
     query: array("query"), key: array("key"), value: array("value"), visible: array("visible") };
   const trace = { calls: [call], masks: { kinds: [], parameters: [] } };
-  const state = { layer: 0, batch: 0, head: 1, aggregate, mask: "model", temperature, empty_rows: "zero" };
+  const chosen = { layer: 0, batch: 0, head: 1, aggregate, mask: "model", temperature };
+  const state = { ...chosen, empty_rows: "zero" };
   const gpu = await findGpu();
   if (typeof gpu === "string") throw new Error(gpu);
   const numbers = { ...state, empty_rows: "uniform" };
