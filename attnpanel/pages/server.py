@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -44,11 +45,12 @@ from attnpanel.ui.worker_pool import WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from tornado.httputil import HTTPServerRequest
 
 PAGE_NAME = re.compile("[a-z][a-z0-9-]*")
+# A further page, which is ours: as guarded as those of `PAGES`.
+BENCH_APP = Path(__file__).parents[1] / "bench" / "app.py"
 
 
 def serve(
@@ -227,6 +229,7 @@ def make_server(
     )
     application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
     addresses = [*own, *(f"/{name}" for name in apps)]
+    ours = [name for name, file in apps.items() if Path(file).resolve() == BENCH_APP.resolve()]
     leave_out_unused(application, list(own))
     send_html_early(application, list(own))
     keep_sessions_apart(application, list(own))
@@ -238,8 +241,9 @@ def make_server(
     else:
         limit_sessions(application, addresses, *limits)
     require_allowed_hosts(application, hosts)  # asked first: it stands before the other rules
-    add_security_headers(application, hosts, foreign=[f"/{name}" for name in apps])
-    guard_websockets(application, list(own))
+    foreign = [f"/{name}" for name in apps if name not in ours]
+    add_security_headers(application, hosts, foreign=foreign)
+    guard_websockets(application, [*own, *(f"/{name}" for name in ours)])
     compress_static_files(application)
     bound_access_log(application)
     if auth:

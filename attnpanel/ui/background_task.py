@@ -38,6 +38,9 @@ class LatestTask:
     def __init__(self, name: str, what: str = "") -> None:
         self._name, self._what = name, what
         self._number = 0
+        # The newest progress, whose it is, and whether a callback is on its way to report it.
+        self._progress: tuple[int, Callable[[str], None], str] | None = None
+        self._reporting = False
         document = pn.state.curdoc
         if document is not None and document.session_context is not None:
             pn.state.on_session_destroyed(lambda _session: self.abandon())
@@ -63,26 +66,30 @@ class LatestTask:
         on_error : callable
             Called with the exception as one sentence.
         on_progress : callable
-            Called with each progress text, and where `what` is given, with the place in the queue.
+            Called with the newest progress text, and where `what` is given, with the place in the
+            queue; a text that a newer one follows before the session's turn is dropped.
         """
         self._number += 1
         number, schedule = self._number, SessionScheduler()
         language = current_language()
 
-        def if_latest(callback: Callable[[Any], None], content: Any) -> None:
-            schedule(lambda: self._call(number, callback, content))
-
         def end(callback: Callable[[Any], None], content: Any) -> None:
-            schedule(lambda: self._call(number, callback, content, ends=True))
+            schedule(lambda: self._end(number, callback, content))
+
+        def say(text: str) -> None:
+            self._progress = number, on_progress, text
+            if not self._reporting:
+                self._reporting = True
+                schedule(self._report)
 
         def report(text: str) -> None:
             if number != self._number:
                 raise SupersededError
-            if_latest(on_progress, text)
+            say(text)
 
         def wait(before: int) -> None:
             if self._what:
-                if_latest(on_progress, place_text(before, self._what))
+                say(place_text(before, self._what))
 
         def run() -> None:
             with use_language(language):
@@ -90,12 +97,19 @@ class LatestTask:
 
         WORKERS.submit(Work(self, self._name, run, wait))
 
-    def _call(
-        self, number: int, callback: Callable[[Any], None], content: Any, *, ends: bool = False
-    ) -> None:
-        """Call back for the newest task; its end drops progress that is still queued."""
+    def _report(self) -> None:
+        """Report the newest progress, of which threads may have made more meanwhile."""
+        self._reporting = False  # first: what a thread says from now on needs another callback
+        if self._progress is not None:
+            number, callback, text = self._progress
+            self._progress = None
+            if number == self._number:
+                callback(text)
+
+    def _end(self, number: int, callback: Callable[[Any], None], content: Any) -> None:
+        """Call back for the newest task's end; progress that is still queued is dropped."""
         if number == self._number:
-            self._number += ends
+            self._number += 1
             callback(content)
 
     def abandon(self) -> None:

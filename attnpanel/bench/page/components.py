@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import param
 
 from attnpanel.ui.components import Styled, bundle
+from attnpanel.ui.page_input import Text
 from attnpanel.ui.theme import DARK, LIGHT, ramp, stylesheet
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 BUNDLES = HERE.parent / "bundles"
+MAX_NAME = 60
 # Fill of a failed certificate and of a cell beyond 8 units. It differs from every blue in lightness
 # too; where there is room, a mark repeats the verdict.
 BEYOND = {"light": "#b83b0a", "dark": "#ff8a4c"}
@@ -76,11 +78,11 @@ class ErrorChoices(_Part):
     """Choices of the error map; draws it and reports the largest difference."""
 
     choices = param.Dict(default={}, doc="Options of each of the five choices, as text.")
-    first = param.String(default="", doc="Name of an implementation.")
-    second = param.String(default="", doc="Name of an implementation, or of the reference.")
-    dtype = param.String(default="float32", doc="dtype of the inputs.")
-    mask = param.String(default="none", doc="Name of the mask.")
-    temperature = param.String(default="1", doc="Divides the scores; dimensionless, as text.")
+    first = Text("", max_length=MAX_NAME, doc="Name of an implementation.")
+    second = Text("", max_length=MAX_NAME, doc="Name of an implementation, or of the reference.")
+    dtype = Text("float32", max_length=MAX_NAME, doc="dtype of the inputs.")
+    mask = Text("none", max_length=MAX_NAME, doc="Name of the mask.")
+    temperature = Text("1", max_length=MAX_NAME, doc="Divides the scores; dimensionless, as text.")
     size = param.Integer(default=32, bounds=(1, None), doc="T, S and Dv.")
     answer = param.Dict(
         default={}, doc="{asked, output, weights, visible} in rows, or {asked, problem}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import threading
 import time
 from collections import OrderedDict
 from functools import cache
@@ -29,12 +28,10 @@ from attnpanel.bench.page.components import ErrorChoices, styles
 from attnpanel.bench.page.error_plot import BEYOND_UNITS, error_figure
 from attnpanel.bench.page.run_cards import box, text_line
 from attnpanel.kernels import IMPLEMENTATIONS
-from attnpanel.ui.session_callbacks import SessionScheduler
+from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.words import t
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from attnpanel.attention.mask_table import MaskName
@@ -56,26 +53,22 @@ def live_error_card(*, dark: bool) -> Any:
     """Return the card whose answers are computed on demand."""
     component = _component(choices(), DTYPES, MASKS, TEMPERATURES)
     answers = _Answers()
-    number = 0
+    # Compiling takes seconds, during which the page must respond.
+    work = LatestTask("attnpanel-error-map")
 
     def ask(*_: object) -> None:
-        nonlocal number
-        number += 1
-        mine, schedule = number, SessionScheduler()
         chosen = component.first, component.second, *_chosen_setting(component)
         asked = {name: getattr(component, name) for name in CHOICES}
 
         def show(answer: dict[str, Any]) -> None:
-            if mine == number:  # otherwise the choice has changed meanwhile
-                component.answer = {"asked": asked, **answer}
+            component.answer = {"asked": asked, **answer}
 
-        def work() -> None:
-            answer = answers.answer(*chosen, wanted=lambda: mine == number)
-            if answer is not None:
-                schedule(lambda: show(answer))
-
-        # In a thread: compiling takes seconds, during which the page must respond.
-        threading.Thread(target=work, name="attnpanel-error-map", daemon=True).start()
+        work.start(
+            lambda _on_progress: answers.answer(*chosen),
+            on_done=show,
+            on_error=lambda reason: show({"problem": reason.rstrip(".")}),
+            on_progress=lambda _text: None,
+        )
 
     component.param.watch(ask, list(CHOICES))
     ask()
@@ -166,36 +159,25 @@ def _packed(array: NDArray[Any]) -> str:
 
 
 class _Answers:
-    """Computes answers one at a time and caches recent results."""
+    """Computes answers, one at a time, and caches recent results."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._references: dict[MapSettings, ReferenceResult] = {}
         self._results: OrderedDict[tuple[str, MapSettings], ImplementationResult] = OrderedDict()
 
     def answer(
-        self,
-        first: str,
-        second: str,
-        dtype: DType,
-        mask: MaskName,
-        temperature: float,
-        *,
-        wanted: Callable[[], bool] = lambda: True,
-    ) -> dict[str, Any] | None:
-        """Return the data to draw, or the problem as text; None if no longer wanted."""
-        with self._lock:
-            if not wanted():
-                return None
-            try:
-                setting = MapSettings(dtype, mask, temperature)
-                if setting not in self._references:
-                    self._references[setting] = reference_result(setting)
-                expected = self._references[setting]
-                left = self._result(first, setting, expected)
-                right = self._result(second, setting, expected)
-            except UnavailableError as error:
-                return {"problem": str(error).rstrip(".")}
+        self, first: str, second: str, dtype: DType, mask: MaskName, temperature: float
+    ) -> dict[str, Any]:
+        """Return the data to draw, or the problem as text."""
+        try:
+            setting = MapSettings(dtype, mask, temperature)
+            if setting not in self._references:
+                self._references[setting] = reference_result(setting)
+            expected = self._references[setting]
+            left = self._result(first, setting, expected)
+            right = self._result(second, setting, expected)
+        except UnavailableError as error:
+            return {"problem": str(error).rstrip(".")}
         return _answer(difference(left, right, expected), expected)
 
     def _result(

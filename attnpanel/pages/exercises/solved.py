@@ -59,7 +59,7 @@ def stored_names(kept: str) -> list[str]:
     """Return the names in a browser's text; none if it is anything else."""
     try:
         names = json.loads(kept or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     is_texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return names if is_texts else []

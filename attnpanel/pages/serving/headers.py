@@ -44,13 +44,13 @@ def add_security_headers(
         Paths of pages that are not attnpanel's own and may load what they need from anywhere.
     """
     ancestors = f"frame-ancestors {' '.join(hosts.embedders)}"
-    paths = tuple(foreign)
 
     class SecurityHeaders(OutputTransform):
         """Adds the headers to what a handler has set."""
 
         def __init__(self, request: HTTPServerRequest) -> None:
-            self._foreign = request.path.startswith(paths) if paths else False
+            first = request.path.lstrip("/").partition("/")[0]
+            self._foreign = f"/{first}" in foreign
 
         def transform_first_chunk(
             self,

@@ -118,6 +118,7 @@ class PromptSource:
         self._work = LatestTask("attnpanel-prompt", "prompt")
         self._rate = RateLimit(settings.max_prompts, "prompts")
         self.last_run: PromptRun | None = None
+        self._under_way: PromptRun | None = None
         self._text = field(
             pn.widgets.TextInput,
             t("Prompt"),
@@ -159,10 +160,13 @@ class PromptSource:
         """Whether a prompt is on its way through the model."""
         return bool(self._run.loading)
 
+    def _end_run(self) -> None:
+        self._under_way, self._run.loading = None, False
+
     def abandon(self) -> None:
         """Drop a prompt that is still running; called when another source is chosen."""
         self._work.abandon()
-        self._run.loading = False
+        self._end_run()
         self._writer = None
         self._offer_writing()
 
@@ -191,22 +195,33 @@ class PromptSource:
             (linked, has_token), self._linked = self._linked, (None, False)
             self._start(text, choices or linked, selects=not has_token)
 
-    def _start(
-        self, text: str, choices: WritingChoices | None = None, *, selects: bool = True
-    ) -> None:
-        model, max_tokens = str(self._model.value), self._settings.max_tokens
+    def _next_run(self, text: str, choices: WritingChoices | None) -> PromptRun | None:
+        """Return what is to be run; None if it is under way, or refused."""
         try:
             change = self.change.chosen()
         except ValueError as error:
             self._notify("error", f"{str(error).capitalize()}.")
-            return
+            return None
+        outputs = bool(self._outputs.value)
+        run = PromptRun(text, str(self._model.value), change, choices, outputs)
+        if run == self._under_way and choices is None:
+            return None
         refusal = self._rate.refusal()
         if refusal is not None:
             self._notify("error", refusal)
+            return None
+        return run
+
+    def _start(
+        self, text: str, choices: WritingChoices | None = None, *, selects: bool = True
+    ) -> None:
+        run = self._next_run(text, choices)
+        if run is None:
             return
-        run = PromptRun(text, model, change, choices, bool(self._outputs.value))
+        model, change, max_tokens = run.model, run.change, self._settings.max_tokens
         start = PROMPT_START if text == PROMPT and model == "minilm" else {}
         start = start | _choices_of(change)
+        self._under_way = run
         self._run.loading = True
         self._notify("busy", t("Reading the prompt …"))
         card, writing = self._writing, None
@@ -246,7 +261,7 @@ class PromptSource:
         selects: bool = True,
     ) -> None:
         trace, changed, written = result.trace, result.change, result.written
-        self._run.loading = False
+        self._end_run()
         if run.choices is not None and written is not None:
             # What repeats the text, if it was stopped.
             count = max(len(written.written), 1)
@@ -275,7 +290,7 @@ class PromptSource:
             card.show(writing, selects=selects)
 
     def _on_error(self, problem: str) -> None:
-        self._run.loading = False
+        self._end_run()
         if self._writing is not None:
             self._writing.drop_unfinished()
         self._notify("error", f"{problem} {t('What was shown before is still here.')}")

@@ -43,11 +43,13 @@ def test_a_prompt_beyond_the_limit_is_refused_before_it_starts(monkeypatch):
     )
     started = []
     monkeypatch.setattr(source._work, "start", lambda *_, **__: started.append(1))
-    for _ in range(5):
-        source.open()
+    for text in "abcde":
+        source._text.value_input = text
+        for _ in range(3):  # the same prompt, which is still under way
+            source.open()
 
     assert len(started) == 3
-    assert [tone for tone, _ in said] == ["busy"] * 3 + ["error"] * 2
+    assert [tone for tone, _ in said] == ["busy"] * 3 + ["error"] * 6
     assert said[-1][1].startswith("A page may run 3 prompts a minute here: wait ")
 
 

@@ -116,6 +116,29 @@ def test_sixty_presses_run_the_first_and_the_last_and_end_what_is_superseded(mon
     assert begun.empty()
 
 
+def test_of_progress_that_comes_faster_than_a_sessions_turns_the_newest_is_reported(monkeypatch):
+    monkeypatch.setattr("attnpanel.ui.background_task.WORKERS", WorkerPool(1))
+    turns = Queue()
+    monkeypatch.setattr("attnpanel.ui.background_task.SessionScheduler", lambda: turns.put)
+    task, said, go = LatestTask("attnpanel-test"), [], threading.Event()
+
+    def work(on_progress):
+        for step in range(100):
+            on_progress(f"step {step}")
+        assert go.wait(60)
+        on_progress("last step")
+
+    task.start(work, on_done=said.append, on_error=said.append, on_progress=said.append)
+    report = turns.get(timeout=60)
+    go.set()
+    end = turns.get(timeout=60)
+    report()
+    end()
+
+    assert said == ["last step", None]
+    assert turns.empty()
+
+
 def test_what_is_abandoned_while_it_waits_is_dropped(monkeypatch):
     pool = WorkerPool(1)
     monkeypatch.setattr("attnpanel.ui.background_task.WORKERS", pool)

@@ -9,8 +9,11 @@ import re
 
 import pytest
 
+from attnpanel.pages.server import BENCH_APP
+from attnpanel.ui import Explanation
 from attnpanel.ui.refusals import REFUSALS, PageInputError, Refusals
 from tests.page_socket import PageSocket, handshake, request, upgrade
+from tests.unit.pages.serving.conftest import running
 
 BOMB = base64.b64encode(gzip.compress(bytes(64_000_000))).decode()
 
@@ -158,6 +161,31 @@ def test_a_forged_message_does_nothing_is_told_and_counted(page, live, caplog, n
     assert REFUSALS.count == before + 1
     assert all(record.exc_info is None for record in caplog.records)
     _only_this_arrives(page, live)
+
+
+def test_a_forged_message_to_the_benchs_page_does_nothing(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("ATTNPANEL_BENCH_RESULTS", str(tmp_path))
+    # The error map would compute in a thread.
+    monkeypatch.setattr("attnpanel.bench.page.served.live_error_card", lambda **_: Explanation())
+    other = tmp_path / "bench.py"
+    other.write_text("")
+    apps = {"bench": str(BENCH_APP), "benches": str(other)}
+    with running(apps=apps) as server:
+        host = f"Host: localhost:{server.port}"
+        policies = [b"default-src" in request(server.port, host, f"/{name}") for name in apps]
+        page = PageSocket(server.port, "/bench")
+        theme = page.component("PageTheme")[1]
+        with caplog.at_level(logging.WARNING):
+            replies = [
+                page.change(theme, "dark", None),
+                page.change(theme, "explorer_id", "a"),
+                page.change(page.find(title="Preset"), "value", {"type": "bytes", "data": BOMB}),
+            ]
+        page.close()
+
+    assert [reply["header"]["msgtype"] for reply in replies] == ["ERROR"] * 3
+    assert all(record.exc_info is None for record in caplog.records)
+    assert policies == [True, False]
 
 
 def test_one_bad_change_refuses_all_of_its_message(page, live):
