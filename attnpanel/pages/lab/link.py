@@ -39,7 +39,7 @@ class LabLink:
     view: Mapping[str, str] | None = None
 
     def problem(self, runs: Mapping[int, Run]) -> str:
-        """Return why the run is not among these, as a sentence; empty if it is, or none is asked."""
+        """Return why the run is not among these, or empty if it is or none is asked for."""
         run = None if self.run is None else runs.get(self.run)
         if self.run is None or (run is not None and self.created in ("", run.created)):
             return ""
