@@ -80,9 +80,9 @@ js: $(JS_TOOLS) ## Bundle the JavaScript of js/ into the files that the package 
 serve: $(if $(filter no,$(MODELS)),$(SERVING_NO_MODELS),$(SERVING)) ## Serve the dashboard and the bench, and print its address (PORT=, ADDRESS=, MODELS=, ARGS=)
 	@$(BIN)/attnpanel serve --page bench --port $(PORT) --address $(ADDRESS) $(ARGS)
 
-# One process a core, up to four, a file of tests at a time, in the order of the folders: xdist
-# would keep the long files of few tests, the browser's, for the end.
-PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# As many processes as tests/conftest.py says, a file of tests at a time, in the order of the folders:
+# xdist would keep the long files of few tests, the browser's, for the end.
+PYTEST := python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 QUICK := -m 'not browser and not slow and not model'
 # The bench has requirements of its own; JavaScript knows no Python versions.
 WITHOUT_TORCH := $(QUICK) \

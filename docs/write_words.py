@@ -122,7 +122,7 @@ def _texts_of_tables() -> Iterator[str]:
         yield view.title
         yield from (operation.split(" ")[-1] for operation in view.operations)
         yield from (label for label, _field in view.tooltip)
-    yield from (*AXES, "weight", "score")
+    yield from (*AXES, "score")
     for row in (*HEAD_MAPS, IMPORTANCE):
         yield from filter(None, (row.title, row.unit, row.about, row.missing))
     yield from (*_texts_of_intervention(), *_texts_of_pages())

@@ -30,6 +30,7 @@ const BUNDLES = [
       head_list: "compare/head_list.js",
       head_maps: "components/head_maps.js",
       interaction: "explorer/interaction.js",
+      lab_address: "lab/address.js",
       lab_theme: "lab/theme.js",
       legend: "components/legend.js",
       line_choices: "components/line_choices.js",

@@ -61,7 +61,7 @@ const pooled = Math.round(dw[0]) > columns || Math.round(dh[0]) > rows ? ` ${wor
 return cell.toFixed(format === "score" ? 2 : 4) + pooled
 """
 # What a row or a column can be in words that a figure shows.
-AXES = ("query", "key", "channel", "layer", "head")
+AXES = ("query", "key", "channel", "layer", "head", "weight", "nats")
 BUTTON = 31  # pixels of the toolbar's width, its part of the lines between groups included
 # The toolbar is drawn smaller, so that it stands beside the title of the narrowest plot.
 SMALLER = 0.78
@@ -146,7 +146,7 @@ def _link(figures: dict[str, figure], sources: dict[str, ColumnDataSource]) -> N
             rows = [(t(label), field) for label, field in view.tooltip]
             drawn = [r for r in plot.renderers if r.data_source.name == f"attn:{view.name}"]
             plot.add_tools(HoverTool(tooltips=rows, mode=view.hover, renderers=drawn))
-        named = [t(side) if side and side in AXES else "" for side in (view.x, view.y)]
+        named = [t(side) if side and side in AXES else "" for side in (view.x, view.y or view.unit)]
         add_toolbar(plot, saving, zoomed=view.zoomed, axes=named)
 
 

@@ -189,7 +189,9 @@ class Caption(Styled):
         constant=True,
         doc="Whether each new text is read out; errors and waits always are.",
     )
-    about = param.String(default="", doc="Not shown: the caption of a figure that is saved.")
+    about = param.Dict(
+        default={}, doc="Not shown: captions of saved figures, of a head, a layer or all heads."
+    )
 
     _esm = bundle("caption")
 

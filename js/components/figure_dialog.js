@@ -49,6 +49,12 @@ export function inWidth({ text, width, height }, millimetres) {
   return { text: sized, width: wide, height: high };
 }
 
+/** @param {Element} shown */
+function isDark(shown) {
+  const parts = getComputedStyle(shown).backgroundColor.match(/\d+/g) ?? [];
+  return parts.slice(0, 3).reduce((sum, part) => sum + Number(part), 0) < 3 * 128;
+}
+
 /**
  * Opens the dialog.
  *
@@ -83,6 +89,7 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
       points < READABLE_POINTS
         ? t("{wide} mm wide; its smallest text has {points} pt: hard to read. trace.figure() in Python makes figures for a column.", sizes)
         : t("{wide} mm wide; its smallest text has {points} pt.", sizes);
+    if (isDark(dialog)) note.textContent += ` ${t("Dark, as the page is: switch to light for paper.")}`;
     URL.revokeObjectURL(url);
     url = URL.createObjectURL(new Blob([figure.text], { type: "image/svg+xml" }));
     Object.assign(shown, { src: url, alt: title, width: whole.width });
@@ -105,7 +112,7 @@ export function openFigureDialog(place, fileName, [title, make], offersSteps) {
   buttons.append(svg, png, pdf, close);
   dialog.setAttribute("aria-label", t("Save a figure"));
   dialog.append(element("style", "", STYLE), element("h2", "", t("Save a figure")), shown, ...(offersSteps ? [label] : []), wide, note, buttons);
-  draw();
   place.append(dialog);
+  draw();
   dialog.showModal();
 }

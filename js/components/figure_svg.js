@@ -1,5 +1,6 @@
 import { shorten } from "../core/format.js";
 import { apart } from "../core/ticks.js";
+import { t } from "../core/translate.js";
 
 // Composes a figure of its own from plots: title, axis names, colour bars and caption, as the text of an SVG.
 
@@ -116,7 +117,7 @@ function legend({ gradient, ticks, words, masked }, { left, top, width }, colour
   const swatch = masked
     ? [
         tag("rect", { x: left, y: below - 9, width: 10, height: 10, fill: "url(#figure-masked)" }),
-        tag("text", { x: left + 14, y: below, "font-size": WORDS - 1, fill: colours.ink }, "masked"),
+        tag("text", { x: left + 14, y: below, "font-size": WORDS - 1, fill: colours.ink }, escaped(t("masked"))),
       ]
     : [];
   const said = words ? [tag("text", { x: left + width, y: below, "font-size": WORDS - 1, fill: colours.muted, "text-anchor": "end" }, escaped(words))] : [];

@@ -116,9 +116,10 @@ function coloursOf(view) {
 export function figureOf(views) {
   const parts = views.map(partOf);
   const headings = parts.map(({ heading }) => heading);
-  const where = nameOf(views[0].model) === "grid" ? "" : place(views[0]); // all heads are of no layer
+  const scope = /** @type {Record<string, string>} */ ({ grid: "all", lines: "layer" })[nameOf(views[0].model)] ?? "head";
+  const where = scope === "all" ? "" : place(views[0]);
   const title = where ? `${where[0].toUpperCase()}${where.slice(1)}: ${headings.join(", ")}` : headings.join(", ");
-  const caption = nearest(views[0], "attn-caption-provenance")?.about ?? "";
+  const caption = nearest(views[0], "attn-caption-provenance")?.about?.[scope] ?? "";
   const context = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
   const name = [...views.map(({ model }) => nameOf(model)), where].filter(Boolean).join(", ");
   return figureSvg(parts, { name, title, caption, colours: coloursOf(views[0]) }, (text, font) => {

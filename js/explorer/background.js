@@ -1,9 +1,10 @@
 import { numbersLine } from "./labels.js";
-import { select, selectJob } from "./selection.js";
+import { keepSelection, select, selectJob, selectionWork } from "./selection.js";
 import { overviewJob, tilesOf } from "../views/overview.js";
 import { DRAWINGS, heatmapsOf, measuredOf } from "../views/table.js";
 import { Questions, keyOf } from "./questions.js";
 import { openTrace } from "../core/trace_data.js";
+import { Contest, LONG_WORK } from "../webgpu/contest.js";
 
 // Work that is too long for the page's own thread runs in a Worker, from the same bundle as the page.
 
@@ -98,6 +99,7 @@ class Answers {
   cache = {};
   /** @type {?Promise<void>} */
   selecting = null;
+  contest = new Contest();
 
   /** @param {any} port */
   constructor(port) {
@@ -136,23 +138,45 @@ class Answers {
   async compute(kind, id, state) {
     const { trace, cache } = this;
     await trace.calls[state.layer].ready();
-    const job = selectJob(trace, state, cache);
-    let step;
-    do {
-      await pause();
-      if (this.newest[kind] !== id) return;
-      step = job.next();
-    } while (!step.done);
+    const selected = await this.select(kind, id, state);
+    if (selected === null) return;
     const heatmaps = heatmapsOf(trace);
     const drawings = Object.fromEntries(heatmaps.map((name) => [name, DRAWINGS[name].draw(trace, state, cache)]));
     // Copies are transferred to the page; the originals stay cached for the next temperature.
     /** @param {any} array */
     const copied = (array) => (ArrayBuffer.isView(array) ? /** @type {Floats} */ (array).slice() : array);
-    const value = Object.fromEntries(Object.entries(step.value).map(([name, array]) => [name, copied(array)]));
+    const value = Object.fromEntries(Object.entries(selected).map(([name, array]) => [name, copied(array)]));
     const images = heatmaps.flatMap((name) => Object.values(drawings[name].sources).flatMap(arraysOf));
-    const own = new Set(Object.values(step.value).map((array) => array?.buffer));
+    const own = new Set(Object.values(selected).map((array) => array?.buffer));
     const given = [...Object.values(value), ...images].map((array) => array?.buffer).filter((buffer) => buffer && !own.has(buffer));
     this.port.postMessage({ kind, id, value, drawings }, [...new Set(given)]);
+  }
+
+  /**
+   * @param {string} kind @param {number} id @param {State} state
+   * @returns {Promise<?HeadSelection>} null if superseded by a newer question
+   */
+  async select(kind, id, state) {
+    const { trace, cache, contest } = this;
+    const ofGpu = await contest.answer(trace, state, cache);
+    if (this.newest[kind] !== id) return null;
+    if (ofGpu !== null) {
+      keepSelection(trace, state, cache, ofGpu);
+      return ofGpu;
+    }
+    const long = selectionWork(trace, state, cache) >= LONG_WORK;
+    const job = selectJob(trace, state, cache);
+    let took = 0;
+    let step;
+    do {
+      await pause();
+      if (this.newest[kind] !== id) return null;
+      const begun = performance.now();
+      step = job.next();
+      took += performance.now() - begun;
+    } while (!step.done);
+    if (long) setTimeout(() => contest.hold(trace, state, cache, step.value, took)); // once it is on its way to the page
+    return step.value;
   }
 
   /** @param {number} id @param {State} state */

@@ -3,7 +3,7 @@ import { showComponents } from "../core/scope.js";
 import { t } from "../core/translate.js";
 import { toAddress } from "./address.js";
 import { writeParameters } from "./address_bar.js";
-import { figureCaption, headNumbers, place, provenance, withheld } from "./labels.js";
+import { figureCaptions, headNumbers, place, provenance, withheld } from "./labels.js";
 import { rowOf } from "./partial.js";
 import { shownPair } from "./sentence.js";
 import { headColours, shownHeads } from "../views/lines.js";
@@ -22,7 +22,7 @@ export function writeCaptions(explorer, selection) {
   const captions = titles(trace, state);
   for (const [name, caption] of Object.entries(captions)) explorer.write(`attn-caption-${name}`, caption);
   namePlots(explorer.plots, plotNames(explorer, captions, selection));
-  explorer.write("attn-caption-provenance", { text: provenance(trace, state), about: figureCaption(trace, state) });
+  explorer.write("attn-caption-provenance", { text: provenance(trace, state), about: figureCaptions(trace, state) });
   const missing = withheld(trace.calls[state.layer]);
   if (missing !== "") explorer.write("attn-caption-withheld", { text: missing });
   showComponents(explorer.models.get("attn-caption-withheld"), missing !== "");

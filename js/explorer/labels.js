@@ -175,27 +175,38 @@ const QUOTED = 90;
 const QUOTED_TOKENS = 100;
 
 /**
- * The caption of a saved figure: model, prompt, place, mask and temperature; as attnpanel.explorer.paper_figure has it.
+ * The captions of saved figures: model, prompt, place, mask and temperature; as attnpanel.explorer.paper_figure has them.
  *
  * @param {Trace} trace
  * @param {State} state
+ * @returns {{head: string, layer: string, all: string}} for a figure of the head, of several heads of the layer, or of all layers
  */
-export function figureCaption(trace, state) {
+export function figureCaptions(trace, state) {
   const call = trace.calls[state.layer];
   const { queries, keys } = trace.tokensOf(call, state.batch);
   const texts = [...new Set([queries, keys].filter(isNamed).map(quotedText))];
   const [label, numbers] = state.mask === "model" || !call.live ? [t("as the model"), ""] : maskWords(trace.masks, state.mask, (name) => state[name]);
   const name = /^\d+$/.test(call.layer) ? "" : ` (${call.layer})`;
-  const parts = [
-    trace.model || trace.source,
-    texts.length === 2 ? t("queries {queries}, keys {keys}", { queries: texts[0], keys: texts[1] }) : (texts[0] ?? ""),
-    place(call, state, name),
-    call.B > 1 ? t("sequence {number}", { number: state.batch }) : "",
-    t("mask: {label}{numbers}", { label, numbers }),
-    t("temperature {number}", { number: general(call.live ? state.temperature : 1, 6) }),
-    t("outlined: query {index}, “{token}”", { index: state.query_index, token: shorten(queries[state.query_index], 18) }),
-  ];
-  return parts.filter(Boolean).join(" · ");
+  const outlined = t("outlined: query {index}, “{token}”", { index: state.query_index, token: shorten(queries[state.query_index], 18) });
+  /** @param {string} where @param {string} marked */
+  const caption = (where, marked) => {
+    const parts = [
+      trace.model || trace.source,
+      texts.length === 2 ? t("queries {queries}, keys {keys}", { queries: texts[0], keys: texts[1] }) : (texts[0] ?? ""),
+      where,
+      call.B > 1 ? t("sequence {number}", { number: state.batch }) : "",
+      t("mask: {label}{numbers}", { label, numbers }),
+      t("temperature {number}", { number: general(call.live ? state.temperature : 1, 6) }),
+      marked,
+    ];
+    return parts.filter(Boolean).join(" · ");
+  };
+  const here = place(call, state, name);
+  return {
+    head: caption(here, outlined),
+    layer: caption(`${layerName(call, state)}${name}`, outlined),
+    all: caption("", t("outlined: {place}", { place: here })),
+  };
 }
 
 /** Whether tokens are more than positions. @param {string[]} tokens */

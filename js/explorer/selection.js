@@ -256,14 +256,14 @@ function keepScores(cache, state, head, make) {
  * @param {Trace} trace
  * @param {State} state
  * @param {number} head
- * @param {Floats} scored
+ * @param {?Floats} scored may be null for a layer without a bias
  * @param {SelectionCache} cache
  */
-function visibleOf(trace, state, head, scored, cache) {
+export function visibleOf(trace, state, head, scored, cache) {
   const call = trace.calls[state.layer];
   if (state.mask === "model") return call.visible(state.batch, head);
   const mask = chosenMask(trace, call, state, cache);
-  if (!call.hasBias) return mask;
+  if (!call.hasBias || scored === null) return mask;
   const seen = () => mask.map((visible, at) => (scored[at] === -Infinity ? 0 : visible));
   const place = `${state.layer} ${state.batch} ${head} ${maskOf(trace, state)}`;
   return cached(cache.masks, place, seen, MASK_BYTES);

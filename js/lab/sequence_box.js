@@ -40,8 +40,11 @@ export class SequenceBox {
     this.field.addEventListener("input", () => this.read());
   }
 
-  /** @param {Words & {limit: number, presets: Preset[]}} about */
-  open(about) {
+  /**
+   * @param {Words & {limit: number, presets: Preset[]}} about
+   * @param {string} [text] what is read then, if it can be; untrusted
+   */
+  open(about, text) {
     this.about = about;
     const { vocabulary, labels, separated, limit, presets } = about;
     const most = separated ? t("1 to {count} tokens with spaces between them", { count: limit }) : t("1 to {count} characters", { count: limit });
@@ -64,6 +67,14 @@ export class SequenceBox {
       }),
     );
     this.put(presets[0].ids);
+    if (text === undefined) return;
+    this.field.value = text;
+    this.read();
+  }
+
+  /** What is read, as it can be typed. */
+  get text() {
+    return sequenceText(this.ids, this.about);
   }
 
   /**

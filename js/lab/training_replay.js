@@ -1,6 +1,7 @@
 import { t } from "../core/translate.js";
 import { element } from "../components/dom.js";
 import { logProbabilities, losses } from "../live_model/next_token.js";
+import { changeQuery, readHead } from "./address.js";
 import { AnswerStrip } from "./answer_strip.js";
 import { Expectations } from "./expectations.js";
 import { HeadPlots } from "./head_plots.js";
@@ -25,7 +26,7 @@ function bytes(text) {
  * @typedef {import("./sequence.js").Words & {limit: number, presets: import("./sequence_box.js").Preset[], model: DecoderDescription}} Live
  * @typedef {{run?: number, empty?: string, steps?: number, tokens?: string[], layers?: number, heads?: number,
  *   answers?: [number, number][], live?: Live}} About
- * @typedef {{about: About, step: number, palettes: {light: string[], dark: string[]},
+ * @typedef {{about: About, linked: ?Record<string, string>, step: number, palettes: {light: string[], dark: string[]},
  *   recorded: {step: number, answers: number[][], cells: string}[], kept: {run?: number, steps?: number[], reason?: string},
  *   weights: {step: number, error: ?number, weights: string}[]}} ReplayParameters
  */
@@ -44,12 +45,15 @@ class TrainingReplay {
   frames = [];
   at = -1;
   newest = true; // whether to follow the newest step
+  /** the step that a link names, until a reader chooses one; its frame may be still to come @type {?number} */
+  sought = null;
   /** knocked-out heads, as "layer.head" @type {Set<string>} */
   without = new Set();
   /** @type {?ReturnType<typeof setInterval>} */
   playing = null;
   /** @type {?LiveRun} */
   live = null;
+  linkTaken = false;
   /** whether what is asked for can't be computed */
   failed = false;
   /** what is laid out: the tokens' texts and the answers */
@@ -113,8 +117,10 @@ class TrainingReplay {
     this.frames = recorded.map(({ step, answers, cells }) => ({ step, answers, cells: bytes(cells) }));
     this.at = -1;
     this.newest = true;
-    this.without.clear();
-    this.plots.picked = null;
+    const linked = this.takeLink();
+    this.sought = /^\d{1,6}$/.test(linked.step ?? "") ? Number(linked.step) : null;
+    this.without = new Set((linked.without ?? "").split(" ").filter((text) => readHead(text, about)));
+    this.plots.picked = readHead(linked.head, about);
     this.plots.best = [0, 0];
     this.shown = "";
     this.stop();
@@ -129,9 +135,17 @@ class TrainingReplay {
       });
       this.live = live;
       this.writing.open(about.live);
-      this.box.open(about.live); // draws
+      this.box.open(about.live, linked.sequence); // draws
     } else this.draw();
     if (about.run !== undefined && recorded.length === 0) this.model.send_msg({ frames_request: about.run });
+  }
+
+  /** What the link says of this run, once. */
+  takeLink() {
+    const { about, linked } = this.model;
+    const mine = !this.linkTaken && linked !== null && linked.run === String(about.run) ? linked : {};
+    this.linkTaken ||= about.run !== undefined;
+    return mine;
   }
 
   /** Takes a frame or weights from the server. @param {any} data */
@@ -199,25 +213,32 @@ class TrainingReplay {
 
   /** Goes to the step, or the nearest one that there is. @param {number} step */
   moveTo(step) {
+    const last = this.steps.length - 1;
+    this.at = this.newest && last >= 0 ? last : this.nearest(step);
+    this.draw();
+  }
+
+  /** The place of a step, or of the nearest one that there is. @param {number} step */
+  nearest(step) {
     const { steps } = this;
     const distance = (/** @type {number} */ place) => Math.abs(steps[place] - step);
     let best = 0;
     steps.forEach((_, place) => distance(place) < distance(best) && (best = place));
-    if (!this.newest || steps.length === 0) this.at = best;
-    else this.at = steps.length - 1;
-    this.draw();
+    return best;
   }
 
   /** @param {number} place */
   choose(place) {
     this.writing.interrupt();
     this.at = place;
+    this.sought = null;
     this.newest = place === this.steps.length - 1;
     this.draw();
   }
 
   start() {
     this.at = this.at >= this.steps.length - 1 ? 0 : this.at;
+    this.sought = null;
     this.newest = false;
     this.playing = setInterval(() => {
       if (this.at >= this.steps.length - 1) this.stop();
@@ -241,7 +262,10 @@ class TrainingReplay {
       this.publishStep(-1, -1);
       return;
     }
-    if ((this.newest && !this.writing.running) || this.at < 0) this.at = steps.length - 1;
+    if (this.sought !== null) {
+      this.at = this.nearest(this.sought);
+      this.newest = false;
+    } else if ((this.newest && !this.writing.running) || this.at < 0) this.at = steps.length - 1;
     this.at = Math.min(this.at, steps.length - 1);
     this.slider.max = String(steps.length - 1);
     this.slider.value = String(this.at);
@@ -256,6 +280,18 @@ class TrainingReplay {
     this.drawKnock();
     const recorded = this.frames.some(({ step }) => step === this.step);
     this.publishStep(this.step, this.computed || !recorded ? -1 : this.step);
+    this.writeAddress();
+  }
+
+  writeAddress() {
+    if (this.model.linked === null || this.playing !== null || this.writing.running) return;
+    const { picked, chosen } = this.plots;
+    changeQuery({
+      step: this.newest ? "" : String(this.sought ?? this.step),
+      head: picked || this.computed ? chosen.join(".") : "",
+      sequence: this.box.typed ? this.box.text : "",
+      without: [...this.without].join(" "),
+    });
   }
 
   explainTyping() {

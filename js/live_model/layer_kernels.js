@@ -40,7 +40,7 @@ class WasmLayers extends WasmKernel {
     const { panels, count, depth } = /** @type {PackedMatrix} */ (matrix);
     const [lefts, outs] = this.regions([rows * depth, rows * count]);
     this.write(lefts, left);
-    this.module.product(outs, lefts, panels, 1, rows, count, depth);
+    this.module.product(outs, lefts, panels, 1, rows, count, depth, 0);
     return this.read(outs, rows * count).slice();
   }
 

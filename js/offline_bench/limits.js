@@ -150,7 +150,7 @@ function multiplyAddShader(dtype) {
  * The limits of a GPU for a dtype: multiplications with additions of float32 or float16 numbers, whichever is faster, since
  * a kernel may convert; and copies from buffer to buffer.
  *
- * @param {import("./webgpu.js").Gpu} gpu
+ * @param {import("../webgpu/device.js").Gpu} gpu
  * @param {DType[]} dtypes
  * @param {number} least seconds of a sample
  * @returns {Promise<BenchLimits[]>}
@@ -162,7 +162,7 @@ export async function gpuLimits(gpu, dtypes, least) {
     /** @type {number[][]} */
     const kinds = [];
     for (const dtype of dtypes) {
-      const pipeline = gpu.pipeline(multiplyAddShader(dtype));
+      const pipeline = gpu.pipeline(multiplyAddShader(dtype), "attention");
       const entries = [{ binding: 0, resource: { buffer: result } }];
       const group = gpu.device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
       const repeat = async (/** @type {number} */ count) => {
@@ -199,7 +199,7 @@ export async function gpuLimits(gpu, dtypes, least) {
 /**
  * Seconds that an empty submission takes, the shortest of some.
  *
- * @param {import("./webgpu.js").Gpu} gpu
+ * @param {import("../webgpu/device.js").Gpu} gpu
  */
 export async function latencyOf(gpu) {
   const buffer = gpu.allocate(64);

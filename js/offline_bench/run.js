@@ -1,9 +1,10 @@
+import { findGpu } from "../webgpu/device.js";
 import { blankAgreement, certify, exceptionText, prepareCase } from "./certificate.js";
 import { STEPS, clockStep, pause, shuffled } from "./clock.js";
 import { plainJavaScript, webAssembly } from "./javascript.js";
 import { cpuLimits, gpuLimits, latencyOf } from "./limits.js";
 import { TimedRow } from "./timing.js";
-import { findGpu, webGpu } from "./webgpu.js";
+import { webGpu } from "./webgpu.js";
 
 // A run of the bench in the page: limits, certificates, then times in rounds over all rows, in random order. Its result is a
 // BenchRun (attnpanel/bench/run/records.py), which grows as the run goes on.

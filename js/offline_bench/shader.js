@@ -1,3 +1,4 @@
+import { packBits } from "../webgpu/device.js";
 import { sizesOf } from "./inputs.js";
 
 // Fills in attnpanel/kernels/attention.wgsl, and packs masks for it, as attnpanel/kernels/wgpu_online.py does.
@@ -23,7 +24,6 @@ export function packMask(mask, T, S) {
     return { words: new Uint32Array(1), ranges, strides: [0, 0, 0], rangeStrides: [0, 0] };
   }
   const count = Math.ceil(S / 32);
-  const words = new Uint32Array(entries * T * count);
   for (let entry = 0; entry < entries; entry++) {
     for (let tile = 0; tile < tiles; tile++) {
       let [first, end] = [S, 0];
@@ -31,7 +31,6 @@ export function packMask(mask, T, S) {
         const row = entry * T + i;
         for (let j = 0; j < S; j++) {
           if (mask[row * S + j] === 0) continue;
-          words[row * count + (j >>> 5)] |= 1 << (j & 31);
           first = Math.min(first, j);
           end = Math.max(end, j + 1);
         }
@@ -40,7 +39,7 @@ export function packMask(mask, T, S) {
     }
   }
   const more = entries > 1 ? 1 : 0;
-  return { words, ranges, strides: [more * T * count, 0, T > 1 ? count : 0], rangeStrides: [more * tiles, 0] };
+  return { words: packBits(mask, entries * T, S), ranges, strides: [more * T * count, 0, T > 1 ? count : 0], rangeStrides: [more * tiles, 0] };
 }
 
 /**

@@ -6,152 +6,10 @@ import { MAX_WIDTH, WORKGROUP, fillShader, packMask } from "./shader.js";
 // Attention on the browser's GPU. Inputs lie in the device's memory before a call starts, and results stay there: no
 // transfer is timed but 16 bytes of the last result, which force it to exist.
 
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|software|warp/i;
-const WAIT_BYTES = 16;
-/** @type {GPUFeatureName[]} */
-const FEATURES = ["shader-f16", "timestamp-query"];
-
-/** A device, and what its adapter says of itself. */
-export class Gpu {
-  lost = "";
-
-  /**
-   * @param {GPUDevice} device
-   * @param {Record<string, any>} info
-   * @param {boolean} fallback
-   */
-  constructor(device, info, fallback) {
-    this.device = device;
-    this.words = ["vendor", "architecture", "device", "description"]
-      .filter((name) => info[name])
-      .map((name) => `${name} ${info[name]}`)
-      .join("; ");
-    this.software = fallback || SOFTWARE.test(this.words);
-    this.half = device.features.has("shader-f16");
-    /** @type {Map<string, GPUComputePipeline>} */
-    this.pipelines = new Map();
-    this.waiting = device.createBuffer({ size: WAIT_BYTES, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    device.lost.then(({ message, reason }) => {
-      this.lost = `the GPU's device was lost (${reason}${message ? `: ${message}` : ""})`;
-    });
-  }
-
-  /** Why the device can't be used any more; empty while it can. */
-  check() {
-    if (this.lost) throw new Error(this.lost);
-  }
-
-  /** @param {string} code */
-  pipeline(code) {
-    const known = this.pipelines.get(code);
-    if (known !== undefined) return known;
-    const module = this.device.createShaderModule({ code });
-    const made = this.device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "attention" } });
-    this.pipelines.set(code, made);
-    return made;
-  }
-
-  /** @param {ArrayBufferView} array */
-  upload(array) {
-    const size = Math.max(Math.ceil(array.byteLength / 4) * 4, 4);
-    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC;
-    const buffer = this.device.createBuffer({ size, usage, mappedAtCreation: true });
-    new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-    buffer.unmap();
-    return buffer;
-  }
-
-  /** @param {number} size in bytes */
-  allocate(size) {
-    return this.device.createBuffer({ size, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
-  }
-
-  /**
-   * Waits until a buffer was written: until its first bytes have arrived.
-   *
-   * @param {GPUBuffer} buffer
-   */
-  async wait(buffer) {
-    const encoder = this.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(buffer, 0, this.waiting, 0, Math.min(WAIT_BYTES, buffer.size));
-    this.device.queue.submit([encoder.finish()]);
-    await this.waiting.mapAsync(GPUMapMode.READ);
-    this.waiting.unmap();
-  }
-
-  /**
-   * The bytes of a buffer.
-   *
-   * @param {GPUBuffer} buffer
-   */
-  async download(buffer) {
-    const copy = this.device.createBuffer({ size: buffer.size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const encoder = this.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(buffer, 0, copy, 0, buffer.size);
-    this.device.queue.submit([encoder.finish()]);
-    await copy.mapAsync(GPUMapMode.READ);
-    const bytes = copy.getMappedRange().slice(0);
-    copy.destroy();
-    return bytes;
-  }
-
-  /**
-   * Does something, and throws what the device reports of it.
-   *
-   * @template R
-   * @param {() => Promise<R>} action
-   * @returns {Promise<R>}
-   */
-  async checked(action) {
-    this.check();
-    this.device.pushErrorScope("out-of-memory");
-    this.device.pushErrorScope("validation");
-    /** @type {{result?: R, error?: unknown}} */
-    const outcome = {};
-    try {
-      outcome.result = await action();
-    } catch (error) {
-      outcome.error = error;
-    }
-    const [invalid, full] = [await this.device.popErrorScope(), await this.device.popErrorScope()];
-    this.check();
-    if (full !== null) throw new Error(`out of memory on the GPU: ${full.message || "an allocation failed"}`);
-    if (invalid !== null) throw new Error(invalid.message);
-    if ("error" in outcome) throw outcome.error;
-    return /** @type {R} */ (outcome.result);
-  }
-}
-
-/**
- * The browser's GPU, or why there is none.
- *
- * @returns {Promise<Gpu | string>}
- */
-export async function findGpu() {
-  if (!navigator.gpu) {
-    return globalThis.isSecureContext
-      ? "this browser has no WebGPU"
-      : "this browser offers WebGPU only on pages that it takes for secure, and this one is not";
-  }
-  try {
-    const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
-    if (adapter === null) return "the browser finds no adapter for WebGPU";
-    const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-    const device = await adapter.requestDevice({
-      requiredFeatures: FEATURES.filter((name) => adapter.features.has(name)),
-      requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
-    });
-    const info = /** @type {any} */ (adapter.info ?? {});
-    return new Gpu(device, info, Boolean(info.isFallbackAdapter ?? /** @type {any} */ (adapter).isFallbackAdapter));
-  } catch (error) {
-    return `the browser gives no WebGPU device: ${/** @type {Error} */ (error).message}`;
-  }
-}
-
 /**
  * @param {string} name
  * @param {DType} dtype
- * @param {Gpu | string} gpu
+ * @param {import("../webgpu/device.js").Gpu | string} gpu
  * @param {string} template the shader
  * @returns {BenchImplementation}
  */
@@ -177,14 +35,14 @@ export function webGpu(name, dtype, gpu, template) {
       }
       return [];
     },
-    prepare: (request, inputs) => new GpuCall(/** @type {Gpu} */ (gpu), template, request, inputs),
+    prepare: (request, inputs) => new GpuCall(/** @type {import("../webgpu/device.js").Gpu} */ (gpu), template, request, inputs),
   };
 }
 
 /** @implements {BenchCall} */
 class GpuCall {
   /**
-   * @param {Gpu} gpu
+   * @param {import("../webgpu/device.js").Gpu} gpu
    * @param {string} template
    * @param {BenchRequest} request
    * @param {BenchInputs} inputs
@@ -211,7 +69,7 @@ class GpuCall {
     this.output = gpu.allocate(this.sizes.rows * this.sizes.width * (half ? 2 : 4));
     this.sums = gpu.allocate(this.sizes.rows * 8);
     this.buffers = [...read, this.output, this.sums];
-    this.pipeline = gpu.pipeline(fillShader(template, request, packed, inputs.mask !== null));
+    this.pipeline = gpu.pipeline(fillShader(template, request, packed, inputs.mask !== null), "attention");
     this.group = gpu.device.createBindGroup({
       layout: this.pipeline.getBindGroupLayout(0),
       entries: this.buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),

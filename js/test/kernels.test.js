@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { attend } from "../core/attention.js";
+import { attend, mix } from "../core/attention.js";
 import { KERNEL_NAMES } from "../core/kernels.js";
 import { RELAXED_SIMD } from "../wasm/modules.js";
 
@@ -55,4 +55,16 @@ test("64-bit floats are computed by plain JavaScript", async () => {
   assert.equal(kernelFor(new Float64Array(1)), kernelFor(new Float32Array(1), new Float64Array(1)));
   assert.equal(chooseKernel(["javascript"]), "javascript");
   assert.equal(kernelFor(new Float32Array(1)), kernelFor(new Float64Array(1)));
+});
+
+test("hidden keys are left out of a mix, but never a value that is no number", () => {
+  // More keys than the kernel sums at a time: the second part of the first rows, and not of the last, is hidden.
+  const [T, S, Dv] = [6, 600, 3];
+  const weights = Float64Array.from({ length: T * S }, (_, at) => (at % S < (at < 5 * S ? 200 : 500) ? (1 + (at % 7)) / 1024 : 0));
+  const value = Float64Array.from({ length: S * Dv }, (_, at) => ((at * 37) % 64) - 32);
+  const narrow = () => mix(Float32Array.from(weights), Float32Array.from(value), { T, S, Dv });
+
+  assert.deepEqual(Float64Array.from(narrow()), mix(weights, value, { T, S, Dv }));
+  value[599 * Dv] = NaN;
+  assert.deepEqual(Float64Array.from(narrow()), mix(weights, value, { T, S, Dv }));
 });

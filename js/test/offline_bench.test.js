@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { certify } from "../offline_bench/certificate.js";
-import { findGpu, webGpu } from "../offline_bench/webgpu.js";
+import { webGpu } from "../offline_bench/webgpu.js";
+import { findGpu } from "../webgpu/device.js";
 
 // The page's way to WebGPU, on a stand-in for the browser's.
 

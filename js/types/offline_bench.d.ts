@@ -162,5 +162,5 @@ interface BenchRun {
 }
 
 // Which TypeScript's DOM lacks.
-declare const GPUBufferUsage: Record<"MAP_READ" | "COPY_SRC" | "COPY_DST" | "STORAGE" | "QUERY_RESOLVE", number>;
+declare const GPUBufferUsage: Record<"MAP_READ" | "COPY_SRC" | "COPY_DST" | "STORAGE" | "UNIFORM" | "QUERY_RESOLVE", number>;
 declare const GPUMapMode: Record<"READ", number>;

@@ -25,16 +25,21 @@ extern unsigned char __heap_base;
 // The first byte that kernel.js may use.
 EXPORT("heap_base") int heap_base(void) { return (int)&__heap_base; }
 
-// The vectors of a matrix in groups of 8 that lie side by side; the last group is filled up with 0.
-EXPORT("pack") void pack(float *panels, const float *matrix, int count, int depth, int count_step, int depth_step) {
+// The vectors of a matrix in groups of 8 that lie side by side; the last group is filled up with 0. Returns whether all
+// numbers are finite.
+EXPORT("pack") int pack(float *panels, const float *matrix, int count, int depth, int count_step, int depth_step) {
+  float none = 0;
   for (int start = 0; start < count; start += WIDTH) {
     for (int d = 0; d < depth; d++) {
       for (int lane = 0; lane < WIDTH; lane++) {
         int index = start + lane;
-        *panels++ = index < count ? matrix[index * count_step + d * depth_step] : 0.0f;
+        float number = index < count ? matrix[index * count_step + d * depth_step] : 0.0f;
+        none += number * 0;
+        *panels++ = number;
       }
     }
   }
+  return none == 0;
 }
 
 // Adds factor times the sums of one row, or has them start it.
@@ -56,12 +61,24 @@ static inline void add_row(float *out, vec low, vec high, vec factor, int room, 
   for (int lane = 0; lane < room; lane++) out[lane] = starts ? sums[lane] : out[lane] + sums[lane];
 }
 
+// Whether `terms` numbers of each of these rows are 0.
+static inline int vanish(const float *left, int rows, int step, int terms) {
+  for (int row = 0; row < rows; row++, left += step) {
+    int k = 0;
+    for (; k + 4 <= terms; k += 4) if (wasm_v128_any_true(wasm_v128_load(left + k))) return 0;
+    for (; k < terms; k++) if (left[k] != 0) return 0;
+  }
+  return 1;
+}
+
 // out = factor * left @ panels, of the shapes (rows, columns), (rows, depth) and what pack made. The terms of a sum
 // are added in the same order whatever the number of rows, so that one row alone has the very numbers of its matrix.
-EXPORT("product") void product(float *out, const float *left, const float *panels, float factor, int rows, int columns, int depth) {
+// finite: what pack returned. Terms of 0 add nothing to finite sums: a mask's hidden keys are left out.
+EXPORT("product") void product(float *out, const float *left, const float *panels, float factor, int rows, int columns, int depth, int finite) {
   const vec zero = wasm_f32x4_const_splat(0), scale = wasm_f32x4_splat(factor);
   for (int from = 0; from < depth; from += DEPTH) {
     int terms = depth - from < DEPTH ? depth - from : DEPTH, starts = from == 0;
+    if (!starts && finite && vanish(left + from, rows, depth, terms)) continue;
     for (int column = 0; column < columns; column += WIDTH) {
       const float *right = panels + column * depth + from * WIDTH;
       int room = columns - column, row = 0;

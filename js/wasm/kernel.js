@@ -45,11 +45,11 @@ export class WasmKernel {
     const packed = 8 * Math.ceil(count / 8) * depth;
     const [panels, raw, lefts, outs] = this.regions([packed, matrix.length, most * depth, most * count]);
     this.write(raw, matrix);
-    this.module.pack(panels, raw, count, depth, countStep, depthStep);
+    const finite = this.module.pack(panels, raw, count, depth, countStep, depthStep);
     for (let row = 0; row < rows; row += most) {
       const height = Math.min(most, rows - row);
       this.write(lefts, left.subarray(row * depth, (row + height) * depth));
-      this.module.product(outs, lefts, panels, factor, height, count, depth);
+      this.module.product(outs, lefts, panels, factor, height, count, depth, finite);
       out.set(this.read(outs, height * count), row * count);
     }
   }

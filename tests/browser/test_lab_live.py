@@ -360,4 +360,32 @@ def test_the_served_page_reads_the_same_with_weights_from_its_server(root, store
         ).click()
         expect(page.locator(".lab-replay")).to_contain_text("it has no attention to show")
         expect(page.locator(".lab-cell")).to_have_count(16)
+
+        # A link opens the same run at the same step and head, with the same curves and words.
+        page.goto(f"{address}lab?run=1")
+        expect(page.locator(".lab-step-words")).to_have_text("step 20 of 20")
+        page.locator(".lab-run").filter(has_text="text").get_by_role("checkbox").uncheck()
+        page.get_by_role("button", name="Layer 0, head 1").click()
+        page.get_by_role("slider", name="Step of training").press("Home")
+        page.keyboard.press("ArrowRight")
+        page.get_by_label("Your notes for the report").fill("Head 1 & head 0?")
+        page.wait_for_url(re.compile(r"drawn=1%2C3%2C4.*&step=1&head=0\.1#notes=Head"))
+        recorded = page.url
+        type_in(page, TYPED)
+        page.get_by_role("button", name="Knock it out").click()
+        page.wait_for_url(re.compile("&sequence=.*&without=0.1"))
+        typed = page.url
+        page.goto(recorded)
+        page.reload()
+        expect(page.locator(".lab-step-words")).to_have_text("step 1 of 20")
+        expect(page.locator(".lab-pair")).to_contain_text("layer 0, head 1 puts")
+        expect(page.locator(".lab-run input:checked")).to_have_count(3)
+        expect(page.get_by_label("Your notes for the report")).to_have_value("Head 1 & head 0?")
+        page.goto(typed)
+        expect(page.get_by_label(FIELD)).to_have_value(TYPED)
+        expect(page.get_by_role("button", name="Put it back").first).to_be_visible()
+        page.goto(recorded.replace("run=1", "run=99"))
+        expect(page.locator(".attn-caption.error:visible")).to_contain_text(
+            "This server does not know run 99"
+        )
         page.close()

@@ -57,7 +57,10 @@ def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opene
     expect(status).to_contain_text(f"the mean of {HEADS} heads")
     expect(status).to_be_hidden()
     (worker,) = page.workers
-    assert worker.evaluate(KERNEL_MARKS) == ["attnpanel-kernel wasm-relaxed-simd"]
+    kernel, *contest = worker.evaluate(KERNEL_MARKS)
+    assert kernel == "attnpanel-kernel wasm-relaxed-simd"
+    # A software adapter, or none, computes no picture.
+    assert set(contest) <= {"attnpanel-no-webgpu"}
     np.testing.assert_allclose(matrix(page, "weights"), shown(long_trace, None), atol=2e-3)
 
 

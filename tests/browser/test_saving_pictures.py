@@ -202,9 +202,10 @@ def test_the_steps_are_one_figure_at_300_dpi(opened, tmp_path):
         assert image.convert("L").getextrema()[0] < 60
 
 
-def test_the_dialog_closes_by_key_and_keeps_the_page_as_it_was(opened):
+def test_the_dialog_closes_by_key_and_keeps_the_page_as_it_was(opened, tmp_path):
     open_figure(opened, "row")
     dialog = opened.get_by_role("dialog")
+    assert {"key", "weight"} <= words_of(save_figure(opened, "SVG", tmp_path))
     expect(dialog.get_by_label("Score, softmax and mix")).to_have_count(0)
     opened.keyboard.press("ArrowRight")
     opened.keyboard.press("Escape")
@@ -229,10 +230,11 @@ def test_a_figure_is_printed_alone_in_the_width_that_one_chose(open_page, report
     page.add_init_script(
         "window.print = () => { top.printed = document.documentElement.outerHTML }"
     )
-    page.goto(report)
+    page.goto(f"{report}#theme=dark&head=2")
     expect(page.get_by_text("layer 0, head 2 · entropy")).to_be_visible()
     open_figure(page, "weights")
     dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("Dark, as the page is: switch to light for paper.")).to_be_visible()
     dialog.get_by_label("Width").select_option("85")
     expect(dialog.get_by_text("85 mm wide; its smallest text has")).to_be_visible()
 

@@ -113,6 +113,7 @@ def test_what_is_not_translated_is_found(open_page, server):
     assert "Light or dark" in untranslated(page, DATA)
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("code", "lesson", "looks"),
     [("de", "Lektion", "Wohin „t2“ blickt"), ("zh", "引导课", "“t2” 关注哪里")],

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from attnpanel.explorer.paper_figure.fonts import MONO, SANS, font_families, settings, text_width
+from attnpanel.explorer.paper_figure.fonts import (
+    GENERIC,
+    MONO,
+    SANS,
+    font_families,
+    settings,
+    text_width,
+)
 from attnpanel.explorer.paper_figure.layout import (
     LARGEST,
     LINE,
@@ -60,8 +67,7 @@ class _Sheet:
 
     def _draw(self) -> None:
         content = self.content
-        # On a screen letters are moved to pixels, which makes a line somewhat longer.
-        room = 0.98 * (self.width - 2 * EDGE)
+        room = self.width - 2 * EDGE
         title = wrap(content.title, room, lambda s: self.measure(s, TITLE, bold=True))
         # A line begins with no dot.
         text = content.caption.replace(" · ", "\N{NO-BREAK SPACE}· ")
@@ -133,6 +139,8 @@ class _Sheet:
     def _bottom(self, panel: Panel) -> Labels:
         columns = round(panel.drawing.x[1] - panel.drawing.x[0])
         tokens = self.content.key_tokens if panel.x_label == "key" else None
+        if tokens == self.content.query_tokens and not self.side.tokens:
+            tokens = None  # the same positions have the same names on both sides
         return bottom_labels(
             tokens, columns, self.wide, lambda text: self.measure(text, LARGEST, MONO)
         )
@@ -359,10 +367,9 @@ class _Sheet:
     ) -> None:
         """Write a text as it is, whatever signs it has."""
         style = {"color": LIGHT.ink, "rotation_mode": "default", **style}
+        family = [*font_families()[font], GENERIC[font]]
         at = self.point(x, y)
-        self.figure.text(
-            *at, text, fontsize=size, family=font_families()[font], parse_math=False, **style
-        )
+        self.figure.text(*at, text, fontsize=size, family=family, parse_math=False, **style)
 
     def measure(self, text: str, size: float, font: str = SANS, *, bold: bool = False) -> float:
         """Return the width of a text in points."""

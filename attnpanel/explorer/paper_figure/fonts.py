@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MONO, SANS = "mono", "sans"
 # matplotlib's own fonts are there on every computer and wider than most, so what a viewer puts in
 # their place still fits. The others have the letters that those lack; the first found is used.
+GENERIC = {MONO: "monospace", SANS: "sans-serif"}
 OWN = {MONO: "DejaVu Sans Mono", SANS: "DejaVu Sans"}
 FURTHER = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Hiragino Sans",
@@ -28,7 +29,7 @@ def font_families() -> dict[str, list[str]]:
 
     installed = set(fontManager.get_font_names())
     further = [name for name in FURTHER if name in installed]
-    return {kind: [own, *further] for kind, own in OWN.items()}
+    return {MONO: [OWN[MONO], OWN[SANS], *further], SANS: [OWN[SANS], *further]}
 
 
 @contextmanager
@@ -39,7 +40,11 @@ def settings() -> Iterator[None]:
     chosen: dict[str, Any] = {
         "text.usetex": False,
         "text.parse_math": False,
+        "text.hinting": "none",  # letters moved to pixels make a line up to 6 % longer
         "svg.fonttype": "none",
+        # What an SVG names last, where its viewer has none of the fonts: no serifs.
+        "font.sans-serif": [OWN[SANS]],
+        "font.monospace": [OWN[MONO]],
         "svg.hashsalt": "attnpanel",  # the same figure is the same file
         "pdf.fonttype": 42,
         "hatch.linewidth": 0.5,

@@ -120,7 +120,7 @@ def with_label(labels: Labels, tokens: Sequence[str] | None, position: int, pitc
 
 
 def wrap(text: str, room: float, measure: Measure) -> list[str]:
-    """Return the lines of a text; a word that is wider than a line is divided."""
+    """Return the lines of a text; a word wider than a line is divided, behind a sign if it can."""
     lines: list[str] = []
     line = ""
     for word in text.split(" "):
@@ -133,6 +133,7 @@ def wrap(text: str, room: float, measure: Measure) -> list[str]:
         line = word
         while measure(line) > room and len(line) > 1:
             fits = next((n for n in range(len(line) - 1, 1, -1) if measure(line[:n]) <= room), 1)
+            fits = next((n for n in range(fits, fits // 2, -1) if line[n - 1] in "-/_."), fits)
             lines.append(line[:fits])
             line = line[fits:]
     return [*lines, line] if line else lines

@@ -70,6 +70,8 @@ class View:
     x, y : str or None
         Meaning of the axes, which determines what a tap selects, whether notes can be marked, and
         which plots share ranges and crosshairs.
+    unit : str or None
+        What an upright axis of numbers counts, as a saved figure says it.
     outline : callable or None
         Maps the state to the outline alone, for choices that change nothing else.
     moves : tuple of str
@@ -100,6 +102,7 @@ class View:
     place: Literal["steps", "center", "side"] = "center"
     x: Axis | None = None
     y: Axis | None = None
+    unit: str | None = None
     outline: Callable[[ExplorerState], Outline] | None = None
     moves: tuple[str, ...] = ()
     drawn: Literal["at once", "with the numbers", "with the tiles"] = "at once"
@@ -224,6 +227,7 @@ VIEWS: tuple[View, ...] = (
         _row_element,
         ROW,
         x="key",
+        unit="weight",
         tooltip=(("token", "@token"), ("weight", "@weight{0.0000}")),
     ),
     View(
@@ -233,6 +237,7 @@ VIEWS: tuple[View, ...] = (
         _entropy_element,
         (*SELECTION, "dark"),
         x="query",
+        unit="nats",
         outline=token_outline,
         moves=("query_index",),
         drawn="with the numbers",

@@ -71,6 +71,14 @@ class Visitor(_LabComponent):
         return sha256(self.key.encode()).hexdigest()[:32] if len(self.key) == 32 else ""
 
 
+class LabAddress(_LabComponent):
+    """Keeps the page's choices and the reader's notes in its address; invisible."""
+
+    choices = param.Dict(default={}, doc="Query parameters, made by `link_choices`.")
+
+    _esm = bundle("lab_address")
+
+
 class RunList(_LabComponent):
     """The stored runs; sends ``{"do": action, "run": number, …}`` when a button is pressed."""
 
@@ -107,6 +115,12 @@ class TrainingReplay(_LabComponent):
         default={},
         doc="{run, tokens, layers, heads, steps, answers: [[query, key], …], live} or {empty}; "
         "live is made by `attnpanel.pages.lab.run_summary.live_info`.",
+    )
+    linked = param.Dict(
+        default=None,
+        allow_None=True,
+        doc="{run, step, head, sequence, without} as texts: what a link asks for; None for a page "
+        "whose address keeps nothing.",
     )
     kept = param.Dict(
         default={}, doc="{run, steps, reason}: where weights are kept, or why nowhere."

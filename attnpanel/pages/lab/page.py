@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import panel as pn
 
 from attnpanel.pages.lab.components import (
+    LabAddress,
     LabTheme,
     RunList,
     TrainingReplay,
@@ -19,15 +20,16 @@ from attnpanel.pages.lab.components import (
 from attnpanel.pages.lab.curves import CHARTS, CurvePlot
 from attnpanel.pages.lab.drawn_runs import DrawnRuns
 from attnpanel.pages.lab.form import Form
+from attnpanel.pages.lab.link import LabLink, link_choices
 from attnpanel.pages.lab.report import MAX_NOTE_CHARACTERS, write_training_report
 from attnpanel.pages.lab.run_summary import (
     capitalised,
     kept_weights,
     replay_info,
     run_name,
-    run_status,
+    run_row,
 )
-from attnpanel.ui import Caption, Download, ThemeButton
+from attnpanel.ui import Caption, CopyLink, Download, ThemeButton
 from attnpanel.ui.deferred_file import DeferredFile
 from attnpanel.ui.header import brand
 from attnpanel.ui.theme import theme_variables
@@ -41,12 +43,6 @@ if TYPE_CHECKING:
     from attnpanel.training.settings import TrainingSettings
 
 T = TypeVar("T")
-# What a visitor may do with a run, by its state; a run that has ended: rename and delete.
-ACTIONS: Final = {
-    "waiting": ["stop", "rename"],
-    "training": ["pause", "stop", "rename"],
-    "paused": ["train", "stop", "rename"],
-}
 SHARED: Final = "kept for all visitors"
 OWN_ONLY: Final = "kept for all to see; only who started a run can change it"
 NO_CURVES: Final = (
@@ -67,20 +63,21 @@ class LabPage:
     ----------
     trainings : Trainings
         The server's trainings; its store is shared by all sessions.
-    follow : int, optional
-        The run whose attention is shown first; by default the newest.
+    link : LabLink, optional
+        What is shown first; by default the newest run.
     shared : bool, optional
         Whether visitors may pause, stop, rename and delete each other's runs.
     """
 
     def __init__(
-        self, trainings: Trainings, follow: int | None = None, *, shared: bool = True
+        self, trainings: Trainings, link: LabLink | None = None, *, shared: bool = True
     ) -> None:
         self._trainings, self.store = trainings, trainings.store
         self._runs: dict[int, Run] = {}
         self._drawn = DrawnRuns(trainings.store)
         self._followed: int | None = None
-        self._wanted = follow
+        self._link = link or LabLink()
+        self._wanted = self._link.run
         # The run whose frames the page asked for, and the last step that was sent.
         self._requested: int | None = None
         self._sent_step = -1
@@ -97,8 +94,9 @@ class LabPage:
         self.list = RunList(sizing_mode="stretch_width", margin=0)
         self.list.on_msg(self._on_list)
         self.replay = TrainingReplay(
-            about={"empty": t(NO_REPLAY)}, sizing_mode="stretch_width", margin=0
+            about={"empty": t(NO_REPLAY)}, linked={}, sizing_mode="stretch_width", margin=0
         )
+        self.address = LabAddress(width=0, height=0, margin=0)
         self.replay.on_msg(self._on_replay)
         self.plots = {chart.name: CurvePlot(chart) for chart in CHARTS}
         self.notice = Caption(tone="error", visible=False, margin=0, sizing_mode="stretch_width")
@@ -146,6 +144,7 @@ class LabPage:
         header = box(
             brand("lab", alone="attnpanel lab"),
             box(css="attn-slot"),
+            CopyLink(margin=0),
             self._report,
             ThemeButton(explorer_id=self.explorer_id, driver="browser", margin=0),
             css="attn-header",
@@ -176,6 +175,7 @@ class LabPage:
         view = box(
             LabTheme(explorer_id=self.explorer_id, width=0, height=0, margin=0),
             self.visitor,
+            self.address,
             header,
             self.notice,
             body,
@@ -246,12 +246,8 @@ class LabPage:
 
     def _read(self) -> None:
         runs = {run.id: run for run in self.store.runs()}
-        if not self._opened and runs:
-            self._opened = True
-            for number in list(runs)[:3][::-1]:
-                self._drawn.show(number)
-            if self._wanted in runs:
-                self._drawn.show(self._wanted)
+        if not self._opened:
+            self._open(runs)
         self._runs = runs
         self._drawn.keep_only(runs)
         new_points = [self._drawn.read_points(number) for number in self._drawn.colours]
@@ -266,6 +262,22 @@ class LabPage:
         rows = [self._row(run) for run in runs.values()]
         if rows != self.list.runs:
             self.list.runs = rows
+        self.address.choices = link_choices(runs, self._followed, self._drawn.colours)
+
+    def _open(self, runs: dict[int, Run]) -> None:
+        """Show what the link asks for, or the newest runs, once there are any."""
+        problem = self._link.problem(runs)
+        if problem:
+            self._say(problem)
+            self._link, self._wanted = LabLink(), None
+        if not runs:
+            return
+        self._opened = True
+        self.replay.linked = {"run": str(self._wanted), **(self._link.view or {})}
+        newest = (*list(runs)[:3][::-1], self._wanted)
+        for number in newest if self._link.drawn is None else self._link.drawn:
+            if number in runs:
+                self._drawn.show(number)
 
     @property
     def _drawing(self) -> tuple[Any, ...]:
@@ -307,7 +319,7 @@ class LabPage:
         if message.get("frames_request") == number:
             self._sent_step = -1
             self._requested = number
-            self._attempt(self._send_frames)
+            pn.state.execute(self.refresh, schedule=True)  # sends them
         elif message.get("weights_request") == number:
             self._send_weights(number, message.get("weights_step"))
 
@@ -339,19 +351,9 @@ class LabPage:
             plot.write([self._drawn.curve(run, name, self._followed) for run in runs], steps)
 
     def _row(self, run: Run) -> dict[str, Any]:
-        ended = ["rename", "delete"]
-        return {
-            "id": run.id,
-            "name": run.name,
-            "words": run_status(run, self._drawn.last_point(run.id)),
-            "failed": run.state in ("failed", "interrupted"),
-            "progress": None if run.ended else round(run.step / run.settings.steps, 3),
-            "shown": run.id in self._drawn.colours,
-            "colour": self._drawn.colours.get(run.id, ""),
-            "dashed": not run.settings.attends,
-            "followed": run.id == self._followed,
-            "can": ACTIONS.get(run.state, ended) if self._may_change(run) else [],
-        }
+        last, colour = self._drawn.last_point(run.id), self._drawn.colours.get(run.id, "")
+        followed, may_change = run.id == self._followed, self._may_change(run)
+        return run_row(run, last, colour, followed=followed, may_change=may_change)
 
     def _make_trace(self) -> bytes | None:
         """Return the trace of the shown step; None, with a message, if there is none."""

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 NO_BREAK: Final = "\N{NO-BREAK SPACE}"
 BASELINE: Final = "This run is the baseline: it has no attention to show."
 FIRST_FRAME: Final = "The first frame appears when PyTorch has started, in some seconds."
+# What a visitor may do with a run, by its state; a run that has ended: rename and delete.
+ACTIONS: Final = {
+    "waiting": ["stop", "rename"],
+    "training": ["pause", "stop", "rename"],
+    "paused": ["train", "stop", "rename"],
+}
 TEXT_START: Final = 24  # letters of a text that are enough to go on from
 STATES: Final = {
     "waiting": "starting",
@@ -57,6 +63,24 @@ def run_status(run: Run, last: Point | None) -> str:
         left = run.seconds / run.step * (run.settings.steps - run.step)
         parts.append(t("about {time} left", time=f"{left:.0f}{NO_BREAK}s"))
     return " · ".join(parts) + (f". {capitalised(run.reason)}." if run.reason else "")
+
+
+def run_row(
+    run: Run, last: Point | None, colour: str, *, followed: bool, may_change: bool
+) -> dict[str, Any]:
+    """Return a run's row of the list; the colour of its curves is empty if none are drawn."""
+    return {
+        "id": run.id,
+        "name": run.name,
+        "words": run_status(run, last),
+        "failed": run.state in ("failed", "interrupted"),
+        "progress": None if run.ended else round(run.step / run.settings.steps, 3),
+        "shown": bool(colour),
+        "colour": colour,
+        "dashed": not run.settings.attends,
+        "followed": followed,
+        "can": ACTIONS.get(run.state, ["rename", "delete"]) if may_change else [],
+    }
 
 
 def capitalised(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import panel as pn
 
 from attnpanel.pages.lab.components import LabTheme, box, styles
+from attnpanel.pages.lab.link import read_link
 from attnpanel.pages.lab.page import LabPage
 from attnpanel.pages.lab.run_summary import capitalised
 from attnpanel.training.launcher import Trainings
@@ -32,9 +33,7 @@ def lab_page(settings: ServerSettings) -> Any:
         trainings = _trainings(settings)
     except (ValueError, OSError) as error:
         return _store_error_page(str(error))
-    number = link.get("run", "")
-    follow = int(number) if number.isascii() and number.isdigit() and len(number) < 10 else None
-    page = LabPage(trainings, follow, shared=settings.shared_runs)
+    page = LabPage(trainings, read_link(link), shared=settings.shared_runs)
     pn.state.add_periodic_callback(page.refresh, period=POLL_MS)
     return page.view
 

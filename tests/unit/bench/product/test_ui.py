@@ -12,7 +12,7 @@ from attnpanel.bench.product.tables import ui_table
 from attnpanel.bench.product.ui import QUICK
 from attnpanel.bench.run.serialization import UiRun, read
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,6 @@ def quick(root, tmp_path_factory):
     return path, done.stdout
 
 
-@pytest.mark.thorough
 def test_a_quick_run_measures_every_slider_at_every_length(quick):
     run = read(quick[0], UiRun)
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import attnpanel as ap
+from attnpanel.explorer.paper_figure.fonts import settings
 from attnpanel.explorer.paper_figure.head_figure import HeadFigure
 from attnpanel.ui.theme import LIGHT
 from tests.hand_made import call, from_scores
@@ -35,12 +36,13 @@ def texts_of(figure):
     return [text.get_text() for text in figure.figure.texts]
 
 
-def boxes_of(figure):
+def boxes_of(figure, dpi):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    figure.figure.set_dpi(300)
-    renderer = FigureCanvasAgg(figure.figure).get_renderer()
-    return {text: text.get_window_extent(renderer) for text in figure.figure.texts}
+    figure.figure.set_dpi(dpi)
+    with settings():
+        renderer = FigureCanvasAgg(figure.figure).get_renderer()
+        return {text: text.get_window_extent(renderer) for text in figure.figure.texts}
 
 
 @pytest.mark.parametrize("kind", ["weights", "steps"])
@@ -49,18 +51,30 @@ def boxes_of(figure):
     [(1, "column", None), (5, 75, 3), (31, "column", 29), (31, "page", 7), (211, "column", 199)],
 )
 def test_no_text_covers_another_or_leaves_the_figure(kind, length, width, query):
-    figure = named(length).figure(kind=kind, width=width, query=query, mask="causal")
-    boxes = boxes_of(figure)
+    trace = named(length)
+    trace.model = "a-name/of-a-model-that-no-line-of-a-column-has-room-for-but-a-page-may-well"
+    figure = trace.figure(kind=kind, width=width, query=query, mask="causal")
+    dpi = 150  # the fewer pixels, the more a letter that is moved to one would be wider
+    boxes = boxes_of(figure, dpi)
 
     page = figure.figure.bbox
     for text, box in boxes.items():
         inside = box.x0 >= 0 and box.x1 <= page.x1 and box.y0 >= 0 and box.y1 <= page.y1
         assert inside, text.get_text()
     for (one, a), (other, b) in combinations(boxes.items(), 2):
-        # In pixels of 300 dpi. A line of text has some room above and below its letters.
+        # A line of text has some room above and below its letters: a point of it may be shared.
         wide = min(a.x1, b.x1) - max(a.x0, b.x0)
         high = min(a.y1, b.y1) - max(a.y0, b.y0)
-        assert min(wide, high) < 4, (one.get_text(), other.get_text(), wide, high)
+        assert min(wide, high) < dpi / 72, (one.get_text(), other.get_text(), wide, high)
+
+
+def test_the_same_positions_have_the_same_names_on_both_sides():
+    texts = texts_of(
+        named(60).figure(caption="")
+    )  # tokens would have room below the map, but not beside it
+
+    assert {"query position", "key position"} <= set(texts)
+    assert not [text for text in texts if text.startswith("tok")]
 
 
 @pytest.mark.parametrize(("width", "mm"), [("column", 88), ("page", 180), (120, 120)])
@@ -85,6 +99,12 @@ def test_texts_of_an_svg_are_text_whatever_signs_they_have():
     assert [words.count(label) for label in labels] == [2] * 5
     assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
     assert any("$m$ <i>" in text for text in words)
+    fonts = re.findall("font-family: ([^;]*);", figure.to_bytes("svg").decode())
+    # A token's letters that the first font lacks are of the second; a viewer may have neither.
+    assert {re.sub("'DejaVu Sans',.* ", "… ", font) for font in fonts} == {
+        "… sans-serif",
+        "'DejaVu Sans Mono', … monospace",
+    }
 
 
 def test_texts_of_a_pdf_are_text_with_the_letters_they_stand_for():

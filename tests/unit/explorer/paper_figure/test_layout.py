@@ -81,6 +81,7 @@ def test_the_outlined_query_is_named_in_place_of_those_it_meets():
         ("a b c d", ["a b c", "d"]),
         ("abcdefghijkl", ["abcde", "fghij", "kl"]),
         ("x abcdefg", ["x", "abcde", "fg"]),
+        ("abc-defgh", ["abc-", "defgh"]),
     ],
 )
 def test_lines_are_no_wider_than_their_room(text, lines):
