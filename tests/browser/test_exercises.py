@@ -108,4 +108,9 @@ def test_on_a_phone_the_answer_is_folded_away_beside_the_task(page, served):
     answer.press("Escape")
     expect(answer).to_be_hidden()
     expect(unfold).to_be_focused()
+
+    # A verdict or hint that is not there yet takes no room.
+    hint = page.get_by_role("button", name="Hint").bounding_box()
+    card = page.locator(".attn-exercise").bounding_box()
+    assert card["y"] + card["height"] - (hint["y"] + hint["height"]) < 18
     page.set_viewport_size(size)

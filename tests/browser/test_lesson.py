@@ -147,4 +147,9 @@ def test_over_the_pictures_the_card_shows_the_task_alone_until_it_is_done(lesson
     expect(lesson.get_by_role("button", name="Next →")).to_be_visible()
     lesson.get_by_role("button", name="Show text").click()
     expect(text).to_be_visible()
+
+    lesson.get_by_role("button", name="Task only").click()
+    lesson.get_by_role("button", name="Next →").click()
+    expect(lesson.get_by_text("Step 2 of 8")).to_be_visible()
+    expect(lesson.locator(".attn-lesson-card h2")).to_be_visible()  # a step is read first
     lesson.set_viewport_size(size)

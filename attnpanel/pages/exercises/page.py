@@ -102,11 +102,10 @@ class ExercisesPage:
         )
         self.solved = SolvedMarks(self._choice, EXERCISES)
         self._notice = _caption(visible=False)
-        self._task, self._hint = (
-            _caption(css="attn-question", live=live) for live in (False, True)
-        )
+        self._task = _caption(css="attn-question")
+        self._hint = _caption(css="attn-question", live=True, visible=False)
         self._title = _caption(heading=True, css="attn-exercise-title")
-        self.verdict = _caption(css="attn-verdict", live=True)
+        self.verdict = _caption(css="attn-verdict", live=True, visible=False)
         self._question = _caption(css="attn-question")
         self.answer = Explanation(
             label=t("Your answer"),
@@ -148,9 +147,8 @@ class ExercisesPage:
         self.view = self._lay_out()
         self._open()
         self._choice.param.watch(self._on_choice, "value")
-        self.explorer.state.param.watch(
-            lambda *_events: self._set_verdict(""), list(CHECKED_CHOICES)
-        )
+        choices = self.explorer.state.param
+        choices.watch(lambda *_events: self._set_verdict(""), list(CHECKED_CHOICES))
 
     def _lay_out(self) -> Any:
         header = box(
@@ -202,7 +200,8 @@ class ExercisesPage:
         self._title.text = t(exercise.title)
         self._task.text = task_text(exercise)
         self._question.text = t(exercise.question)
-        self._hint.text = self.verdict.text = ""
+        self._hint.param.update(text="", visible=False)
+        self._set_verdict("")
         self.answer.subject = SUBJECT + exercise.name
         here = not exercise.elsewhere
         self._plots.visible = self._check_button.visible = self._export.visible = here
@@ -273,7 +272,8 @@ class ExercisesPage:
         self.explorer.refresh_address()
 
     def _show_hint(self) -> None:
-        self._hint.text = t("Hint: {hint}", hint=t(self.exercise.hint))
+        hint = t("Hint: {hint}", hint=t(self.exercise.hint))
+        self._hint.param.update(text=hint, visible=True)
 
     def _keep_pictures(self) -> None:
         """Keep the pictures of the state that was checked, if it is still on screen."""
@@ -305,9 +305,9 @@ class ExercisesPage:
             self.solved.add(self.exercise.name)
 
     def _set_verdict(self, text: str, *, solved: bool = False) -> None:
-        self.verdict.param.update(
-            text=text, css_classes=["attn-verdict", *["attn-solved"] * solved]
-        )
+        """Show the verdict; empty it is invisible, since the card's gaps would stay."""
+        css = ["attn-verdict", *["attn-solved"] * solved]
+        self.verdict.param.update(text=text, visible=bool(text), css_classes=css)
 
     def _captioned(self, sent: Mapping[str, bytes]) -> dict[str, bytes]:
         state = self.explorer.state
