@@ -1,4 +1,4 @@
-// Long work of the page's own thread, done in slices between which the page handles events.
+// Long work of the page's own thread, done in slices between which the page handles events or paints.
 
 const SLICE_MS = 12;
 
@@ -20,4 +20,11 @@ export async function inSlices(job, isOld) {
     if (isOld()) return null;
     since = performance.now();
   }
+}
+
+/** Resolves once the browser has painted what changed. */
+export function painted() {
+  return new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve, 0));
+  });
 }

@@ -235,7 +235,9 @@ export function choosePatch(explorer, cell, call) {
   const [queries, keys] = [gridOf(trace, call.T, call.layer), gridOf(trace, call.S, call.layer)];
   if (queries) {
     const { batch, token } = tokenOfCell(queries, state.batch, cell);
-    if (batch < call.B) explorer.set({ batch, query_index: token, pair: null });
+    if (batch >= call.B) return;
+    explorer.set({ batch, query_index: token, pair: null });
+    explorer.pictureFirst = explorer.due;
   } else if (keys) explorer.set({ pair: [state.query_index, tokenOfCell(keys, state.batch, cell).token] });
 }
 

@@ -1,4 +1,5 @@
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
+import { painted } from "../core/slices.js";
 import { openTrace } from "../core/trace_data.js";
 import { t } from "../core/translate.js";
 import { handleMessage, openAlone, openHash, openParts } from "./actions.js";
@@ -97,6 +98,8 @@ export class BrowserExplorer {
   why = false;
   /** @type {import("./on_picture.js").Direction} which weights the picture shows */
   direction = "looks";
+  /** whether the picture is shown a frame before the plots, which take longer: after a tap on it */
+  pictureFirst = false;
   /** @type {?{key: string, row: Float64Array}} what of each token has reached the chosen one, and of which choices */
   rollout = null;
   lesson = new Lesson(this);
@@ -258,7 +261,13 @@ export class BrowserExplorer {
     const { trace, state } = this;
     const made = await prepare(this, run);
     // A draw that is due will draw the newer state; `changed` keeps accumulating for it.
-    if (made === null || run !== this.started || this.due || this.left) return;
+    const isOld = () => run !== this.started || this.due || this.left;
+    if (made === null || isOld()) return;
+    const selection = select(trace, state, this.cache);
+    this.showPicture(selection, this.changed);
+    if (this.pictureFirst) await painted();
+    if (isOld()) return;
+    this.pictureFirst = false;
     const changed = this.changed;
     this.changed = new Set();
     const theme = trace.themes[state.dark ? "dark" : "light"];
@@ -267,8 +276,6 @@ export class BrowserExplorer {
     this.notice(this.problem);
     this.problem = "";
     if (changed.has("dark")) this.paintPage();
-    const selection = select(trace, state, this.cache);
-    this.showPicture(selection, changed);
     if (!(changed.size === 1 && changed.has("pair"))) {
       updateWidgets(this, selection);
       await drawViews(this, made, changed, theme);

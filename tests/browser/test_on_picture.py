@@ -65,6 +65,31 @@ def test_a_tap_on_a_patch_chooses_its_token_and_shows_its_row(report):
     assert pixels[..., :3].sum(-1).argmax() == row.argmax()
 
 
+ORDER = """
+(stage) => {
+  window.order = [];
+  const frame = () => { order.push("frame"); if (order.length < 1000) requestAnimationFrame(frame); };
+  const put = CanvasRenderingContext2D.prototype.putImageData;
+  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+    put.apply(this, given);
+    if (this.canvas.parentNode === stage) order.push("picture");
+  };
+  const row = Bokeh.documents.map((one) => one.get_model_by_name("attn:row")).find(Boolean);
+  row.properties.data.change.connect(() => order.push("row"));
+  row.change.connect(() => order.push("row"));
+  stage.addEventListener("click", () => { order.length = 0; frame(); }, { capture: true, once: true });
+}
+"""
+
+
+def test_a_tap_shows_on_the_picture_a_frame_before_the_plots(report):
+    stage(report.page).evaluate(ORDER)
+    tap_patch(report.page, 1, 1)
+    order = report.page.evaluate("order")
+    picture, row = order.index("picture"), order.index("row")
+    assert "frame" in order[picture:row]
+
+
 def test_arrow_keys_move_over_the_picture_and_not_the_heads(report):
     page = report.page
     tap_patch(page, 0, 0)
