@@ -95,12 +95,16 @@ class Backward:
         attention and its gradients from the same inputs at each call.
     deterministic_on : tuple of str
         Types of device on which two calls give the same bits.
+    through_maximum : bool
+        Whether the maximum that is subtracted from the scores may be differentiated, too, as by
+        autograd through a formula: what it receives is 0 but for rounding.
     """
 
     source: str
     unsupported: Callable[[Request], list[str]]
     prepare: Callable[..., GradientCall]
     deterministic_on: tuple[str, ...] = ()
+    through_maximum: bool = False
 
 
 @dataclass(frozen=True, eq=False)

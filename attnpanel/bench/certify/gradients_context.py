@@ -210,7 +210,14 @@ class GradientContext:
         """Return what is right for these inputs."""
         view = JudgedRows(self.request, None, self.places)
         request, judged = view.request, view.inputs(inputs)
-        values, units, models = gradient_models(request, judged, output_gradient, self.places)
+        backward = self.implementation.gradients
+        values, units, models = gradient_models(
+            request,
+            judged,
+            output_gradient,
+            self.places,
+            through_maximum=backward is not None and backward.through_maximum,
+        )
         chain = 1.0
         if self.places is not None and self.places.scaled_query:
             # The gradient of the rounded query is stored, and multiplied by the scale.

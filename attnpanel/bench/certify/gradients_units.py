@@ -24,6 +24,11 @@ stored in 16 bits, else 0::
 
 In 16 bits with grouped heads, r of each head's dK and dV is added: autograd stores them before it
 sums. Each unit also has u |x| and the smallest number, times what it is multiplied by.
+
+Where autograd differentiates the maximum that a formula subtracts from the scores, too, the key
+that has it receives -Σ_j dS_ij, which is 0 but for its error: the variance
+``vd + Σ_j (VS + u² S/4 dS²)`` is added there to that of dS. So it is at each running maximum, of
+which code that reads block by block differentiates some.
 """
 
 from __future__ import annotations
@@ -101,7 +106,12 @@ class GroupModel:
 
 
 def gradient_models(
-    request: Request, inputs: Inputs, output_gradient: Wide, places: RoundingPlaces | None
+    request: Request,
+    inputs: Inputs,
+    output_gradient: Wide,
+    places: RoundingPlaces | None,
+    *,
+    through_maximum: bool = False,
 ) -> tuple[dict[str, Wide], dict[str, Wide], list[GroupModel]]:
     """Return the reference gradients of a call, their units, and the model of each group.
 
@@ -112,12 +122,14 @@ def gradient_models(
     output_gradient : float array of shape (B, H, T, Dv)
     places : RoundingPlaces or None
         Where an implementation rounds to 16 bits; None for other dtypes.
+    through_maximum : bool
+        Whether the maximum that is subtracted from the scores may be differentiated, too.
     """
     expected, squares = empty_gradients(request), empty_gradients(request)
     models = []
     for group in groups(request, inputs, output_gradient):
         found = group_gradients(group, request)
-        model = group_model(group, found, request, places)
+        model = group_model(group, found, request, places, through_maximum=through_maximum)
         place(expected, group, found)
         squares["query"][group.batch, group.heads] = model.units["query"] ** 2
         squares["key"][group.batch, group.kv_head] = model.units["key"] ** 2
@@ -129,7 +141,12 @@ def gradient_models(
 
 
 def group_model(
-    group: Group, found: GroupGradients, request: Request, places: RoundingPlaces | None
+    group: Group,
+    found: GroupGradients,
+    request: Request,
+    places: RoundingPlaces | None,
+    *,
+    through_maximum: bool = False,
 ) -> GroupModel:
     """Compute the model of a group of query heads that share a key head."""
     dtype, temperature = request.dtype, request.temperature
@@ -173,6 +190,12 @@ def group_model(
     independent += stored_weights * (found.product - delta) ** 2
     if stores_weights:
         independent += np.where(group.visible, _stored_scores(scores, request, places), 0)
+    if through_maximum:
+        of_sum = independent + u**2 * request.key_len / 4 * scores**2
+        moved = delta_variance + of_sum.sum(axis=-1, keepdims=True)
+        independent += np.where(
+            _running_maxima(exponent, np.sqrt(relative), group.visible), moved, 0
+        )
 
     common = scores**2 * row**2
     weight_variance = weights**2 * relative + stored_weights
@@ -241,6 +264,18 @@ def _delta_variance(group: Group, found: GroupGradients, u: float, sums: float) 
     over_keys += keys / 12 * found.delta**2
     of_output = sums**2 * (given**2 * size**2).sum(axis=-1, keepdims=True)
     return np.asarray(u**2 * (over_channels + over_keys) + of_output)
+
+
+def _running_maxima(exponent: Wide, error: Wide, visible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which scores may be a maximum of all before or of all after them, (g, T, S).
+
+    Among them are the row's own, and those of code that reads blocks of keys in either direction.
+    """
+    seen = np.where(visible, exponent, -np.inf)
+    before = np.maximum.accumulate(seen, axis=-1)
+    after = np.maximum.accumulate(seen[..., ::-1], axis=-1)[..., ::-1]
+    with np.errstate(invalid="ignore"):  # of rows without keys
+        return np.asarray(np.minimum(before, after) - seen <= PASSING * error) & visible
 
 
 def _stored_output(output: Wide, stored_weights: Wide, dtype: DType) -> Wide:

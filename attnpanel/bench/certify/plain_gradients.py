@@ -35,13 +35,14 @@ def plain_backward(call: PlainCall, framework: Framework) -> Backward | None:
                 del threads  # those of its process
                 return call.prepare(inputs, request, framework)
 
-            return by_autograd(prepare)
+            return replace(by_autograd(prepare), through_maximum=True)
         case "jax":
             return Backward(
                 source="jax.vjp",
                 unsupported=functools.partial(_refusals, call),
                 prepare=functools.partial(_prepare, call),
                 deterministic_on=("cpu",),
+                through_maximum=True,
             )
     return None
 

@@ -114,6 +114,24 @@ def float32_formula(query, key, value, *, mask=None, scale=1.0, bias=None, is_ca
     return (weights @ v).to(query.dtype)
 
 
+def divides_after(query, key, value, *, mask=None, scale=1.0, block=256):
+    """Read keys block by block; neither their maxima nor the running one are detached."""
+    group = query.shape[1] // key.shape[1]
+    k, v = (x.repeat_interleave(group, dim=1) for x in (key, value))
+    scores = scale * (query @ k.mT)
+    if mask is not None:
+        scores = scores.masked_fill(mask.logical_not(), -torch.inf)
+    peak = scores.new_full((*scores.shape[:3], 1), -torch.inf)
+    output, total = 0, 0
+    for part, values in zip(scores.split(block, dim=-1), v.split(block, dim=-2), strict=True):
+        higher = torch.maximum(peak, part.amax(dim=-1, keepdim=True))
+        kept, weights = torch.exp(peak - higher), torch.exp(part - higher)
+        output = output * kept + weights @ values
+        total = total * kept + weights.sum(dim=-1, keepdim=True)
+        peak = higher
+    return output / total
+
+
 class _LargerKeyGradient(torch.autograd.Function):
     """The key as it is; its gradient 1 % too large."""
 

@@ -1,5 +1,6 @@
 """Gradients of plain functions: their certificates, in this process and by the command."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -14,8 +15,10 @@ from attnpanel.bench.certify.document_html import certificate_html
 from attnpanel.bench.certify.function_observation import FunctionError, framework_of
 from attnpanel.bench.certify.gradients_certificate import certify_gradients
 from attnpanel.bench.certify.plain_call import PlainCall
+from attnpanel.bench.certify.plain_function import implementation_of
 from attnpanel.bench.certify.plain_gradients import plain_backward
 from attnpanel.kernels import find_implementation
+from attnpanel.kernels.request import Request
 from tests.unit.bench.certify import plain_functions as functions
 
 MODULE = "tests.unit.bench.certify.plain_functions"
@@ -97,6 +100,16 @@ def test_without_being_asked_for_gradients_are_not_covered():
     found = certify(functions.float32_formula, dtypes=["float32"], seed=3)
 
     assert "Gradients." in found.not_covered
+
+
+@pytest.mark.parametrize("block", [256, 32])
+def test_a_maximum_that_autograd_differentiates_may_receive_rounding_errors(block):
+    request = Request(1, 4, 2, 70, 97, 96, 96, mask="causal", align="bottom_right")
+    function = functools.partial(functions.divides_after, block=block)
+
+    found = certify_gradients(implementation_of(function, "divides after"), Case(request))
+
+    assert (found.verdict, found.reasons) == ("pass", ())
 
 
 @pytest.mark.thorough
