@@ -68,7 +68,10 @@ def test_a_tap_on_a_patch_chooses_its_token_and_shows_its_row(report):
 ORDER = """
 (stage) => {
   window.order = [];
-  const frame = () => { order.push("frame"); if (order.length < 1000) requestAnimationFrame(frame); };
+  const frame = () => {
+    order.push("frame");
+    if (order.length < 1000) requestAnimationFrame(frame);
+  };
   const put = CanvasRenderingContext2D.prototype.putImageData;
   CanvasRenderingContext2D.prototype.putImageData = function (...given) {
     put.apply(this, given);
@@ -77,7 +80,8 @@ ORDER = """
   const row = Bokeh.documents.map((one) => one.get_model_by_name("attn:row")).find(Boolean);
   row.properties.data.change.connect(() => order.push("row"));
   row.change.connect(() => order.push("row"));
-  stage.addEventListener("click", () => { order.length = 0; frame(); }, { capture: true, once: true });
+  const start = () => { order.length = 0; frame(); };
+  stage.addEventListener("click", start, { capture: true, once: true });
 }
 """
 
