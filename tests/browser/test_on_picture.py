@@ -70,18 +70,19 @@ ORDER = """
   window.order = [];
   const frame = () => {
     order.push("frame");
-    if (order.length < 1000) requestAnimationFrame(frame);
+    if (!order.includes("row")) requestAnimationFrame(frame);
   };
-  const put = CanvasRenderingContext2D.prototype.putImageData;
-  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
-    put.apply(this, given);
-    if (this.canvas.parentNode === stage) order.push("picture");
+  const context = stage.querySelector("canvas").getContext("2d");
+  const put = context.putImageData;
+  context.putImageData = (...given) => {
+    put.apply(context, given);
+    order.push("picture");
   };
   const row = Bokeh.documents.map((one) => one.get_model_by_name("attn:row")).find(Boolean);
-  row.properties.data.change.connect(() => order.push("row"));
-  row.change.connect(() => order.push("row"));
-  const start = () => { order.length = 0; frame(); };
-  stage.addEventListener("click", start, { capture: true, once: true });
+  for (const signal of [row.properties.data.change, row.change]) {
+    signal.connect(() => order.push("row"));
+  }
+  stage.addEventListener("click", frame, { capture: true, once: true });
 }
 """
 
