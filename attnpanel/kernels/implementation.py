@@ -68,9 +68,13 @@ class GradientCall:
     forward : callable
         Computes the attention, and returns a RawResult and a function that computes its gradients,
         RawGradients, from what was kept, as often as it is called.
+    only : callable, optional
+        Takes ``"query"``, ``"key"``, ``"value"`` or ``"bias"``, and computes the gradient of that
+        input alone, of which a call is told beforehand.
     """
 
     forward: Callable[[], tuple[RawResult, Callable[[], RawGradients]]]
+    only: Callable[[str], Any] | None = None
 
     def __call__(self) -> RawGradients:
         """Compute the attention and its gradients."""
@@ -91,8 +95,9 @@ class Backward:
         besides those of the forward pass; empty if they can. Never raises.
     prepare : callable
         Takes Inputs, a Request, the output's gradient, a NumPy array of shape (B, H, T, Dv) rounded
-        to the request's dtype, and ``threads=``. Returns a GradientCall, which computes the
-        attention and its gradients from the same inputs at each call.
+        to the request's dtype, in any layout (where one number stands for all, a device should see
+        that, too), and ``threads=``. Returns a GradientCall, which computes the attention and its
+        gradients from the same inputs at each call.
     deterministic_on : tuple of str
         Types of device on which two calls give the same bits.
     through_maximum : bool

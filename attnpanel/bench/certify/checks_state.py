@@ -217,7 +217,7 @@ def _write(storage: Inputs, values: Inputs) -> None:
             array[...] = getattr(values, field.name)
 
 
-def _heads_last(array: NDArray[np.floating]) -> NDArray[np.floating]:
+def heads_last(array: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the array, (B, H, N, D), as a view of one that is stored as (B, N, H, D)."""
     return np.ascontiguousarray(array.swapaxes(1, 2)).swapaxes(1, 2)
 
@@ -249,7 +249,7 @@ def _every_second(array: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 LAYOUTS: Final[dict[str, Callable[[NDArray[np.floating]], NDArray[np.floating]]]] = {
-    "heads last": _heads_last,
+    "heads last": heads_last,
     "a slice of a cache": _in_a_cache,
     "every second channel": _every_second,
     "the last axis first": np.asfortranarray,

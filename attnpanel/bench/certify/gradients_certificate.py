@@ -51,6 +51,7 @@ SPECIALISED: Final[tuple[tuple[Request, InputKind], ...]] = (
 )
 LONG: Final[tuple[tuple[Request, InputKind], ...]] = (
     (Request(1, 1, 1, 2048, 2048, 64, 64), "randn"),
+    (Request(1, 1, 1, 97, 2305, 64, 64, mask="causal", align="bottom_right"), "randn"),
 )
 
 
@@ -93,7 +94,7 @@ def _covering_cases(dtype: DType) -> tuple[Case, ...]:
             "query_len": (1, 24, 64, 97, 130),
             "key_len": (1, 35, 128, 150, 258),
             "widths": ((16, 16), (64, 64), (80, 80), (128, 128), (32, 48)),
-            "heads": ((1, 1, 1), (2, 2, 2), (1, 4, 1), (2, 4, 2)),
+            "heads": ((1, 1, 1), (2, 2, 2), (1, 4, 1), (3, 4, 2)),
             "mask": masks(),
             "bias": (False, True),
             "scale": (None, -0.2, 0.4),

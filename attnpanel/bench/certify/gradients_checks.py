@@ -10,7 +10,9 @@ import numpy as np
 from attnpanel.bench.certify.context import make_check
 from attnpanel.bench.certify.gradients_context import GAIN_LIMIT, RMS_LIMIT, doubles_exactly
 from attnpanel.bench.certify.gradients_units import half_last_bit
-from attnpanel.bench.certify.reference import visible_keys
+from attnpanel.bench.certify.judged_rows import JudgedRows
+from attnpanel.bench.certify.judgement import judge
+from attnpanel.bench.certify.reference import reference, visible_keys
 from attnpanel.bench.certify.rounding import round_to
 
 if TYPE_CHECKING:
@@ -168,6 +170,48 @@ def repeated_calls(context: GradientContext) -> list[Check]:
     return [make_check("repeated calls", "; ".join(failures[:1]))]
 
 
+def other_ways(context: GradientContext) -> list[Check]:
+    """Check the gradients of inputs and dO in other layouts, and each gradient asked for alone.
+
+    In small cases dO of a sum, too: one number that has no memory for each element. Not of what
+    compiles, since it would for each.
+    """
+    if context.implementation.compiles:
+        return []
+    for what, found in context.ways():
+        if _first_difference(found, {name: context.actual[name] for name in found}, 1):
+            for name, array in found.items():
+                if wrong := context.expected.excess(name, array):
+                    return [make_check("other ways", f"{what}: d {name}: {wrong}")]
+    shape = context.output_gradient.shape
+    if np.prod(context.actual["query"].shape[:3]) * context.request.key_len > SUM_CELLS:
+        return [make_check("other ways", "")]
+    one = np.broadcast_to(context.output_gradient.dtype.type(0.5), shape)
+    expected = context.expect(context.inputs, one)
+    if expected.linear:
+        for name, array in context.run(context.inputs, one).items():
+            if wrong := expected.excess(name, array):
+                return [make_check("other ways", f"one number as dO: d {name}: {wrong}")]
+    return [make_check("other ways", "")]
+
+
+def trained_output(context: GradientContext) -> list[Check]:
+    """Check that a call that is differentiated has the output of one that is not, or as right."""
+    outputs = context.trained_output()
+    if outputs is None:
+        return []
+    output, plain = outputs
+    failures: tuple[str, ...] = ()
+    if not np.array_equal(output, plain, equal_nan=True):
+        view = JudgedRows(context.request, None, context.places)
+        inputs = view.inputs(context.inputs)
+        expected = reference(view.request, inputs)
+        failures = judge(view.request, inputs, output, expected, places=context.places).failures
+    return [make_check("output while differentiated", "; ".join(failures))]
+
+
+# Scores up to which a case has a reference for the gradient of the output's sum, too.
+SUM_CELLS: Final = 2**15
 # Smaller weights make products below the normal numbers, which lose bits or are flushed to zero.
 TINY: Final = 2.0**-100
 # Laws are checked after the values, by their docstrings.
@@ -180,6 +224,8 @@ CHECKS: Final[tuple[Callable[[GradientContext], list[Check]], ...]] = (
     shifted_keys,
     doubled,
     repeated_calls,
+    other_ways,
+    trained_output,
 )
 # Those that need no further call, for cases where each takes long.
 WITHOUT_CALLS: Final = CHECKS[:3]

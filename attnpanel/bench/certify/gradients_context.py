@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from attnpanel.bench.certify.checks_state import heads_last, laid_out
 from attnpanel.bench.certify.gradients import NAMES
 from attnpanel.bench.certify.gradients_units import gradient_models, half_last_bit, passing_units
 from attnpanel.bench.certify.judged_rows import JudgedRows
@@ -18,7 +19,7 @@ from attnpanel.kernels.arrays import describe, to_float64
 from attnpanel.kernels.implementation import GradientCall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -181,6 +182,33 @@ class GradientContext:
             found.append(("a second backward pass", self._read(self.inputs, backward())))
         return tuple(found)
 
+    def ways(self) -> Iterator[tuple[str, Gradients]]:
+        """Return, with its name, what other ways to ask for the gradients of the case give.
+
+        The same numbers in other layouts, and one gradient at a time, where a call offers that.
+        """
+        yield (
+            "dO with heads last in memory",
+            self.run(self.inputs, heads_last(self.output_gradient)),
+        )
+        if self.implementation.strided or self.implementation.adjacent_strided:
+            inputs = laid_out(self.inputs, ("heads last", "heads last", "heads last"))
+            yield "inputs with heads last in memory", self.run(inputs, self.output_gradient)
+        only = getattr(self._prepared(self.inputs, self.output_gradient), "only", None)
+        if only is not None:
+            for name in self.actual:
+                array = self._array(self.inputs, name, only(name))
+                yield f"the {name} alone needs one", {name: array}
+
+    def trained_output(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return the output of the call that is differentiated, and of one that is not."""
+        call = self._prepared(self.inputs, self.output_gradient)
+        if not isinstance(call, GradientCall):
+            return None
+        raw, _ = call.forward()
+        plain = self.implementation.prepare(self.inputs, self.request)()
+        return to_float64(raw.output), to_float64(plain.output)
+
     def _prepared(
         self, inputs: Inputs, output_gradient: NDArray[np.floating]
     ) -> Callable[[], RawGradients]:
@@ -190,21 +218,19 @@ class GradientContext:
         return backward.prepare(inputs, self.request, output_gradient)
 
     def _read(self, inputs: Inputs, raw: RawGradients) -> Gradients:
-        found = {}
-        for name in NAMES:
-            given, array = getattr(inputs, name), getattr(raw, name)
-            if given is None:
-                continue
-            if array is None:
-                raise ValueError(f"there must be a gradient of the {name}; got None")
-            facts = describe(array)
-            if facts.shape != given.shape:
-                raise ValueError(
-                    f"the gradient of the {name} must have its shape {given.shape}; "
-                    f"got {facts.shape}"
-                )
-            found[name] = to_float64(array)
-        return found
+        given = [name for name in NAMES if getattr(inputs, name) is not None]
+        return {name: self._array(inputs, name, getattr(raw, name)) for name in given}
+
+    def _array(self, inputs: Inputs, name: str, array: Any) -> NDArray[np.float64]:
+        shape = getattr(inputs, name).shape
+        if array is None:
+            raise ValueError(f"there must be a gradient of the {name}; got None")
+        facts = describe(array)
+        if facts.shape != shape:
+            raise ValueError(
+                f"the gradient of the {name} must have its shape {shape}; got {facts.shape}"
+            )
+        return to_float64(array)
 
     def expect(self, inputs: Inputs, output_gradient: NDArray[np.floating]) -> Expected:
         """Return what is right for these inputs."""

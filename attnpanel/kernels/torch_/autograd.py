@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import warnings
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -24,12 +24,15 @@ from attnpanel.kernels.torch_.inputs import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
     from numpy.typing import NDArray
 
     from attnpanel.kernels.implementation import RawResult
     from attnpanel.kernels.request import Inputs, Request
 
     Prepare = Callable[..., Callable[[], RawResult]]
+
+NAMES: Final = tuple(field.name for field in fields(RawGradients))
 
 
 def by_autograd(
@@ -71,18 +74,19 @@ def _prepare_gradients(
     output_gradient: NDArray[np.floating],
     *,
     threads: int = 1,
+    wanted: tuple[str, ...] = NAMES,
 ) -> GradientCall:
     import torch
 
     tensors = torch_inputs(inputs, request)
-    names = ["query", "key", "value", *(["bias"] if tensors.bias is not None else [])]
-    leaves: dict[str, Any] = {name: getattr(tensors, name) for name in names}
-    if "bias" in leaves:
-        leaves["bias"] = leaves["bias"][0]
+    arrays: dict[str, Any] = {name: getattr(tensors, name) for name in NAMES}
+    if arrays["bias"] is not None:
+        arrays["bias"] = arrays["bias"][0]
+    leaves = {name: arrays[name] for name in wanted if arrays[name] is not None}
     for leaf in leaves.values():
         leaf.requires_grad_()
-    call = prepare(replace(inputs, **leaves), request, threads=threads)
-    given = torch.tensor(output_gradient, dtype=tensors.query.dtype, device=tensors.query.device)
+    call = prepare(replace(inputs, **arrays), request, threads=threads)
+    given = _given(output_gradient, tensors.query)
 
     def forward() -> tuple[RawResult, Callable[[], RawGradients]]:
         raw = call()
@@ -90,11 +94,28 @@ def _prepare_gradients(
         def backward() -> RawGradients:
             # Kept: what was derived from the bias at preparation is in every call's graph.
             found = torch.autograd.grad(raw.output, list(leaves.values()), given, retain_graph=True)
-            return RawGradients(**dict(zip(leaves, found, strict=True)))
+            by_name = dict(zip(leaves, found, strict=True))
+            return RawGradients(*(by_name.get(name) for name in NAMES))
 
         return raw, backward
 
-    return GradientCall(forward)
+    def only(name: str) -> Any:
+        one = _prepare_gradients(
+            prepare, inputs, request, output_gradient, threads=threads, wanted=(name,)
+        )
+        return getattr(one(), name)
+
+    return GradientCall(forward, only)
+
+
+def _given(array: NDArray[np.floating], like: torch.Tensor) -> torch.Tensor:
+    """Return the output's gradient as a tensor; one number for all, as of a sum, is expanded."""
+    import torch
+
+    one_number = array.size > 1 and not any(array.strides)
+    source = array[(0,) * array.ndim] if one_number else array
+    given = torch.tensor(source, dtype=like.dtype, device=like.device)
+    return given.expand(array.shape) if one_number else given
 
 
 def _refusal(prepare: Prepare, request: Request) -> str | None:

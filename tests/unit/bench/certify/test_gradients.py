@@ -172,7 +172,7 @@ def called_again(change, *, whole):
 
         if whole:
             return changed_when_again()
-        return GradientCall(lambda: (None, changed_when_again()))
+        return GradientCall(lambda: (right.prepare(inputs, request)(), changed_when_again()))
 
     return replace(right, gradients=replace(right.gradients, prepare=prepare))
 
