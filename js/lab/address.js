@@ -24,6 +24,7 @@ function write() {
     if (text === "") address.searchParams.delete(name);
     else address.searchParams.set(name, text);
   }
+  address.searchParams.sort(); // the same choices are the same address, in whatever order they were made
   pending = {};
   timer = null;
   replace(address);
