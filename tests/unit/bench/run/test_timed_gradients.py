@@ -87,7 +87,7 @@ def keeps_gradients(inputs, given):
             kept.extend(passes(inputs, given)[1])
         return RawGradients(*(x.copy() for x in kept))
 
-    return lambda: (None, backward)
+    return lambda: (passes(inputs, given)[0], backward)
 
 
 def key_gradient_too_large(inputs, given):
@@ -95,7 +95,7 @@ def key_gradient_too_large(inputs, given):
         query, key, value = passes(inputs, given)[1]
         return RawGradients(query, 1.001 * key, value)
 
-    return lambda: (None, backward)
+    return lambda: (passes(inputs, given)[0], backward)
 
 
 def swaps_key_and_value(inputs, given):
@@ -103,7 +103,7 @@ def swaps_key_and_value(inputs, given):
         query, key, value = passes(inputs, given)[1]
         return RawGradients(query, value, key)
 
-    return lambda: (None, backward)
+    return lambda: (passes(inputs, given)[0], backward)
 
 
 def no_gradients(inputs, given):
