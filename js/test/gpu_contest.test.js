@@ -14,6 +14,11 @@ const state = { layer: 0, head: 0, batch: 0, aggregate: false, mask: "model", te
 const value = { scores: Float32Array.of(2, 4), weights: Float32Array.of(0.5, 0.5), output: null };
 const apart = MOST_DIFFERENCE * 1.5;
 
+/** @param {object} facts @param {{destroyed: number}} [asked] @returns {any} */
+function gpuOf(facts, asked = { destroyed: 0 }) {
+  return { words: "vendor google", device: { destroy: () => (asked.destroyed += 1) }, ...facts };
+}
+
 /**
  * A contest with a device that takes so many milliseconds, and what was asked of it.
  *
@@ -21,12 +26,12 @@ const apart = MOST_DIFFERENCE * 1.5;
  * @param {number} [takesMs]
  */
 function contestWith(ways = {}, takesMs = 10) {
-  const asked = { found: 0, selected: 0 };
+  const asked = { found: 0, selected: 0, destroyed: 0 };
   let time = 0;
   const made = new Contest({
     find: async () => {
       asked.found += 1;
-      return /** @type {any} */ ({ software: false, words: "" });
+      return gpuOf({ software: false }, asked);
     },
     takes: () => true,
     select: async () => {
@@ -51,13 +56,13 @@ test("a GPU computes once it has won on numbers that agree, and only what takes 
   assert.equal(await answer(made), value);
   assert.equal(await answer(made, small), null);
   await made.hold(trace, state, {}, value, 40);
-  assert.deepEqual(asked, { found: 1, selected: 3 });
+  assert.deepEqual(asked, { found: 1, selected: 3, destroyed: 0 });
 });
 
 /** @type {[string, object, number][]} */
 const LOSERS = [
   ["none", { find: async () => "this browser has no WebGPU" }, 10],
-  ["software", { find: async () => ({ software: true, words: "vendor google" }) }, 10],
+  ["software", { find: async () => gpuOf({ software: true }) }, 10],
   ["hardly faster", {}, 35],
   ["other scores", { select: async () => ({ ...value, scores: Float32Array.of(2, 4 * (1 + apart)) }) }, 10],
   ["other weights", { select: async () => ({ ...value, weights: Float32Array.of(0.5 + apart, 0.5) }) }, 10],
@@ -67,22 +72,24 @@ const LOSERS = [
 ];
 for (const [name, ways, takesMs] of LOSERS) {
   test(`a GPU that does not win computes nothing: ${name}`, async () => {
-    const { made } = contestWith(ways, takesMs);
+    const { made, asked } = contestWith(ways, takesMs);
 
     await made.hold(trace, state, {}, value, 40);
     assert.equal(await answer(made), null);
+    assert.equal(asked.destroyed, asked.found); // where this contest found one
   });
 }
 
 test("what a GPU can't compute is no contest: it is held on the next that it can", async () => {
   let can = false;
-  const { made } = contestWith({ takes: () => can });
-  await made.hold(trace, state, {}, value, 40);
+  const { made, asked } = contestWith({ takes: () => can });
+  for (let selection = 0; selection < 3; selection++) await made.hold(trace, state, {}, value, 40);
   assert.equal(made.gpu, null);
 
   can = true;
   await made.hold(trace, state, {}, value, 40);
   assert.equal(await answer(made), value);
+  assert.deepEqual(asked, { found: 1, selected: 3, destroyed: 0 });
   can = false;
   assert.equal(await answer(made), null);
 });

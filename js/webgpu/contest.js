@@ -1,6 +1,6 @@
 import { selectionWork } from "../explorer/selection.js";
 import { findGpu } from "./device.js";
-import { selectOnGpu, takes } from "./selection.js";
+import { gpuTakes, selectOnGpu } from "./selection.js";
 
 // Whether the page's GPU computes selections: measured once, on the first one that takes WebAssembly long.
 
@@ -11,7 +11,7 @@ const MOST_TIME = 0.8;
 // How far its weights may be from WebAssembly's, and its scores and output, as a part of their largest.
 export const MOST_DIFFERENCE = 1e-5;
 
-/** @typedef {{find: typeof findGpu, takes: typeof takes, select: typeof selectOnGpu, now: () => number}} Ways */
+/** @typedef {{find: typeof findGpu, takes: typeof gpuTakes, select: typeof selectOnGpu, now: () => number}} Ways */
 
 /**
  * Between the browser's GPU and WebAssembly. A software adapter takes no part, and a device that fails, disagrees or is slower
@@ -21,11 +21,13 @@ export class Contest {
   /** @type {?import("./device.js").Gpu} the winner */
   gpu = null;
   held = false;
+  /** @type {?ReturnType<typeof findGpu>} the one device that is asked for */
+  found = null;
 
   /** @param {Partial<Ways>} [ways] */
   constructor(ways = {}) {
     /** @type {Ways} */
-    this.ways = { find: findGpu, takes, select: selectOnGpu, now: () => performance.now(), ...ways };
+    this.ways = { find: findGpu, takes: gpuTakes, select: selectOnGpu, now: () => performance.now(), ...ways };
   }
 
   /**
@@ -58,11 +60,12 @@ export class Contest {
   async hold(trace, state, cache, value, took) {
     if (this.held) return;
     this.held = true;
-    const { find, takes: mayTake, select, now } = this.ways;
-    const gpu = await find();
+    const { find, takes, select, now } = this.ways;
+    this.found ??= find();
+    const gpu = await this.found;
     if (typeof gpu === "string") return this.end(null, gpu);
     if (gpu.software) return this.end(null, `the adapter is software (${gpu.words})`);
-    if (!mayTake(gpu, trace, state, cache)) {
+    if (!takes(gpu, trace, state, cache)) {
       this.held = false; // another selection may do
       return;
     }
@@ -79,13 +82,14 @@ export class Contest {
   }
 
   /**
-   * Marks the outcome on the page's timeline.
+   * Gives a loser's device back, and marks the outcome on the page's timeline.
    *
    * @param {?import("./device.js").Gpu} gpu the winner, or null
    * @param {string} reason
    */
   end(gpu, reason) {
     this.gpu = gpu;
+    if (gpu === null) this.found?.then((loser) => typeof loser !== "string" && loser.device.destroy());
     performance.mark(`attnpanel-${gpu === null ? "no-" : ""}webgpu`, { detail: reason });
   }
 }
@@ -101,11 +105,12 @@ export function differenceOf(one, other) {
   let most = 0;
   for (const name of /** @type {const} */ (["scores", "weights", "output"])) {
     const [left, right] = [one[name], other[name]];
-    if ((left === null) !== (right === null) || left?.length !== right?.length) return NaN;
+    if (left?.length !== right?.length) return NaN;
+    if (left === null || right === null) continue;
     let [largest, apart] = [name === "weights" ? 1 : 0, 0];
-    for (const [at, number] of (right ?? []).entries()) {
-      largest = Math.max(largest, Math.abs(number));
-      apart = Math.max(apart, Math.abs(number - /** @type {Floats} */ (left)[at]));
+    for (let at = 0; at < right.length; at++) {
+      largest = Math.max(largest, Math.abs(right[at]));
+      apart = Math.max(apart, Math.abs(right[at] - left[at]));
     }
     if (apart !== 0) most = Math.max(most, apart / largest);
   }

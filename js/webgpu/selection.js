@@ -18,7 +18,7 @@ const LARGEST_SCORE = 1e30;
  * @param {State} state
  * @param {SelectionCache} cache as for select
  */
-export function takes({ device }, trace, state, cache) {
+export function gpuTakes({ device }, trace, state, cache) {
   const call = trace.calls[state.layer];
   const { T, S, D, Dv, scale, softCap } = call;
   if (!call.live || call.hasBias || softCap !== null || D === 0) return false;
@@ -46,7 +46,7 @@ function headsOf({ H }, { aggregate, head }) {
 }
 
 /**
- * What `select` returns, of choices that the GPU `takes`.
+ * What `select` returns, of choices that `gpuTakes`.
  *
  * @param {import("./device.js").Gpu} gpu
  * @param {Trace} trace

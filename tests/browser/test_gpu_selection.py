@@ -12,7 +12,7 @@ from attnpanel.bench.browser import ARGUMENTS, find_browser
 ADDRESS = "https://modules.test/"
 # Each of three heads has its own mask; query 2 sees nothing in any, query 3 nothing in head 1.
 COMPARE = """async ([T, S, D, Dv, aggregate, sinks, temperature]) => {
-  const [{ findGpu }, { selectOnGpu, takes }, { select }, { differenceOf }] = await Promise.all(
+  const [{ findGpu }, { selectOnGpu, gpuTakes }, { select }, { differenceOf }] = await Promise.all(
     ["webgpu/device.js", "webgpu/selection.js", "explorer/selection.js", "webgpu/contest.js"]
       .map((path) => import(`ADDRESS${path}`)));
   let seed = 7;
@@ -37,11 +37,11 @@ COMPARE = """async ([T, S, D, Dv, aggregate, sinks, temperature]) => {
   const gpu = await findGpu();
   if (typeof gpu === "string") throw new Error(gpu);
   const numbers = { ...state, empty_rows: "uniform" };
-  const taken = [takes(gpu, trace, state, {}), takes(gpu, trace, numbers, {})];
+  const taken = [gpuTakes(gpu, trace, state, {}), gpuTakes(gpu, trace, numbers, {})];
   const [ours, theirs] = [await selectOnGpu(gpu, trace, state, {}), select(trace, state, {})];
   const same = (name) => String(ours[name]) === String(theirs[name]);
   heads[0].query[5] = NaN;
-  taken.push(takes(gpu, trace, { ...state, head: 0 }, {}));
+  taken.push(gpuTakes(gpu, trace, { ...state, head: 0 }, {}));
   return { taken, difference: differenceOf(ours, theirs), software: gpu.software,
     equal: ["T", "S", "visible", "empty"].map(same), least: Math.max(...theirs.weights) };
 }""".replace("ADDRESS", ADDRESS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attnpanel.ui.words import t
 
@@ -66,7 +66,9 @@ def read_link(texts: Mapping[str, str]) -> LabLink:
     )
 
 
-def link_choices(runs: Mapping[int, Run], number: int | None, drawn: Collection[int]) -> Any:
+def link_choices(
+    runs: Mapping[int, Run], number: int | None, drawn: Collection[int]
+) -> dict[str, str]:
     """Return the query parameters of the run that is shown and of the runs that are drawn."""
     if number is None:
         return {}
