@@ -148,9 +148,8 @@ def certify_gradients(
             name: float(context.expected.ratio(name, array).max())
             for name, array in context.actual.items()
         }
-        cells = request.batch * request.heads * request.query_len * request.key_len
         checks: list[Check] = []
-        for make in CHECKS if cells <= ALL_CHECKS_CELLS else WITHOUT_CALLS:
+        for make in CHECKS if context.cells <= ALL_CHECKS_CELLS else WITHOUT_CALLS:
             checks += make(context)
             if until_failed and any(check.verdict == "fail" for check in checks):
                 break

@@ -173,8 +173,7 @@ def repeated_calls(context: GradientContext) -> list[Check]:
 def other_ways(context: GradientContext) -> list[Check]:
     """Check the gradients of inputs and dO in other layouts, and each gradient asked for alone.
 
-    In small cases dO of a sum, too: one number that has no memory for each element. Not of what
-    compiles, since it would for each.
+    Not of what compiles, since it would for each.
     """
     if context.implementation.compiles:
         return []
@@ -183,21 +182,21 @@ def other_ways(context: GradientContext) -> list[Check]:
             for name, array in found.items():
                 if wrong := context.expected.excess(name, array):
                     return [make_check("other ways", f"{what}: d {name}: {wrong}")]
-    shape = context.output_gradient.shape
-    if np.prod(context.actual["query"].shape[:3]) * context.request.key_len > SUM_CELLS:
-        return [make_check("other ways", "")]
-    one = np.broadcast_to(context.output_gradient.dtype.type(0.5), shape)
-    expected = context.expect(context.inputs, one)
-    if expected.linear:
-        for name, array in context.run(context.inputs, one).items():
-            if wrong := expected.excess(name, array):
-                return [make_check("other ways", f"one number as dO: d {name}: {wrong}")]
     return [make_check("other ways", "")]
+
+
+def gradients_of_sum(context: GradientContext) -> list[Check]:
+    """Check small cases with dO of a sum: one number that has no memory for each element."""
+    if context.implementation.compiles or context.cells > SUM_CELLS:
+        return []
+    given = context.output_gradient
+    one = np.broadcast_to(given.dtype.type(0.5), given.shape)
+    return _judged("one number as dO", context, context.inputs, one, tuple(context.actual))
 
 
 def trained_output(context: GradientContext) -> list[Check]:
     """Check that a call that is differentiated has the output of one that is not, or as right."""
-    outputs = context.trained_output()
+    outputs = context.outputs()
     if outputs is None:
         return []
     output, plain = outputs
@@ -210,7 +209,7 @@ def trained_output(context: GradientContext) -> list[Check]:
     return [make_check("output while differentiated", "; ".join(failures))]
 
 
-# Scores up to which a case has a reference for the gradient of the output's sum, too.
+# Scores up to which a case has a reference for the gradients of the output's sum, too.
 SUM_CELLS: Final = 2**15
 # Smaller weights make products below the normal numbers, which lose bits or are flushed to zero.
 TINY: Final = 2.0**-100
@@ -225,6 +224,7 @@ CHECKS: Final[tuple[Callable[[GradientContext], list[Check]], ...]] = (
     doubled,
     repeated_calls,
     other_ways,
+    gradients_of_sum,
     trained_output,
 )
 # Those that need no further call, for cases where each takes long.

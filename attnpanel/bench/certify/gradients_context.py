@@ -150,6 +150,12 @@ class GradientContext:
         """Where the implementation rounds 16-bit numbers."""
         return rounding_places(self.implementation, self.request)
 
+    @property
+    def cells(self) -> int:
+        """The number of scores."""
+        request = self.request
+        return request.batch * request.heads * request.query_len * request.key_len
+
     @cached_property
     def actual(self) -> Gradients:
         """The gradients of the case's inputs, at a first call."""
@@ -200,7 +206,7 @@ class GradientContext:
                 array = self._array(self.inputs, name, only(name))
                 yield f"the {name} alone needs one", {name: array}
 
-    def trained_output(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    def outputs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Return the output of the call that is differentiated, and of one that is not."""
         call = self._prepared(self.inputs, self.output_gradient)
         if not isinstance(call, GradientCall):
