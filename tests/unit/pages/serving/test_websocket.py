@@ -170,12 +170,12 @@ def test_a_forged_message_to_the_benchs_page_does_nothing(tmp_path, monkeypatch,
     monkeypatch.setattr("attnpanel.bench.page.served.live_error_card", lambda **_: Explanation())
     other = tmp_path / "bench.py"
     other.write_text("")
-    apps = {"benches": str(other)}
+    apps = {"ben": str(other)}  # whose address the bench's begins with
     bench = SitePage("bench", "Bench", lambda _settings: bench_page())
     with running(apps=apps, further=[bench]) as server:
         host = f"Host: localhost:{server.port}"
         policies = [
-            b"default-src" in request(server.port, host, path) for path in ("/bench", "/benches")
+            b"default-src" in request(server.port, host, path) for path in ("/bench", "/ben")
         ]
         page = PageSocket(server.port, "/bench")
         theme = page.component("PageTheme")[1]
