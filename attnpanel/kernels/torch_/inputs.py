@@ -96,6 +96,10 @@ def tensor_of(array: NDArray[Any], dtype: torch.dtype, device: torch.device) -> 
 
     size = array.itemsize
     strides = [stride // size for stride in array.strides]
+    for axis in reversed(range(array.ndim)):
+        if array.shape[axis] == 1:  # any stride will do; torch's flash kernel wants this one
+            last = axis == array.ndim - 1
+            strides[axis] = 1 if last else strides[axis + 1] * array.shape[axis + 1]
     exact = all(stride >= 0 and stride % size == 0 for stride in array.strides)
     if array.size == 0 or not exact:
         return torch.tensor(array.copy(), dtype=dtype, device=device)
