@@ -9,6 +9,7 @@ from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.eager import EagerTracker
 from attnpanel.models.intercept.loop_turns import place_of
 from attnpanel.models.intercept.matmul import Product, product_of
+from attnpanel.models.intercept.session import streams
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intervene.eager import EagerIntervention, eager_intervention
 
@@ -119,7 +120,16 @@ def _intervention(tracked: TrackedTensor, logits: Tensor) -> EagerIntervention |
         sequence_len=tracked.sequence_len,
         keys_added=tracked.keys_added,
         places=(place_of(tracked.query), place_of(tracked.key)) if tracked.scored else (),
+        heads_first=_heads_first(tracked, logits) if tracked.scored else 0,
     )
+
+
+def _heads_first(tracked: TrackedTensor, logits: Tensor) -> int:
+    """Return H if the scores' heads come before the batch, by the memory of query and key."""
+    folded = logits.dim() == 3
+    parts = (x.unsqueeze(1) if x.dim() == 3 else x for x in (tracked.query, tracked.key))
+    found = (streams().axes.heads_first(x, folded=folded) for x in parts)
+    return next((heads for heads in found if heads is not None), 0)
 
 
 def _substitute(arguments: Any, old: Tensor, new: Tensor) -> Any:
