@@ -120,15 +120,20 @@ def _intervention(tracked: TrackedTensor, logits: Tensor) -> EagerIntervention |
         sequence_len=tracked.sequence_len,
         keys_added=tracked.keys_added,
         places=(place_of(tracked.query), place_of(tracked.key)) if tracked.scored else (),
-        heads_first=_heads_first(tracked, logits) if tracked.scored else 0,
+        heads_first=_heads_first(tracked) if tracked.scored else 0,
     )
 
 
-def _heads_first(tracked: TrackedTensor, logits: Tensor) -> int:
-    """Return H if the scores' heads come before the batch, by the memory of query and key."""
-    folded = logits.dim() == 3
-    parts = (x.unsqueeze(1) if x.dim() == 3 else x for x in (tracked.query, tracked.key))
-    found = (streams().axes.heads_first(x, folded=folded) for x in parts)
+def _heads_first(tracked: TrackedTensor) -> int:
+    """Return H if the scores' heads come before the batch, by the memory of query and key.
+
+    Scores may have an axis of heads where query and key have folded theirs.
+    """
+    axes = streams().axes
+    found = (
+        axes.heads_first(x.unsqueeze(1) if x.dim() == 3 else x, folded=x.dim() == 3)
+        for x in (tracked.query, tracked.key)
+    )
     return next((heads for heads in found if heads is not None), 0)
 
 
