@@ -164,7 +164,7 @@ class ExercisesPage:
         self._elsewhere = pn.pane.HTML(
             "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
         )
-        signature = box(self.name, self.date, self._export_all, css="attn-source")
+        signature = box(self.name, self.date, self._export_all, css="attn-signature")
         writing = box(self._question, self.answer, signature, css="attn-exercise-part attn-folds")
         task = box(
             self._title,
@@ -392,7 +392,7 @@ def _line(label: str, kind: str, *, subject: str = "") -> Explanation:
         kind=kind,
         subject=subject,
         margin=0,
-        css_classes=["attn-explanation"],
+        css_classes=["attn-explanation", f"attn-{kind}"],
     )
 
 
