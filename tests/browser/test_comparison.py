@@ -253,7 +253,7 @@ def test_the_difference_of_scores_is_taken_apart_as_numpy_does(shown, open_page)
     # Of the second component, both sides' numbers of the token that moves most.
     buttons.nth(1).press("Enter")
     expect(buttons.nth(1)).to_be_focused()
-    token = page.locator(".attn-contrast-token").first
+    token = page.locator("button.attn-contrast-token").first
     moved = np.abs(left[:, 1]).argmax()
     sign = np.sign(left[moved, 1])
     expect(token.locator("code")).to_have_text(["a", "b", f"c/{HOSTILE}", "d"][moved])
