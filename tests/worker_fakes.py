@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from distributed import WorkerPlugin
+
 from attnpanel import __version__
 from attnpanel.attention.errors import MissingDependencyError
 from attnpanel.models.cluster import worker
@@ -36,6 +38,20 @@ def use(name: str, path: str = "") -> None:
         worker.pack = lambda _answer: GARBAGE[name](path)
     elif name != "none":
         worker.CALLS |= {"trace": lambda *a, **options: FAULTS[name](path, *a, **options)}
+
+
+class Dying(WorkerPlugin):
+    """Has every worker die of its prompt, those too that start later."""
+
+    name = "dying"
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask passes it by name
+        """Have this worker die."""
+        use("dies")
+
+    def teardown(self, worker: Any) -> None:  # noqa: ARG002 - as above
+        """Have it work again."""
+        use("none")
 
 
 def running() -> int:
@@ -72,6 +88,7 @@ def _hung(_path: str, _number: str, say: Callable[[str, Any], None], **_: Any) -
 
 
 def _dies(_path: str, *_: Any, **__: Any) -> Answer:
+    threading.Event().wait(0.5)  # as when memory runs out, not at once
     os.kill(os.getpid(), signal.SIGKILL)
     return Answer()
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from attnpanel.attention.validation import check_count
-from attnpanel.models.intercept.session import streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +138,10 @@ def refuse_folded(
 
 def heads_first(call: InterceptedCall) -> int:
     """Return H of a call (H, B, T, D) or (H · B, 1, T, D) by its memory; 0 if B comes first."""
+    from attnpanel.models.intercept.session import (
+        streams,  # with torch, which servers start without
+    )
+
     axes = streams().axes
     found = (axes.heads_first(x, folded=call.folded) for x in (call.query, call.key, call.value))
     return next((heads for heads in found if heads is not None), 0)
