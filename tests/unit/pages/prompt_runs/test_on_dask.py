@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,7 +29,7 @@ from attnpanel.ui.background_task import SupersededError
 from tests import worker_fakes
 from tests.tiny_language_models import save_gpt2
 
-pytestmark = pytest.mark.slow  # starts a cluster
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]  # a cluster, and a minute
 ROOT = str(Path(__file__).resolve().parents[4])
 TEXT = "The page computes 2\u00bd \u6f22\u5b57 \U0001f9ea e\u0301 \u202eright"
 QUIET = {"max_tokens": 53, "progress": lambda _fraction, _text: None}
@@ -51,6 +53,9 @@ def cluster():
         silence_logs=60,
     ) as cluster:
         yield cluster
+    with warnings.catch_warnings():  # Dask leaves sockets of killed workers to the collector
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
