@@ -64,6 +64,7 @@ LIMITS = (
     ("--max-sessions", 200, "pages that may be open at a time"),
     ("--max-prompts", 30, "prompts that a page may start in a minute"),
     ("--max-uploads", 4, "files that may be uploaded at a time"),
+    ("--max-prompt-seconds", 300, "seconds that a prompt may take on a worker of --scheduler"),
     ("--max-idle-minutes", 720, "minutes after which a page that nobody uses is disconnected"),
 )
 
@@ -122,6 +123,12 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--workers",
         type=int,
         help="prompts, reports and other long works that run at a time (default: one a core)",
+    )
+    serve.add_argument(
+        "--scheduler",
+        metavar="tcp://…",
+        help="run prompts on the workers of this Dask scheduler, started with --resources "
+        "prompts=1: docs/deploy.md",
     )
     serve.add_argument(
         "--static-start",
@@ -217,6 +224,8 @@ def _serve(options: argparse.Namespace) -> int:
             "max_idle_s": 60.0 * options.max_idle_minutes,
         },
         workers=options.workers,
+        scheduler=options.scheduler,
+        max_prompt_s=options.max_prompt_seconds,
         static_start=options.static_start,
         language=options.language,
     )

@@ -42,6 +42,7 @@ const BUNDLES = [
       prompt_pair: "components/prompt_pair.js",
       run_list: "lab/run_list.js",
       save_plot: "components/save_plot.js",
+      score_contrast: "components/score_contrast.js",
       sentence: "components/sentence.js",
       served_writing: "components/served_writing.js",
       solved_marks: "components/solved_marks.js",

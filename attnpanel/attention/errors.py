@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import os
 
+# The longest sentence of an error on a page.
+MAX_CHARACTERS: Final = 500
 # What to do about the errors of an operating system that a reader can resolve.
 ADVICE: Final = {
     errno.ENOENT: "check the path, and that its folder exists",
@@ -45,3 +47,13 @@ def os_error_text(error: OSError, path: str | os.PathLike[str] | None = None) ->
     reason = error.strerror[0].lower() + error.strerror[1:]
     advice = ADVICE.get(error.errno)
     return (f"{named}: " if named else "") + reason + (f"; {advice}" if advice else "")
+
+
+def error_sentence(error: Exception) -> str:
+    """Format an exception as one sentence, capitalised and with a full stop."""
+    said = os_error_text(error) if isinstance(error, OSError) else str(error)
+    lines = said.strip().splitlines() or [repr(error)]
+    text = lines[0][:MAX_CHARACTERS]
+    if not isinstance(error, (ValueError, ImportError, OSError)):
+        text = f"The model failed: {type(error).__name__}: {text}"
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."

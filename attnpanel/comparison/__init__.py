@@ -6,6 +6,7 @@ from attnpanel.comparison.alignment import Pairs, align
 from attnpanel.comparison.difference import attention_difference, moved_shares
 from attnpanel.comparison.initial_state import opening
 from attnpanel.comparison.presets import READY, Ready
+from attnpanel.comparison.score_contrast import ScoreContrast, score_contrast
 from attnpanel.comparison.search import HeadChange, heads_by_change
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "HeadChange",
     "Pairs",
     "Ready",
+    "ScoreContrast",
     "align",
     "attention_difference",
     "heads_by_change",
     "moved_shares",
     "opening",
+    "score_contrast",
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from attnpanel.attention.progress import Progress
     from attnpanel.explorer.state import ExplorerState
     from attnpanel.trace import Trace
+    from attnpanel.ui.worker_pool import WorkerPool
 
     # Sets a trace's head_importance; reports progress as a fraction and a text.
     Measure = Callable[[Trace, Callable[[float, str], None]], None]
@@ -63,10 +64,14 @@ class HeadMapsBridge:
         self.offer(None)
         self.component.numbers = {"trace": next(_SERIAL), "layers": [], "maps": [], "values": {}}
 
-    def offer(self, measure: Measure | None) -> None:
-        """Offer to measure the importance of the trace's heads; None withdraws the offer."""
+    def offer(self, measure: Measure | None, pool: WorkerPool | None = None) -> None:
+        """Offer to measure the importance of the trace's heads; None withdraws the offer.
+
+        `pool` runs it in place of the server's.
+        """
         self._measure = measure
         self._stop()
+        self._work.pool = pool
         heads = {call.layer: call.heads for call in self._trace.calls}
         self.component.heads = sum(heads.values()) if measure else 0
 

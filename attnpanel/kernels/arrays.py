@@ -88,6 +88,31 @@ def to_float64(array: Any) -> NDArray[np.float64]:
     return np.array(array, dtype=np.float64)
 
 
+def memory_of(array: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Return all elements of the memory that an array is a view of, and where in it it begins.
+
+    Only of an array of strides that are multiples of its elements, none of them negative. The
+    elements are a view, too.
+    """
+    address = array.__array_interface__["data"][0]
+    owner = owner_of(array)
+    first, end = np.lib.array_utils.byte_bounds(owner)
+    low, high = np.lib.array_utils.byte_bounds(array)
+    inside = first <= low and high <= end and (low - first) % array.itemsize == 0
+    if owner.dtype != array.dtype or not inside or min(owner.strides, default=0) < 0:
+        owner, first, end = array, low, high
+    count = (end - first) // array.itemsize
+    elements = np.lib.stride_tricks.as_strided(owner, (count,), (array.itemsize,))
+    return elements, (address - first) // array.itemsize
+
+
+def owner_of(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array whose memory an array is a view of; itself if it is of none."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 def _framework(array: object) -> str:
     # By module name, so that neither framework is imported; subclasses (Parameter, FakeTensor)
     # count as torch, and JAX's arrays are defined in jaxlib.

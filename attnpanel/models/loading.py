@@ -67,7 +67,9 @@ class LoadedModel:
             )
 
 
+# By name, and whether with a head; the one that was used last stands last.
 _loaded: dict[tuple[str, bool], LoadedModel] = {}
+_most: int | None = None
 _locks: dict[tuple[str, bool], threading.Lock] = {}
 _lock_of_locks = threading.Lock()
 
@@ -102,9 +104,29 @@ def load_model(name: str = MINILM, *, head: bool = False) -> LoadedModel:
     with _lock_of_locks:
         lock = _locks.setdefault((name, head), threading.Lock())
     with lock:
-        if (name, head) not in _loaded:
-            _loaded[name, head] = _load(name, head=head)
-        return _loaded[name, head]
+        with _lock_of_locks:
+            loaded = _loaded.pop((name, head), None)
+            if loaded is not None:
+                _loaded[name, head] = loaded
+        if loaded is None:
+            loaded = _load(name, head=head)
+            with _lock_of_locks:
+                _loaded[name, head] = loaded
+                _forget_oldest()
+        return loaded
+
+
+def keep_at_most(most: int | None) -> None:
+    """Keep so many models, those that were used last; a model with its head is another one."""
+    global _most  # noqa: PLW0603 - of a process, as its models are
+    with _lock_of_locks:
+        _most = most
+        _forget_oldest()
+
+
+def _forget_oldest() -> None:
+    while _most is not None and len(_loaded) > _most:
+        del _loaded[next(iter(_loaded))]
 
 
 def _load(name: str, *, head: bool) -> LoadedModel:

@@ -69,6 +69,8 @@ def serve(
     auth: str | None = None,
     limits: Mapping[str, Any] | None = None,
     workers: int | None = None,
+    scheduler: str | None = None,
+    max_prompt_s: float = 300.0,
     static_start: bool = True,
     language: str | None = None,
 ) -> int:
@@ -105,6 +107,11 @@ def serve(
     workers : int, optional
         How many prompts, reports and other long works run at a time, of all pages together; by
         default one a core.
+    scheduler : str, optional
+        Address of a Dask scheduler, ``tcp://HOST:PORT``, on whose workers prompts run; by default
+        they run here.
+    max_prompt_s : float
+        How long a prompt may take there, in seconds.
     static_start : bool, optional
         Whether the explorer's page on the toy is one cached document, which gets a session when
         its reader first needs one.
@@ -125,7 +132,10 @@ def serve(
     OSError
         If the port is taken or the address is not this machine's.
     ValueError
-        If a file is not a trace that can be shown, or a page's name or file is invalid.
+        If a file is not a trace that can be shown, or a page's name or file or the scheduler's
+        address is invalid.
+    MissingDependencyError
+        If there is a scheduler and no Dask.
     """
     offered = {}
     for path in traces:
@@ -144,6 +154,7 @@ def serve(
         runs=runs,
         max_trainings=max_trainings,
         shared_runs=local if shared_runs is None else shared_runs,
+        **_prompts(scheduler, max_prompt_s),
         **(limits or {}),
     )
     if workers is not None:
@@ -167,6 +178,15 @@ def serve(
     finally:
         gc.unfreeze()
     return 0
+
+
+def _prompts(scheduler: str | None, max_prompt_s: float) -> dict[str, Any]:
+    """Return the settings of where prompts run."""
+    if scheduler is None:
+        return {}
+    from attnpanel.pages.prompt_runs.on_dask import DaskPrompts  # with Dask, which takes a second
+
+    return {"prompts": DaskPrompts(scheduler, max_prompt_s)}
 
 
 def _stop(server: Any) -> None:
@@ -233,6 +253,7 @@ def make_server(
         verbose=False,
     )
     application = server._tornado  # noqa: SLF001 - Bokeh offers no other way to it
+    application.settings["attnpanel_prompts"] = settings.prompts
     addresses = [*own, *(f"/{name}" for name in apps)]
     leave_out_unused(application, list(own))
     send_html_early(application, list(own))

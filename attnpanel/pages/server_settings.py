@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from attnpanel.pages.limits import UploadSlots
+from attnpanel.pages.prompt_runs.local import LocalPrompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from attnpanel.pages.prompt_runs.local import PromptRuns
     from attnpanel.trace import Trace
 
 
@@ -45,6 +47,8 @@ class ServerSettings:
     max_idle_s : float
         A page that sends nothing for so long, in seconds, is disconnected; it comes back when
         somebody looks at it.
+    prompts : PromptRuns
+        Where prompts run.
     """
 
     models: tuple[str, ...] = ("minilm",)
@@ -59,6 +63,7 @@ class ServerSettings:
     max_prompts: int = 30
     max_uploads: int = 4
     max_idle_s: float = 12 * 3600.0
+    prompts: PromptRuns = field(default_factory=LocalPrompts)
     uploads: UploadSlots = field(init=False)
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save, save_file
 
 from attnpanel.trace.atomic_write import atomic_write
 from attnpanel.trace.file_header import (
@@ -75,6 +75,13 @@ def load_trace(path: str | os.PathLike[str]) -> Trace:
             raise ValueError(f"a trace must be a file; got {got}")
         with path.open("rb") as file:
             return _read(file, os.fstat(file.fileno()).st_size)
+
+
+def trace_bytes(trace: Trace) -> bytes:
+    """Return the content of a trace file, with its tokens, as :func:`parse_trace` reads it."""
+    with _as_trace_file_error("trace"):
+        tensors, document = _pack(trace, tokens=True)
+        return bytes(save(tensors, {"trace": json.dumps(document, separators=(",", ":"))}))
 
 
 def parse_trace(data: bytes, name: str) -> Trace:

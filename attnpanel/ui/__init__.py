@@ -4,6 +4,7 @@ from attnpanel.ui.comparison_component import (
     ComparisonDriver,
     Explanation,
     HeadList,
+    ScoreContrast,
     TokenPairs,
 )
 from attnpanel.ui.components import (
@@ -42,6 +43,7 @@ __all__ = [
     "LineChoices",
     "MoreButton",
     "OnPicture",
+    "ScoreContrast",
     "SentenceLine",
     "ThemeButton",
     "TokenPairs",

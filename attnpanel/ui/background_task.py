@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from attnpanel.attention.errors import os_error_text
+from attnpanel.attention.errors import error_sentence
 from attnpanel.ui.session_callbacks import SessionScheduler
 from attnpanel.ui.words import current_language, use_language
-from attnpanel.ui.worker_pool import WORKERS, Work, place_text
+from attnpanel.ui.worker_pool import WORKERS, Work, WorkerPool, place_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MAX_CHARACTERS = 500
 
 
 class SupersededError(Exception):
@@ -33,10 +31,17 @@ class LatestTask:
         Name of the thread.
     what : str, optional
         What its page waits for while others are before it, as in "prompt".
+    pool : WorkerPool, optional
+        Whose threads run it; by default the server's.
+
+    Attributes
+    ----------
+    pool : WorkerPool or None
+        As given; may be set while nothing runs or waits.
     """
 
-    def __init__(self, name: str, what: str = "") -> None:
-        self._name, self._what = name, what
+    def __init__(self, name: str, what: str = "", pool: WorkerPool | None = None) -> None:
+        self._name, self._what, self.pool = name, what, pool
         self._number = 0
         # The newest progress, whose it is, and whether a callback is on its way to report it.
         self._progress: tuple[int, Callable[[str], None], str] | None = None
@@ -95,7 +100,7 @@ class LatestTask:
             with use_language(language):
                 _run(work, report, end, on_done, on_error)
 
-        WORKERS.submit(Work(self, self._name, run, wait))
+        (self.pool or WORKERS).submit(Work(self, self._name, run, wait))
 
     def _report(self) -> None:
         """Report the newest progress, of which threads may have made more meanwhile."""
@@ -115,7 +120,7 @@ class LatestTask:
     def abandon(self) -> None:
         """Drop the running and the waiting task: none of their callbacks is called any more."""
         self._number += 1
-        WORKERS.withdraw(self)
+        (self.pool or WORKERS).withdraw(self)
 
 
 def _run(
@@ -134,13 +139,3 @@ def _run(
         end(on_error, error_sentence(error))
     else:
         end(on_done, result)
-
-
-def error_sentence(error: Exception) -> str:
-    """Format an exception as one sentence, capitalised and with a full stop."""
-    said = os_error_text(error) if isinstance(error, OSError) else str(error)
-    lines = said.strip().splitlines() or [repr(error)]
-    text = lines[0][:MAX_CHARACTERS]
-    if not isinstance(error, (ValueError, ImportError, OSError)):
-        text = f"The model failed: {type(error).__name__}: {text}"
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."

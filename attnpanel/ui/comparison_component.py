@@ -64,6 +64,18 @@ class TokenPairs(MessagingComponent):
     _esm = bundle("token_pairs")
 
 
+class ScoreContrast(MessagingComponent):
+    """The difference of two heads' scores by components, on demand.
+
+    Sends ``{"contrast": open}``, and ``{"row": i}`` or ``{"column": j}`` for a token.
+    """
+
+    content = param.Dict(default={}, doc="Made by js/compare/score_contrast.js at a pause.")
+    opened = param.Boolean(default=False, doc="Whether it is open; set by the page.")
+
+    _esm = bundle("score_contrast")
+
+
 class Explanation(Styled):
     """A field for the reader's words; the browser stores them by their subject, if it has one."""
 

@@ -18,7 +18,10 @@ export function handleMessage(page, message) {
   else if ("column" in message) page.set({ key: message.column });
   else if (message.place) go(page, message.place[0], message.place[1]);
   else if ("every" in message) page.set({ every: message.every });
-  else if (message.tap) tap(page, message.tap[0], message.tap[1], message.tap[2]);
+  else if ("contrast" in message) {
+    page.contrasted = message.contrast;
+    page.set({});
+  } else if (message.tap) tap(page, message.tap[0], message.tap[1], message.tap[2]);
   else if ("typed" in message) showTyped(page, message.typed);
   else if (message.typed_refused) keepShown(page);
   else if (message.theme === "toggle") paint(page, state.dark ? "light" : "dark");

@@ -23,6 +23,7 @@ export function choices(page) {
     ),
     apart: state.apart.join("~"),
     by: state.every ? "all" : "token",
+    contrast: page.contrasted ? "1" : "",
   };
   return Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== ""));
 }
@@ -65,7 +66,8 @@ export function restore(page, address) {
   if (/^\d{1,4}$/.test(texts.row ?? "")) Object.assign(changes, { row: Number(texts.row), key: null });
   if (texts.by) changes.every = texts.by === "all";
   if (texts.theme === "dark" || texts.theme === "light") paint(page, texts.theme);
-  if (Object.keys(changes).length === 0) return;
+  page.contrasted = texts.contrast === "1";
+  if (Object.keys(changes).length === 0 && !page.contrasted) return;
   // Two values that differ are unlinked, even if the URL does not say so.
   const apart = new Set(changes.apart ?? page.state.apart);
   /** @param {any[]} both */

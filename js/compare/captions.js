@@ -4,7 +4,7 @@ import { movedShare } from "./model.js";
 import { fixed } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { masksOf } from "../explorer/rules.js";
-import { legendOf } from "../views/legend.js";
+import { hasHatched, legendOf } from "../views/legend.js";
 
 // Titles and subtitles of a comparison's plots.
 
@@ -28,10 +28,12 @@ export function differenceWords(compared) {
   return moved ? t("none in tokens that both have: all that moves goes to the others") : t("no difference");
 }
 
-/** What the colour bars say beside their numbers, by the plot's name. @type {Record<string, LegendWords>} */
+const HATCHED = t("no such token, or masked: hatched");
+
+/** What the colour bars say beside their numbers, by the plot's name. @type {Record<string, LegendWords & {hatched?: boolean}>} */
 const LEGENDS = {
-  first: { words: t("no such token, or masked: hatched"), pairs: false },
-  second: { words: t("no such token, or masked: hatched"), pairs: false },
+  first: { pairs: false, hatched: true },
+  second: { pairs: false, hatched: true },
   difference: { words: t("points · blue: more in A · red: more in B"), points: true, pairs: false },
   heads: { words: t("points of the row’s weight that move"), points: true },
 };
@@ -46,7 +48,8 @@ export function writeLegends(page, drawings) {
   for (const [plot, drawing] of drawings) {
     const name = Object.keys(LEGENDS).find((name) => page.plots[name] === plot);
     if (!name) continue;
-    const content = legendOf(drawing, LEGENDS[name]);
+    const hatched = LEGENDS[name].hatched && hasHatched(drawing.sources);
+    const content = legendOf(drawing, hatched ? { ...LEGENDS[name], words: HATCHED } : LEGENDS[name]);
     const text = JSON.stringify(content);
     if (content === null || page.legends[name] === text) continue;
     page.legends[name] = text;

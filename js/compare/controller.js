@@ -26,6 +26,8 @@ import { chosenOnPicture, comparedPictures } from "./pictures.js";
 import { fixed } from "../core/format.js";
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
 import { openTrace } from "../core/trace_data.js";
+import { showContrast } from "./score_contrast.js";
+import { inSlices } from "./slices.js";
 import { openTexts } from "./typed_texts.js";
 import { t } from "../core/translate.js";
 import { readableOn } from "../views/colours.js";
@@ -38,7 +40,6 @@ const PLOTS = ["first", "second", "difference", "bars", "heads"];
 
 const HEADS_WAIT_MS = 60;
 const SEND_WAIT_MS = 60;
-const SLICE_MS = 12;
 
 /**
  * Whether queries and keys are the same tokens.
@@ -90,6 +91,8 @@ export class ComparisonPage {
   theme = null;
   /** @type {import("./pictures.js").Direction} which weights the pictures show */
   direction = "looks";
+  /** whether the difference of the scores is taken apart */
+  contrasted = false;
   keyCount = 0;
   /** @type {Record<string, string>} what the colour bars say, by plot */
   legends = {};
@@ -259,26 +262,17 @@ export class ComparisonPage {
     const rule = [this.serial, ...rules, apart, place, state.every ? "all" : state.row];
     const key = JSON.stringify(rule);
     if (this.changes?.key !== key) {
-      const job = headChangesJob(traces, state);
-      let since = performance.now();
-      let step = job.next();
-      while (!step.done) {
-        if (step.value instanceof Promise) await step.value;
-        if (performance.now() - since > SLICE_MS) {
-          await new Promise((resolve) => setTimeout(resolve, 0)); // lets the page handle events between heads
-          if (version !== this.version || this.left) return;
-          since = performance.now();
-        }
-        step = job.next();
-      }
-      this.changes = { key, heads: step.value };
+      const heads = await inSlices(headChangesJob(traces, state), () => version !== this.version || this.left);
+      if (heads === undefined) return;
+      this.changes = { key, heads };
     }
     /** @type {[Plot, Drawing][]} */
     const ranked = [[this.plots.heads, headsDrawing(this.changes.heads, state, palettes)]];
     writeLegends(this, ranked);
     await applyDrawings(ranked, [], theme);
     this.listHeads();
-    this.rest(true);
+    await showContrast(this);
+    if (version === this.version) this.rest(true);
   }
 
   listHeads() {

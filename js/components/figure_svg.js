@@ -15,6 +15,8 @@ const AXIS = 16;
 const BAR = 9;
 
 /**
+ * @typedef {[number, number]} Ends coordinates, where cell n lies from n - 0.5 to n + 0.5
+ *
  * @typedef {object} FigurePart
  * @property {string} svg the plot, as the text of an SVG element
  * @property {number} width of it, in CSS pixels
@@ -23,6 +25,7 @@ const BAR = 9;
  * @property {number} cut what is left out of it at the top
  * @property {string} heading
  * @property {[string, string]} axes what a column and a row are, or nothing
+ * @property {[?Ends, ?Ends]} [unlabelled] from where to where columns and rows reach that have a name but no labels
  * @property {Partial<Legend>} legend empty without a colour bar
  *
  * @typedef {object} FigureColours
@@ -71,6 +74,13 @@ export function figureSvg(parts, { name, title, caption, colours }, measure) {
       drawn.push(tag("rect", { ...place, fill: "none", stroke: colours.muted, "stroke-width": 0.5 }));
     }
     if (part.axes[0]) write(part.axes[0], middle, y + tallest + WORDS, { "text-anchor": "middle" });
+    const [columns, rows] = part.unlabelled ?? [null, null];
+    for (const [number, at] of outermost(columns)) {
+      write(number, x + left + at * (right - left), y - part.cut + bottom + WORDS, { "text-anchor": "middle", fill: colours.ink });
+    }
+    for (const [number, at] of part === parts[0] ? outermost(rows) : []) {
+      write(number, x + left - 3, y - part.cut + bottom - at * (bottom - top) + 4, { "text-anchor": "end", fill: colours.ink });
+    }
     const bar = { left: x + left, top: y + tallest + AXIS + 4, width: right - left };
     drawn.push(...legend(part.legend, bar, colours, (text) => measure(text, `${WORDS - 1}px ${FONT}`)));
     x += part.width + GAP;
@@ -128,6 +138,19 @@ function legend({ gradient, ticks, words, masked }, { left, top, width }, colour
     ...swatch,
     ...said,
   ];
+}
+
+/**
+ * The first and the last whole cell, which stand for all: their numbers, and where they lie.
+ *
+ * @param {?Ends} ends
+ * @returns {[string, number][]}
+ */
+function outermost(ends) {
+  if (ends === null) return [];
+  const [start, end] = ends;
+  const [first, last] = [Math.ceil(Math.min(start, end) + 0.5), Math.floor(Math.max(start, end) - 0.5)];
+  return last > first ? [first, last].map((number) => [String(number), (number - start) / (end - start)]) : [];
 }
 
 /**

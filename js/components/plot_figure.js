@@ -64,6 +64,9 @@ function partOf(view) {
   const { left, right, top, bottom } = view.frame.bbox;
   /** @type {BokehModel | undefined} */
   const saver = view.model.toolbar.tools.find((/** @type {BokehModel} */ tool) => tool.name === "figure");
+  const axes = saver?.tags?.length === 2 ? saver.tags : ["", ""];
+  /** @param {number} at @param {BokehModel[]} drawn @param {BokehModel} range @returns {?import("./figure_svg.js").Ends} */
+  const unlabelled = (at, drawn, { start, end }) => (axes[at] && !drawn.some(({ visible }) => visible) ? [start, end] : null);
   return {
     svg: new XMLSerializer().serializeToString(svg),
     width,
@@ -72,7 +75,8 @@ function partOf(view) {
     // Above the frame the toolbar had its place.
     cut: view.model.above.some((/** @type {BokehModel} */ part) => part.axis_label !== undefined && part.visible) ? 0 : Math.max(0, top - MARGIN),
     heading: nearest(view, `attn-caption-${name}`)?.text ?? name,
-    axes: saver?.tags?.length === 2 ? saver.tags : ["", ""],
+    axes,
+    unlabelled: [unlabelled(0, view.model.below, view.model.x_range), unlabelled(1, view.model.left, view.model.y_range)],
     legend: nearest(view, `attn-legend-${name}`)?.content ?? {},
   };
 }

@@ -18,8 +18,8 @@ export function printFigure({ text, width, height }, title) {
   if (!page || !view) return;
   const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
   const style = page.createElement("style");
-  // A pixel more, or rounding puts an empty page behind it.
-  style.textContent = `@page { size: ${Math.ceil(width) + 1}px ${Math.ceil(height) + 1}px; margin: 0; } body { margin: 0; } svg { display: block; print-color-adjust: exact; -webkit-print-color-adjust: exact; }`;
+  // Hidden, or rounding puts an empty page behind it.
+  style.textContent = `@page { size: ${width.toFixed(2)}px ${height.toFixed(2)}px; margin: 0; } html, body { height: 100%; margin: 0; overflow: hidden; } svg { display: block; print-color-adjust: exact; -webkit-print-color-adjust: exact; }`;
   page.head.append(style);
   page.body.append(page.importNode(svg, true));
   page.title = title;

@@ -5,9 +5,10 @@ import { ColourBar } from "./colour_bar.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
 import { promotedTokens } from "./promoted_tokens.js";
+import { section } from "./section.js";
 import { numberTable } from "./table.js";
 import { waterfall } from "./waterfall.js";
-import { withSymbols, withWords } from "./words.js";
+import { withSymbols } from "./words.js";
 
 // The card that explains a weight, on demand: its score channel by channel, the steps to the weight, what the head
 // writes, and all of it as tables. Every text goes through textContent.
@@ -179,17 +180,6 @@ class WhyCard {
     fill();
     return made;
   }
-}
-
-/** @param {number} number @param {string} title @param {string} subtitle */
-function section(number, title, subtitle) {
-  const made = element("div", "attn-why-section");
-  const badge = element("span", "attn-why-badge", String(number));
-  badge.setAttribute("aria-hidden", "true");
-  const aside = element("small");
-  aside.append(...withWords(subtitle));
-  made.append(badge, element("h4", "", title), aside);
-  return made;
 }
 
 /** @param {WhyContent} content */

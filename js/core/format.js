@@ -105,6 +105,16 @@ export function twoDecimals(number) {
   return Math.abs(number) < 0.1 ? general(number, 2) : fixed(number, 2);
 }
 
+/**
+ * A difference of scores with two decimals, and with its sign unless it is written as 0.
+ *
+ * @param {number} number
+ */
+export function signed(number) {
+  const text = fixed(Math.abs(number), 2);
+  return Number(text) === 0 ? text : `${number < 0 ? "−" : "+"}${text}`;
+}
+
 // As str.isprintable: no control, format, unassigned or private-use character, and no space but the ASCII one. The
 // browser's version of Unicode decides which characters are assigned.
 const UNPRINTABLE = /\p{C}|(?! )\p{Z}/gu;

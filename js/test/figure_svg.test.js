@@ -40,6 +40,20 @@ test("plots beside each other have a heading each, and the rows are level", () =
   for (const word of ["Score", "Softmax", "Mix", "channel"]) assert.ok(text.includes(`>${word}</text>`), word);
 });
 
+test("columns and rows without labels have their first and last number, a single one none", () => {
+  /** @param {import("../components/figure_svg.js").FigurePart["unlabelled"]} unlabelled */
+  const written = (unlabelled) => {
+    const { text } = figure([part({ legend: {}, axes: ["head", "layer"], unlabelled })]);
+    return [...text.matchAll(/<text x="([^"]*)" y="([^"]*)" [^>]*text-anchor="(?:middle|end)"[^>]*>([^<]*)<\/text>/g)].map(([, x, y, word]) => [word, x, y]).filter(([word]) => /\d/.test(word));
+  };
+  // The frame is 150 by 84, and of 12 columns 12.5 wide; 24 + 40 before it, the first row is the topmost.
+  const [first, last, top, bottom] = written([[-0.5, 11.5], [5.5, -0.5]]);
+  assert.deepEqual([first, last].map(([word, x]) => [word, Number(x)]), [["0", 70.25], ["11", 207.75]]);
+  assert.deepEqual([top[0], bottom[0], Number(bottom[2]) - Number(top[2])], ["0", "5", 70]);
+  assert.deepEqual(written([[2.2, 7.7], null]).map(([word]) => word), ["3", "7"]); // whole cells of a part
+  assert.deepEqual(written([[-0.5, 0.5], [0.5, -0.5]]), []);
+});
+
 test("what is written lies above the plots, which have a ground", () => {
   const { text } = figure([part(), part()]);
   assert.ok(text.lastIndexOf("<g ") < text.indexOf("<text"));

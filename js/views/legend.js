@@ -10,11 +10,11 @@ const SPREAD = [0, 0.05, 0.2, 0.5, 1];
 /**
  * The colour bar of a drawing; null where it has no colours of numbers.
  *
- * @param {Pick<Drawing, "colours" | "masked">} drawing
+ * @param {Pick<Drawing, "colours" | "masked"> & Partial<Drawing>} drawing
  * @param {LegendWords} [said]
  * @returns {?Legend}
  */
-export function legendOf({ colours, masked }, { words = "", relative = false, pairs = true, points = false } = {}) {
+export function legendOf({ colours, masked, sources }, { words = "", relative = false, pairs = true, points = false } = {}) {
   if (colours === null) return null;
   const { low, high, palette, power = 1 } = colours;
   const last = palette.length - 1;
@@ -28,6 +28,13 @@ export function legendOf({ colours, masked }, { words = "", relative = false, pa
     gradient: `linear-gradient(to right, ${stops.join(", ")})`,
     ticks: (power < 1 ? SPREAD : EVEN).map((part) => [part ** power, label(part)]),
     words,
-    masked: pairs && masked === true,
+    masked: pairs && masked === true && hasHatched(sources),
   };
 }
+
+/**
+ * Whether a heatmap has a cell without a number, through which the hatched ground shows.
+ *
+ * @param {Drawing["sources"]} [sources]
+ */
+export const hasHatched = (sources = {}) => Object.values(sources).some(({ image }) => image?.[0].some(Number.isNaN));

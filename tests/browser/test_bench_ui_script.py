@@ -124,6 +124,7 @@ def test_pixels_that_change_after_the_count_are_noticed(press):
     assert press(f"replace(); paint('blue'); {late}", check=True)["pixels_changed"] is False
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("answer", "lacking"),
     [

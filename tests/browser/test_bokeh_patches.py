@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.browser.reading import open_explorer
 
 pytest_plugins = ["tests.browser.reports"]
@@ -19,6 +21,7 @@ def test_every_patch_applies_to_this_version(toy_report, root):
     assert toy_report.page.evaluate(PATCHES) == expected
 
 
+@pytest.mark.thorough
 def test_a_sessions_page_fetches_its_texts_apart_or_gets_them_with_the_rest(served, page, problems):
     open_explorer(page, f"{served}?source=toy&live=1")
     assert page.evaluate(PATCHES).items() >= dict.fromkeys(OF_SESSIONS, True).items()

@@ -228,6 +228,52 @@ def test_a_head_of_the_list_is_gone_to(shown):
     np.testing.assert_allclose(difference(page)[0], expected((head, head)), rtol=0, atol=4e-3)
 
 
+def test_the_difference_of_scores_is_taken_apart_as_numpy_does(shown, open_page):
+    page = shown
+    page.evaluate("location.hash = 'head=0&row=3&apart='")
+    expect(page.get_by_role("heading", name="Where “d” looks")).to_be_visible()
+    page.wait_for_function(AT_REST)
+    # a, b, c against its substitute, and d: e is in B only.
+    calls = [trace.calls[0] for trace in two()]
+    scores = [(call.query[0, 0] @ call.key[0, 0].T * call.scale)[:4, :4] for call in calls]
+    centred = [one - one.mean(axis=1, keepdims=True) for one in scores]
+    left, sizes, right = np.linalg.svd(centred[1] - centred[0])
+
+    summary = page.get_by_text("What tells the scores of A and B apart")
+    summary.focus()
+    page.keyboard.press("Enter")
+
+    buttons = page.locator(".attn-contrast-components button")
+    expect(buttons.first).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function("location.hash.includes('contrast=1')")
+    shares = [float(re.search(r"[\d.]+(?= %)", text)[0]) for text in buttons.all_inner_texts()]
+    # Queries and keys are float16 in the file.
+    wanted = 100 * sizes**2 / (sizes**2).sum()
+    np.testing.assert_allclose(shares, wanted[: len(shares)], rtol=0, atol=0.3)
+    # Of the second component, both sides' numbers of the token that moves most.
+    buttons.nth(1).press("Enter")
+    expect(buttons.nth(1)).to_be_focused()
+    token = page.locator("button.attn-contrast-token").first
+    moved = np.abs(left[:, 1]).argmax()
+    sign = np.sign(left[moved, 1])
+    expect(token.locator("code")).to_have_text(["a", "b", f"c/{HOSTILE}", "d"][moved])
+    said = [text.split() for text in token.locator("b").all_inner_texts()]
+    assert [side for side, _ in said] == ["A", "B"]
+    numbers = [float(number.replace("−", "-")) for _, number in said]
+    loadings = [sign * (side[moved] @ right[1]) for side in centred]
+    np.testing.assert_allclose(numbers, loadings, rtol=0, atol=0.02)
+    # A token is one to go to; the rest is as tables.
+    token.press("Enter")
+    page.wait_for_function(f"location.hash.includes('row={moved}')")
+    page.get_by_text("All of it as tables").click()
+    expect(page.get_by_role("region", name="Component 2: every token")).to_be_visible()
+
+    # A link opens it; a mean has no query and key.
+    other = open_page(offline=True)
+    open_comparison(other, page.url.replace("head=0", "head=0&mean=1"))
+    expect(other.get_by_text("choose one head")).to_be_visible()
+
+
 OTHER_TRACES = """
 async () => {
   const page = Bokeh.documents[0]

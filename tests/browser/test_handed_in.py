@@ -75,8 +75,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("name", ["report", "answer", "comparison", "variants"])
 def test_a_file_has_nothing_serious_and_names_its_fields(visit, files, axe, name):
-    page = visit(files[name].as_uri())
+    page = visit(files[name].as_uri() + "#contrast=1" * (name == "comparison"))
     page.locator(LAST.get(name, ".attn-sentence .result")).first.wait_for()
+    if name == "comparison":
+        page.locator(".attn-contrast-token").first.wait_for()
 
     axe(page)
 

@@ -288,6 +288,7 @@ def test_a_seed_writes_the_same_text_again_and_past_the_window(open_report):
     expect(page.locator(".lab-cell")).to_have_count(64)  # the model reads no more
 
 
+@pytest.mark.thorough
 def test_another_step_ends_a_text_that_would_go_on_by_another_model(open_report):
     page = open_report(2)
     write(page, Tokens=500)

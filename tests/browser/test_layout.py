@@ -147,9 +147,11 @@ def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(wide):
 
     assert len(before) == 4
     assert all("0" in text for text in before)
-    assert "masked" in before[0]
+    assert "masked" not in before[0]  # nothing is
     assert "blue: below 0" in before[0]
     choose(wide, Mask="causal", Temperature=12, Token=3)
+    assert "masked" in bars()[0]
+    choose(wide, Mask="none")
     assert bars() == before
     choose(wide, Mask="none", Temperature=20, Colour_scale="own scale")
     assert bars()[1] != before[1]

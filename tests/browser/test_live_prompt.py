@@ -337,6 +337,7 @@ def test_weights_cut_short_are_said_to_be(browser, file, folder, tmp_path):
     opened.page.context.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_text_is_run_in_firefox(file, folder, tmp_path):
     command = find_firefox()

@@ -48,6 +48,7 @@ def hostile(root, tmp_path_factory):
             yield address
 
 
+@pytest.mark.thorough
 def test_names_of_files_and_models_are_text_in_the_explorer(hostile, page, tmp_path):
     open_explorer(page, hostile)
     menu = page.locator("select", has=page.locator("option", has_text=".safetensors"))

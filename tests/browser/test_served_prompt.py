@@ -163,6 +163,7 @@ def test_a_change_of_attention_is_shown_beside_what_was_before(asked):
     assert "change" not in link(asked)
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("text", "rule"),
     [("", "Type a sentence"), ("   ", "Type a sentence"), ("word " * 600, "512 tokens")],

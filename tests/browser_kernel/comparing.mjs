@@ -10,6 +10,8 @@ import {
 } from "../../js/compare/drawings.js";
 import { differenceWords } from "../../js/compare/captions.js";
 import { alignTokens, compareHeads, fitCompared, headChangesJob, movedShare } from "../../js/compare/model.js";
+import { contrastJob } from "../../js/compare/score_contrast.js";
+import { singularTriples } from "../../js/core/singular_values.js";
 import { plainCall } from "./drawings.mjs";
 
 export * from "./drawings.mjs";
@@ -40,11 +42,14 @@ export function comparedTwo(state) {
   return { first: compared.weights[0], second: compared.weights[1], difference: compared.difference, moved };
 }
 
-export function changesOfTwo(state) {
-  const job = headChangesJob(twoTraces, fitCompared(twoTraces, state));
+function finished(job) {
   let step = job.next();
   while (!step.done) step = job.next();
   return step.value;
+}
+
+export function changesOfTwo(state) {
+  return finished(headChangesJob(twoTraces, fitCompared(twoTraces, state)));
 }
 
 export function mostOf(changes) {
@@ -54,6 +59,15 @@ export function mostOf(changes) {
 export function sentenceOfTwo(state) {
   const fitted = fitCompared(twoTraces, state);
   return comparisonSentence(compareHeads(twoTraces, fitted, [{}, {}]), fitted);
+}
+
+/** The components of the difference of both sides' scores. */
+export function contrastOfTwo(state) {
+  return finished(contrastJob(twoTraces, fitCompared(twoTraces, state), [{}, {}]));
+}
+
+export function triplesOf(matrix, rows, columns) {
+  return finished(singularTriples(Float64Array.from(matrix), rows, columns));
 }
 
 /** What is said of the difference, and the numbers that it is about. */

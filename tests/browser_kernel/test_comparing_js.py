@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from attnpanel.attention.mask_table import mask_parameters
 from attnpanel.attention.masks import make_mask
-from attnpanel.comparison import align, attention_difference, heads_by_change, moved_shares
+from attnpanel.comparison import (
+    align,
+    attention_difference,
+    heads_by_change,
+    moved_shares,
+    score_contrast,
+)
 from attnpanel.explorer.weight_scales import round_up
 from attnpanel.trace import Trace
 from attnpanel.ui.theme import LIGHT, ramp
@@ -257,3 +263,71 @@ def test_what_is_said_of_a_difference_is_what_it_is(page, pair):
         held()
     finally:
         page("showTwo", *(data_of(one) for one in TRACES))
+
+
+def loadings(components, side):
+    """What JavaScript found: an array (components, tokens) of A and of B."""
+    return [np.array([[one[of] for one in found[side]] for found in components]) for of in "ab"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"temperature": [0.5, 2.0]}, {"mask": ["causal", "window"], "apart": ["mask"]}],
+    ids=["plain", "temperatures", "masks"],
+)
+def test_the_components_of_the_difference_are_those_of_numpy(page, changes):
+    state = START | changes | {"apart": list(changes), "row": 2, "key": 1}
+    masks = {"model": None, "causal": make_mask("causal", 5, 5)}
+    masks["window"] = make_mask("window", 7, 7, window=2)
+    scores = [
+        np.where(True if mask is None else mask, of.calls[0].scores(0), -np.inf) / temperature
+        for of, mask, temperature in zip(
+            TRACES, (masks[name] for name in state["mask"]), state["temperature"], strict=True
+        )
+    ]
+    wanted = score_contrast(*scores, PAIRS, PAIRS)
+    found = page("contrastOfTwo", state)
+    shown = len(found["components"])
+    assert shown > 1
+    # Scores are float32 there, of queries and keys that both have as float32.
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(found["sizes"], wanted.sizes[: len(found["sizes"])], **close)
+    shares = [one["share"] for one in found["components"]]
+    np.testing.assert_allclose(shares, wanted.shares[:shown], **close)
+    for side, loaded in (("queries", wanted.query_loadings), ("keys", wanted.key_loadings)):
+        np.testing.assert_allclose(loadings(found["components"], side), loaded[:, :shown], **close)
+    # Row 2 is c against x, key 1 is b.
+    part = wanted.sizes * wanted.query_vectors[:, 2] * wanted.key_vectors[:, 1]
+    np.testing.assert_allclose([one["part"] for one in found["components"]], part[:shown], **close)
+    np.testing.assert_allclose(found["difference"], wanted.difference[2, 1], **close)
+
+
+def test_a_pair_that_one_side_hides_has_no_part(page):
+    state = START | {"mask": ["causal", "model"], "apart": ["mask"], "row": 0, "key": 1}
+    found = page("contrastOfTwo", state)
+    assert found["difference"] is None
+    assert {one["part"] for one in found["components"]} == {None}
+
+
+def test_singular_values_and_vectors_are_those_of_numpy(page):
+    @settings(max_examples=30, deadline=None)
+    @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 7), st.integers(0, 2**32 - 1))
+    def held(rows, columns, rank, seed):
+        rng = np.random.default_rng(seed)
+        # A factor of the columns lets singular values span six orders of magnitude.
+        spread = 10.0 ** -rng.integers(0, 7, columns)
+        matrix = rng.normal(size=(rows, rank)) @ rng.normal(size=(rank, columns)) * spread
+        found = page("triplesOf", matrix.ravel().tolist(), rows, columns)
+        sizes = np.linalg.svd(matrix, compute_uv=False)
+        kept = sizes[sizes > sizes[0] * 1e-12]
+        np.testing.assert_allclose([one["size"] for one in found], kept, rtol=1e-9, atol=1e-12)
+        made = sum(
+            (one["size"] * np.outer(one["left"], one["right"]) for one in found),
+            np.zeros_like(matrix),
+        )
+        np.testing.assert_allclose(made, matrix, atol=1e-11)
+        for one in found:
+            np.testing.assert_allclose([np.linalg.norm(one[of]) for of in ("left", "right")], 1)
+            assert max(one["left"], key=abs) > 0
+
+    held()

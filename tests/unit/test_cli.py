@@ -117,6 +117,8 @@ def test_serve_listens_on_this_machine_alone_unless_told_otherwise(served):
             "max_idle_s": 43_200.0,
         },
         "workers": None,
+        "scheduler": None,
+        "max_prompt_s": 300,
         "static_start": True,
         "language": None,
     }
@@ -130,6 +132,7 @@ def test_every_option_of_serve_arrives(served):
     options = ["--port", "0", "--address", "0.0.0.0", "--model", "a", "--model", "b"]  # noqa: S104 - not bound
     caps = ["--max-tokens", "7", "--max-upload-mb", "3", "--max-trainings", "5", "--runs", "r.db"]
     caps += ["--shared-runs", "--proxy", "--auth", "users.json", "--workers", "4"]
+    caps += ["--scheduler", "tcp://a:1", "--max-prompt-seconds", "20"]
     caps += ["--max-sessions", "9", "--max-prompts", "8", "--max-uploads", "6"]
     caps += ["--max-idle-minutes", "2", "--no-static-start", "--language", "de"]
     origins = ["--allow-origin", "x.org", "--allow-origin", "y.org:80", "--page", "more=a=b.py"]
@@ -153,6 +156,8 @@ def test_every_option_of_serve_arrives(served):
         "auth": "users.json",
         "limits": {"max_sessions": 9, "max_prompts": 8, "max_uploads": 6, "max_idle_s": 120.0},
         "workers": 4,
+        "scheduler": "tcp://a:1",
+        "max_prompt_s": 20,
         "static_start": False,
         "language": "de",
     }

@@ -22,7 +22,7 @@ from attnpanel.bench.certify.reference import reference_weights, visible_keys
 from attnpanel.bench.certify.rounding import UNIT_ROUNDOFF
 from attnpanel.bench.certify.sixteen_bits import rounding_places
 from attnpanel.bench.run.records import Check
-from attnpanel.kernels.arrays import to_float64
+from attnpanel.kernels.arrays import owner_of, to_float64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,10 +192,8 @@ def _memory_of(inputs: Inputs) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield each input's name and the array that owns its memory."""
     for item in fields(inputs):
         array = getattr(inputs, item.name)
-        while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
-            array = array.base
         if array is not None:
-            yield item.name, array
+            yield item.name, owner_of(array) if isinstance(array, np.ndarray) else array
 
 
 def make_check(name: str, failure: str) -> Check:

@@ -59,7 +59,7 @@ class PlainCall:
         positional = [convert(array) for array in (inputs.query, inputs.key, inputs.value)]
         mask, causal = inputs.mask, square_causal(request) and "is_causal" in self.keywords
         if mask is not None:
-            mask = convert(mask.reshape((1,) * (4 - mask.ndim) + mask.shape))
+            mask = convert(mask[(None,) * (4 - mask.ndim)])
         given = {
             "mask": None if causal else mask,
             "scale": request.score_scale / request.temperature,
@@ -123,7 +123,7 @@ def _as_jax(request: Request) -> Callable[[Any], Any]:
 def _as_tensor(request: Request) -> Callable[[NDArray[Any]], Any]:
     import torch
 
-    from attnpanel.kernels.torch_.inputs import torch_device
+    from attnpanel.kernels.torch_.inputs import tensor_of, torch_device
 
     device = torch_device(request)
 
@@ -133,8 +133,7 @@ def _as_tensor(request: Request) -> Callable[[NDArray[Any]], Any]:
         dtype = torch.bool if array.dtype == bool else getattr(torch, request.dtype)
         if array.flags.writeable and device.type == "cpu" and request.dtype != "bfloat16":
             return torch.from_numpy(array)
-        # Of the same layout, unless there are gaps.
-        return torch.from_numpy(array.copy(order="K")).to(device=device, dtype=dtype)
+        return tensor_of(array, dtype, device)
 
     return convert
 

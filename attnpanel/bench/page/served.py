@@ -69,9 +69,10 @@ class BenchPage:
             label=t("Run as JSON"),
             filename="run.json",
             margin=0,
-            css_classes=["attn-in-words"],  # its icon would be that of the other
+            stylesheets=styles(),
+            css_classes=["attn-in-words", "bench-json"],  # its icon would be that of the other
         )
-        slot = box(self._choice, css="attn-slot")
+        slot = box(self._choice, css="attn-slot bench-slot")
         self._layout = BenchLayout(slot, [self._report, self._file], served=True)
         self._starter = Starter(self._add)
         self._notice = text_line("", css="bench-notice", tone="error", visible=False)

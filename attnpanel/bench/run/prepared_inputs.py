@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from attnpanel.kernels.arrays import to_float64
+from attnpanel.kernels.arrays import owner_of, to_float64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,8 +141,7 @@ def _is_float_array(value: Any) -> bool:
 def _memory_of(array: Any) -> tuple[Any, int, int]:
     """Return the writable array that owns the memory, its address and its number of elements."""
     if isinstance(array, np.ndarray):
-        while isinstance(array.base, np.ndarray):
-            array = array.base
+        array = owner_of(array)
         return array, array.__array_interface__["data"][0], array.size
     while array._base is not None:  # noqa: SLF001 - torch's name for the tensor of a view
         array = array._base  # noqa: SLF001

@@ -16,6 +16,7 @@ import numpy as np
 from attnpanel.kernels.implementation import Backward, GradientCall, RawGradients
 from attnpanel.kernels.torch_.inputs import (
     small_call,
+    tensor_of,
     torch_failures,
     torch_inputs,
     zero_inputs,
@@ -24,7 +25,6 @@ from attnpanel.kernels.torch_.inputs import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
     from numpy.typing import NDArray
 
     from attnpanel.kernels.implementation import RawResult
@@ -86,7 +86,8 @@ def _prepare_gradients(
     for leaf in leaves.values():
         leaf.requires_grad_()
     call = prepare(replace(inputs, **arrays), request, threads=threads)
-    given = _given(output_gradient, tensors.query)
+    like = tensors.query
+    given = tensor_of(output_gradient, like.dtype, like.device)
 
     def forward() -> tuple[RawResult, Callable[[], RawGradients]]:
         raw = call()
@@ -106,16 +107,6 @@ def _prepare_gradients(
         return getattr(one(), name)
 
     return GradientCall(forward, only)
-
-
-def _given(array: NDArray[np.floating], like: torch.Tensor) -> torch.Tensor:
-    """Return the output's gradient as a tensor; one number for all, as of a sum, is expanded."""
-    import torch
-
-    one_number = array.size > 1 and not any(array.strides)
-    source = array[(0,) * array.ndim] if one_number else array
-    given = torch.tensor(source, dtype=like.dtype, device=like.device)
-    return given.expand(array.shape) if one_number else given
 
 
 def _refusal(prepare: Prepare, request: Request) -> str | None:

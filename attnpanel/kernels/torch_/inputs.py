@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from attnpanel.kernels.arrays import memory_of
 from attnpanel.kernels.reasons import device_is_here, no_device, unmet
 from attnpanel.kernels.request import Inputs
 
@@ -71,20 +72,39 @@ def torch_inputs(inputs: Inputs, request: Request) -> TorchInputs:
     dtype = getattr(torch, request.dtype)
 
     def to_device(array: NDArray[np.floating] | torch.Tensor) -> torch.Tensor:
-        if not isinstance(array, np.ndarray):
-            return array
-        return torch.tensor(array, dtype=dtype, device=device)
+        return tensor_of(array, dtype, device) if isinstance(array, np.ndarray) else array
 
     mask = inputs.mask
     if mask is not None:
-        mask = mask.reshape((1,) * (4 - mask.ndim) + mask.shape)
+        mask = mask[(None,) * (4 - mask.ndim)]
     return TorchInputs(
         query=to_device(inputs.query),
         key=to_device(inputs.key),
         value=to_device(inputs.value),
-        mask=None if mask is None else torch.tensor(mask, device=device),
+        mask=None if mask is None else tensor_of(mask, torch.bool, device),
         bias=None if inputs.bias is None else to_device(inputs.bias[None]),
     )
+
+
+def tensor_of(array: NDArray[Any], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Copy an array with its layout: strides, expanded axes, and where its memory begins.
+
+    What lies around a view in the memory that it is of is copied, too. Only negative strides, which
+    a tensor can't have, are lost.
+    """
+    import torch
+
+    size = array.itemsize
+    strides = [stride // size for stride in array.strides]
+    for axis in reversed(range(array.ndim)):
+        if array.shape[axis] == 1:  # any stride will do; torch's flash kernel wants this one
+            last = axis == array.ndim - 1
+            strides[axis] = 1 if last else strides[axis + 1] * array.shape[axis + 1]
+    exact = all(stride >= 0 and stride % size == 0 for stride in array.strides)
+    if array.size == 0 or not exact:
+        return torch.tensor(array.copy(), dtype=dtype, device=device)
+    memory, offset = memory_of(array)
+    return torch.tensor(memory, dtype=dtype, device=device).as_strided(array.shape, strides, offset)
 
 
 def small_call(request: Request) -> Request:

@@ -24,6 +24,7 @@ from attnpanel.models.capture.tensor_copy import copy_tensor, fits_half, half_or
 from attnpanel.models.capture.weight_check import TOLERANCE, weights_agree
 from attnpanel.models.intercept.audit import LayerAudit
 from attnpanel.models.intercept.batched_heads import (
+    batch_first,
     blocks_among_heads,
     heads_in_batch,
     positions_in_batch,
@@ -228,7 +229,7 @@ class Recorder:
     def _store(self, intercepted: InterceptedCall, layer: str, index: int) -> AttentionCall:
         import torch
 
-        intercepted = pad_nested(intercepted)
+        intercepted = batch_first(pad_nested(intercepted))
         if intercepted.folded:
             batch = len(intercepted.query)
             heads = heads_in_batch(batch, intercepted.modules, self.folded_heads)

@@ -136,16 +136,51 @@ def refuse_folded(
             )
 
 
+def heads_first(call: InterceptedCall) -> int:
+    """Return H of a call (H, B, T, D) or (H · B, 1, T, D) by its memory; 0 if B comes first."""
+    from attnpanel.models.intercept.session import (
+        streams,  # with torch, which servers start without
+    )
+
+    axes = streams().axes
+    found = (axes.heads_first(x, folded=call.folded) for x in (call.query, call.key, call.value))
+    return next((heads for heads in found if heads is not None), 0)
+
+
+def refuse_heads_first(heads: int, layer: str) -> None:
+    """Raise ValueError where a head is chosen among heads that come before the batch."""
+    if heads > 1:
+        raise ValueError(
+            "heads must come after the batch to be chosen; layer "
+            f"{layer!r} puts its {heads} heads before it"
+        )
+
+
+def batch_first(call: InterceptedCall) -> InterceptedCall:
+    """Exchange the first two axes of a call (H, B, T, D) whose heads come before the batch."""
+    if call.folded or not heads_first(call):
+        return call
+    query, key, value = (x.transpose(0, 1) for x in (call.query, call.key, call.value))
+    weights, mask, bias = (
+        x if x is None or x.dim() < 4 else x.transpose(0, 1)
+        for x in (call.weights, call.mask, call.bias)
+    )
+    return replace(call, query=query, key=key, value=value, weights=weights, mask=mask, bias=bias)
+
+
 def unfold_heads(call: InterceptedCall, heads: int) -> InterceptedCall:
-    """Reshape a call of shape (B · H, 1, T, D) to (B, H, T, D)."""
+    """Reshape a call of shape (B · H, 1, T, D), or (H · B, 1, T, D), to (B, H, T, D)."""
     if not call.folded or heads == 1:
         return call
-    batch = call.query.shape[0]
+    batch, first = call.query.shape[0], heads_first(call)
+    heads = first or heads
 
     def split(tensor: Tensor | None) -> Tensor | None:
         """Split one tensor; leave it as it is if the whole batch shares it."""
         if tensor is None or tensor.dim() < 4 or tensor.shape[0] != batch:
             return tensor
+        if first:
+            return tensor.reshape(heads, batch // heads, *tensor.shape[2:]).transpose(0, 1)
         return tensor.reshape(batch // heads, heads, *tensor.shape[2:])
 
     tensors = {name: split(getattr(call, name)) for name in ("query", "key", "value", "weights")}

@@ -9,6 +9,7 @@ from attnpanel.models.intercept.call import running_modules
 from attnpanel.models.intercept.eager import EagerTracker
 from attnpanel.models.intercept.loop_turns import place_of
 from attnpanel.models.intercept.matmul import Product, product_of
+from attnpanel.models.intercept.session import streams
 from attnpanel.models.intercept.torch_operators import operators
 from attnpanel.models.intervene.eager import EagerIntervention, eager_intervention
 
@@ -119,7 +120,21 @@ def _intervention(tracked: TrackedTensor, logits: Tensor) -> EagerIntervention |
         sequence_len=tracked.sequence_len,
         keys_added=tracked.keys_added,
         places=(place_of(tracked.query), place_of(tracked.key)) if tracked.scored else (),
+        heads_first=_heads_first(tracked) if tracked.scored else 0,
     )
+
+
+def _heads_first(tracked: TrackedTensor) -> int:
+    """Return H if the scores' heads come before the batch, by the memory of query and key.
+
+    Scores may have an axis of heads where query and key have folded theirs.
+    """
+    axes = streams().axes
+    found = (
+        axes.heads_first(x.unsqueeze(1) if x.dim() == 3 else x, folded=x.dim() == 3)
+        for x in (tracked.query, tracked.key)
+    )
+    return next((heads for heads in found if heads is not None), 0)
 
 
 def _substitute(arguments: Any, old: Tensor, new: Tensor) -> Any:

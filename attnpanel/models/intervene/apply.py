@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from attnpanel.models.intercept.batched_heads import heads_in_batch, refuse_folded, unfold_heads
+from attnpanel.models.intercept.batched_heads import (
+    heads_first,
+    heads_in_batch,
+    refuse_folded,
+    refuse_heads_first,
+    unfold_heads,
+)
 from attnpanel.models.intercept.loop_turns import place_of
 from attnpanel.models.intercept.module_names import CROSS
 from attnpanel.models.intercept.session import knock_outs, paused, recorders
@@ -118,6 +124,8 @@ def _change(
     try:
         call = read()
         places, folded = (place_of(call.query), place_of(call.key)), call.folded
+        if any(i.heads is not None for i in active):
+            refuse_heads_first(heads_first(call), layer)
         if folded:
             folded_heads = next((i.folded_heads for i in active if i.folded_heads), None)
             heads = heads_in_batch(len(call.query), call.modules, folded_heads)

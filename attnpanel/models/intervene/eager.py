@@ -8,6 +8,7 @@ from attnpanel.models.intercept.batched_heads import (
     axis_of_heads,
     heads_in_batch,
     refuse_folded,
+    refuse_heads_first,
     unfold_heads,
 )
 from attnpanel.models.intercept.call import running_modules
@@ -168,6 +169,7 @@ def eager_intervention(
     sequence_len: int | None = None,
     keys_added: int = 0,
     places: tuple[Place, ...] = (),
+    heads_first: int = 0,
 ) -> EagerIntervention | None:
     """Return the interventions on a softmax of `logits`; None if none applies to its layer.
 
@@ -187,6 +189,8 @@ def eager_intervention(
         How many keys follow those of a sequence, as an added bias does.
     places : tuple of Place, optional
         Where query and key lie in memory.
+    heads_first : int, optional
+        H, if the heads come before the batch.
 
     Raises
     ------
@@ -209,6 +213,8 @@ def eager_intervention(
         q_offset = query_offset(layer, kind, "none", visible)
     sizes = batch, count, query_len, key_len
     chosen = any(i.heads is not None for i in active)
+    if chosen:
+        refuse_heads_first(heads_first, layer)
     if len(lead) == 1 and chosen:
         refuse_folded(lead[0], count, query_len, sequence_len, modules)
     if chosen and not grouped and axis_of_heads(lead, modules) < len(lead) - 1:

@@ -18,6 +18,7 @@ from attnpanel.ui import (
     HeadList,
     Interaction,
     OnPicture,
+    ScoreContrast,
     SentenceLine,
     TokenPairs,
 )
@@ -217,6 +218,9 @@ class Comparison(Viewer):
         heads = HeadList(
             explorer_id=self.explorer_id, driver="browser", css_classes=["attn-head-list"], **fill
         )
+        contrast = ScoreContrast(
+            explorer_id=self.explorer_id, driver="browser", css_classes=["attn-contrast"], **fill
+        )
         pictures = [
             OnPicture(
                 explorer_id=f"{self.explorer_id}-{side}",
@@ -237,6 +241,7 @@ class Comparison(Viewer):
                 box(steps, sentence, css="attn-card"),
                 box(*pictures, css="attn-compared-pictures"),
                 box(words["row"], tokens, plots["bars"], css="attn-card"),
+                box(contrast, css="attn-card"),
                 css="attn-center",
             ),
             self.side,

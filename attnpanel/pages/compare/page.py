@@ -71,7 +71,7 @@ class ComparePage:
 
     def __init__(self, settings: ServerSettings, link: Mapping[str, str]) -> None:
         self._settings = settings
-        self._work = LatestTask("attnpanel-compare", "comparison")
+        self._work = LatestTask("attnpanel-compare", "comparison", settings.prompts.pool)
         self._rate = RateLimit(max(1, settings.max_prompts // 2), "comparisons")
         self._opening = False
         self._notice = Caption(visible=False, margin=0, sizing_mode="stretch_width")
@@ -262,8 +262,8 @@ class ComparePage:
         self, request: _ComparisonRequest, on_progress: Callable[[str], None]
     ) -> tuple[Trace, Trace, OutputChange | None]:
         """Return both traces; also the output's change if A is B without the intervention."""
-        from attnpanel.models.prompts import change_prompt, trace_prompt
-
+        runs = self._settings.prompts
+        trace_prompt, change_prompt = runs.trace_prompt, runs.change_prompt
         a, b = (request.sides[side] for side in SIDES)
         if not request.change:
             first = self._trace(trace_prompt, *a, on_progress)

@@ -79,7 +79,7 @@ class ExercisesPage:
 
     def __init__(self, settings: ServerSettings, link: Mapping[str, str]) -> None:
         self._settings, self._link = settings, dict(link)
-        self._work = LatestTask("attnpanel-exercise", "exercise")
+        self._work = LatestTask("attnpanel-exercise", "exercise", settings.prompts.pool)
         self._traces: dict[str, Trace] = {"": toy_trace()}
         # By exercise: the words when it was left, and what its last check found.
         self._words: dict[str, str] = {}
@@ -164,7 +164,7 @@ class ExercisesPage:
         self._elsewhere = pn.pane.HTML(
             "", margin=0, stylesheets=[stylesheet()], css_classes=["attn-elsewhere"]
         )
-        signature = box(self.name, self.date, self._export_all, css="attn-source")
+        signature = box(self.name, self.date, self._export_all, css="attn-signature")
         writing = box(self._question, self.answer, signature, css="attn-exercise-part attn-folds")
         task = box(
             self._title,
@@ -216,16 +216,15 @@ class ExercisesPage:
     def _run_prompt(self, exercise: Exercise) -> None:
         """Run the exercise's prompt through the model in a background thread."""
         model, max_tokens = self._settings.models[0], self._settings.max_tokens
+        runs = self._settings.prompts
         self._plots.visible = False
         self._notify("busy", t("Reading the sentence …"))
         no_model = t("The toy's exercises need no model.")
 
         def work(on_progress: Callable[[str], None]) -> Trace:
-            from attnpanel.models.prompts import trace_prompt
-
-            return trace_prompt(
+            return runs.trace_prompt(
                 exercise.prompt,
-                model=model,
+                model,
                 max_tokens=max_tokens,
                 progress=lambda _fraction, message: on_progress(message),
             )
@@ -392,7 +391,7 @@ def _line(label: str, kind: str, *, subject: str = "") -> Explanation:
         kind=kind,
         subject=subject,
         margin=0,
-        css_classes=["attn-explanation"],
+        css_classes=["attn-explanation", f"attn-{kind}"],
     )
 
 

@@ -223,14 +223,13 @@ class Page:
         run = self._prompt.last_run if self._tabs.value == "Prompt" else None
         if run is None or run.change or run.choices or trace.head_importance is not None:
             return
-        max_tokens = self._settings.max_tokens
+        max_tokens, runs = self._settings.max_tokens, self._settings.prompts
 
         def measure(trace: Trace, progress: Callable[[float, str], None]) -> None:
-            from attnpanel.models.prompts import measure_prompt
+            options = {"max_tokens": max_tokens, "progress": progress}
+            runs.measure_prompt(trace, run.text, run.model, **options)
 
-            measure_prompt(trace, run.text, run.model, max_tokens=max_tokens, progress=progress)
-
-        self.explorer.head_maps.offer(measure)
+        self.explorer.head_maps.offer(measure, runs.pool)
 
     def _say(self, tone: str, text: str) -> None:
         self._notice.param.update(text=text, tone=tone, visible=True)

@@ -6,12 +6,15 @@ import os
 import time
 import uuid
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tornado.web import RequestHandler
 
 from attnpanel.ui.refusals import REFUSALS
 from attnpanel.ui.worker_pool import counts_of
+
+if TYPE_CHECKING:
+    from attnpanel.pages.prompt_runs.local import PromptRuns
 
 
 class Health(RequestHandler):
@@ -20,10 +23,11 @@ class Health(RequestHandler):
     def get(self) -> None:
         """Answer in about 0.1 ms."""
         self.set_header("Cache-Control", "no-store")
-        self.write(health(self.application.settings.get("attnpanel_sessions")))
+        settings = self.application.settings
+        self.write(health(settings.get("attnpanel_sessions"), settings.get("attnpanel_prompts")))
 
 
-def health(sessions: Any = None) -> dict[str, Any]:
+def health(sessions: Any = None, prompts: PromptRuns | None = None) -> dict[str, Any]:
     """Return what `/health` says; `sessions` are the server's OpenSessions."""
     counts = None
     if sessions is not None:
@@ -35,6 +39,7 @@ def health(sessions: Any = None) -> dict[str, Any]:
         "uptime_s": round(time.monotonic() - STARTED, 1),
         "sessions": counts,
         "queue": counts_of(),
+        "prompts": prompts and prompts.counts(),
         "refused_messages": REFUSALS.count,
     }
 

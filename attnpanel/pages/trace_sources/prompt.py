@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from attnpanel.models.continuation import WritingChoices, write_prompt, writer_of
+from attnpanel.attention.errors import error_sentence
+from attnpanel.models.continuation import WritingChoices
 from attnpanel.pages.explorer.intervention_form import InterventionForm
 from attnpanel.pages.limits import RateLimit
 from attnpanel.pages.trace_sources.callbacks import widget_row
 from attnpanel.trace.computable import check_computable
-from attnpanel.ui.background_task import LatestTask, error_sentence
+from attnpanel.ui.background_task import LatestTask
 from attnpanel.ui.fields import field
 from attnpanel.ui.theme import stylesheet
 from attnpanel.ui.words import t
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from attnpanel.models.continuation import Writer, WrittenText, WrittenToken
     from attnpanel.models.intervention_spec import InterventionSpec
     from attnpanel.models.prompts import PromptChange
+    from attnpanel.pages.prompt_runs.local import PromptRuns
     from attnpanel.pages.server_settings import ServerSettings
     from attnpanel.pages.trace_sources.callbacks import Notify, ShowChange, ShowTrace
     from attnpanel.pages.trace_sources.writing import Writing, WritingCard
@@ -115,7 +117,7 @@ class PromptSource:
         self._writer: Writer | None = None
         # How a link has its text written on, and whether it has a token, until that is run.
         self._linked: tuple[WritingChoices | None, bool] = (None, False)
-        self._work = LatestTask("attnpanel-prompt", "prompt")
+        self._work = LatestTask("attnpanel-prompt", "prompt", settings.prompts.pool)
         self._rate = RateLimit(settings.max_prompts, "prompts")
         self.last_run: PromptRun | None = None
         self._under_way: PromptRun | None = None
@@ -219,6 +221,7 @@ class PromptSource:
         if run is None:
             return
         model, change, max_tokens = run.model, run.change, self._settings.max_tokens
+        runs = self._settings.prompts
         start = PROMPT_START if text == PROMPT and model == "minilm" else {}
         start = start | _choices_of(change)
         self._under_way = run
@@ -236,8 +239,8 @@ class PromptSource:
 
             options: dict[str, Any] = {"max_tokens": max_tokens, "progress": progress}
             if writing is None:
-                return _run_prompt(run, writes=card is not None, **options)
-            return _write_prompt(run, writing, lambda: on_progress(""), **options)
+                return _run_prompt(runs, run, writes=card is not None, **options)
+            return _write_prompt(runs, run, writing, lambda: on_progress(""), **options)
 
         def on_progress(message: str) -> None:
             self._notify("busy", message or t("Writing …"))
@@ -333,18 +336,22 @@ class PromptSource:
         return []
 
 
-def _run_prompt(run: PromptRun, *, writes: bool, max_tokens: int, **options: Any) -> PromptResult:
+def _run_prompt(
+    runs: PromptRuns, run: PromptRun, *, writes: bool, max_tokens: int, **options: Any
+) -> PromptResult:
     """Run a prompt; with a change, run it unchanged and changed and return the changed trace."""
-    from attnpanel.models.prompts import change_prompt, trace_prompt
-
     options |= {"model": run.model, "max_tokens": max_tokens, "outputs": run.outputs}
-    changed = change_prompt(run.text, **options, **run.change.arguments()) if run.change else None
-    trace = trace_prompt(run.text, **options) if changed is None else changed.after
+    changed = None
+    if run.change:
+        changed = runs.change_prompt(run.text, **options, **run.change.arguments())
+    trace = runs.trace_prompt(run.text, **options) if changed is None else changed.after
     check_computable(trace)  # here, in a thread: the page asks again, and hears at once
-    return PromptResult(trace, changed, None, writer_of(run.model, max_tokens) if writes else None)
+    writer = runs.writer_of(run.model, max_tokens) if writes else None
+    return PromptResult(trace, changed, None, writer)
 
 
 def _write_prompt(
+    runs: PromptRuns,
     run: PromptRun,
     writing: Writing,
     on_written: Callable[[], None],
@@ -353,13 +360,17 @@ def _write_prompt(
     **options: Any,
 ) -> PromptResult:
     """Have a prompt written on, perhaps under a change."""
-    writing.writer = writer_of(run.model, max_tokens)
+    writing.writer = runs.writer_of(run.model, max_tokens)
 
     def on_token(token: WrittenToken) -> None:
         writing.put(token)
         on_written()
 
-    text = write_prompt(
+    def stopped() -> bool:
+        on_written()  # ends a text that another one overtakes, while no token comes
+        return writing.stopped
+
+    text = runs.write_prompt(
         run.text,
         run.model,
         writing.choices,
@@ -367,7 +378,7 @@ def _write_prompt(
         change=run.change.arguments(),
         outputs=run.outputs,
         on_token=on_token,
-        stopped=lambda: writing.stopped,
+        stopped=stopped,
         **options,
     )
     check_computable(text.trace)

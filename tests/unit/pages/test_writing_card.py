@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
+from attnpanel.models import continuation
 from attnpanel.models.continuation import (
     Candidate,
     Writer,
@@ -16,7 +17,7 @@ from attnpanel.models.continuation import (
 )
 from attnpanel.pages.explorer.page import Page
 from attnpanel.pages.server_settings import ServerSettings
-from attnpanel.pages.trace_sources import PromptSource, prompt
+from attnpanel.pages.trace_sources import PromptSource
 from attnpanel.pages.trace_sources.writing import WritingCard
 from attnpanel.ui.refusals import PageInputError
 from tests.hand_made import call, trace_of
@@ -44,8 +45,8 @@ class Told:
             writing=self.card,
         )
         monkeypatch.setattr("attnpanel.models.prompts.trace_prompt", self.trace_prompt)
-        monkeypatch.setattr(prompt, "write_prompt", self.write_prompt)
-        monkeypatch.setattr(prompt, "writer_of", lambda *_: WRITER)
+        monkeypatch.setattr(continuation, "write_prompt", self.write_prompt)
+        monkeypatch.setattr(continuation, "writer_of", lambda *_: WRITER)
 
     def show(self, trace, start):
         self.shown.append(trace)
@@ -196,7 +197,7 @@ def test_a_reader_stops_and_sees_what_was_written(told, monkeypatch):
 
         return write(*given, on_token=on_first, **options)
 
-    monkeypatch.setattr(prompt, "write_prompt", stop_at_once)
+    monkeypatch.setattr(continuation, "write_prompt", stop_at_once)
     told.press(**asdict(CHOICES))
 
     assert names(told)[-4:] == ["begin", "written", "end", "shown"]
@@ -234,7 +235,7 @@ def test_a_refused_text_leaves_what_was_written(told, monkeypatch):
     finish()
     told.press(**asdict(CHOICES))
     told.messages.clear()
-    monkeypatch.setattr(prompt, "write_prompt", fail)
+    monkeypatch.setattr(continuation, "write_prompt", fail)
     monkeypatch.setattr("attnpanel.models.prompts.trace_prompt", fail)
 
     told.press(**asdict(CHOICES))
@@ -252,7 +253,7 @@ def test_a_problem_after_the_first_token_clears_the_card(told, monkeypatch):
 
     told.source.open()
     finish()
-    monkeypatch.setattr(prompt, "write_prompt", fail)
+    monkeypatch.setattr(continuation, "write_prompt", fail)
 
     told.press(**asdict(CHOICES))
 
@@ -268,7 +269,7 @@ def test_a_text_that_a_refused_one_overtakes_is_cleared(told, monkeypatch):
     writing = told.card.prepare("Go", CHOICES)
     writing.writer = WRITER
     told.card.update(writing)
-    monkeypatch.setattr(prompt, "write_prompt", fail)
+    monkeypatch.setattr(continuation, "write_prompt", fail)
 
     told.press(**asdict(CHOICES))
 

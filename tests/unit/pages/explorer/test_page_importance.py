@@ -43,7 +43,7 @@ def running(monkeypatch):
     made.end = end
     monkeypatch.setattr(prompts, "trace_prompt", trace_prompt)
     monkeypatch.setattr(prompts, "change_prompt", change_prompt)
-    monkeypatch.setattr("attnpanel.pages.trace_sources.prompt.writer_of", lambda *_: None)
+    monkeypatch.setattr("attnpanel.models.continuation.writer_of", lambda *_: None)
     return made
 
 

@@ -102,6 +102,7 @@ def test_health_says_version_load_and_uptime_and_nothing_else(live):
         "uptime_s",
         "sessions",
         "queue",
+        "prompts",
         "refused_messages",
     }
     assert said["status"] == "ok"

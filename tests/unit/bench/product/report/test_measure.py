@@ -75,11 +75,13 @@ def test_the_toy_report_is_measured(toy):
     assert all(change.interaction.pixels_changed for change in toy.changes)
 
 
+@pytest.mark.thorough
 @pytest.mark.browser
 def test_the_report_has_no_requests_and_no_errors(toy):
     assert [(opening.errors, opening.requests) for opening in toy.openings] == [((), ())] * 2
 
 
+@pytest.mark.thorough
 @pytest.mark.browser
 def test_the_renderer_becomes_idle_after_the_first_plot(toy):
     for opening in toy.openings:
@@ -88,6 +90,7 @@ def test_the_renderer_becomes_idle_after_the_first_plot(toy):
         assert 500 < opening.elements <= opening.nodes
 
 
+@pytest.mark.thorough
 @pytest.mark.browser
 def test_a_press_is_painted_after_its_data_changed(toy):
     for change in toy.changes:

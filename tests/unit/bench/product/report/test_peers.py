@@ -64,6 +64,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path / "environment"
 
 
+@pytest.mark.thorough
 def test_the_peers_environment_is_recreated_when_the_pins_change(folder, monkeypatch, capfd):
     python = ensure_environment(folder)
     assert "making the peers' environment" in capfd.readouterr().err
@@ -76,6 +77,7 @@ def test_the_peers_environment_is_recreated_when_the_pins_change(folder, monkeyp
     assert "making the peers' environment" in capfd.readouterr().err
 
 
+@pytest.mark.thorough
 def test_the_peers_environment_falls_back_to_project_packages(folder):
     python = ensure_environment(folder)
     code = "import sys, numpy; print(numpy.__file__); print(*sys.path, sep='\\n')"
@@ -89,6 +91,7 @@ def test_the_peers_environment_falls_back_to_project_packages(folder):
     assert Path(python).parent != Path(sys.executable).parent
 
 
+@pytest.mark.thorough
 def test_without_a_network_the_command_says_what_to_do(folder, monkeypatch):
     peers.REQUIREMENTS.write_text("no-such-package-for-attnpanel==1\n")
     for name in [name for name in os.environ if name.startswith("PIP_")]:

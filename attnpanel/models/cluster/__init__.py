@@ -1,0 +1,1 @@
+"""Prompts on the workers of a Dask scheduler: what a worker runs, and what it answers."""
