@@ -41,9 +41,11 @@ export function* selectJob(trace, state, cache) {
   const known = opened(cache, trace);
   const key = selectionKey(trace, state);
   if (known.selection?.key === key) return known.selection.value;
-  const mean = openMean(trace, state, known);
+  // Scores that are kept serve the next temperature and mask, too.
+  const call = trace.calls[state.layer];
+  const mean = scoresFit(call, call.H, known) ? null : openMean(trace, state, known);
   const step = yield* mean === null ? headByHead(trace, state, known) : mean.job();
-  const { T, S } = trace.calls[state.layer];
+  const { T, S } = call;
   const value = { T, S, ...step, empty: blindQueries(step.visible, { T, S }) };
   known.selection = { key, value };
   return value;
@@ -191,11 +193,18 @@ function liveStep(trace, state, head, cache, room) {
  * @param {number} heads
  * @param {SelectionCache} cache as for select
  */
-function roomForHeads({ T, S }, heads, { mostBytes = SCORE_BYTES }) {
+function roomForHeads(call, heads, cache) {
+  const { T, S } = call;
   const room = () => new Float32Array(T * S);
-  const fit = heads * T * S * Float32Array.BYTES_PER_ELEMENT <= mostBytes;
-  return { scores: fit ? null : room(), weights: room() };
+  return { scores: scoresFit(call, heads, cache) ? null : room(), weights: room() };
 }
+
+/**
+ * Whether the scores of so many heads are kept.
+ *
+ * @param {Call} call @param {number} heads @param {SelectionCache} cache
+ */
+const scoresFit = ({ T, S }, heads, { mostBytes = SCORE_BYTES }) => heads * T * S * Float32Array.BYTES_PER_ELEMENT <= mostBytes;
 
 /** @param {Call} call @param {State} state @param {number} head @returns {Step} */
 function recordedStep(call, state, head) {
