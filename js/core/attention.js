@@ -120,7 +120,7 @@ function capInto(scores, cap) {
 }
 
 /** @param {string} emptyRows @param {number} S */
-function emptyWeight(emptyRows, S) {
+export function emptyWeight(emptyRows, S) {
   const weight = { zero: 0, uniform: 1 / S, nan: NaN }[emptyRows];
   if (weight !== undefined) return weight;
   throw new RangeError(`emptyRows must be zero, uniform or nan; got ${emptyRows}`);

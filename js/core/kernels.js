@@ -1,5 +1,6 @@
 import { RELAXED_SIMD, SIMD } from "../wasm/modules.js";
 import { WasmKernel } from "../wasm/kernel.js";
+import { MeanOfHeads } from "../wasm/mean_of_heads.js";
 import { PLAIN } from "./plain_kernel.js";
 
 // Who computes products and softmax. The first kernel that starts here does, for 32-bit floats: browsers before 2024
@@ -53,4 +54,15 @@ export function chooseKernel(names = KERNEL_NAMES) {
 export function kernelFor(...arrays) {
   if (!arrays.every((array) => array instanceof Float32Array)) return PLAIN;
   return /** @type {AttentionKernel} */ (started.get(chosen ?? chooseKernel()));
+}
+
+/**
+ * What computes the mean of heads some queries at a time; null where WebAssembly does not compute.
+ *
+ * @param {HeadVectors[]} heads
+ * @param {HeadSizes} sizes
+ */
+export function meanOfHeads(heads, sizes) {
+  const kernel = kernelFor(...heads.flatMap(({ key, value }) => (value === null ? [key] : [key, value])));
+  return kernel instanceof WasmKernel ? new MeanOfHeads(kernel.compiled, heads, sizes) : null;
 }

@@ -2,6 +2,7 @@ import { mix, scores, softmaxRows } from "../core/attention.js";
 import { findMask, fitMaskValues, makeMask } from "../core/masks.js";
 import { addInto, divideBy } from "../core/matrices.js";
 import { blindQueries } from "../core/visibility.js";
+import { openMean } from "./mean.js";
 import { Parts } from "./partial.js";
 
 // Attention of the head on screen: attnpanel.explorer.selection in JavaScript. Pure, except for the caller's cache.
@@ -29,17 +30,32 @@ export function select(trace, state, cache) {
 }
 
 /**
- * `select` in steps: yields between heads, so that the page stays responsive; may be abandoned at any time.
+ * `select` in steps: yields between heads or blocks of queries, so that the page stays responsive; may be abandoned at any time, by its `return`.
  *
  * @param {Trace} trace
  * @param {State} state
  * @param {SelectionCache} cache as for select
- * @returns {Generator<number, HeadSelection, void>} yields the number of heads done
+ * @returns {Generator<number, HeadSelection, void>} yields the number of heads or queries done
  */
 export function* selectJob(trace, state, cache) {
   const known = opened(cache, trace);
   const key = selectionKey(trace, state);
   if (known.selection?.key === key) return known.selection.value;
+  // Scores that are kept serve the next temperature and mask, too.
+  const call = trace.calls[state.layer];
+  const mean = scoresFit(call, call.H, known) ? null : openMean(trace, state, known);
+  const step = yield* mean === null ? headByHead(trace, state, known) : mean.job();
+  const { T, S } = call;
+  const value = { T, S, ...step, empty: blindQueries(step.visible, { T, S }) };
+  known.selection = { key, value };
+  return value;
+}
+
+/**
+ * @param {Trace} trace @param {State} state @param {SelectionCache} cache
+ * @returns {Generator<number, Step & {weights: Floats, visible: Uint8Array}, void>}
+ */
+function* headByHead(trace, state, cache) {
   const call = trace.calls[state.layer];
   const heads = state.aggregate ? Array.from({ length: call.H }, (_, head) => head) : [state.head];
   /** @type {Step} */
@@ -47,17 +63,13 @@ export function* selectJob(trace, state, cache) {
   const room = call.live && heads.length > 1 ? roomForHeads(call, heads.length, cache) : { scores: null, weights: null };
   for (const [done, head] of heads.entries()) {
     if (done > 0) yield done;
-    const step = call.live ? liveStep(trace, state, head, known, room) : recordedStep(call, state, head);
+    const step = call.live ? liveStep(trace, state, head, cache, room) : recordedStep(call, state, head);
     addStep(mean, step, heads.length);
   }
   if (heads.length > 1) {
     for (const total of [mean.scores, mean.weights, mean.output]) if (total) divideBy(total, heads.length);
   }
-  const { T, S } = call;
-  const { weights, visible } = /** @type {HeadSelection} */ (mean);
-  const value = { T, S, ...mean, weights, visible, empty: blindQueries(visible, { T, S }) };
-  known.selection = { key, value };
-  return value;
+  return /** @type {any} */ (mean);
 }
 
 /**
@@ -181,11 +193,18 @@ function liveStep(trace, state, head, cache, room) {
  * @param {number} heads
  * @param {SelectionCache} cache as for select
  */
-function roomForHeads({ T, S }, heads, { mostBytes = SCORE_BYTES }) {
+function roomForHeads(call, heads, cache) {
+  const { T, S } = call;
   const room = () => new Float32Array(T * S);
-  const fit = heads * T * S * Float32Array.BYTES_PER_ELEMENT <= mostBytes;
-  return { scores: fit ? null : room(), weights: room() };
+  return { scores: scoresFit(call, heads, cache) ? null : room(), weights: room() };
 }
+
+/**
+ * Whether the scores of so many heads are kept.
+ *
+ * @param {Call} call @param {number} heads @param {SelectionCache} cache
+ */
+const scoresFit = ({ T, S }, heads, { mostBytes = SCORE_BYTES }) => heads * T * S * Float32Array.BYTES_PER_ELEMENT <= mostBytes;
 
 /** @param {Call} call @param {State} state @param {number} head @returns {Step} */
 function recordedStep(call, state, head) {

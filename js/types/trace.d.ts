@@ -34,6 +34,25 @@ interface AttentionKernel {
   product(out: Floats, left: Floats, factor: number, vectors: Vectors, rows: number): void;
   softmax(scores: Floats, result: SoftmaxResult, rule: SoftmaxRule): void;
 }
+/** The keys and values of one head. */
+type HeadVectors = { key: Floats; value: Floats | null };
+type HeadSizes = { S: number; D: number; Dv: number };
+/** Some queries of all heads, whose means are asked for. */
+interface MeanPart {
+  first: number;
+  rows: number;
+  /** rows*D, by head */
+  queries: Floats[];
+  /** as of spansOf; a head's is the one that maskOf says */
+  masks: { spans: Int32Array; visible: Uint8Array | null }[];
+  maskOf: number[];
+  /** by head: the sink's score, -inf for none, and the weights where a query sees nothing */
+  sinks: number[];
+  fills: number[];
+  scale: number;
+  temperature: number;
+}
+type MeanArrays = { scores: Floats; weights: Floats; output: Floats | null };
 type EmptyRows = "zero" | "uniform" | "nan";
 type Align = "top_left" | "bottom_right";
 

@@ -12,18 +12,18 @@ const ALIGNMENT = 16;
 const SMALLEST = 2 ** -149;
 const LARGEST = 3.4e38;
 
-/** @typedef {{memory: WebAssembly.Memory} & Record<"heap_base" | "pack" | "product" | "softmax", (...numbers: number[]) => number>} Exports */
+/** @typedef {{memory: WebAssembly.Memory} & Record<"heap_base" | "pack" | "product" | "softmax" | "add" | "divide", (...numbers: number[]) => number>} Exports */
 
 /** @implements {AttentionKernel} */
 export class WasmKernel {
   /**
    * Compiles and starts a module; throws where the browser can't, or may not.
    *
-   * @param {string} base64
+   * @param {string | WebAssembly.Module} source in base64, or compiled
    */
-  constructor(base64) {
-    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+  constructor(source) {
+    this.compiled = typeof source === "string" ? new WebAssembly.Module(bytesOf(source)) : source;
+    const { exports } = new WebAssembly.Instance(this.compiled);
     this.module = /** @type {Exports} */ (/** @type {unknown} */ (exports));
     /** the first byte that a call may use: what lies below is kept between calls */
     this.floor = this.module.heap_base();
@@ -61,22 +61,22 @@ export class WasmKernel {
    */
   softmax(scores, { weights, logsumexp, empty }, { T, S, visible, step, temperature, fill, sink }) {
     const most = blockOf(T, S);
-    const [cells, sums, counts, seen] = this.regions([most * S, 4 * most, most, Math.ceil((most * S) / 4)]);
+    const [cells, sums, spans, seen] = this.regions([most * S, 4 * most, 2 * most, Math.ceil((most * S) / 4)]);
     const { buffer } = this.module.memory;
-    const warmth = Math.min(Math.max(1 / temperature, SMALLEST), LARGEST); // or 0 * Infinity would give nan
-    if (visible !== null && step === 0) new Uint8Array(buffer, seen, S).set(visible);
+    const warmth = warmthOf(temperature);
     for (let row = 0; row < T; row += most) {
       const height = Math.min(most, T - row);
       this.write(cells, scores.subarray(row * S, (row + height) * S));
-      if (visible !== null && step > 0) {
-        new Uint8Array(buffer, seen, height * S).set(visible.subarray(row * S, (row + height) * S));
-      }
-      this.module.softmax(cells, seen, visible === null ? -1 : step, sums, counts, height, S, warmth, sink, fill);
+      const hidden = spansOf(visible, step, row, height, S);
+      const weighed = new Int32Array(buffer, spans, 2 * height);
+      weighed.set(hidden.spans);
+      if (hidden.visible !== null) new Uint8Array(buffer, seen, hidden.visible.length).set(hidden.visible);
+      const apart = hidden.visible === null ? -1 : step;
+      this.module.softmax(cells, spans, seen, apart, sums, height, S, warmth, sink, fill, 0, 0);
       weights.set(this.read(cells, height * S), row * S);
       const totals = new Float64Array(buffer, sums, 2 * height);
-      const weighed = new Int32Array(buffer, counts, height);
       for (let i = 0; i < height; i++) {
-        empty[row + i] = weighed[i] === 0 ? 1 : 0;
+        empty[row + i] = weighed[2 * i] === weighed[2 * i + 1] ? 1 : 0;
         logsumexp[row + i] = Math.log(totals[2 * i + 1]) + totals[2 * i] / temperature;
       }
     }
@@ -117,6 +117,50 @@ export class WasmKernel {
  * @param {number} rows
  * @param {number} width of the wider of the matrices
  */
-function blockOf(rows, width) {
+export function blockOf(rows, width) {
   return Math.min(rows, Math.max(4, 4 * Math.floor(BLOCK / 4 / width)));
+}
+
+/**
+ * 1 / temperature, as the module multiplies by it.
+ *
+ * @param {number} temperature
+ */
+export function warmthOf(temperature) {
+  return Math.min(Math.max(1 / temperature, SMALLEST), LARGEST); // or 0 * Infinity would give nan
+}
+
+/**
+ * Which keys some queries see: of each the first and the end, and the mask's bytes where a query sees not all between.
+ *
+ * @param {?Uint8Array} visible T*S or S, or null for all
+ * @param {number} step S, or 0 where all queries share a row
+ * @param {number} row the first query
+ * @param {number} rows
+ * @param {number} S
+ * @returns {{spans: Int32Array, visible: ?Uint8Array}}
+ */
+export function spansOf(visible, step, row, rows, S) {
+  const spans = new Int32Array(2 * rows);
+  let whole = true;
+  for (let i = 0; i < rows; i++) {
+    let [first, stop] = [0, S];
+    if (visible !== null) {
+      const start = (row + i) * step;
+      const seen = visible.subarray(start, start + S);
+      first = seen.indexOf(1);
+      if (first < 0) first = S;
+      stop = seen.lastIndexOf(1) + 1;
+      const gap = seen.indexOf(0, first);
+      whole &&= gap < 0 || gap >= stop;
+    }
+    spans[2 * i] = first;
+    spans[2 * i + 1] = Math.max(first, stop);
+  }
+  return { spans, visible: whole || visible === null ? null : visible.subarray(row * step, step === 0 ? S : (row + rows) * step) };
+}
+
+/** @param {string} base64 */
+function bytesOf(base64) {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
