@@ -142,7 +142,7 @@ soak: install ## Serve readers and faults for half an hour: answers right, nothi
 bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
 	@$(BIN)/python -m bench run $(ARGS)
 
-bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
+bench-ui: install ## Time slider to plot, tap to picture, start and import; writes bench/results (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench ui $(ARGS)
 
