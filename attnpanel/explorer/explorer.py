@@ -264,7 +264,8 @@ class Explorer(Viewer):
                 steps += [_operations(*view.operations)] if view.operations else []
                 steps.append(box(*parts, css="attn-step"))
             else:
-                cards[view.place].append(box(*parts, *below.get(view.name, []), css="attn-card"))
+                css = f"attn-card attn-card-{view.name}"
+                cards[view.place].append(box(*parts, *below.get(view.name, []), css=css))
         return [
             box(
                 *self.controls.bar,

@@ -1,4 +1,4 @@
-import { below } from "./accessibility.js";
+import { below, findByClass } from "./accessibility.js";
 import { element } from "./dom.js";
 
 // Fits a page to paper. Plots are canvases of as many pixels as the window gave them, and what is drawn while a printer
@@ -14,13 +14,12 @@ const PAPER_WIDTH = 1046;
  * @returns {() => void} stops that
  */
 export function fitToPaper(name) {
-  const findRoot = () => [...below(document.body)].find((node) => node.classList.contains(name));
   /** @type {?HTMLElement} */
   let place = null;
   /** @type {HTMLElement[]} boxes whose foot would be laid over what a break has pushed down */
   let plots = [];
   const before = () => {
-    const root = /** @type {HTMLElement | undefined} */ (findRoot());
+    const root = /** @type {HTMLElement | undefined} */ (findByClass(name));
     if (!root) return;
     const { clientWidth } = root;
     root.style.setProperty("width", `${clientWidth}px`);
@@ -32,7 +31,7 @@ export function fitToPaper(name) {
     root.shadowRoot?.append(place);
   };
   const after = () => {
-    const root = /** @type {HTMLElement | undefined} */ (findRoot());
+    const root = /** @type {HTMLElement | undefined} */ (findByClass(name));
     root?.style.removeProperty("zoom");
     root?.style.removeProperty("width");
     for (const box of plots) box.style.removeProperty("display");

@@ -382,9 +382,13 @@ def test_the_served_page_reads_the_same_with_weights_from_its_server(root, store
         expect(page.locator(".lab-pair")).to_contain_text("layer 0, head 1 puts")
         expect(page.locator(".lab-run input:checked")).to_have_count(3)
         expect(page.get_by_label("Your notes for the report")).to_have_value("Head 1 & head 0?")
+        page.set_viewport_size({"width": 390, "height": 844})
         page.goto(typed)
         expect(page.get_by_label(FIELD)).to_have_value(TYPED)
         expect(page.get_by_role("button", name="Put it back").first).to_be_visible()
+        # A phone has what the link is about before the form.
+        assert page.locator(".lab-main").bounding_box()["y"] < 100
+        assert page.locator(".lab-side").bounding_box()["y"] > 844
         page.goto(recorded.replace("run=1", "run=99"))
         expect(page.locator(".attn-caption.error:visible")).to_contain_text(
             "This server does not know run 99"

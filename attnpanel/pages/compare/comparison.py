@@ -240,7 +240,7 @@ class Comparison(Viewer):
             box(
                 box(steps, sentence, css="attn-card"),
                 box(*pictures, css="attn-compared-pictures"),
-                box(words["row"], tokens, plots["bars"], css="attn-card"),
+                box(words["row"], plots["bars"], tokens, css="attn-card"),
                 box(contrast, css="attn-card"),
                 css="attn-center",
             ),
@@ -248,7 +248,7 @@ class Comparison(Viewer):
         ]
 
     def _plot(self, name: str) -> Any:
-        css = "attn-plot attn-titled" if name == "heads" else "attn-plot"
+        css = "attn-plot" if name in MATRICES else "attn-plot attn-titled"
         return box(FigurePane(self.figures[name]), css=css)
 
 

@@ -149,7 +149,7 @@ class LabPage:
             ThemeButton(explorer_id=self.explorer_id, driver="browser", margin=0),
             css="attn-header",
         )
-        body = box(
+        self._body = box(
             box(
                 self.form.view,
                 box(
@@ -178,7 +178,7 @@ class LabPage:
             self.address,
             header,
             self.notice,
-            body,
+            self._body,
             css=f"attn-root attn-{self.explorer_id} attn-light",
         )
         view.stylesheets = [theme_variables(), *styles()]
@@ -273,6 +273,8 @@ class LabPage:
         if not runs:
             return
         self._opened = True
+        if self._link.run is not None:
+            self._body.css_classes = ["lab-body", "lab-linked"]
         self.replay.linked = {"run": str(self._wanted), **(self._link.view or {})}
         newest = (*list(runs)[:3][::-1], self._wanted)
         for number in newest if self._link.drawn is None else self._link.drawn:
@@ -291,12 +293,11 @@ class LabPage:
         number = self._wanted if self._wanted in runs else next(iter(runs), None)
         if number != self._followed:
             self._followed, self._sent_step = number, -1
-            run = None if number is None else runs[number]
-            if run is None:
+            if number is None:
                 self.replay.about = {"empty": t(NO_REPLAY)}
             else:
-                self._drawn.forget_answers(run.id)
-                self.replay.about = replay_info(run, self.store.text(run.id))
+                self._drawn.forget_answers(number)
+                self.replay.about = replay_info(runs[number], self.store.text(number))
         else:
             self._send_frames()
         if number is not None:
