@@ -52,7 +52,7 @@ function sameNames(queries, keys) {
 }
 
 /**
- * @typedef {Dispatching<{given: {serial?: number | string, start: any, address: ?Record<string, string>, changed: string,
+ * @typedef {Dispatching<{given: {serial?: number | string, start: any, address: ?Record<string, string>, changed: string, dark: boolean,
  *   sides: {meta: TraceMeta, calls: (string | ArrayBuffer)[]}[]}, served: boolean, at_rest: boolean}>} ComparisonParameters
  */
 
@@ -151,7 +151,7 @@ export class ComparisonPage {
 
   /** Adopts the traces and the initial state that Python set. */
   adopt() {
-    const { serial, sides, start, address } = this.model.given;
+    const { serial, sides, start, address, dark } = this.model.given;
     if (serial === undefined || serial === this.serial) return;
     // Without an address a link cannot refer to these traces.
     const first = address !== null && !this.found;
@@ -161,7 +161,7 @@ export class ComparisonPage {
     this.caches = [{}, {}];
     this.changes = null;
     this.drawn = "";
-    this.state = fitCompared(this.traces, { ...start, dark: this.state?.dark ?? false });
+    this.state = fitCompared(this.traces, { ...start, dark: this.state?.dark ?? dark });
     if (first) this.follow(this.model.served ? window.location.search.slice(1) : window.location.hash.slice(1));
     this.set({});
   }
