@@ -1,5 +1,6 @@
 import { numbersLine } from "./labels.js";
 import { HELPER, MeanHelpers, helpMeans } from "./mean_helpers.js";
+import { startHelpers } from "./mean.js";
 import { keepSelection, select, selectJob, selectionWork } from "./selection.js";
 import { overviewJob, tilesOf } from "../views/overview.js";
 import { DRAWINGS, heatmapsOf, measuredOf } from "../views/table.js";
@@ -180,7 +181,9 @@ class Answers {
       step = job.next();
       took += performance.now() - begun;
     } while (!step.done);
-    if (long) setTimeout(() => contest.hold(trace, state, cache, step.value, took)); // once it is on its way to the page
+    // Once it is on its way to the page.
+    if (long) setTimeout(() => contest.hold(trace, state, cache, step.value, took));
+    startHelpers(trace, state, cache);
     return step.value;
   }
 

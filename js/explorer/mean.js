@@ -2,7 +2,9 @@ import { emptyWeight } from "../core/attention.js";
 import { meanOfHeads } from "../core/kernels.js";
 import { addInto } from "../core/matrices.js";
 import { spansOf } from "../wasm/kernel.js";
-import { sinkOf, visibleOf } from "./selection.js";
+import { scoresFit, sinkOf, visibleOf } from "./selection.js";
+
+/** @typedef {import("./mean_helpers.js").MeanHelpers} MeanHelpers */
 
 // The mean of a layer's heads by WebAssembly, some queries of all heads at a time, here and in Workers that help.
 
@@ -20,14 +22,34 @@ const PART = 4;
  * @param {SelectionCache} cache as `opened` returns it
  */
 export function openMean(trace, state, cache) {
-  const { H, D, live, hasBias, softCap } = trace.calls[state.layer];
-  if (!state.aggregate || H < 2 || !live || hasBias || softCap !== null || D === 0 || bytesOf(trace, state) > MOST_BYTES) return null;
+  if (!state.aggregate || !isByRows(trace, state)) return null;
   const key = `${state.layer} ${state.batch}`;
   if (cache.heads?.key !== key) {
     cache.heads = null; // its memory first
     cache.heads = { key, kernel: kernelOf(trace, state) };
   }
   return cache.heads.kernel === null ? null : new Mean(trace, state, cache);
+}
+
+/**
+ * Starts the helpers of a layer's mean, which takes as long as some of its rows.
+ *
+ * @param {Trace} trace @param {State} state @param {SelectionCache} cache
+ */
+export function startHelpers(trace, state, cache) {
+  const call = trace.calls[state.layer];
+  if (!scoresFit(call, call.H, cache) && isByRows(trace, state)) helpersOf(trace, state, cache);
+}
+
+/** @param {Trace} trace @param {State} state @param {SelectionCache} cache */
+function helpersOf(trace, state, { helpers = null }) {
+  return /** @type {?MeanHelpers} */ (helpers)?.within(bytesOf(trace, state), MOST_BYTES) ?? [];
+}
+
+/** @param {Trace} trace @param {State} state */
+function isByRows(trace, state) {
+  const { H, D, live, hasBias, softCap } = trace.calls[state.layer];
+  return H > 1 && live && !hasBias && softCap === null && D > 0 && bytesOf(trace, state) <= MOST_BYTES;
 }
 
 /** @param {Trace} trace @param {State} state */
@@ -63,7 +85,7 @@ class Mean {
     this.call = call;
     this.state = state;
     this.kernel = /** @type {import("../wasm/mean_of_heads.js").MeanOfHeads} */ (cache.heads.kernel);
-    this.helpers = /** @type {?import("./mean_helpers.js").MeanHelpers} */ (cache.helpers ?? null)?.within(bytesOf(trace, state), MOST_BYTES) ?? [];
+    this.helpers = helpersOf(trace, state, cache);
     this.visibles = Array.from({ length: H }, (_, head) => visibleOf(trace, state, head, null, cache));
     const output = call.value(state.batch, 0) === null ? null : new Float32Array(T * Dv);
     /** @type {MeanArrays} */
@@ -97,7 +119,7 @@ class Mean {
   }
 
   /**
-   * @param {ReturnType<import("./mean_helpers.js").MeanHelpers["within"]>[number]} helper
+   * @param {ReturnType<MeanHelpers["within"]>[number]} helper
    * @param {number} first
    * @param {Uint8Array} done
    */

@@ -1,4 +1,4 @@
-import { meanOfHeads } from "../core/kernels.js";
+import { chooseKernel, meanOfHeads } from "../core/kernels.js";
 
 // Further Workers that compute rows of a mean beside the page's Worker, which starts them: the page never waits for them.
 
@@ -11,7 +11,7 @@ const MOST_ASKED = 2;
 
 /** @typedef {import("../wasm/mean_of_heads.js").MeanOfHeads} MeanOfHeads */
 
-/** The helpers of a Worker, started when they are first needed. */
+/** The helpers of a Worker, started once a layer is shown whose mean takes long. */
 export class MeanHelpers {
   /** @type {Helper[]} */
   started = [];
@@ -143,6 +143,7 @@ function buffersOf(arrays) {
  * @param {any} port
  */
 export function helpMeans(port) {
+  chooseKernel(); // compiled before it is needed
   /** @type {?MeanOfHeads} */
   let kernel = null;
   /** @param {MeanPart} part */
