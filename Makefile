@@ -142,7 +142,7 @@ soak: install ## Serve readers and faults for half an hour: answers right, nothi
 bench: install ## Certify and time the implementations of attention here (3 minutes; ARGS=)
 	@$(BIN)/python -m bench run $(ARGS)
 
-bench-ui: install ## Time slider to picture, start and import; writes bench/results (minutes)
+bench-ui: install ## Time slider to plot, tap to picture, start and import; writes bench/results (minutes)
 	@ATTNPANEL_CHROMIUM="$$($(BIN)/python -m attnpanel.bench.browser --install)" && \
 	  export ATTNPANEL_CHROMIUM && $(BIN)/python -m bench ui $(ARGS)
 
@@ -159,7 +159,9 @@ notebooks: install ## Open the example notebooks in JupyterLab (ARGS=)
 # It fetches nothing. The demos are the ready-made reports; the notebooks are run.
 docs: install ## Build the documents as a site in dist/site: guides, notebooks, live demos (minutes)
 	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --strict --quiet --site-dir dist/site $(ARGS)
-	@$(BIN)/python -m nbconvert --to html --execute --output-dir dist/site/examples docs/examples/*.ipynb
+# Notebooks write files beside themselves: they are run as copies.
+	@mkdir -p dist/notebooks && cp docs/examples/*.ipynb dist/notebooks
+	@$(BIN)/python -m nbconvert --to html --execute --output-dir dist/site/examples dist/notebooks/*.ipynb
 	@$(BIN)/python -m reports -o dist/site/demos
 
 # The pictures, what the notebooks print, and the page of every public name: all of it is in git.

@@ -276,7 +276,9 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("file", "the bench as an offline page for any device", file_arguments, file_command),
     Command("ring", "ring attention over torchrun's processes", ring_arguments, ring_command),
-    Command("ui", "latency of the sliders, of starting and of importing", _ui_arguments, _ui),
+    Command(
+        "ui", "latency of sliders, taps on a picture, starting and importing", _ui_arguments, _ui
+    ),
     Command("load", "what a server takes to open pages", _arguments("load"), _load),
     Command("live", "MiniLM in a report: size, error, tokens, speed", _arguments("live"), _live),
     Command("capture", "the cost of capturing a model's attention", _capture_arguments, _capture),

@@ -65,6 +65,9 @@ function installAttnBench(options) {
     watch,
     arm,
     settled,
+    armTap,
+    /** @type {Promise<number>} */
+    tapped: Promise.resolve(NaN),
   };
   /** @param {string} plot */
   const painted = (plot) => {
@@ -220,6 +223,34 @@ function installAttnBench(options) {
         }
       };
       poll();
+    });
+  }
+
+  // -- a tap on the picture -----------------------------------------------------------------
+
+  /**
+   * Prepares one click on the picture: `tapped` are then the seconds until the frame with the heat that it paints is
+   * through, nan if it paints none in time. The plots come a frame later.
+   *
+   * @param {HTMLElement} stage
+   * @param {number} limitMs
+   */
+  function armTap(stage, limitMs) {
+    /** @type {?number} */
+    let start = null;
+    const note = (/** @type {MouseEvent} */ event) => { start = event.timeStamp; };
+    stage.addEventListener("click", note, { capture: true, once: true });
+    const context = /** @type {any} */ (stage.querySelector("canvas")?.getContext("2d"));
+    bench.tapped = new Promise((resolve) => {
+      setTimeout(resolve, limitMs, NaN);
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => resolve((now() - Number(start)) / 1000);
+      context.putImageData = (/** @type {any[]} */ ...given) => {
+        CanvasRenderingContext2D.prototype.putImageData.apply(context, /** @type {any} */ (given));
+        activity += 1;
+        // The message is handled once the frame has been styled, laid out and painted.
+        if (start !== null) requestAnimationFrame(() => port2.postMessage(null));
+      };
     });
   }
 

@@ -31,6 +31,11 @@ export function handleMessage(page, message) {
   }
 }
 
+/** @param {import("./controller.js").ComparisonPage} page */
+function opened({ traces, state }) {
+  return traces.every(({ calls }, side) => calls[state.layer[side]].opened);
+}
+
 /**
  * Selects the key before or after the shown one.
  *
@@ -38,7 +43,7 @@ export function handleMessage(page, message) {
  * @param {number} by
  */
 function stepKey(page, by) {
-  if (!page.traces.every(({ calls }, side) => calls[page.state.layer[side]].opened)) return;
+  if (!opened(page)) return;
   const shown = shownKey(compareHeads(page.traces, page.state, page.caches), page.state);
   page.set({ key: inside(page, shown + by, "keys") });
 }
@@ -106,8 +111,9 @@ export function point(page, { view, kind, x }) {
   page.state = { ...page.state, key };
   page.pointing ??= requestAnimationFrame(() => {
     page.pointing = null;
-    if (page.left || !page.traces[0].calls[page.state.layer[0]].opened) return;
+    if (page.left || !opened(page)) return;
     const compared = compareHeads(page.traces, page.state, page.caches);
     page.write("attn-sentence-line", { pieces: comparisonSentence(compared, page.state) });
+    page.contrastLater();
   });
 }

@@ -25,9 +25,9 @@ import {
 import { chosenOnPicture, comparedPictures } from "./pictures.js";
 import { fixed } from "../core/format.js";
 import { keepOnPage, modelsOf, showComponents, writeComponents } from "../core/scope.js";
+import { inSlices } from "../core/slices.js";
 import { openTrace } from "../core/trace_data.js";
 import { showContrast } from "./score_contrast.js";
-import { inSlices } from "./slices.js";
 import { openTexts } from "./typed_texts.js";
 import { t } from "../core/translate.js";
 import { readableOn } from "../views/colours.js";
@@ -52,7 +52,7 @@ function sameNames(queries, keys) {
 }
 
 /**
- * @typedef {Dispatching<{given: {serial?: number | string, start: any, address: ?Record<string, string>, changed: string,
+ * @typedef {Dispatching<{given: {serial?: number | string, start: any, address: ?Record<string, string>, changed: string, dark: boolean,
  *   sides: {meta: TraceMeta, calls: (string | ArrayBuffer)[]}[]}, served: boolean, at_rest: boolean}>} ComparisonParameters
  */
 
@@ -93,6 +93,8 @@ export class ComparisonPage {
   direction = "looks";
   /** whether the difference of the scores is taken apart */
   contrasted = false;
+  /** @type {?{choices: string, contrast: import("./score_contrast.js").ScoreContrast}} */
+  contrast = null;
   keyCount = 0;
   /** @type {Record<string, string>} what the colour bars say, by plot */
   legends = {};
@@ -102,6 +104,8 @@ export class ComparisonPage {
   tokenName = element("output");
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   ranking;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  contrasting;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   sending;
   /** @param {any} event */
@@ -147,7 +151,7 @@ export class ComparisonPage {
 
   /** Adopts the traces and the initial state that Python set. */
   adopt() {
-    const { serial, sides, start, address } = this.model.given;
+    const { serial, sides, start, address, dark } = this.model.given;
     if (serial === undefined || serial === this.serial) return;
     // Without an address a link cannot refer to these traces.
     const first = address !== null && !this.found;
@@ -157,7 +161,7 @@ export class ComparisonPage {
     this.caches = [{}, {}];
     this.changes = null;
     this.drawn = "";
-    this.state = fitCompared(this.traces, { ...start, dark: this.state?.dark ?? false });
+    this.state = fitCompared(this.traces, { ...start, dark: this.state?.dark ?? dark });
     if (first) this.follow(this.model.served ? window.location.search.slice(1) : window.location.hash.slice(1));
     this.set({});
   }
@@ -262,9 +266,9 @@ export class ComparisonPage {
     const rule = [this.serial, ...rules, apart, place, state.every ? "all" : state.row];
     const key = JSON.stringify(rule);
     if (this.changes?.key !== key) {
-      const heads = await inSlices(headChangesJob(traces, state), () => version !== this.version || this.left);
-      if (heads === undefined) return;
-      this.changes = { key, heads };
+      const done = await inSlices(headChangesJob(traces, state), () => version !== this.version || this.left);
+      if (done === null) return;
+      this.changes = { key, heads: done.result };
     }
     /** @type {[Plot, Drawing][]} */
     const ranked = [[this.plots.heads, headsDrawing(this.changes.heads, state, palettes)]];
@@ -273,6 +277,12 @@ export class ComparisonPage {
     this.listHeads();
     await showContrast(this);
     if (version === this.version) this.rest(true);
+  }
+
+  /** Schedules the pair under the pointer for the card that takes scores apart. */
+  contrastLater() {
+    clearTimeout(this.contrasting);
+    if (this.contrasted) this.contrasting = setTimeout(() => showContrast(this).catch((error) => this.fail(error)), HEADS_WAIT_MS);
   }
 
   listHeads() {

@@ -1,6 +1,6 @@
 import { pairName, shownKey } from "./drawings.js";
-import { compareHeads, sideOf } from "./model.js";
-import { inSlices } from "./slices.js";
+import { alignedTokens, compareHeads, sharedChoices, sideOf } from "./model.js";
+import { inSlices } from "../core/slices.js";
 import { fixed, general, shorten, signed } from "../core/format.js";
 import { singularTriples, times, timesLeft } from "../core/singular_values.js";
 import { t } from "../core/translate.js";
@@ -17,10 +17,11 @@ const MOST_LOADINGS = 8;
 
 /**
  * @typedef {{name: string, place: number, a: number, b: number}} Loading of a token; `place` among the aligned ones
- * @typedef {{share: number, part: ?number, queries: Loading[], keys: Loading[]}} ScoreComponent all loadings, in the tokens' order; `part` of the shown pair
- * @typedef {{sizes: number[], components: ScoreComponent[], difference: ?number, others: number}} ScoreContrast
- *   sizes of all components; the largest ones; what the shown pair differs by, null if the two sides don't share it
- * @typedef {{pair: string, place: string, missing: string, components: (ScoreComponent & {moved: {queries: Loading[], keys: Loading[]}})[],
+ * @typedef {{queries: Loading[], keys: Loading[]}} Loadings in the tokens' order
+ * @typedef {import("../core/singular_values.js").SingularTriple & Loadings & {share: number}} ScoreComponent
+ * @typedef {{sizes: number[], components: ScoreComponent[], difference: Float64Array, shared: Float64Array, rows: number[], columns: number[]}} ScoreContrast
+ *   sizes of all components; the largest ones; what is decomposed, where both sides see it, and the aligned tokens that are its rows and columns
+ * @typedef {{place: string, missing: string, components: {share: number, part: ?number, moved: Loadings}[],
  *   sentence: string, left: string, tables: import("../explorer/why_tables.js").NumberTable[][]}} ContrastContent
  */
 
@@ -79,20 +80,31 @@ export function* contrastJob(traces, state, caches) {
   const [n, m] = [rows.length, columns.length];
   const triples = yield* singularTriples(difference, n, m);
   const total = triples.reduce((sum, { size }) => sum + size * size, 0);
-  const [row, column] = [rows.indexOf(state.row), columns.indexOf(shownKey(compared, state))];
-  const cell = row * m + column;
-  const known = row >= 0 && column >= 0 && shared[cell] === 1;
   /** @param {AlignedRows} tokens @param {number[]} places @param {Float64Array[]} sides @returns {Loading[]} */
   const loadings = ({ names }, places, [first, second]) =>
     places.map((place, at) => ({ name: pairName(names[0][place], names[1][place]), place, a: first[at], b: second[at] }));
   const shown = triples.filter(({ size }) => size * size >= SMALLEST_SHARE * total).slice(0, MOST_COMPONENTS);
   const components = shown.map(({ size, left, right }) => ({
+    ...{ size, left, right },
     share: (size * size) / total,
-    part: known ? size * left[row] * right[column] : null,
     queries: loadings(compared.queries, rows, centred.map((scores) => times(scores, right, n, m))),
     keys: loadings(compared.keys, columns, centred.map((scores) => timesLeft(scores, left, n, m))),
   }));
-  return { sizes: triples.map(({ size }) => size), components, difference: known ? difference[cell] : null, others: triples.length - shown.length };
+  return { sizes: triples.map(({ size }) => size), components, difference, shared, rows, columns };
+}
+
+/**
+ * What a pair's scores differ by, and what each component adds to that; null if the two sides don't share the pair.
+ *
+ * @param {ScoreContrast} contrast
+ * @param {number} query among the aligned ones
+ * @param {number} key
+ */
+export function pairContrast({ components, difference, shared, rows, columns }, query, key) {
+  const [row, column] = [rows.indexOf(query), columns.indexOf(key)];
+  const cell = row * columns.length + column;
+  if (row < 0 || column < 0 || !shared[cell]) return null;
+  return { difference: difference[cell], parts: components.map(({ size, left, right }) => size * left[row] * right[column]) };
 }
 
 /**
@@ -116,17 +128,18 @@ function withoutContrast(traces, state, tokens) {
  *
  * @param {ScoreContrast} contrast
  * @param {string} pair
+ * @param {ReturnType<typeof pairContrast>} shown
  * @returns {Pick<ContrastContent, "components" | "sentence" | "left" | "tables">}
  */
-function contentOf({ sizes, components, difference, others }, pair) {
+function contentOf({ sizes, components }, pair, shown) {
   /** @param {Loading[]} loadings */
   const moved = (loadings) => [...loadings].sort((one, other) => Math.abs(other.b - other.a) - Math.abs(one.b - one.a)).slice(0, MOST_LOADINGS);
-  const rest = difference === null ? 0 : components.reduce((rest, { part }) => rest - (part ?? 0), difference);
   const sentence =
-    difference === null
+    shown === null
       ? t("“{pair}” is not on both sides, or a mask hides it on one.", { pair })
-      : t("“{pair}”: its score differs by {difference} (B − A), once the mean of its row is taken away on both sides.", { pair, difference: signed(difference) });
-  const left = others === 0 || difference === null ? "" : t("Smaller components add {rest}.", { rest: signed(rest) });
+      : t("“{pair}”: its score differs by {difference} (B − A), once the mean of its row is taken away on both sides.", { pair, difference: signed(shown.difference) });
+  const rest = shown?.parts.reduce((rest, part) => rest - part, shown.difference) ?? 0;
+  const left = sizes.length === components.length || shown === null ? "" : t("Smaller components add {rest}.", { rest: signed(rest) });
   const sides = [t("A as query"), t("B as query"), t("A as key"), t("B as key")];
   const tables = components.map(({ queries, keys }, at) => {
     const same = queries.length === keys.length && queries.every(({ name }, token) => name === keys[token].name);
@@ -150,7 +163,7 @@ function contentOf({ sizes, components, difference, others }, pair) {
     left: "",
   };
   return {
-    components: components.map((component) => ({ ...component, moved: { queries: moved(component.queries), keys: moved(component.keys) } })),
+    components: components.map(({ share, queries, keys }, at) => ({ share, part: shown?.parts[at] ?? null, moved: { queries: moved(queries), keys: moved(keys) } })),
     sentence,
     left,
     tables: tables.map((table) => [...table, listed]),
@@ -158,25 +171,30 @@ function contentOf({ sizes, components, difference, others }, pair) {
 }
 
 /**
- * Draws the card, if it is open.
+ * Draws the card, if it is open: of the pair that the sentence is about, which follows the pointer.
  *
  * @param {import("./controller.js").ComparisonPage} page
  */
 export async function showContrast(page) {
-  const { traces, state, caches, version, contrasted: opened } = page;
+  const { traces, caches, version, contrasted: opened } = page;
   if (!opened) return page.write("attn-contrast", { opened });
-  const compared = compareHeads(traces, state, caches);
-  const { queries, keys } = compared;
-  const key = shownKey(compared, state);
-  const pair = [queries, keys].map(({ names }, at) => shorten(pairName(names[0][[state.row, key][at]], names[1][[state.row, key][at]]), 24)).join(" → ");
-  const places = traces.map((_, side) => `${t("layer {number}", { number: state.layer[side] })}, ${t("head {head}", { head: state.head[side] })}`);
+  const { queries, keys } = alignedTokens(traces, page.state);
+  const places = traces.map((_, side) => `${t("layer {number}", { number: page.state.layer[side] })}, ${t("head {head}", { head: page.state.head[side] })}`);
   const place = places[0] === places[1] ? places[0] : t("{one} and {other}", { one: places[0], other: places[1] });
-  const missing = withoutContrast(traces, state, [queries, keys]);
+  const missing = withoutContrast(traces, page.state, [queries, keys]);
   /** @type {ContrastContent} */
-  const empty = { pair, place, missing, components: [], sentence: "", left: "", tables: [] };
+  const empty = { place, missing, components: [], sentence: "", left: "", tables: [] };
   if (missing) return page.write("attn-contrast", { opened, content: empty });
-  const contrast = await inSlices(contrastJob(traces, state, caches), () => version !== page.version || page.left);
-  if (contrast === undefined) return;
-  const same = contrast.components.length === 0 ? { missing: t("Both sides have the same scores here.") } : contentOf(contrast, pair);
-  page.write("attn-contrast", { opened, content: { ...empty, ...same } });
+  const choices = JSON.stringify([page.serial, sharedChoices(traces).map((name) => page.state[name])]);
+  if (page.contrast?.choices !== choices) {
+    const done = await inSlices(contrastJob(traces, page.state, caches), () => version !== page.version || page.left);
+    if (done === null) return;
+    page.contrast = { choices, contrast: done.result };
+  }
+  const { contrast } = page.contrast;
+  const key = shownKey(compareHeads(traces, page.state, caches), page.state);
+  const { row } = page.state;
+  const pair = [queries, keys].map(({ names }, at) => shorten(pairName(names[0][[row, key][at]], names[1][[row, key][at]]), 24)).join(" → ");
+  const shown = contrast.components.length === 0 ? { missing: t("Both sides have the same scores here.") } : contentOf(contrast, pair, pairContrast(contrast, row, key));
+  page.write("attn-contrast", { opened, content: { ...empty, ...shown } });
 }

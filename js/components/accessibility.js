@@ -2,16 +2,34 @@
 // bokeh_patches/accessible_names.js.
 
 /**
- * Every element below a node, shadow roots included.
+ * Every element below a node in document order, shadow roots before children. Not by nested generators, which hand each
+ * element on once a level: a long text has thousands.
  *
  * @param {Element} node
  * @returns {Generator<Element>}
  */
 export function* below(node) {
-  for (const child of [...(node.shadowRoot?.children ?? []), ...(node.children ?? [])]) {
-    yield child;
-    yield* below(child);
+  /** @type {Element[]} */
+  const rest = [];
+  /** @param {HTMLCollection | undefined} children */
+  const put = (children) => {
+    for (let at = (children?.length ?? 0) - 1; at >= 0; at--) rest.push(/** @type {HTMLCollection} */ (children)[at]);
+  };
+  for (let next = /** @type {Element | undefined} */ (node); next !== undefined; next = rest.pop()) {
+    if (next !== node) yield next;
+    put(next.children);
+    put(next.shadowRoot?.children);
   }
+}
+
+/**
+ * The first element of the page with a class, shadow roots included.
+ *
+ * @param {string} name
+ */
+export function findByClass(name) {
+  for (const node of below(document.body)) if (node.classList.contains(name)) return node;
+  return undefined;
 }
 
 /**
@@ -19,7 +37,7 @@ export function* below(node) {
  *
  * @param {Element & { announcesTitle?: boolean }} handle
  */
-function announceTitle(handle) {
+export function announceTitle(handle) {
   const title = /** @type {ShadowRoot} */ (handle.getRootNode()).querySelector(".bk-slider-title");
   if (!title || handle.announcesTitle) return;
   handle.announcesTitle = true;
@@ -31,13 +49,4 @@ function announceTitle(handle) {
   watch.observe(handle, { attributeFilter: ["aria-valuetext"] });
   watch.observe(title, { childList: true, characterData: true, subtree: true });
   announce();
-}
-
-/**
- * Labels the sliders below a node.
- *
- * @param {Element} root
- */
-export function labelSliders(root) {
-  for (const node of below(root)) if (node.matches(".noUi-handle")) announceTitle(node);
 }

@@ -1,5 +1,5 @@
 import { t } from "../core/translate.js";
-import { below } from "./accessibility.js";
+import { below, findByClass } from "./accessibility.js";
 import { announce } from "./announce.js";
 import { dispatch } from "./dispatch.js";
 import { element } from "./dom.js";
@@ -108,7 +108,7 @@ export function render({ model }) {
   };
   /** Outlines what a step names, and brings the first plot of it into view. @param {[string, string][]} named */
   const outline = (named) => {
-    const explorer = [...below(document.body)].find((node) => node.classList.contains(`attn-${model.explorer_id}`));
+    const explorer = findByClass(`attn-${model.explorer_id}`);
     const parts = explorer ? [...below(explorer)] : [];
     for (const part of parts) part.removeAttribute("data-lesson");
     const found = named.map(([css]) => {

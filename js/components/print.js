@@ -1,4 +1,4 @@
-import { below } from "./accessibility.js";
+import { below, findByClass } from "./accessibility.js";
 import { element } from "./dom.js";
 
 // Fits a page to paper. Plots are canvases of as many pixels as the window gave them, and what is drawn while a printer
@@ -15,7 +15,6 @@ const PAPER_HEIGHT = 718;
  * @returns {() => void} stops that
  */
 export function fitToPaper(name) {
-  const findRoot = () => [...below(document.body)].find((node) => node.classList.contains(name));
   /** @type {?HTMLElement} */
   let place = null;
   /** @type {[HTMLElement, string][]} what was styled for the paper, and its property */
@@ -26,7 +25,7 @@ export function fitToPaper(name) {
     styled.push([node, name]);
   };
   const before = () => {
-    const root = /** @type {HTMLElement | undefined} */ (findRoot());
+    const root = /** @type {HTMLElement | undefined} */ (findByClass(name));
     if (!root) return;
     const { clientWidth } = root;
     const zoom = Math.min(1, PAPER_WIDTH / clientWidth);

@@ -1,6 +1,6 @@
 // Keyboard and pointer: dispatches what a reader does to the explorer. Plots report taps and moves by an
 // "attn:<explorer_id>" event on the document (see figures.py).
-import { below, labelSliders } from "../components/accessibility.js";
+import { announceTitle, below, findByClass } from "../components/accessibility.js";
 import { dispatch } from "../components/dispatch.js";
 import { ensureViewport } from "../components/dom.js";
 import { showKeys } from "../components/key_list.js";
@@ -23,6 +23,19 @@ function typing(path) {
  * @typedef {{root_class: string, whole_page: boolean, asks_theme: boolean, dark: boolean,
  *   tips: Record<string, [string, string, boolean]>, keys: string[]}} InteractionParameters
  */
+
+// Of the elements of controls: this and the name of the choice.
+const CONTROL = "attn-control-";
+
+/** @param {Element} node @param {[string, string, boolean]} tip label, explanation and whether the control is idle */
+function describeControl(node, [label, tip, idle]) {
+  node.setAttribute("title", tip);
+  node.setAttribute("aria-disabled", String(idle));
+  for (const part of below(node)) {
+    if (part.matches(".noUi-handle, .bk-btn-group, input[type=checkbox], select")) part.setAttribute("aria-label", label);
+    if (part.matches(".bk-btn-group")) part.setAttribute("role", "group");
+  }
+}
 
 /** @param {Props<Dispatching<InteractionParameters>>} props */
 export function render({ model }) {
@@ -74,7 +87,7 @@ export function render({ model }) {
     else dispatchPair({ point: [view, Math.round(x), Math.round(y)] });
   };
 
-  const findRoot = () => [...below(document.body)].find((node) => node.classList.contains(model.root_class));
+  const findRoot = () => findByClass(model.root_class);
   /** @param {any} event */
   const onMessage = ({ detail }) => {
     if ("keys" in detail) showKeys(findRoot()?.shadowRoot ?? document.body, rowsOf(model.keys));
@@ -82,18 +95,14 @@ export function render({ model }) {
   const describe = () => {
     const root = findRoot();
     if (!root) return;
+    // By each element's few classes: a long text has thousands of elements, and there are twenty choices.
     for (const node of below(root)) {
-      for (const [name, [label, tip, idle]] of Object.entries(model.tips)) {
-        if (!node.classList.contains(`attn-control-${name}`)) continue;
-        node.setAttribute("title", tip);
-        node.setAttribute("aria-disabled", String(idle));
-        for (const part of below(node)) {
-          if (part.matches(".noUi-handle, .bk-btn-group, input[type=checkbox], select")) part.setAttribute("aria-label", label);
-          if (part.matches(".bk-btn-group")) part.setAttribute("role", "group");
-        }
+      if (node.matches(".noUi-handle")) announceTitle(node);
+      for (const css of node.classList) {
+        const tip = css.startsWith(CONTROL) ? model.tips[css.slice(CONTROL.length)] : undefined;
+        if (tip) describeControl(node, tip);
       }
     }
-    labelSliders(root);
   };
   // A slider's title depends on its formatter's arguments, but Bokeh does not update it when they change.
   const retitle = () => {

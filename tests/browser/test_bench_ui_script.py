@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -176,3 +177,18 @@ def test_the_longest_time_without_a_frame_is_told_to_who_asks(stage, press):
 
     assert press(f"replace(); paint('green'); {busy}")["longest_gap_s"] > 1.498
     assert press("replace(); paint('blue')")["longest_gap_s"] < 1.498
+
+
+@pytest.mark.parametrize(("paints", "least_s"), [("setTimeout(put, 100)", 0.098), ("", None)])
+def test_a_tap_is_timed_until_the_picture_is_painted(stage, paints, least_s):
+    stage.evaluate(f"""() => {{
+      const put = () => pencil.putImageData(new ImageData(40, 30), 0, 0)
+      canvas.parentElement.addEventListener("click", () => {{ {paints} }}, {{once: true}})
+      put()
+      attnBench.armTap(canvas.parentElement, 1500)
+      put()  // before the tap
+    }}""")
+    stage.locator("canvas").click()
+
+    tapped = stage.evaluate("attnBench.tapped")
+    assert math.isnan(tapped) if least_s is None else tapped > least_s

@@ -17,6 +17,7 @@ from attnpanel.pages.compare.report import save_comparison
 from attnpanel.trace import Trace
 from tests.browser.acting import leave_focus, unfold
 from tests.browser.conftest import PATIENCE_S, Problems
+from tests.browser.reading import place
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 AT_REST = """() => globalThis.Bokeh?.documents?.length > 0
@@ -62,6 +63,11 @@ def wait_for_difference(page: Page, wanted: np.ndarray) -> None:
         if np.allclose(difference(page)[0], wanted, rtol=0, atol=4e-3, equal_nan=True):
             return
     np.testing.assert_allclose(difference(page)[0], wanted, rtol=0, atol=4e-3)
+
+
+def number_in(text: str, before: str) -> float:
+    """Return the number that follows some words."""
+    return float(re.search(rf"{before}\s([+−]?[\d.]+)", text)[1].replace("−", "-"))
 
 
 def expected(head: tuple[int, int]) -> np.ndarray:
@@ -250,6 +256,19 @@ def test_the_difference_of_scores_is_taken_apart_as_numpy_does(shown, open_page)
     # Queries and keys are float16 in the file.
     wanted = 100 * sizes**2 / (sizes**2).sum()
     np.testing.assert_allclose(shares, wanted[: len(shares)], rtol=0, atol=0.3)
+    # It is about the pair under the pointer, as the sentence: d, and here b.
+    spoken = page.locator(".attn-contrast .attn-caption", has_text="its score differs by")
+    chosen = spoken.inner_text()
+    page.mouse.move(*place(page, "difference", 1, 3))
+    expect(spoken).to_contain_text("“d → b”")
+    assert number_in(spoken.inner_text(), "differs by") == pytest.approx(
+        (centred[1] - centred[0])[3, 1], abs=0.02
+    )
+    adds = [number_in(text, "adds") for text in buttons.all_inner_texts()]
+    parts = sizes * left[3] * right[:, 1]
+    np.testing.assert_allclose(adds, parts[: len(adds)], rtol=0, atol=0.02)
+    page.mouse.move(2, 2)
+    expect(spoken).to_have_text(chosen)
     # Of the second component, both sides' numbers of the token that moves most.
     buttons.nth(1).press("Enter")
     expect(buttons.nth(1)).to_be_focused()

@@ -10,7 +10,7 @@ import {
 } from "../../js/compare/drawings.js";
 import { differenceWords } from "../../js/compare/captions.js";
 import { alignTokens, compareHeads, fitCompared, headChangesJob, movedShare } from "../../js/compare/model.js";
-import { contrastJob } from "../../js/compare/score_contrast.js";
+import { contrastJob, pairContrast } from "../../js/compare/score_contrast.js";
 import { singularTriples } from "../../js/core/singular_values.js";
 import { plainCall } from "./drawings.mjs";
 
@@ -61,9 +61,10 @@ export function sentenceOfTwo(state) {
   return comparisonSentence(compareHeads(twoTraces, fitted, [{}, {}]), fitted);
 }
 
-/** The components of the difference of both sides' scores. */
+/** The components of the difference of both sides' scores, and of the pair of a row and a key. */
 export function contrastOfTwo(state) {
-  return finished(contrastJob(twoTraces, fitCompared(twoTraces, state), [{}, {}]));
+  const contrast = finished(contrastJob(twoTraces, fitCompared(twoTraces, state), [{}, {}]));
+  return { ...contrast, pair: pairContrast(contrast, state.row, state.key) };
 }
 
 export function triplesOf(matrix, rows, columns) {

@@ -16,6 +16,7 @@ from attnpanel.bench.certify.case import (
     make_inputs,
 )
 from attnpanel.bench.certify.covering import covering_array
+from attnpanel.bench.certify.long_cases import long_cases
 from attnpanel.bench.certify.specialised_cases import specialised_cases
 from attnpanel.bench.certify.varied_cases import varied_cases
 from attnpanel.kernels.request import DType, Request
@@ -274,6 +275,7 @@ def certificate_cases() -> tuple[Case, ...]:
         *_covering_cases(),
         *varied_cases(),
         *specialised_cases(),
+        *long_cases(),
     )
     return tuple({case.name: case for case in listed}.values())
 

@@ -110,6 +110,24 @@ def judge(
     return Judgement(ratio, largest, tuple(failures))
 
 
+def wrong_elements(
+    request: Request,
+    inputs: Inputs,
+    output: NDArray[np.float64],
+    expected: Reference,
+    *,
+    places: RoundingPlaces | None,
+) -> str:
+    """Describe the largest error of an output if it fails, as :func:`judge` without statistics.
+
+    For rows that are equal, whose errors are, too, and for calls too many for statistics.
+    """
+    unit = error_unit(request, inputs, expected, places)
+    seeing = ~expected.empty[..., None]
+    ratio = error_ratio(output, expected.output, unit, seeing, stored=stored_in(request))
+    return describe_excess(ratio, output, expected.output)
+
+
 def error_unit(
     request: Request, inputs: Inputs, expected: Reference, places: RoundingPlaces | None
 ) -> NDArray[np.floating]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from attnpanel.bench.certify.cases import Case, certificate_cases
+from attnpanel.bench.certify.long_cases import long_cases
 from attnpanel.bench.certify.reference import reference
 from attnpanel.bench.certify.specialised_cases import specialised_cases
 from attnpanel.bench.measure.flop_count import flops, minimal_bytes
@@ -40,11 +41,11 @@ SAMPLES: Final = 12
 def certified_cases(device: str) -> list[Case]:
     """Return the cases that the page certifies on a device, besides those that it times.
 
-    Of the certificate's own cases of each dtype, without those for what kernels are specialised
-    for, the first of each mask and every sixth.
+    Of the certificate's own cases of each dtype, without the long ones and those for what
+    kernels are specialised for, the first of each mask and every sixth.
     """
     chosen = []
-    others = frozenset(specialised_cases())
+    others = frozenset((*specialised_cases(), *long_cases()))
     for dtype in DEVICES[device]:
         suited = [
             case

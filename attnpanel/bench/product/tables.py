@@ -57,6 +57,11 @@ def ui_table(run: UiRun) -> str:
         ("`attnpanel serve` → first heatmap", run.first_paint_s),
         *((f'`python -c "{statement}"`', seconds) for statement, seconds in run.import_s.items()),
     ]
+    taps = []
+    for patches, taken in run.picture_tap_s.items():
+        tap = spread(taken)
+        shown = [milliseconds(time) for time in (tap.p50, tap.p95, tap.minimum, tap.maximum)]
+        taps.append([f"{int(patches):,}", *shown, str(tap.count)])
     times_s = [(name, spread(seconds)) for name, seconds in starts]
     return "\n\n".join(
         [
@@ -67,6 +72,14 @@ def ui_table(run: UiRun) -> str:
             "Milliseconds from the key press to the new data in the browser, and to the new "
             "picture on screen. Lost: presses that showed nothing. Pixels: seen to have changed by "
             "then.",
+            *(
+                [
+                    markdown(["patches", *_heads("tap"), "n"], taps),
+                    "Milliseconds from a tap on the picture to its heat on screen.",
+                ]
+                if taps
+                else []
+            ),
             markdown(
                 ["seconds", "median", "min", "max", "n"],
                 [

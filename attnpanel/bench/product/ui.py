@@ -1,10 +1,12 @@
-"""Measure the latency of sliders, of the first plot after starting a server, and of imports.
+"""Measure the latency of sliders, of taps on a picture, of starting a server, and of imports.
 
-See bench/product/sliders.py for what a press is and what is timed.
+See bench/product/sliders.py for what a press is and what is timed. A tap is timed from the event's
+timestamp until the frame with the tapped patch's weights on the picture is through.
 """
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -15,9 +17,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from attnpanel.bench.browser import ARGUMENTS, INSTALL_HINT, MeasurementError, find_browser
 from attnpanel.bench.measure.environment import ROOT, describe, load
-from attnpanel.bench.product.sliders import CONTROLS, interaction, settle, watching_script
+from attnpanel.bench.product.sliders import (
+    CONTROLS,
+    PRESS_LIMIT_S,
+    interaction,
+    settle,
+    watching_script,
+)
 from attnpanel.bench.run.serialization import UI_SCHEMA, UiRun
 from attnpanel.models.toy import toy_trace
 from attnpanel.trace import Trace
@@ -37,7 +47,9 @@ IMPORTS = ("pass", "import numpy", "import attnpanel")
 
 @dataclass(frozen=True)
 class Preset:
-    """What to measure: sequence lengths, presses for each, starts and imports.
+    """What to measure: sequence lengths, presses for each, taps, starts and imports.
+
+    The picture that is tapped has `side` × `side` patches.
 
     Without `workers` the browser has no Worker: the page computes everything itself, and nothing is
     precomputed for the next step of a slider.
@@ -46,13 +58,17 @@ class Preset:
     name: str
     lengths: tuple[int, ...]
     presses: int
+    side: int
+    taps: int
     starts: int
     imports: int
     workers: bool = True
 
 
-FULL = Preset("full", (8, 64, 256, 512, 1024, 2048), presses=30, starts=5, imports=7)
-QUICK = Preset("quick", (8, 64), presses=2, starts=1, imports=1)
+FULL = Preset(
+    "full", (8, 64, 256, 512, 1024, 2048), presses=30, side=32, taps=15, starts=5, imports=7
+)
+QUICK = Preset("quick", (8, 64), presses=2, side=4, taps=2, starts=1, imports=1)
 NO_WORKER = "window.Worker = class { constructor() { throw new Error('no Worker here') } }"
 
 
@@ -76,6 +92,7 @@ def measure(preset: Preset) -> UiRun:
             imports = _imports(preset.imports)
             starts = [_start(browser) for _ in range(preset.starts)]
             interactions = tuple(_interactions(browser, preset, Path(folder)))
+            taps = _taps(browser, preset, Path(folder))
             browser.close()
     except Error as error:
         raise MeasurementError(f"the browser failed: {error.message}") from error
@@ -84,6 +101,7 @@ def measure(preset: Preset) -> UiRun:
         preset=preset.name,
         environment=replace(environment, load_after=load()),
         interactions=interactions,
+        picture_tap_s={str(preset.side**2): taps},
         address_s=tuple(address for address, _ in starts),
         first_paint_s=tuple(paint for _, paint in starts),
         import_s=imports,
@@ -181,6 +199,41 @@ def _interactions(browser: Any, preset: Preset, folder: Path) -> Iterator[Intera
                 for control in CONTROLS:
                     _log(f"T={length} {control.name}")
                     yield interaction(page, control, length, preset.presses)
+
+
+def _taps(browser: Any, preset: Preset, folder: Path) -> tuple[float, ...]:
+    """Return the seconds of taps on patches all over a picture, one to warm up left out."""
+    side, path = preset.side, folder / "picture.safetensors"
+    toy = toy_of(side**2 + 1)
+    toy.set_picture(np.full((side * 8, side * 8, 3), 128, np.uint8), (side, side), names=["CLS"])
+    toy.save(path)
+    taken: list[float] = []
+    with served([path]) as server:
+        shown = f"{server.address}?source=file&trace={path.name}&token=0"
+        with opened(browser, shown, workers=preset.workers) as page:
+            _log(f"taps on {side} × {side} patches")
+            stage = page.locator(".attn-picture-stage")
+            page.evaluate("attnBench.watch()")
+            for tap in range(preset.taps + 1):
+                settle(page, f"the picture of {side} × {side} patches", LIMIT_S)
+                # The bar of controls covers what is at the top of the page.
+                stage.evaluate("(at) => at.scrollIntoView({block: 'center'})")
+                limit_ms = PRESS_LIMIT_S * 1000
+                stage.evaluate("(at, limit) => attnBench.armTap(at, limit)", limit_ms)
+                box = stage.bounding_box()
+                row, column = 7 * tap % side, (11 * tap + 1) % side
+                at = {
+                    "x": (column + 0.5) / side * box["width"],
+                    "y": (row + 0.5) / side * box["height"],
+                }
+                stage.click(position=at)
+                taken.append(page.evaluate("attnBench.tapped"))
+                if math.isnan(taken[-1]):
+                    raise MeasurementError(
+                        f"a tap on patch {row}, {column} showed nothing on the picture within "
+                        f"{PRESS_LIMIT_S:.0f} s"
+                    )
+    return tuple(taken[1:])
 
 
 def toy_of(length: int) -> Trace:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-UI_SCHEMA: Final = "attnpanel.bench-ui/1"
+UI_SCHEMA: Final = "attnpanel.bench-ui/2"
 Samples = tuple[float, ...]
 Run = TypeVar("Run")
 ControlName = Literal["token", "temperature", "head", "aggregate"]
@@ -84,6 +84,8 @@ class UiRun:
     schema, preset : str
     environment : Environment
     interactions : tuple of Interaction
+    picture_tap_s : dict of str to tuple of float
+        Seconds from each tap on a picture until its heat is on screen, by its number of patches.
     address_s : tuple of float
         Seconds from starting `attnpanel serve` until it prints its address.
     first_paint_s : tuple of float
@@ -92,10 +94,11 @@ class UiRun:
         Lifetime of fresh processes, by the statement that they run.
     """
 
-    schema: Literal["attnpanel.bench-ui/1"]
+    schema: Literal["attnpanel.bench-ui/2"]
     preset: str
     environment: Environment
     interactions: tuple[Interaction, ...]
+    picture_tap_s: dict[str, Samples]
     address_s: Samples
     first_paint_s: Samples
     import_s: dict[str, Samples]
@@ -103,8 +106,16 @@ class UiRun:
     def __post_init__(self) -> None:
         check_seconds("address_s", self.address_s)
         check_seconds("first_paint_s", self.first_paint_s)
-        for statement, seconds in self.import_s.items():
-            check_seconds(f"import_s[{statement!r}]", seconds)
+        for name in ("import_s", "picture_tap_s"):
+            for key, seconds in getattr(self, name).items():
+                check_seconds(f"{name}[{key!r}]", seconds)
+
+    @classmethod
+    def upgrade(cls, content: Any) -> Any:
+        """Convert the content of a file of version 1, which has no taps."""
+        if isinstance(content, dict) and content.get("schema") == "attnpanel.bench-ui/1":
+            return {"picture_tap_s": {}, **content, "schema": UI_SCHEMA}
+        return content
 
 
 def write(run: Any, path: Path) -> None:

@@ -57,6 +57,8 @@ class Comparison(Viewer):
         Whether a server may send further traces; in a file the choices are in the URL's fragment.
     changed : str, optional
         Intervention on the second trace's model, for B's heading: ``"layer 0's head 2 off"``.
+    dark : bool, optional
+        Whether it opens in the dark theme; a whole page then follows the system's preference.
     **choices
         ``layer``, ``head``, ``aggregate`` (the mean of the layer's heads), ``temperature``,
         ``mask``, or what masks need, such as ``window``: one value, or a pair for the two sides.
@@ -84,12 +86,14 @@ class Comparison(Viewer):
         whole_page: bool = False,
         served: bool = False,
         changed: str = "",
+        dark: bool = False,
         **choices: Any,
     ) -> None:
         load_libraries()
         super().__init__()
         self.explorer_id = uuid.uuid4().hex
         self._given: dict[str, Any] = {}
+        self._dark = dark
         self.figures = comparison_figures(self.explorer_id)
         self.driver = ComparisonDriver(
             explorer_id=self.explorer_id,
@@ -105,6 +109,7 @@ class Comparison(Viewer):
             keys=["token", "ends", "key", "head", "layer", "keys"],
             whole_page=whole_page,
             asks_theme=whole_page,
+            dark=dark,
             width=0,
             height=0,
             margin=0,
@@ -131,7 +136,7 @@ class Comparison(Viewer):
             self.interaction,
             self.notice,
             self.body,
-            css=f"attn-root attn-{self.explorer_id} attn-light",
+            css=f"attn-root attn-{self.explorer_id} attn-{'dark' if dark else 'light'}",
         )
         self._layout.stylesheets = [theme_variables(), stylesheet()]
 
@@ -177,6 +182,7 @@ class Comparison(Viewer):
             "sides": [_packed(trace) for trace in self.traces],
             "address": None if address is None else dict(address),
             "changed": changed,
+            "dark": self._dark,
         }
 
     @property

@@ -15,9 +15,10 @@ from attnpanel.bench.__main__ import main
 from attnpanel.bench.certify import examination, judgement, serving
 from attnpanel.bench.certify.badge import badge_svg, badge_words
 from attnpanel.bench.certify.cases import PRIMES, SQUARE, Case
+from attnpanel.bench.certify.certificate import CHECKS
 from attnpanel.bench.certify.document import digest_of, read_certificate, reference_error_units
 from attnpanel.bench.certify.document_command import save_certificate, summary
-from attnpanel.bench.certify.document_html import certificate_html
+from attnpanel.bench.certify.document_html import CHECKS_IN_WORDS, certificate_html
 from attnpanel.bench.certify.subject import Subject, describe_subject, load_subject, name_of
 from attnpanel.bench.run.serialization import ResultFileError
 from attnpanel.bench.run.timed_results import RefusedError
@@ -276,6 +277,10 @@ def test_page_needs_no_network_and_says_what_is_judged_and_what_is_not(passing):
     for part in (*titles, passing.command, passing.digest, passing.subject.source_sha256):
         assert part in words
     assert "Failures" not in words
+
+
+def test_page_has_words_for_every_check():
+    assert CHECKS_IN_WORDS.keys() >= {name for name, _ in CHECKS}
 
 
 def test_failures_are_shown_with_their_reasons():

@@ -50,6 +50,13 @@ def test_the_pixels_of_every_plot_have_changed_at_paint_time(quick):
     assert all(interaction.pixels_changed for interaction in read(quick[0], UiRun).interactions)
 
 
+def test_taps_on_the_picture_are_timed(quick):
+    ((patches, taken),) = read(quick[0], UiRun).picture_tap_s.items()
+
+    assert (int(patches), len(taken)) == (QUICK.side**2, QUICK.taps)
+    assert min(taken) > 0
+
+
 def test_the_first_paint_follows_the_address(quick):
     run = read(quick[0], UiRun)
 

@@ -39,10 +39,11 @@ def run() -> UiRun:
         pixels_changed=True,
     )
     return UiRun(
-        schema="attnpanel.bench-ui/1",
+        schema="attnpanel.bench-ui/2",
         preset="quick",
         environment=environment,
         interactions=(token, replace(token, control="head", source="attn:weights")),
+        picture_tap_s={"1024": (0.03, 0.04)},
         address_s=(2.5,),
         first_paint_s=(4.0,),
         import_s={"import attnpanel": (0.2, 0.3)},
@@ -66,6 +67,15 @@ def test_a_run_is_read_as_it_was_written(run, tmp_path):
     write(run, tmp_path / "new" / "run.json")
 
     assert read(tmp_path / "new" / "run.json", UiRun) == run
+
+
+def test_a_run_of_version_1_has_no_taps(run, tmp_path):
+    write(run, path := tmp_path / "run.json")
+    content = json.loads(path.read_text()) | {"schema": "attnpanel.bench-ui/1"}
+    del content["picture_tap_s"]
+    path.write_text(json.dumps(content))
+
+    assert read(path, UiRun) == replace(run, picture_tap_s={})
 
 
 def test_a_failed_write_keeps_the_old_file(run, tmp_path):
@@ -93,9 +103,9 @@ def test_a_file_that_is_not_a_result_is_one_error(tmp_path, content):
 
 
 def test_another_schema_is_named(run, tmp_path):
-    message = damaged(run, tmp_path, lambda content: content.update(schema="attnpanel.bench-ui/2"))
+    message = damaged(run, tmp_path, lambda content: content.update(schema="attnpanel.bench-ui/3"))
 
-    assert "schema must be 'attnpanel.bench-ui/1'; got 'attnpanel.bench-ui/2'" in message
+    assert "schema must be 'attnpanel.bench-ui/2'; got 'attnpanel.bench-ui/3'" in message
 
 
 @pytest.mark.parametrize(

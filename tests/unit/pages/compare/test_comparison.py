@@ -31,6 +31,14 @@ def test_the_page_gets_both_traces_and_where_to_start(comparison):
     assert comparison.state == given["start"]
 
 
+@pytest.mark.parametrize(("dark", "css"), [(False, "attn-light"), (True, "attn-dark")])
+def test_it_opens_in_the_theme_that_is_asked_for(dark, css):
+    comparison = Comparison(TOY, TOY, dark=dark)
+
+    assert css in comparison.__panel__().css_classes
+    assert (comparison.driver.given["dark"], comparison.interaction.dark) == (dark, dark)
+
+
 def test_what_the_page_chose_is_the_state(comparison):
     tell(comparison, head=[1, 2], row=4, every=True, temperature=[1.0, 0.5])
 

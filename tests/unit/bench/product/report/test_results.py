@@ -20,7 +20,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
 def test_a_file_of_another_measurement_is_refused(tmp_path):
     write(RUN, tmp_path / "run.json")
 
-    with pytest.raises(ResultFileError, match=r"must be 'attnpanel\.bench-ui/1'; got"):
+    with pytest.raises(ResultFileError, match=r"must be 'attnpanel\.bench-ui/2'; got"):
         read(tmp_path / "run.json", UiRun)
 
 
