@@ -163,6 +163,7 @@ class Legend(Styled):
     """A colour bar with numbers below it; says what masked cells and signs look like."""
 
     content = param.Dict(default={}, doc="Made by js/views/legend.js.")
+    mark = param.Number(default=None, doc="Where the shown pair's number is; None for nowhere.")
 
     _esm = bundle("legend")
 

@@ -10,13 +10,15 @@ export class ColourBar {
   line = element("div");
   scale = element("span", "attn-legend-scale");
   bar = element("i");
+  mark = element("u");
   numbers = element("span", "attn-legend-ticks");
   /** @type {Partial<Legend>} */
   content = {};
   width = Infinity;
 
   constructor() {
-    this.scale.append(this.bar, this.numbers);
+    this.mark.hidden = true;
+    this.scale.append(this.mark, this.bar, this.numbers);
     this.resized = new ResizeObserver(([{ contentRect }]) => {
       if (contentRect.width === this.width || contentRect.width === 0) return;
       this.width = contentRect.width;
@@ -29,6 +31,12 @@ export class ColourBar {
   show(content) {
     this.content = content;
     this.draw();
+  }
+
+  /** Marks a part of the bar. @param {?number} part from 0 to 1; null for none */
+  point(part) {
+    this.mark.hidden = part === null;
+    if (part !== null) this.mark.style.left = `${100 * part}%`;
   }
 
   draw() {

@@ -91,6 +91,8 @@ export function render({ model }) {
   let task = null;
   /** @type {HTMLButtonElement} */
   let next;
+  /** @type {?Element} what had the focus when the lesson was opened */
+  let opener = null;
 
   /** @param {object} message */
   const act = (message) => dispatch(model, { lesson: message });
@@ -158,10 +160,16 @@ export function render({ model }) {
     if (!open) {
       if (step !== null) outline([]);
       step = null;
+      const within = /** @type {ShadowRoot} */ (root.getRootNode()).activeElement;
       root.replaceChildren();
+      if (within && opener instanceof HTMLElement) opener.focus();
       return;
     }
     const whole = /** @type {LessonContent} */ (content);
+    if (step === null) {
+      opener = document.activeElement;
+      while (opener?.shadowRoot?.activeElement) opener = opener.shadowRoot.activeElement;
+    }
     const heading = whole.step === step ? null : build(whole);
     task?.draw(whole);
     next.classList.toggle("attn-strong", whole.done);

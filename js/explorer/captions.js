@@ -7,6 +7,8 @@ import { figureCaptions, headNumbers, place, provenance, withheld } from "./labe
 import { rowOf } from "./partial.js";
 import { shownPair } from "./sentence.js";
 import { headColours, shownHeads } from "../views/lines.js";
+import { scaleOf } from "../views/colours.js";
+import { markOf } from "../views/legend.js";
 import { legend, titles } from "../views/table.js";
 import { namePlots } from "../views/plots.js";
 import { shadedTokens } from "../views/text.js";
@@ -72,9 +74,28 @@ export function writeLegends(explorer, drawings) {
   for (const [name, drawing] of drawings) {
     const content = legend(explorer.trace, explorer.state, name, drawing);
     const text = JSON.stringify(content);
+    if (content !== null) explorer.scales[name] = drawing.colours;
     if (content === null || explorer.legends[name] === text) continue;
     explorer.legends[name] = text;
     explorer.write(`attn-legend-${name}`, { content });
+  }
+}
+
+/**
+ * Marks the shown pair's score and weight on their colour bars.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {AnySelection} selection
+ */
+export function markLegends(explorer, selection) {
+  const [query, key] = /** @type {[number, number]} */ (explorer.shownPair);
+  const { scores, weights, visible } = rowOf(selection, query);
+  const byRow = scaleOf(explorer.trace, explorer.state).ends === "row"; // one bar for scales of their own
+  for (const [name, numbers] of Object.entries({ scores, weights })) {
+    const colours = explorer.scales[name];
+    const mark = colours && visible[key] && !(byRow && name === "weights") ? markOf(colours, numbers?.[key]) : null;
+    if (explorer.marks[name] !== mark) explorer.write(`attn-legend-${name}`, { mark });
+    explorer.marks[name] = mark;
   }
 }
 

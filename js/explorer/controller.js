@@ -4,7 +4,7 @@ import { openTrace } from "../core/trace_data.js";
 import { t } from "../core/translate.js";
 import { handleMessage, openAlone, openHash, openParts } from "./actions.js";
 import { Background } from "./background.js";
-import { updateNotePlace, writeAddress, writeCaptions } from "./captions.js";
+import { markLegends, updateNotePlace, writeAddress, writeCaptions } from "./captions.js";
 import { drawViews } from "./draw_views.js";
 import { Lesson } from "./lesson.js";
 import { onPicture } from "./on_picture.js";
@@ -88,6 +88,10 @@ export class BrowserExplorer {
   numbers;
   /** @type {Record<string, string>} what the colour bars say, by view */
   legends = {};
+  /** @type {Record<string, Drawing["colours"]>} the scales of the colour bars, by view */
+  scales = {};
+  /** @type {Record<string, ?number>} what is marked on them, by view */
+  marks = {};
   /** @type {string | undefined} what the choice of lines shows */
   lineChoices;
   /** @type {Record<string, string>} what pictures say to those who do not see them, by view */
@@ -283,6 +287,7 @@ export class BrowserExplorer {
     }
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });
     this.shownPair = shownPair(trace, state, selection);
+    markLegends(this, selection);
     this.lesson.follow(state, selection);
     updateNotePlace(this, selection);
     drawOverview(this, changed, theme);

@@ -1,4 +1,5 @@
 import { general } from "../core/format.js";
+import { clip } from "./colours.js";
 
 // What a picture's colours mean, as a bar with numbers.
 
@@ -30,6 +31,17 @@ export function legendOf({ colours, masked, sources }, { words = "", relative = 
     words,
     masked: pairs && masked === true && hasHatched(sources),
   };
+}
+
+/**
+ * The part of a colour bar at which a number's colour is; null for no number.
+ *
+ * @param {NonNullable<Drawing["colours"]>} colours
+ * @param {number | undefined} number
+ */
+export function markOf({ low, high, power = 1 }, number) {
+  if (number === undefined || Number.isNaN(number)) return null;
+  return clip((number - low) / (high - low), 0, 1) ** power;
 }
 
 /**

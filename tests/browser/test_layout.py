@@ -142,13 +142,16 @@ def test_every_map_has_a_colour_bar_that_temperature_and_mask_leave_alone(wide):
     def bars() -> list[str]:
         return wide.locator(".attn-legend").all_inner_texts()
 
-    choose(wide, Mask="none", Temperature=0, Token=6, Colour_scale="√, 0–1", Head=0)
+    choose(wide, Mask="none", Temperature=0, Token=5, Colour_scale="√, 0–1", Head=0)
     before = bars()
 
     assert len(before) == 4
     assert all("0" in text for text in before)
     assert "masked" not in before[0]  # nothing is
     assert "blue: below 0" in before[0]
+    # The shown pair's weight is marked, on a bar that gives small ones more room.
+    left = wide.locator(".attn-legend-weights u").evaluate("(mark) => parseFloat(mark.style.left)")
+    assert left == pytest.approx(100 * matrix(wide, "weights")[5].max() ** 0.5, abs=0.01)
     choose(wide, Mask="causal", Temperature=12, Token=3)
     assert "masked" in bars()[0]
     choose(wide, Mask="none")

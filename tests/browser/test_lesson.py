@@ -93,6 +93,7 @@ def test_every_step_is_done_by_keys_alone(lesson):
     press(lesson, "Enter")
     expect(lesson.get_by_text("Step 8 of 8")).to_have_count(0)
     assert "lesson" not in link(lesson)
+    expect(lesson.get_by_role("button", name="Lesson")).to_be_focused()
 
 
 def test_a_guess_is_answered_and_what_the_step_names_is_outlined(lesson):
