@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from attnpanel.bench.certify.context import make_check
-from attnpanel.bench.certify.error_units import unit_of_weights
+from attnpanel.bench.certify.error_units import UNBOUNDED, unit_of_weights
 from attnpanel.bench.certify.judgement import (
     DEVIATIONS,
     argmax_index,
@@ -204,7 +204,8 @@ def _weight_unit(
 ) -> NDArray[np.floating]:
     """Return one error unit of each weight of a head, (T, n)."""
     request, places = context.request, context.places
-    grown = context.weight_error[head][:, None] * expected + 2 * SMALLEST[request.dtype]
+    relative = context.weight_error[head][:, None]
+    grown = np.where(relative < UNBOUNDED, relative * expected + 2 * SMALLEST[request.dtype], 1.0)
     if places is None:
         return np.asarray(grown)
     unit = np.empty(expected.shape)

@@ -182,9 +182,9 @@ def _wrong_if_shared(context: CertificateContext) -> str:
     if given.query.shape == given.key.shape == given.value.shape:
         one = replace(given, key=given.query, value=given.query)
         shared_by.append(("one array for query, key and value", one))
-        shared_by.append(("query, key and value packed", replace(given, **_packed(sequence))))
+        shared_by.append(("query, key and value packed", replace(given, **packed(sequence))))
     elif given.key.shape == given.value.shape:
-        shared_by.append(("keys and values packed", replace(given, **_packed(head))))
+        shared_by.append(("keys and values packed", replace(given, **packed(head))))
     for what, inputs in shared_by:
         if found := wrong_output(context, inputs, inputs):
             return f"{what}: {found}"
@@ -200,9 +200,11 @@ def _wrong_if_shared(context: CertificateContext) -> str:
     return found and f"one query, expanded: {found}"
 
 
-def _packed(arrays: dict[str, NDArray[np.floating]]) -> dict[str, Any]:
+def packed(arrays: dict[str, NDArray[np.floating]]) -> dict[str, Any]:
     """Return arrays of one shape, (B, H, N, D), as views of one that is (B, N, arrays, H, D)."""
-    whole = np.stack([array.swapaxes(1, 2) for array in arrays.values()], axis=2)
+    # Without copying, stack would keep the order of the arrays' axes.
+    tokens = [np.ascontiguousarray(array.swapaxes(1, 2)) for array in arrays.values()]
+    whole = np.stack(tokens, axis=2)
     return {name: whole[:, :, n].swapaxes(1, 2) for n, name in enumerate(arrays)}
 
 

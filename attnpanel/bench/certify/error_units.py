@@ -21,6 +21,8 @@ PASSING_UNITS: Final = 8.0
 # Beyond exp(600) a bound says nothing, and its product with the values would overflow. It is
 # reached: scores of 1e4 in bfloat16 err by 40, so a weight of e^-130 may come out as 1/2.
 MAX_EXPONENT: Final = 600.0
+# The largest relative error of a weight, which may then be anything from 0 to 1.
+UNBOUNDED: Final = float(np.expm1(MAX_EXPONENT)) / PASSING_UNITS
 
 
 def weight_error(

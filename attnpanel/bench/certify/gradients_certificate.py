@@ -48,9 +48,14 @@ SPECIALISED: Final[tuple[tuple[Request, InputKind], ...]] = (
         for d in (96, 128, 192, 256)
     ),
     (Request(4, 8, 1, 33, 65, 64, 64, mask="key_padding", pad_lens=(65, 40, 64, 65)), "randn"),
+    # Groups of three, five and seven; one query, or 63 keys, beyond blocks.
+    (Request(1, 6, 2, 65, 127, 32, 32), "randn"),
+    (Request(2, 5, 1, 17, 63, 16, 16, mask="causal", align="bottom_right"), "randn"),
+    (Request(1, 7, 1, 65, 191, 24, 24), "randn"),
 )
 LONG: Final[tuple[tuple[Request, InputKind], ...]] = (
     (Request(1, 1, 1, 2048, 2048, 64, 64), "randn"),
+    (Request(1, 1, 1, 2100, 70, 16, 16), "randn"),
     (Request(1, 1, 1, 97, 2305, 64, 64, mask="causal", align="bottom_right"), "randn"),
 )
 

@@ -194,6 +194,18 @@ def gradients_of_sum(context: GradientContext) -> list[Check]:
     return _judged("one number as dO", context, context.inputs, one, tuple(context.actual))
 
 
+def expanded_heads(context: GradientContext) -> list[Check]:
+    """Check small cases with one key head that is expanded: each copy has a gradient of its own."""
+    claims = context.implementation.strided or context.implementation.adjacent_strided
+    if not claims or context.request.kv_heads == 1 or context.cells > SUM_CELLS:
+        return []
+    given = context.inputs
+    key, value = (np.broadcast_to(x[:, :1], x.shape) for x in (given.key, given.value))
+    inputs = replace(given, key=key, value=value)
+    names = tuple(context.actual)
+    return _judged("one key head, expanded", context, inputs, context.output_gradient, names)
+
+
 def trained_output(context: GradientContext) -> list[Check]:
     """Check that a call that is differentiated has the output of one that is not, or as right."""
     outputs = context.outputs()
@@ -225,6 +237,7 @@ CHECKS: Final[tuple[Callable[[GradientContext], list[Check]], ...]] = (
     repeated_calls,
     other_ways,
     gradients_of_sum,
+    expanded_heads,
     trained_output,
 )
 # Those that need no further call, for cases where each takes long.

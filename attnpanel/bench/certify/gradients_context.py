@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from attnpanel.bench.certify.checks_state import heads_last, laid_out
+from attnpanel.bench.certify.checks_state import heads_last, laid_out, packed
 from attnpanel.bench.certify.gradients import NAMES
 from attnpanel.bench.certify.gradients_units import gradient_models, half_last_bit, passing_units
 from attnpanel.bench.certify.judged_rows import JudgedRows
@@ -198,13 +198,21 @@ class GradientContext:
             self.run(self.inputs, heads_last(self.output_gradient)),
         )
         if self.implementation.strided or self.implementation.adjacent_strided:
-            inputs = laid_out(self.inputs, ("heads last", "heads last", "heads last"))
-            yield "inputs with heads last in memory", self.run(inputs, self.output_gradient)
+            for what, inputs in self._layouts():
+                yield f"inputs {what}", self.run(inputs, self.output_gradient)
         only = getattr(self._prepared(self.inputs, self.output_gradient), "only", None)
         if only is not None:
             for name in self.actual:
                 array = self._array(self.inputs, name, only(name))
                 yield f"the {name} alone needs one", {name: array}
+
+    def _layouts(self) -> Iterator[tuple[str, Inputs]]:
+        given = self.inputs
+        yield "with heads last in memory", laid_out(given, ("heads last",) * 3)
+        yield "that are slices of a cache", laid_out(given, ("a slice of a cache",) * 3)
+        if given.query.shape == given.key.shape == given.value.shape:
+            parts = {name: getattr(given, name) for name in ("query", "key", "value")}
+            yield "packed in one array", replace(given, **packed(parts))
 
     def outputs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
         """Return the output of the call that is differentiated, and of one that is not."""

@@ -50,6 +50,8 @@ SCORE_LIMITS: Final = {**LIMITS, "rms": 3.0, "rms of some rows": 3.5}
 # A few last bits more or less are no news: sums of squares of fewer elements are not judged.
 MIN_ELEMENTS: Final = 512
 FLIPS: Final = 24
+# Rows' worth of gain that are no news: one row alone may be off by six deviations, as a head may.
+ROWS: Final = 8
 MIN_ROWS, PARTS = 64, 16
 
 
@@ -134,7 +136,7 @@ class RowGain:
     """Root mean square over rows of each row's gain in its own standard deviations."""
 
     def __init__(self) -> None:
-        self._found, self._expected, self._flip = 0.0, 0.0, 0.0
+        self._found, self._expected, self._flip, self._row = 0.0, 0.0, 0.0, 0.0
 
     def add(
         self,
@@ -151,13 +153,15 @@ class RowGain:
         if not ok.any():
             return
         self._found += float((value[ok] ** 2 / unit[ok]).sum())
-        self._expected += float(((variance + float32**2)[ok] / unit[ok]).sum())
+        expected = (variance + float32**2)[ok] / unit[ok]
+        self._expected += float(expected.sum())
+        self._row = max(self._row, float(expected.max()))
         flips = (model.step * test).max(axis=1)[ok] ** 2 / unit[ok]
         self._flip = max(self._flip, float(flips.max()))
 
     def value(self) -> float:
-        """Return the statistic; two last bits are no news."""
-        due = self._expected + 2 * self._flip
+        """Return the statistic; two last bits, and `ROWS` rows, are no news."""
+        due = self._expected + 2 * self._flip + ROWS * self._row
         return float(np.sqrt(self._found / due)) if due > 0 else 0.0
 
 

@@ -25,6 +25,8 @@ MODULES: Final = frozenset(
 NUMPY: Final = ("numpy._core.", "numpy.lib.", "numpy.linalg", "numpy.random")
 PACKAGES: Final = (
     "attnpanel.bench.",
+    "attnpanel.attention.",  # of the reference and of masks
+    "attnpanel.kernels.request",
     "attnpanel.kernels.arrays",
     "attnpanel.kernels.implementation",
 )

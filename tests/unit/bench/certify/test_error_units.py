@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from attnpanel.bench import certify
 from attnpanel.bench.certify.cases import Case, make_inputs
 from attnpanel.bench.certify.error_units import (
     condition,
@@ -14,6 +15,7 @@ from attnpanel.bench.certify.error_units import (
 )
 from attnpanel.bench.certify.reference import reference
 from attnpanel.bench.certify.sixteen_bits import RoundingPlaces
+from attnpanel.kernels import find_implementation
 from attnpanel.kernels.request import Inputs, Request
 
 # One query of 3 channels, two keys: products 3, 4, 0 (norm 5, sum 7) and 0, 0, 1.
@@ -86,3 +88,10 @@ def test_huge_errors_do_not_overflow():
     unit = unit_of_weights(ONE, np.array([[[1e30]]]), None)
 
     assert np.isfinite(unit).all()
+
+
+def test_where_16_bit_scores_err_without_bound_a_weight_of_0_may_be_a_half():
+    # Two scores near -4e5 that differ by hundreds are one number of bfloat16.
+    case = Case(Request(1, 1, 1, 26, 200, 192, 8, "bfloat16", temperature=0.36), "low")
+
+    assert certify(find_implementation("torch-eager"), case).reasons == ()

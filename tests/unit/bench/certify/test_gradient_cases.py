@@ -25,6 +25,13 @@ WHERE = {
     "negative scale": lambda r: r.score_scale < 0 and r.query_len > 16,
     "a remainder of 24 queries": lambda r: r.query_len % 64 == 24,
     "groups in more than two sequences": lambda r: r.batch > 2 and r.kv_heads > 1,
+    **{
+        f"groups of {count}": lambda r, count=count: r.heads == count * r.kv_heads
+        for count in (3, 5, 7)
+    },
+    "a remainder of 63 keys": lambda r: r.key_len % 64 == 63,
+    "a remainder of one query": lambda r: r.query_len > 1 == r.query_len % 64,
+    "over 2,048 queries": lambda r: r.query_len > 2048,
     "over 2,048 keys": lambda r: r.key_len > 2048 and r.query_len > 64,
 }
 
@@ -86,13 +93,20 @@ def read_as_contiguous(given, _key, _needed):
     return flat.reshape(given.shape), 1
 
 
+def where(test):
+    """Change the key's gradient where `test(key, elements of a token in all heads)`."""
+    return lambda given, key, _: (given, 0.9 if test(key, key.shape[1] * key.shape[3]) else 1)
+
+
 WAYS = {
     "other ways: dO with heads last in memory": read_as_contiguous,
     "one number as dO": lambda given, *_: (given * (1 if given.stride()[-1] else 0.9), 1),
-    "other ways: inputs with heads last in memory": lambda given, key, _: (
-        given,
-        0.9 + key.is_contiguous() / 10,
+    "other ways: inputs with heads last in memory": where(lambda k, token: k.stride(2) == token),
+    "other ways: inputs that are slices of a cache": where(
+        lambda k, _: k.stride(1) > k.shape[2] * k.shape[3]
     ),
+    "other ways: inputs packed in one array": where(lambda k, token: k.stride(2) == 3 * token),
+    "one key head, expanded": where(lambda k, _: k.shape[1] > 1 and k.stride(1) == 0),
     "other ways: the key alone needs one": lambda given, _, needed: (given, float(needed[0])),
 }
 

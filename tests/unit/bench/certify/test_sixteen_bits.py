@@ -183,3 +183,20 @@ def test_equal_scores_of_a_row_are_one_group():
 
     np.testing.assert_array_equal(group, [1, 0, 1, 2, 2, 3])
     np.testing.assert_array_equal(row, [0, 0, 1, 1])
+
+
+def test_the_gain_of_one_row_may_be_what_that_of_a_head_may_be():
+    # Of 100 normal deviates two exceed 2.3, and none of a billion 6.
+    request = Request(1, 1, 1, 1, 130, 64, 512, "bfloat16")
+    found = []
+    for seed in range(100):
+        inputs = make_inputs(Case(request, seed=seed))
+        (block,) = query_blocks(request, inputs)
+        model = block_model(block, request, RoundingPlaces())
+        weights = round_to(model.weights, "bfloat16").astype(np.float64)
+        output = round_to(weights @ block.value, "bfloat16").astype(np.float64)
+        found.append(head_statistics(request, inputs, output[None, None], RoundingPlaces(), (0, 0)))
+
+    assert max(one["row gain"] for one in found) < LIMITS["row gain"]
+    # The rounding is there: the gain of a head is about one deviation.
+    assert np.sqrt(np.mean([one["gain"] ** 2 for one in found])) > 0.7

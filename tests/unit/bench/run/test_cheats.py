@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from attnpanel.attention import reference as attention_reference
 from attnpanel.bench.certify import judgement
 from attnpanel.bench.certify.cases import Case
 from attnpanel.bench.certify.context import CertificateContext
@@ -32,7 +33,7 @@ from attnpanel.bench.run.refusals import ClockComparison
 from attnpanel.bench.run.timed_results import RefusedError, judge_rows
 from attnpanel.bench.run.visits import Visit
 from attnpanel.bench.run.warm_case import WarmCase
-from attnpanel.kernels.request import Request
+from attnpanel.kernels.request import Inputs, Request
 from tests.unit.bench.run.cheats import CHEATS, honest
 from tests.unit.bench.run.fake_kernels import make_kernel
 from tests.unit.bench.run.fake_plans import plan
@@ -207,6 +208,8 @@ def test_a_replaced_function_method_or_default_is_noticed(monkeypatch):
         (CertificateContext, "judgement", property(lambda _: None)),
         (builtins, "max", lambda *_: 0),
         (statistics, "median", lambda _: 0.0),
+        # What the reference calls.
+        (attention_reference, "softmax", lambda *_: 0.0),
         (psutil.Process, "children", lambda *_, **__: []),
         # What NumPy's own functions call.
         (np._core._methods, "umr_any", lambda *_, **__: np.False_),
@@ -227,6 +230,10 @@ def test_what_is_added_or_put_in_the_place_of_a_module_is_noticed(monkeypatch):
     for add in (
         # A name of a module hides the builtin one, and Visit would answer what it likes.
         lambda patch: patch.setattr(judgement, "any", lambda _: False, raising=False),
+        # Inputs would be others for who judges.
+        lambda patch: patch.setattr(
+            Inputs, "__getattribute__", object.__getattribute__, raising=False
+        ),
         lambda patch: patch.setattr(Visit, "__reduce__", lambda _: (int, ()), raising=False),
         lambda patch: patch.setitem(copyreg.dispatch_table, Visit, lambda _: (int, ())),
         lambda patch: patch.setitem(sys.modules, "psutil", object()),
