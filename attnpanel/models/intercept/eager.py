@@ -146,7 +146,7 @@ class EagerTracker:
                 self._join_pieces(left, right, result)
             elif self._meets_values(facing, tracked):
                 return self._mix_values(facing, tracked, result)
-            elif rescales_product(tracked, self._find(facing.right)):
+            elif rescales_product(facing, tracked, self._find(facing.right)):
                 return None
             elif keeps_weights(facing, result, tracked) or sums_heads(facing, tracked):
                 mixed = replace(tracked, stage="derived", mixes_heads=True, logits=None)
