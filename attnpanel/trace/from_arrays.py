@@ -43,11 +43,12 @@ def from_weights(
     beams = getattr(attentions, "beam_indices", None)
     beams = None if beams is None else as_numpy("beam_indices", beams)
     arrays = {name: _named_layers(name, value, beams) for name, value in groups.items()}
-    if beams is not None:
+    if hasattr(attentions, "sequences"):  # of a generation, whose encoder ran once for each prompt
         arrays["encoder"] = [
-            (layer, array[_sequence_of_beams(attentions, beams, len(array))])
+            (layer, array[_prompts_of_sequences(attentions, beams, len(array))])
             for layer, array in arrays.pop("encoder", [])
         ]
+    _check_batch(arrays)
     if not any(arrays.values()):
         raise ValueError(
             "attentions must hold at least one layer's weights (B, H, T, S); got none. Models of "
@@ -117,6 +118,9 @@ def from_qkv(
             "query, key and value must have the same number of layers; got "
             f"{len(queries)}, {len(keys)} and {len(values)}"
         )
+    named = [list(given) for given in (query, key, value) if isinstance(given, Mapping)]
+    if any(names != named[0] for names in named):
+        raise ValueError(f"query, key and value must name the same layers; got {named}")
     names = [name for name, _ in queries] if layers is None else as_texts("layers", layers)
     if len(names) != count:
         raise ValueError(f"layers must name each of {count} layers; got {len(names)} names")
@@ -219,10 +223,28 @@ def _named_layers(name: str, given: Any, beams: Any) -> list[tuple[str, NDArray[
     ]
 
 
-def _sequence_of_beams(output: Any, beams: NDArray[Any], batch: int) -> NDArray[Any]:
+def _check_batch(groups: dict[str, list[tuple[str, NDArray[np.floating]]]]) -> None:
+    """Raise ValueError if an encoder, a decoder and what joins them are of other batches.
+
+    Layers of a single kind may differ, as they do where they attend in windows.
+    """
+    sizes = {
+        name: sorted({len(array) for _, array in layers})
+        for name, layers in groups.items()
+        if layers
+    }
+    if len(sizes) > 1 and len(set(map(tuple, sizes.values()))) > 1:
+        found = ", ".join(f"{name} {', '.join(map(str, size))}" for name, size in sizes.items())
+        raise ValueError(f"attentions, cross and encoder must have the same B; got {found}")
+
+
+def _prompts_of_sequences(output: Any, beams: NDArray[Any] | None, batch: int) -> NDArray[Any]:
     """Return which of `batch` prompts each returned sequence continues."""
-    steps = next(getattr(output, n) for n in ("cross_attentions", "decoder_attentions"))
-    rows: NDArray[Any] = np.maximum(beams[:, 0], 0) * batch // len(steps[0][0])
+    fields = (getattr(output, name, None) for name in ("cross_attentions", "decoder_attentions"))
+    steps = next(found for found in fields if found is not None)
+    count = len(steps[0][0])
+    first = np.arange(count) if beams is None else np.maximum(beams[:, 0], 0)
+    rows: NDArray[Any] = first * batch // count
     return rows
 
 
@@ -246,6 +268,11 @@ def _is_number(given: Any) -> bool:
     return isinstance(given, int | float)
 
 
+def _is_array(given: Any) -> bool:
+    """Whether a list is of lists of numbers, as an array of several axes is written."""
+    return _is_number(given) and isinstance(given[0], list | tuple)
+
+
 def _as_batch(name: str, array: Any) -> NDArray[np.floating]:
     """Return weights as (B, H, T, S); (H, T, S) is one sequence, (T, S) one head of it."""
     numbers = as_floats(name, array)
@@ -267,7 +294,7 @@ def _four_axes(name: str, array: Any, layout: Layout) -> NDArray[np.floating]:
 
 def _for_each(name: str, given: Any, count: int) -> list[Any]:
     """Return one value a layer: a list has one for each, anything else serves all."""
-    if not isinstance(given, list | tuple):
+    if not isinstance(given, list | tuple) or _is_array(given):
         return [given] * count
     if len(given) != count:
         raise ValueError(f"{name} must be one for all layers or {count}; got {len(given)}")

@@ -49,7 +49,8 @@ def join_steps(
     Raises
     ------
     ValueError
-        If the steps differ in their layers, heads or batch.
+        If the steps differ in their layers, heads or batch, or are no steps: if a later one is a
+        whole sequence again.
     """
     count = len(steps[0])
     if any(len(step) != count for step in steps):
@@ -79,6 +80,13 @@ def _join(
     if len({part.shape[:2] for part in parts}) != 1:
         shapes = [part.shape for part in parts[:3]]
         raise ValueError(f"{name} must agree in B and H in every step; got shapes {shapes}")
+    again = next((t for t, part in enumerate(parts) if t and part.shape[2] == part.shape[3] > 1), 0)
+    if again and not cross:
+        raise ValueError(
+            f"{name} must hold in each step the rows that it adds, as with a key/value cache; got "
+            f"{parts[again].shape} in step {again}, a whole sequence. Several sequences go along "
+            "B; without a cache, give the weights of the last step"
+        )
     ends = [parts[0].shape[3]] * len(parts) if cross else _ends(parts)
     batch, heads = parts[0].shape[:2]
     rows = sum(part.shape[2] for part in parts)

@@ -55,6 +55,7 @@ from attnpanel.models.intercept.tracked_scores import (
     PICKED,
     REORDERED,
     REPEATED,
+    UNDIVIDED,
     ScoreUse,
     TrackedTensor,
     unscored_weights,
@@ -145,7 +146,7 @@ class EagerTracker:
                 self._join_pieces(left, right, result)
             elif self._meets_values(facing, tracked):
                 return self._mix_values(facing, tracked, result)
-            elif rescales_product(tracked, self._find(facing.right)):
+            elif rescales_product(facing, tracked, self._find(facing.right)):
                 return None
             elif keeps_weights(facing, result, tracked) or sums_heads(facing, tracked):
                 mixed = replace(tracked, stage="derived", mixes_heads=True, logits=None)
@@ -198,11 +199,11 @@ class EagerTracker:
         # A softmax may be of anything; as attention it sums over a whole sequence.
         if not tracked.scored and streams().length(product.right) != use.key_len:
             return False
-        sizes = {(use.query_len, use.key_len), (use.key_len, use.query_len)}
-        whole = tuple(left.shape[-2:]) in sizes
+        whole = use.is_whole(left)
         if tracked.stage == "weights":
             return whole
-        whole = whole and (left.numel() == use.numel or tracked.mixes_heads)
+        cut = left.numel() * use.key_len == use.numel * (use.key_len - use.sinks)
+        whole = whole and (left.numel() == use.numel or cut or tracked.mixes_heads)
         computed = tracked.nonlinear or bool(use.modules)
         return computed and whole and tracked.several_channels and tracked.stage != "sum"
 
@@ -256,7 +257,9 @@ class EagerTracker:
     def _lose(self, tracked: TrackedTensor) -> None:
         """Note that weights were used in a way that gives no call."""
         use = tracked.use
-        if not use.recorded and tracked.stage != "sum":
+        if use.sinks and use.recorded:  # a column that was cut off has been used, too
+            lose(use, IN_PIECES)
+        elif not use.recorded and tracked.stage != "sum":
             use.met_values = True
             if use.reason == NO_VALUES:
                 use.reason = REORDERED if tracked.reordered else IN_PIECES
@@ -290,6 +293,7 @@ class EagerTracker:
         if partner is None and not adds and getattr(result, "shape", None) == args[0].shape:
             self._tracked[result] = tracked
         else:
+            use.reason = IN_PIECES if adds else UNDIVIDED
             self._lose(replace(tracked, stage="exp"))
         return None
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from attnpanel.models.intercept.matmul import Product
+
     Find = Callable[[Any], TrackedTensor | None]
 
 
@@ -189,11 +191,12 @@ def _rescales(tensor: Tensor, found: TrackedTensor, use: ScoreUse) -> bool:
     return found.scored and found.key.dim() > 2
 
 
-def rescales_product(factor: TrackedTensor, other: TrackedTensor | None) -> bool:
+def rescales_product(product: Product, factor: TrackedTensor, other: TrackedTensor | None) -> bool:
     """Note if what a product multiplies by something computed from scores is an output."""
     if other is None or other.stage != "output" or not factor.scored or factor.key.dim() < 3:
         return False
-    lose(other.use, RESCALED)
+    # A matrix product sums over the queries of the output, as one of a low rank does.
+    lose(other.use, IN_PIECES if product.equation is None else RESCALED)
     return True
 
 

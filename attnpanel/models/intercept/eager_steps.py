@@ -88,6 +88,8 @@ def after_operation(
     if made is not None:
         return made
     if result.numel() != before.numel():
+        if sinks := _sinks(func, args, kwargs, before, tracked, result):
+            tracked = replace(tracked, use=replace(tracked.use, sinks=sinks))
         return _resized(func, before, tracked, other, result)
     return _same_size(func, tracked, other, partner, result)
 
@@ -191,6 +193,35 @@ def _moves_keys(
     numbers = moved_axes(func, args, kwargs)
     last_two = {-1, -2, weights.dim() - 1, weights.dim() - 2}
     return not numbers or any(number in last_two for number in numbers)
+
+
+def _sinks(
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    scores: Tensor,
+    tracked: TrackedTensor,
+    result: Tensor,
+) -> int:
+    """Return how many columns of no key were joined with scores; 0 if other ones were."""
+    from torch.nn import functional
+
+    if tracked.stage != "scores" or scores.dim() < 2 or result.shape[:-1] != scores.shape[:-1]:
+        return 0
+    added = max(result.shape[-1] - scores.shape[-1], 0)
+    if func is functional.pad:
+        return added if kwargs.get("mode", "constant") == "constant" else 0
+    if func not in operators()["concatenate"] or not args:
+        return 0
+    others = [part for part in args[0] if part is not scores]
+    same = all(streams().learned(part) or _is_same_for_all_queries(part) for part in others)
+    return added if same and len(others) + 1 == len(args[0]) else 0
+
+
+def _is_same_for_all_queries(columns: Tensor) -> bool:
+    """Whether columns (…, T, N) hold one row, which is no sign if there is one query."""
+    several = columns.dim() > 1 and columns.shape[-2] > 1
+    return several and bool((columns == columns[..., :1, :]).all())
 
 
 def _resized(

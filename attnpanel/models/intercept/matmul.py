@@ -177,6 +177,7 @@ def _readers() -> dict[Any, Callable[..., Product | None]]:
     readers |= dict.fromkeys((torch.bmm, tensor.bmm, torch.mm, tensor.mm), _bmm)
     readers |= dict.fromkeys((torch.baddbmm, tensor.baddbmm), _baddbmm)
     readers |= dict.fromkeys((torch.addmm, tensor.addmm), _addmm)
+    readers |= dict.fromkeys((torch.inner, tensor.inner), _inner)
     readers[torch.einsum] = _einsum
     readers[torch.tensordot] = _tensordot
     return readers
@@ -212,6 +213,10 @@ def _addmm(
 ) -> Product | None:
     product = _baddbmm(input, mat1, mat2, **factors)
     return product if product.activations else None  # else a linear layer
+
+
+def _inner(input: Tensor, other: Tensor, **_: Any) -> Product | None:  # noqa: A002 - torch's signature
+    return Product(input, other, ("ts", "ks", "tk")) if input.dim() == other.dim() == 2 else None
 
 
 def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, **_: Any) -> Product | None:

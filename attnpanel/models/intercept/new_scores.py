@@ -59,7 +59,8 @@ def placed(tracked: TrackedTensor, product: Product) -> TrackedTensor:
     """
     weights = product.left
     kind = None if streams().learned(weights) else streams().kind(weights, product.right)
-    return replace(tracked, kind=kind, sequence_len=streams().length(weights))
+    length, rows = streams().length(weights), streams().sequences(weights)
+    return replace(tracked, kind=kind, sequence_len=length, rows=rows)
 
 
 def of_a_sequence(weights: Tensor) -> bool:

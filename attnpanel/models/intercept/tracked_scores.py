@@ -31,6 +31,7 @@ REORDERED = "it changes the order of the queries or keys"
 SOME_QUERIES = "it computes the weights of some of its queries only"
 CHANNELS = "its weights are between channels, not between positions"
 REPEATED = "it mixes its values by the same weights several times"
+UNDIVIDED = "its weights are exponentials, and no division of its outputs by their sum was seen"
 RESCALED = "it rescales its outputs by something computed from the scores"
 PICKED = "it picks values by the largest of its scores, which is no product of weights with values"
 # Scores below this are masked: masks write 0 or subtract 1e9, in float32.
@@ -65,6 +66,8 @@ class ScoreUse:
         Whether an intervention has changed its weights.
     reordered : bool
         Whether the module has changed the order of the queries or keys.
+    sinks : int
+        How many columns of no key were joined with the scores, equal for every query.
     """
 
     query_len: int
@@ -78,6 +81,12 @@ class ScoreUse:
     written: bool = False
     intervened: bool = False
     reordered: bool = False
+    sinks: int = 0
+
+    def is_whole(self, weights: Tensor) -> bool:
+        """Whether weights are of all queries and keys; columns of no key may have been cut off."""
+        sizes = (self.query_len, self.key_len), (self.query_len, self.key_len - self.sinks)
+        return tuple(weights.shape[-2:]) in {*sizes, *(size[::-1] for size in sizes)}
 
 
 @dataclass(frozen=True, eq=False)

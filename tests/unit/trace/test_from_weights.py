@@ -163,6 +163,22 @@ def test_returned_beams_are_followed_through_their_ancestors():
     assert np.isnan(weights[1, 2]).all()
 
 
+def test_sampled_sequences_share_the_encoder_of_their_prompt():
+    # Of two prompts two sequences each: the encoder ran before the batch was repeated.
+    encoder = softmax_weights(2, H, S, S)
+    output = SimpleNamespace(
+        sequences=torch.zeros(4, 1),
+        encoder_attentions=(encoder,),
+        decoder_attentions=[(softmax_weights(4, H, 1, t + 1),) for t in range(2)],
+        cross_attentions=[(softmax_weights(4, H, 1, S),) for _ in range(2)],
+    )
+
+    trace = Trace.from_weights(output)
+
+    np.testing.assert_array_equal(trace["encoder.layer.0"].weights(), encoder[[0, 0, 1, 1]])
+    np.testing.assert_array_equal([call.batch for call in trace], [4, 4, 4])
+
+
 def test_one_line_opens_an_explorer_writes_a_report_and_analyses(tmp_path):
     attentions = [torch.tensor(softmax_weights(1, H, T, T, seed=seed)) for seed in range(L)]
 
@@ -215,6 +231,12 @@ OK = softmax_weights(1, H, T, T)
             "attentions of layer.0 must be an ordinary tensor; it is on the meta",
         ),
         ([[OK], [OK, OK]], {}, "attentions must have the same layers in every step; got [1, 2]"),
+        ([[OK], [OK]], {}, "attentions of layer.0 must hold in each step the rows that it adds"),
+        (
+            softmax_weights(B, H, T, T),
+            {"cross": softmax_weights(1, H, T, S)},
+            "attentions, cross and encoder must have the same B; got attentions 3, cross 1",
+        ),
     ],
 )
 def test_what_is_no_weights_is_refused_with_rule_and_value(attentions, options, message):
@@ -272,6 +294,7 @@ def test_a_mask_of_numbers_is_added_and_each_layer_may_have_its_own():
     [
         ({"mask": np.ones((T, T), int)}, "mask must be bool (True = may attend) or added"),
         ({"mask": np.zeros((T, T)), "bias": np.zeros((T, T))}, "mask must be bool where a bias"),
+        ({"key": {"y": np.zeros((1, H, T, 3))}}, "query, key and value must name the same layers"),
         ({"mask": [None, None]}, "mask must be one for all layers or 1; got 2"),
         ({"causal": "yes"}, "causal must be one of none, top_left, bottom_right"),
         ({"layout": "HTD"}, "layout must be one of BHTD, BTHD"),
@@ -279,6 +302,14 @@ def test_a_mask_of_numbers_is_added_and_each_layer_may_have_its_own():
     ],
 )
 def test_what_does_not_fit_queries_and_keys_is_refused(options, message):
-    query = np.zeros((1, H, T, 3))
+    query = {"x": np.zeros((1, H, T, 3))}
     with pytest.raises(ValueError, match="^" + re.escape(message)):
-        Trace.from_qkv(query, query, **options)
+        Trace.from_qkv(query, **{"key": query, **options})
+
+
+def test_a_mask_of_lists_is_one_for_all_layers():
+    query, mask = np.zeros((1, H, T, 3)), np.tri(T, dtype=bool)
+
+    trace = Trace.from_qkv([query, query], [query, query], mask=mask.tolist())
+
+    np.testing.assert_allclose(trace[1].weights(0), mask / mask.sum(1, keepdims=True), rtol=1e-6)

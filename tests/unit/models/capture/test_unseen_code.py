@@ -260,6 +260,15 @@ class LoopOfAddedProducts(Projecting):
         return torch.stack(heads).unflatten(0, (B, H))
 
 
+class LoopOfInnerProducts(Projecting):
+    def mix(self, q, k, v):
+        self.own = (q @ k.mT).softmax(-1)
+        weights = [torch.inner(q[b, h], k[b, h]).softmax(-1) for b in range(B) for h in range(H)]
+        return torch.stack([w @ x for w, x in zip(weights, v.flatten(0, 1), strict=True)]).view_as(
+            v
+        )
+
+
 class LoopOfCopies(Projecting):
     """Heads that share no memory; their number is an attribute."""
 
@@ -273,7 +282,7 @@ class LoopOfCopies(Projecting):
 
 LAYERS = [
     *(OneHot, TopTwo, LoopOverHeads, LoopOverSequences, LoopOverBoth, LoopOverFolded),
-    *(LoopOverGroups, LoopOfAddedProducts, LoopOfCopies),
+    *(LoopOverGroups, LoopOfAddedProducts, LoopOfInnerProducts, LoopOfCopies),
 ]
 
 

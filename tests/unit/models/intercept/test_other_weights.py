@@ -248,7 +248,7 @@ PIECES = {
     "half of the heads": (lambda s: s.softmax(-1), half_of_the_heads),
     "through another matrix": (lambda s: s.softmax(-1), through_another_matrix),
     "rescaled": (torch.sigmoid, rescaled),
-    "padded": (lambda s: F.pad(s, (0, 2), value=-9.0).softmax(-1)[..., :S], torch.matmul),
+    "a key cut off": (lambda s: s.softmax(-1)[..., 1:], lambda w, v: w @ v[:, :, 1:]),
 }
 
 
@@ -267,7 +267,7 @@ def test_attention_in_pieces_is_left_out_and_named(kind):
 def test_an_intervention_on_attention_in_pieces_says_that_it_reached_not_all():
     with (
         pytest.warns(UserWarning, match="not all attention of layer Attention was changed"),
-        intervene(model := Attention(*PIECES["padded"]), mask="causal"),
+        intervene(model := Attention(*PIECES["a key cut off"]), mask="causal"),
     ):
         model(*inputs())
 

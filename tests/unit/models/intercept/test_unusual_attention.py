@@ -196,9 +196,28 @@ def all_by_elements(q, k, v):
     return (weights.unsqueeze(-1) * v.unsqueeze(-3)).sum(-2), None
 
 
+def a_sink_in_the_sum(q, k, v):
+    scores = score(q, k)
+    total = torch.logaddexp(scores.logsumexp(-1, keepdim=True), torch.ones(H, 1, 1))
+    return ((scores - total).exp() @ v).transpose(1, 2).flatten(2), None
+
+
+def the_query_among_its_keys(q, k, v):
+    weights = torch.cat([score(q, k), (q * k).sum(-1, keepdim=True)], -1).softmax(-1)
+    return weights[..., :-1] @ v + weights[..., -1:] * v, None
+
+
+def a_sink_with_a_value(q, k, v):
+    weights = F.pad(score(q, k), (0, 1)).softmax(-1)
+    return weights[..., :-1] @ v + weights[..., -1:] @ torch.ones(1, D), None
+
+
 @pytest.mark.parametrize(
     ("attend", "reason"),
     [
+        (a_sink_in_the_sum, "its weights are exponentials"),
+        (the_query_among_its_keys, "in pieces"),
+        (a_sink_with_a_value, "in pieces"),
         (all_by_elements, "met no product with values"),
         (some_queries, "some of its queries"),
         (some_queries_scattered, "some of its queries"),
@@ -217,6 +236,30 @@ def test_what_is_no_matrix_of_weights_is_left_out_and_named(attend, reason):
         trace, _ = ran(attend)
 
     assert trace.layers == ("plain",)
+
+
+SINKS = nn.Parameter(torch.linspace(-1, 2, H)).view(H, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda scores: F.pad(scores, (0, 1)),
+        lambda scores: torch.cat([scores, SINKS.expand(B, H, T, 1)], -1),
+        lambda scores: torch.cat([scores, torch.zeros_like(scores[..., :1])], -1),
+    ],
+    ids=["padded", "learned", "zeros"],
+)
+def test_weights_without_the_column_of_a_sink_are_the_models_own(add):
+    def attend(q, k, v):
+        scores = add(score(q, k))
+        weights = (scores - scores.amax(-1, keepdim=True)).softmax(-1)[..., :-1]
+        return weights @ v, weights
+
+    trace, used = ran(attend)
+
+    np.testing.assert_allclose(trace["odd"].weights(), used.numpy(), rtol=0, atol=ATOL)
+    assert trace.coverage.complete
 
 
 def test_heads_that_change_places_are_still_weights():
