@@ -127,6 +127,23 @@ def test_a_vision_transformers_attention_needs_no_tokens():
     np.testing.assert_allclose(heat, wanted, atol=1e-6)
 
 
+def test_mobilevits_interleaved_tokens_are_no_windows():
+    """https://github.com/jessevig/bertviz/issues/118"""
+    config = transformers.MobileViTConfig(
+        image_size=64, hidden_sizes=[12, 16, 20], neck_hidden_sizes=[8] * 7,
+        num_attention_heads=2, mlp_ratio=1.0,
+    )  # fmt: skip
+    model = transformers.MobileViTModel(config).eval()
+    with torch.inference_mode(), ap.capture(model, image=PICTURE) as trace:
+        model(torch.randn(1, 3, 64, 64))
+
+    # A sequence holds one of each 2 × 2 positions of the 8 × 8, all over the picture.
+    first = trace[0]
+    assert (first.batch, first.query_len) == (4, 16)
+    grid = trace.picture.grid_of(16, first.layer)
+    assert (grid.rows, grid.columns, grid.start, grid.windows) == (4, 4, 0, (1, 1))
+
+
 def test_the_heads_of_dinov2s_last_block():
     """https://github.com/facebookresearch/dinov2/issues/177"""
     options = {name: value for name, value in VISION.items() if name != "intermediate_size"}
