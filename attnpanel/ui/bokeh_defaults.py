@@ -1,4 +1,4 @@
-"""Patches of Bokeh 3.8 to 3.9: defaults of properties, looked up faster.
+"""Patches of Bokeh 3.8 to 3.9: defaults of properties, looked up faster and kept by no model.
 
 An explorer reads some 60,000 properties that nobody has set. For each, Bokeh walks the classes for
 overridden defaults, fails to find a theme, asks every nested type whether its default may change,
@@ -9,11 +9,17 @@ has what this saves.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from bokeh.core.has_props import HasProps
 from bokeh.core.property.bases import ParameterizedProperty
 from bokeh.core.property.descriptors import PropertyDescriptor
+from bokeh.core.property.wrappers import PropertyValueContainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bokeh.model import Model
 
 MAY_CHANGE: Final = "_may_have_unstable_default"
 ANSWER: Final = "_attnpanel_may_change"
@@ -73,3 +79,16 @@ def _themed_values(model: Any) -> dict[str, Any] | None:
     """Return a model's themed values, past HasProps.__getattr__, which raises where none are."""
     values: dict[str, Any] | None = model.__dict__.get("__themed_values__")
     return values
+
+
+def forget_empty_defaults(models: Iterable[Model]) -> None:
+    """Drop the empty lists, dicts and sets that nobody has set; a read makes them again.
+
+    A page has 3,400, which take 2.2 MB with what they hold to tell their models of changes, and 14
+    of the 37 thousand objects that a collection of garbage walks over.
+    """
+    for model in models:
+        defaults = model._unstable_default_values  # noqa: SLF001 - its only place
+        for name, value in list(defaults.items()):
+            if isinstance(value, PropertyValueContainer) and not value:
+                del defaults[name]

@@ -1,4 +1,6 @@
 import { numbersLine } from "./labels.js";
+import { HELPER, MeanHelpers, helpMeans } from "./mean_helpers.js";
+import { startHelpers } from "./mean.js";
 import { keepSelection, select, selectJob, selectionWork } from "./selection.js";
 import { overviewJob, tilesOf } from "../views/overview.js";
 import { DRAWINGS, heatmapsOf, measuredOf } from "../views/table.js";
@@ -76,6 +78,7 @@ export class Background extends Questions {
     }
     this.worker.onmessage = ({ data }) => this.settle(data);
     this.worker.onerror = () => this.giveUp();
+    this.worker.postMessage({ script }); // in a page opened from a file, it may not start helpers from its own address
   }
 
   /** Without a Worker the page computes by itself. */
@@ -95,6 +98,8 @@ class Answers {
   newest = {};
   /** @type {Trace} */
   trace = /** @type {any} */ (null);
+  /** @type {?MeanHelpers} */
+  helpers = null;
   /** @type {SelectionCache} */
   cache = {};
   /** @type {?Promise<void>} */
@@ -108,11 +113,12 @@ class Answers {
   }
 
   /** @param {any} message */
-  take({ kind, id, meta, arrays, layers, state }) {
+  take({ script, kind, id, meta, arrays, layers, state }) {
+    if (script) this.helpers = new MeanHelpers(() => new Worker(URL.createObjectURL(script), { name: HELPER }));
     this.newest[kind] = id;
     if (meta) {
       this.trace = openTrace(meta, []);
-      this.cache = {};
+      this.cache = { helpers: this.helpers };
     }
     for (const [layer, packed] of arrays ?? []) this.trace.calls[layer].receive(packed);
     if (!state) return;
@@ -175,7 +181,9 @@ class Answers {
       step = job.next();
       took += performance.now() - begun;
     } while (!step.done);
-    if (long) setTimeout(() => contest.hold(trace, state, cache, step.value, took)); // once it is on its way to the page
+    // Once it is on its way to the page.
+    if (long) setTimeout(() => contest.hold(trace, state, cache, step.value, took));
+    startHelpers(trace, state, cache);
     return step.value;
   }
 
@@ -226,10 +234,12 @@ function pause() {
   });
 }
 
-/** Whether this module runs in a Worker. */
-function isWorker() {
-  const { WorkerGlobalScope: scope } = /** @type {any} */ (globalThis);
-  return scope !== undefined && globalThis instanceof scope;
+/** Starts what this module is in a Worker. */
+function startInWorker() {
+  const { WorkerGlobalScope: scope, name } = /** @type {any} */ (globalThis);
+  if (scope === undefined || !(globalThis instanceof scope)) return;
+  if (name === HELPER) helpMeans(globalThis);
+  else new Answers(globalThis);
 }
 
-if (isWorker()) new Answers(globalThis);
+startInWorker();

@@ -204,7 +204,7 @@ function roomForHeads(call, heads, cache) {
  *
  * @param {Call} call @param {number} heads @param {SelectionCache} cache
  */
-const scoresFit = ({ T, S }, heads, { mostBytes = SCORE_BYTES }) => heads * T * S * Float32Array.BYTES_PER_ELEMENT <= mostBytes;
+export const scoresFit = ({ T, S }, heads, { mostBytes = SCORE_BYTES }) => heads * T * S * Float32Array.BYTES_PER_ELEMENT <= mostBytes;
 
 /** @param {Call} call @param {State} state @param {number} head @returns {Step} */
 function recordedStep(call, state, head) {

@@ -21,8 +21,16 @@ export class MeanOfHeads extends WasmKernel {
       keys: this.keep(key, { count: S, depth: D, countStep: D, depthStep: 1 }),
       values: value && this.keep(value, { count: Dv, depth: S, countStep: 1, depthStep: Dv }),
     }));
+    this.hasValues = heads.every(({ value }) => value !== null);
     /** how many queries are computed at a time */
     this.most = blockOf(Infinity, S);
+    this.regions(this.lengths(this.most)); // memory that is refused is refused here
+  }
+
+  /** The numbers that a block of so many queries takes. @param {number} rows */
+  lengths(rows) {
+    const { S, D, Dv } = this.sizes;
+    return [rows * D, rows * S, 2 * rows * S, rows * Dv, rows * Dv, 4 * rows, 2 * rows, Math.ceil((rows * S) / 4)];
   }
 
   /**
@@ -59,8 +67,7 @@ export class MeanOfHeads extends WasmKernel {
   block({ queries, masks, maskOf, sinks, fills, scale, temperature }, from, rows, into, at) {
     const { S, D, Dv } = this.sizes;
     const cellCount = rows * S;
-    const lengths = [rows * D, cellCount, 2 * cellCount, rows * Dv, rows * Dv, 4 * rows, 2 * rows, Math.ceil(cellCount / 4)];
-    const [left, cells, totals, outputs, output, sums, spans, seen] = this.regions(lengths);
+    const [left, cells, totals, outputs, output, sums, spans, seen] = this.regions(this.lengths(rows));
     const { module } = this;
     const { buffer } = module.memory;
     this.read(totals, 2 * cellCount).fill(0);

@@ -41,6 +41,7 @@ ON_PAPER = """
   return {
     beyond: beyond.map((one) => one.outerHTML.slice(0, 120)),
     controls: controls.map((one) => one.className),
+    folded: seen.filter((one) => one.matches("summary")).map((one) => one.textContent),
     // Chromium lays their foot over what a break has pushed down.
     flexible: seen.filter((one) => one.matches(".attn-plots, .attn-above"))
       .map((one) => getComputedStyle(one).display).filter((display) => display !== "block"),
@@ -119,6 +120,7 @@ def test_a_file_fits_the_sheet_without_controls_and_returns_to_the_screen(visit,
 
     assert shown["beyond"] == []
     assert shown["controls"] == []
+    assert shown["folded"] == []
     assert shown["flexible"] == []
     assert shown["plots"] >= 5
     assert shown["place"].endswith(shown["address"])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from attnpanel.bench.certify.context import make_check
-from attnpanel.bench.certify.judgement import judge
+from attnpanel.bench.certify.judgement import judge, wrong_elements
 from attnpanel.bench.certify.reference import reference, visible_keys
 
 if TYPE_CHECKING:
@@ -43,15 +43,24 @@ def other_mask(context: CertificateContext) -> Check | None:
 
 
 def infinite_bias(context: CertificateContext) -> Check | None:
-    """Check that a bias of -inf hides keys as a mask does, among them the first third of all."""
+    """Check that a bias of -inf hides keys as a mask does: whole thirds of them, and single ones.
+
+    No query sees a key of the first third. Odd ones see none of the last, either, where every
+    sequence has keys of the second.
+    """
     request, bias = context.case.request, context.inputs.bias
     if bias is None or work_of(request) > MOST_WORK_OF_BIAS:
         return None
     visible = visible_keys(request, context.inputs)
+    third = request.key_len // 3
+    second = np.arange(request.key_len) // max(third, 1) == 1
     kept = np.random.default_rng(context.case.seed).random(visible.shape[2:]) < SHARE
-    kept[:, : request.key_len // 3] = False
-    # No query loses its last key, of any sequence.
-    kept |= (visible & (np.cumsum(visible[..., ::-1], axis=-1)[..., ::-1] == 1)).any(axis=(0, 1))
+    kept[:, :third] = False
+    within = (visible & second).any(axis=-1).all(axis=(0, 1)) & (np.arange(len(kept)) % 2 == 1)
+    kept[within] &= second
+    # No query loses the last key that is left to it, of any sequence.
+    left = visible & (second | ~within[:, None])
+    kept |= (left & (np.cumsum(left[..., ::-1], axis=-1)[..., ::-1] == 1)).any(axis=(0, 1))
     hiding = replace(context.inputs, bias=np.where(kept, bias, bias.dtype.type(-np.inf)))
     found = wrong_output(context, hiding, replace(context.inputs, mask=visible & kept))
     return make_check("infinite bias", found and f"-inf must hide keys: {found}")
@@ -63,14 +72,20 @@ def work_of(request: Request) -> int:
     return cells * (request.head_dim + request.value_dim)
 
 
-def wrong_output(context: CertificateContext, inputs: Inputs, equal: Inputs) -> str:
-    """Return what is wrong with the output of inputs that are to give that of `equal`."""
+def wrong_output(
+    context: CertificateContext, inputs: Inputs, equal: Inputs, *, alike: bool = False
+) -> str:
+    """Return what is wrong with the output of inputs that are to give that of `equal`.
+
+    Rows that are `alike` err alike, so only each element is judged.
+    """
+    request, places = context.request, context.places
     judged = context.view.inputs(equal)
-    expected = reference(context.request, judged)
+    expected = reference(request, judged)
     output = context.run(inputs)
-    return "; ".join(
-        judge(context.request, judged, output, expected, places=context.places).failures
-    )
+    if alike:
+        return wrong_elements(request, judged, output, expected, places=places)
+    return "; ".join(judge(request, judged, output, expected, places=places).failures)
 
 
 def with_holes(mask: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:

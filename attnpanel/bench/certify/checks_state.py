@@ -147,7 +147,7 @@ def strided_inputs(context: CertificateContext) -> Check | None:
 
     Each input comes in each layout: heads last, a slice of a longer cache, and, if that is claimed,
     channels that are not adjacent; the mask as a part of a longer one. In small cases also inputs
-    that heads, sequences, or query, key and value share.
+    that heads, sequences, tokens, or query, key and value share.
     """
     layouts: tuple[Layouts, ...] = ADJACENT_LAYOUTS
     if context.implementation.strided:
@@ -166,7 +166,7 @@ def strided_inputs(context: CertificateContext) -> Check | None:
 
 
 def _wrong_if_shared(context: CertificateContext) -> str:
-    """Return what is wrong if heads, sequences, or query, key and value share memory."""
+    """Return what is wrong if heads, sequences, tokens, or query, key and value share memory."""
     given, request = context.inputs, context.request
     head = {name: getattr(given, name) for name in ("key", "value")}
     sequence = {name: getattr(given, name) for name in ("query", "key", "value")}
@@ -182,10 +182,28 @@ def _wrong_if_shared(context: CertificateContext) -> str:
     if given.query.shape == given.key.shape == given.value.shape:
         one = replace(given, key=given.query, value=given.query)
         shared_by.append(("one array for query, key and value", one))
+        shared_by.append(("query, key and value packed", replace(given, **_packed(sequence))))
+    elif given.key.shape == given.value.shape:
+        shared_by.append(("keys and values packed", replace(given, **_packed(head))))
     for what, inputs in shared_by:
         if found := wrong_output(context, inputs, inputs):
             return f"{what}: {found}"
-    return ""
+    if request.query_len == 1:
+        return ""
+    query, mask = given.query, given.mask
+    if mask is not None and request.mask != "causal":  # which is an option of some
+        fullest = np.swapaxes(mask, -1, -2).reshape(-1, mask.shape[-2]).sum(axis=0).argmax()
+        lengths = (request.query_len, request.key_len)
+        mask = np.broadcast_to(mask[..., [fullest], :], (*mask.shape[:-2], *lengths))
+    one = replace(given, query=np.broadcast_to(query[:, :, :1], query.shape), mask=mask)
+    found = wrong_output(context, one, one, alike=True)
+    return found and f"one query, expanded: {found}"
+
+
+def _packed(arrays: dict[str, NDArray[np.floating]]) -> dict[str, Any]:
+    """Return arrays of one shape, (B, H, N, D), as views of one that is (B, N, arrays, H, D)."""
+    whole = np.stack([array.swapaxes(1, 2) for array in arrays.values()], axis=2)
+    return {name: whole[:, :, n].swapaxes(1, 2) for n, name in enumerate(arrays)}
 
 
 def laid_out(inputs: Inputs, names: Layouts) -> Inputs:

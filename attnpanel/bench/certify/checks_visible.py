@@ -2,7 +2,8 @@
 
 A kernel that swallows them (a maximum that skips nan, scores or values that are clamped) hides the
 fault of the layer before it, so it has to declare that. One that spreads them lets one sequence of
-a batch spoil the others. (Between heads they may spread: an output projection mixes these.)
+a batch spoil the others, or one query the others of its block. (Between heads they may spread: an
+output projection mixes these.)
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def visible_contents(context: CertificateContext) -> Check | None:
             )
         if content.startswith("bias"):  # all sequences use it
             continue
+        if content.startswith("query") and (found := _wrong_elsewhere(context, output, row)):
+            return make_check("visible contents", f"{content} of query {row}: {found}")
         wrong = context.nonempty_rows & ~_equal(output, context.output)
         wrong[batch] = False
         if wrong.any():
@@ -78,6 +81,13 @@ def visible_contents(context: CertificateContext) -> Check | None:
                 f"{context.output[at]:.9g} became {output[at]:.9g} at {at}",
             )
     return make_check("visible contents", "")
+
+
+def _wrong_elsewhere(context: CertificateContext, output: NDArray[np.float64], row: int) -> str:
+    """Return what is wrong with the outputs of other queries than this one."""
+    others = output.copy()
+    others[:, :, row] = context.output[:, :, row]
+    return "; ".join(context.judge(others).failures)
 
 
 def describe_swallowed(implementation: Implementation) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnpanel.kernels.request import DType, Inputs, Request
+    from attnpanel.kernels.torch_.inputs import Copies
 
 Framework = Literal["numpy", "torch", "jax"]
 KEYWORDS: Final = ("mask", "scale", "is_causal")
@@ -126,6 +127,7 @@ def _as_tensor(request: Request) -> Callable[[NDArray[Any]], Any]:
     from attnpanel.kernels.torch_.inputs import tensor_of, torch_device
 
     device = torch_device(request)
+    copies: Copies = {}
 
     def convert(array: Any) -> Any:
         if not isinstance(array, np.ndarray):
@@ -133,7 +135,8 @@ def _as_tensor(request: Request) -> Callable[[NDArray[Any]], Any]:
         dtype = torch.bool if array.dtype == bool else getattr(torch, request.dtype)
         if array.flags.writeable and device.type == "cpu" and request.dtype != "bfloat16":
             return torch.from_numpy(array)
-        return tensor_of(array, dtype, device)
+        shared = copies if dtype != torch.bool else None
+        return tensor_of(array, dtype, device, shared)
 
     return convert
 

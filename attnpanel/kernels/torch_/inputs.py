@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     # Of batch, head, query and key index, as tensors; a score, where there is one, before them.
     PositionRule = Callable[..., torch.Tensor]
+    # Copied memory by the address and number of its elements, of one dtype and device.
+    Copies = dict[tuple[int, int], torch.Tensor]
 
 # Any device that torch's accelerator API names; only the SDPA backends are CUDA's own.
 DEVICES: Final = ("cpu", "cuda", "xpu", "mps")
@@ -70,9 +72,10 @@ def torch_inputs(inputs: Inputs, request: Request) -> TorchInputs:
 
     device = torch_device(request)
     dtype = getattr(torch, request.dtype)
+    copies: Copies = {}
 
     def to_device(array: NDArray[np.floating] | torch.Tensor) -> torch.Tensor:
-        return tensor_of(array, dtype, device) if isinstance(array, np.ndarray) else array
+        return tensor_of(array, dtype, device, copies) if isinstance(array, np.ndarray) else array
 
     mask = inputs.mask
     if mask is not None:
@@ -86,14 +89,25 @@ def torch_inputs(inputs: Inputs, request: Request) -> TorchInputs:
     )
 
 
-def tensor_of(array: NDArray[Any], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+def tensor_of(
+    array: NDArray[Any], dtype: torch.dtype, device: torch.device, copies: Copies | None = None
+) -> torch.Tensor:
     """Copy an array with its layout: strides, expanded axes, and where its memory begins.
 
     What lies around a view in the memory that it is of is copied, too. Only negative strides, which
     a tensor can't have, are lost.
+
+    Parameters
+    ----------
+    array : array
+    dtype, device
+        Of the tensor.
+    copies : dict, optional
+        Memory copied before: arrays that share theirs give tensors that share theirs.
     """
     import torch
 
+    copies = {} if copies is None else copies
     size = array.itemsize
     strides = [stride // size for stride in array.strides]
     for axis in reversed(range(array.ndim)):
@@ -104,7 +118,10 @@ def tensor_of(array: NDArray[Any], dtype: torch.dtype, device: torch.device) -> 
     if array.size == 0 or not exact:
         return torch.tensor(array.copy(), dtype=dtype, device=device)
     memory, offset = memory_of(array)
-    return torch.tensor(memory, dtype=dtype, device=device).as_strided(array.shape, strides, offset)
+    name = (memory.ctypes.data, memory.size)
+    if name not in copies:
+        copies[name] = torch.tensor(memory, dtype=dtype, device=device)
+    return copies[name].as_strided(array.shape, strides, offset)
 
 
 def small_call(request: Request) -> Request:

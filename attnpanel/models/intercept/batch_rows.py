@@ -154,15 +154,21 @@ def _picked(
     moves = func in operators()["reorder"] or func is torch.Tensor.__getitem__
     axes = moved_axes(func, args, kwargs) if moves else []
     inside = any(axis % source.dim() < first for axis in axes)
-    if not inside and all(result.shape[:first] == source.shape[:first] for result in results):
+    kept = all(
+        result.dim() == source.dim() and result.shape[:first] == source.shape[:first]
+        for result in results
+    )
+    if kept and not inside:
         return [rows for _ in results]
     sizes = source.shape[:first]
-    if math.prod(sizes) != len(rows) or func in _gathering():
+    # Each sequence may have several places, as its heads that are folded into the batch.
+    share, rest = divmod(math.prod(sizes), len(rows))
+    if rest or func in _gathering():
         return []
     from attnpanel.models.intercept.session import paused
 
     with paused():
-        places = torch.arange(len(rows), device=source.device)
+        places = torch.arange(len(rows), device=source.device).repeat_interleave(share)
         places = places.view(*sizes, *[1] * (source.dim() - first)).expand(source.shape)
         found = func(places, *args[1:], **kwargs)
         found = found if isinstance(found, (tuple, list)) else (found,)

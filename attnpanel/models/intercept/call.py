@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from attnpanel.models.intercept.batch_rows import Rows
     from attnpanel.models.intercept.tracked_scores import ScoreUse
     from attnpanel.trace.call import Causal, Kind
 
@@ -60,6 +61,9 @@ class InterceptedCall:
     sequence_len : int or None
         The length of the sequence that the queries belong to, where it is known; T is less where
         queries are pooled, or computed in chunks.
+    rows : tuple of (int, int)
+        The sequences that the query holds, where they are known: a number of the batch, and which
+        of it.
     use : ScoreUse or None
         The scores that a model's own code made the call of.
     """
@@ -83,6 +87,7 @@ class InterceptedCall:
     handed_over: bool = False
     has_values: bool = True
     sequence_len: int | None = None
+    rows: Rows = ()
     use: ScoreUse | None = None
 
 

@@ -28,6 +28,7 @@ from attnpanel.models.intercept.session import (
     paused,
     recorders,
 )
+from attnpanel.models.intercept.torch_operators import stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,11 +90,16 @@ def _wrap_stance(stance: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return None
         if not frame.keys() >= FRAME_LOCALS:
             return None
-        _dry_run(frame["fn"], frame["args"], frame["kwargs"])
+        uncompiled = _dry_run(frame["fn"], frame["args"], frame["kwargs"])
         # With a function mode active torch would recompile for that mode.
         pause = ExitStack()
         pause.enter_context(paused())
-        frame["cleanups"].append(pause.close)
+
+        def end() -> None:
+            pause.close()
+            _follow_result(uncompiled, sys._getframe(1).f_locals.get("result"))  # noqa: SLF001
+
+        frame["cleanups"].append(end)
         return chosen
 
     return wrapped
@@ -108,22 +114,44 @@ def _reset_frame_count() -> None:
         set_count(-1)
 
 
-def _dry_run(function: Callable[..., Any], args: Any, options: Any) -> None:
-    """Run a compiled function uncompiled for the recorders, and undo its side effects."""
+def _follow_result(uncompiled: Any, compiled: Any) -> None:
+    """Follow each tensor of a compiled result as the one that uncompiled code gave in its place."""
+    from torch import Tensor
+    from torch.overrides import handle_torch_function, has_torch_function
+    from torch.utils._pytree import tree_leaves
+
+    first, second = (
+        [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        for result in (uncompiled, compiled)
+    )
+    for pair in zip(first, second, strict=False):
+        if has_torch_function(pair):
+            handle_torch_function(stand_in, pair, *pair)
+
+
+def _dry_run(function: Callable[..., Any], args: Any, options: Any) -> Any:
+    """Run a compiled function uncompiled for the recorders, and undo its side effects.
+
+    Returns
+    -------
+    object
+        What it returned; None if it was not run, or failed.
+    """
     import torch
 
     modules = _modules(function)
     if not owns(modules):
-        return
+        return None
     models = [recorder.model for recorder in recorders()]
     try:
         with dry_run(), torch.no_grad(), torch.random.fork_rng(), preserved_state(models):
-            function(*_copy(args), **_copy(options))
+            return function(*_copy(args), **_copy(options))
     except CaptureBudgetError:
         raise
     except Exception as error:  # noqa: BLE001 - code that runs compiled need not run uncompiled
         for recorder in recorders():
             recorder.skip(modules, f"a compiled part failed to run uncompiled: {str(error)[:200]}")
+    return None
 
 
 def _modules(function: Any) -> tuple[nn.Module, ...]:

@@ -21,6 +21,7 @@ from attnpanel.models.intercept.eager_outputs import (
     fused_outputs,
     lose,
     lose_low_rank,
+    rescales_product,
     tensors_of,
 )
 from attnpanel.models.intercept.eager_steps import (
@@ -144,6 +145,8 @@ class EagerTracker:
                 self._join_pieces(left, right, result)
             elif self._meets_values(facing, tracked):
                 return self._mix_values(facing, tracked, result)
+            elif rescales_product(tracked, self._find(facing.right)):
+                return None
             elif keeps_weights(facing, result, tracked) or sums_heads(facing, tracked):
                 mixed = replace(tracked, stage="derived", mixes_heads=True, logits=None)
                 self._tracked[result] = mixed

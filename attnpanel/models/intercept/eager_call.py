@@ -87,6 +87,7 @@ def make_call(
         folded=len(lead) == 1,
         q_offset=offset_before(tracked.keys_added, query, key),
         sequence_len=tracked.sequence_len,
+        rows=tracked.rows,
         use=tracked.use,
     )
     intervention = tracked.intervention

@@ -91,7 +91,7 @@ def follow_output(
     tensors = [x for x in tensors_of((*args, *kwargs.values())) if x is not before]
     others = [(x, found) for x in tensors if (found := find(x)) is not None]
     outputs = [found for _, found in others if found.stage == "output" and found.use is not use]
-    if func in known["mul"] | known["div"]:
+    if func in known["mul"] | known["div"] | known["blend"]:
         if any(_rescales(x, found, use) for x, found in others):
             lose(use, RESCALED)
     elif func in known["place"] and args[0] is not before:
@@ -102,7 +102,7 @@ def follow_output(
     ):
         for piece in (tracked, *outputs):
             lose(piece.use, IN_PIECES)
-    return False
+    return bool(outputs) and func in known["join"] - known["concatenate"]
 
 
 def fused_outputs(
@@ -116,7 +116,7 @@ def fused_outputs(
     values : TrackedTensor or None
         What is known of its values.
     result : tensor (…, T, Dv), or a tuple that begins with one
-        Whatever else is of shape (…, T) is a log-sum-exp of the scores.
+        Whatever else has the axes (…, T) is a log-sum-exp of the scores, or their weights.
     modules : tuple of torch.nn.Module
         The running modules, innermost first.
     """
@@ -130,8 +130,20 @@ def fused_outputs(
     tracked = TrackedTensor(alias, alias, 1.0, use, stage="output", sequence_len=length)
     yield output, tracked
     for tensor in tensors_of((others,)):
-        if tensor.is_floating_point() and tensor.shape == output.shape[:-1]:
-            yield tensor, replace(tracked, stage="derived", use=replace(use))
+        if _is_of_queries(tensor, output):
+            own = replace(use, recorded=tensor.dim() < output.dim(), modules=())
+            yield tensor, replace(tracked, stage="derived", use=own, nonlinear=True)
+
+
+def _is_of_queries(tensor: Tensor, output: Tensor) -> bool:
+    """Whether a kernel of attention gives something of its scores beside its output (…, T, Dv).
+
+    A kernel may have filled up the queries to a multiple of its blocks.
+    """
+    if not tensor.is_floating_point() or tensor.dim() < output.dim() - 1:
+        return False
+    *lead, query_len, _ = output.shape
+    return tensor.shape[: len(lead)] == tuple(lead) and tensor.shape[len(lead)] >= query_len
 
 
 def lose(use: ScoreUse, reason: str) -> None:
@@ -175,6 +187,14 @@ def _rescales(tensor: Tensor, found: TrackedTensor, use: ScoreUse) -> bool:
     if found.stage == "output":
         return found.use is use and tensor.shape[-1] == 1
     return found.scored and found.key.dim() > 2
+
+
+def rescales_product(factor: TrackedTensor, other: TrackedTensor | None) -> bool:
+    """Note if what a product multiplies by something computed from scores is an output."""
+    if other is None or other.stage != "output" or not factor.scored or factor.key.dim() < 3:
+        return False
+    lose(other.use, RESCALED)
+    return True
 
 
 def _joins_queries(

@@ -102,6 +102,16 @@ class FeatureAxes:
         known = self._known.get(tensor.untyped_storage().data_ptr())
         return None if known is None or known[0].expired() else known[1]
 
+    def offset_of_sequence(self, tensor: Tensor) -> int | None:
+        """Return where in memory the channels begin that a part of a sequence's is among.
+
+        None if it is not known which are channels.
+        """
+        ranges, offset = self._ranges(tensor), int(tensor.storage_offset())
+        if not ranges:
+            return None
+        return offset - sum(offset // first % (last // first) * first for first, last in ranges)
+
     def heads_first(self, tensor: Tensor, *, folded: bool) -> int | None:
         """Return the number of heads before the sequences of a batch; None if none is known.
 

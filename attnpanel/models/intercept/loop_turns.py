@@ -29,8 +29,13 @@ class Place:
 
     def moved_from(self, other: Place) -> bool:
         """Whether this is another part of the same memory."""
-        same = self.storage.cdata == other.storage.cdata and not other.storage.expired()
         alike = (self.shape, self.strides) == (other.shape, other.strides)
+        return alike and self.beside(other)
+
+    def beside(self, other: Place) -> bool:
+        """Whether these are other matrices (T, D) of the same memory, fewer or more of them."""
+        same = self.storage.cdata == other.storage.cdata and not other.storage.expired()
+        alike = (self.shape[2:], self.strides[2:]) == (other.shape[2:], other.strides[2:])
         return same and alike and self.offset != other.offset
 
 
@@ -44,13 +49,19 @@ def place_of(tensor: Tensor) -> Place:
     return Place(storage, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
 
 
-def is_turn(places: tuple[Place, ...], before: tuple[Place, ...]) -> bool:
-    """Whether a call reads other parts of the query and of keys than the call before it."""
+def is_turn(places: tuple[Place, ...], before: tuple[Place, ...], *, whole: bool) -> bool:
+    """Whether a call reads another part of the query than the call before it, as a loop does.
+
+    Heads may share their keys; where the queries may be some of a sequence (`whole` is False), keys
+    must be others, too.
+    """
     moved = [new.moved_from(old) for new, old in zip(places, before, strict=False)]
-    return bool(before) and moved[0] and any(moved[1:])
+    return bool(before) and moved[0] and (whole or any(moved[1:]))
 
 
-def loop_axis(places: tuple[Place, ...], before: tuple[Place, ...], *, folded: bool) -> Axis | None:
+def loop_axis(
+    places: tuple[Place, ...], before: tuple[Place, ...], *, folded: bool, whole: bool
+) -> Axis | None:
     """Return what a loop goes over, by how far it goes in memory; None if it is none.
 
     Parameters
@@ -59,12 +70,14 @@ def loop_axis(places: tuple[Place, ...], before: tuple[Place, ...], *, folded: b
         Of query and key, and maybe value, in a call and in the one before it.
     folded : bool
         Whether the tensors had three axes.
+    whole : bool
+        Whether the queries are those of a whole sequence, as far as its length is known.
 
     Notes
     -----
     A query that stays where it is meets other keys, such as a part of its own.
     """
-    if not is_turn(places, before):
+    if not is_turn(places, before, whole=whole):
         return None
     query = places[0]
     batch, heads, length, _ = query.shape

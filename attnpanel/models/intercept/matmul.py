@@ -176,6 +176,7 @@ def _readers() -> dict[Any, Callable[..., Product | None]]:
     )
     readers |= dict.fromkeys((torch.bmm, tensor.bmm, torch.mm, tensor.mm), _bmm)
     readers |= dict.fromkeys((torch.baddbmm, tensor.baddbmm), _baddbmm)
+    readers |= dict.fromkeys((torch.addmm, tensor.addmm), _addmm)
     readers[torch.einsum] = _einsum
     readers[torch.tensordot] = _tensordot
     return readers
@@ -201,6 +202,16 @@ def _baddbmm(
     # With beta 0 torch ignores the input, even nan and inf.
     added = None if float(beta) == 0 else input * beta
     return Product(batch1, batch2, scale=float(alpha), added=added)
+
+
+def _addmm(
+    input: Tensor,  # noqa: A002 - torch's signature
+    mat1: Tensor,
+    mat2: Tensor,
+    **factors: Any,
+) -> Product | None:
+    product = _baddbmm(input, mat1, mat2, **factors)
+    return product if product.activations else None  # else a linear layer
 
 
 def _tensordot(a: Tensor, b: Tensor, dims: Any = 2, **_: Any) -> Product | None:

@@ -47,6 +47,7 @@ def scores_of(product: Product, result: Tensor) -> TrackedTensor | None:
         several_channels=product.sums_one_axis,
         kind=streams().kind(product.left, product.right),
         sequence_len=length,
+        rows=streams().sequences(product.left),
         keys_added=streams().added(product.right),
     )
 

@@ -48,6 +48,7 @@ def apply_to_sdpa(
     channels = own and streams().axes.between_channels(parts[0])
     positions = own and positions_for_heads(parts[0], length)
     added = streams().added(parts[1]) if own else keys_added
+    rows = streams().sequences(parts[0]) if own else ()
     kind = kind or streams().kind(*parts)
 
     def read() -> InterceptedCall:
@@ -59,7 +60,7 @@ def apply_to_sdpa(
             raise ValueError(A_POSITION)
         offset = offset_before(added, *parts)
         call = _read_call(*args, **kwargs)
-        return replace(call, kind=kind, sequence_len=length, q_offset=offset)
+        return replace(call, kind=kind, sequence_len=length, q_offset=offset, rows=rows)
 
     if not interventions():
         return result, read

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from attnpanel.models.intercept.batch_rows import Rows
     from attnpanel.trace.call import Kind
 
 # Sequences remembered of what was joined: the latest of a key/value cache.
@@ -202,6 +203,18 @@ class Streams:
         if own == others:
             return "cross" if self.rows.differ(query, key) else "self"
         return "cross" if own.isdisjoint(others) else None
+
+    def sequences(self, tensor: Tensor) -> Rows:
+        """Return which sequences of a batch a tensor holds, slowest axis first; none if not known.
+
+        By their order, else by where in memory their channels are.
+        """
+        rows = self.rows.rows(tensor)
+        single = not tensor.is_nested and tensor.shape[:-2].numel() == 1
+        if rows or not single or tensor.is_meta:
+            return rows
+        offset = self.axes.offset_of_sequence(tensor)
+        return () if offset is None else ((-tensor.untyped_storage().data_ptr(), offset),)
 
     def learned(self, tensor: Tensor) -> bool:
         """Whether a tensor is made of parameters, buffers or constants alone."""

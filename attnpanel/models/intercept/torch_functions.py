@@ -80,7 +80,9 @@ def make_handler() -> Handler:
             tracker.follow_fused(_inputs(args, kwargs), result)
             return result
         if (name := unread_attention(func)) is not None:
-            return _run_kernel(name, called, args, kwargs)
+            result = _run_kernel(name, called, args, kwargs)
+            tracker.follow_fused(_inputs(args, kwargs), result)
+            return result
         if func in noted:
             _note(func, args, kwargs)
         if interventions():

@@ -27,7 +27,12 @@ def layouts() -> frozenset[Any]:
     import torch
 
     properties = {getattr(torch.Tensor, name).__get__ for name in LAYOUT_PROPERTIES}
-    return frozenset(named(LAYOUTS) | properties)
+    return frozenset(named(LAYOUTS) | properties | {stand_in})
+
+
+def stand_in(before: Any, after: Any) -> Any:  # noqa: ARG001 - what follows tensors reads it
+    """Return a tensor that holds the numbers of another one: what a compiled function returned."""
+    return after
 
 
 def moved_axes(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
@@ -236,6 +241,8 @@ def operators() -> dict[str, frozenset[Any]]:
             {functional.conv1d, functional.conv2d, functional.conv3d, torch.conv1d, torch.conv2d}
         ),
         "embedding": frozenset({functional.embedding, torch.embedding}),
+        # Multiply by element, and add.
+        "blend": frozenset(named("lerp lerp_ addcmul addcmul_ addcdiv addcdiv_")),
         # Linear in the scores, so that a product of nothing else with values is linear attention.
         "linear": layouts()
         | named(

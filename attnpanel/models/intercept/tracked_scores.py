@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from attnpanel.models.intercept.batch_rows import Rows
     from attnpanel.models.intervene.eager import EagerIntervention
     from attnpanel.trace.call import Kind
 
@@ -147,6 +148,8 @@ class TrackedTensor:
         Whether query and key come from one sequence, where that is known.
     sequence_len : int or None
         The length of the queries' sequence, where it is known.
+    rows : tuple of (int, int)
+        The sequences of a batch that the query holds, where they are known.
     keys_added : int
         How many keys that are learned follow those of a sequence.
     logits : tensor of shape (…, T, S), or None
@@ -174,6 +177,7 @@ class TrackedTensor:
     scored: bool = True
     kind: Kind | None = None
     sequence_len: int | None = None
+    rows: Rows = ()
     keys_added: int = 0
     logits: Tensor | None = None
     intervention: EagerIntervention | None = None

@@ -164,8 +164,10 @@ class Intervention:
         if self.heads is None or not places:
             return
         declared = declared_heads((self._names.module(layer),))
-        every_second = is_turn(places, before) and bool(declared) and declared[0] > target.heads
-        axis = loop_axis(places, before, folded=target.folded)
+        whole = target.query_len == target.sequence_len
+        another = is_turn(places, before, whole=whole)
+        every_second = another and bool(declared) and declared[0] > target.heads
+        axis = loop_axis(places, before, folded=target.folded, whole=whole)
         if axis in {"heads", "head groups"} or (axis is None and every_second):
             raise ValueError(
                 f"head cannot be chosen in layer {layer!r}, which computes its heads in several "

@@ -245,8 +245,11 @@ class Comparison(Viewer):
             box(self.driver, css="attn-controls attn-bar"),
             box(
                 box(steps, sentence, css="attn-card"),
-                box(*pictures, css="attn-compared-pictures"),
-                box(words["row"], plots["bars"], tokens, css="attn-card"),
+                box(
+                    box(*pictures, css="attn-compared-pictures"),
+                    box(words["row"], plots["bars"], tokens, css="attn-card"),
+                    css="attn-compared-rows",
+                ),
                 box(contrast, css="attn-card"),
                 css="attn-center",
             ),

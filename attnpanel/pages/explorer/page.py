@@ -62,8 +62,6 @@ class Page:
         self._problems: list[str] = []
         self._shown = ""  # the source of the trace on screen; the first toy is nobody's choice
         self._subject: Mapping[str, str] = {}  # its address there
-        # Of each source what was shown last, by its address, and the choices there.
-        self._places: dict[str, tuple[Mapping[str, str], dict[str, Any]]] = {}
         self._notice = Caption(visible=False, margin=0, sizing_mode="stretch_width")
         self.explorer = Explorer(toy_trace(), whole_page=True, query_index=TOY_TOKEN)
         self.change = BeforeAfterCard(self.explorer.state)
@@ -77,6 +75,10 @@ class Page:
             "Toy": ToySource(self._show, self._say),
             "Prompt": self._prompt,
             "File": FileSource(self._show, self._say, settings),
+        }
+        # Of each source what was shown last, by its address, and the choices there.
+        self._places: dict[str, tuple[Mapping[str, str], dict[str, Any]]] = {
+            "Toy": (self._sources["Toy"].address(), self._choices())
         }
         self._tabs = field(
             pn.widgets.RadioButtonGroup,
@@ -208,12 +210,14 @@ class Page:
 
     def _place(self, subject: Mapping[str, str]) -> dict[str, Any]:
         """Keep the choices on screen; return those of what is shown next, if it was left before."""
-        state = self.explorer.state
         if self._shown:
-            choices = {name: getattr(state, name) for name in ADDRESS.values()}
-            self._places[self._shown] = self._subject, choices
+            self._places[self._shown] = self._subject, self._choices()
         left, choices = self._places.get(self._tabs.value, ({}, {}))
         return choices if subject and subject == left else {}
+
+    def _choices(self) -> dict[str, Any]:
+        """Return the choices on screen."""
+        return {name: getattr(self.explorer.state, name) for name in ADDRESS.values()}
 
     def _offer_importance(self, trace: Trace) -> None:
         """Let the reader measure each head's importance, if the trace is a prompt's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -17,6 +18,8 @@ from tornado.web import HTTPError, StaticFileHandler
 from attnpanel.pages.serving.daemon_thread import in_daemon_thread
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tornado.httputil import HTTPServerRequest
     from tornado.web import Application
 
@@ -25,6 +28,22 @@ SUFFIXES: Final = frozenset({".js", ".mjs", ".css", ".json", ".svg"})
 
 
 MOST_FILES: Final = 256
+# A file is looked for again after so long, in seconds. Each of the dozen looks at the file system
+# lets a thread that makes a session go first, for up to Python's switch interval.
+LOOK_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """Where an address's file is, when it was last changed, and until when that is taken for true.
+
+    `changed_ns` is in nanoseconds, `until` by :func:`time.monotonic`.
+    """
+
+    path: str
+    modified: datetime | None
+    changed_ns: int
+    until: float
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,8 @@ class CompressedFiles(StaticFileHandler):
 
     # By path and time of the last change; one dictionary an application and kind of files.
     kept: dict[tuple[str, int], asyncio.Future[CompressedFile]]
+    # By the path in the address.
+    found: dict[str, FoundFile]
 
     async def get(self, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002 - tornado's signature
         """Answer with the file, compressed if that is possible."""
@@ -56,16 +77,16 @@ class CompressedFiles(StaticFileHandler):
             await super().get(path, include_body)
             return
         self.path = self.parse_url_path(path)
-        absolute = self.get_absolute_path(self.root, self.path)
-        valid = self.validate_absolute_path(self.root, absolute)
-        if valid is None:
+        found = self.found.get(self.path)
+        if found is None or time.monotonic() >= found.until:
+            found = self._find()
+        if found is None:
             return
-        self.absolute_path = valid
-        self.modified = self.get_modified_time()
+        self.absolute_path, self.modified = found.path, found.modified
         self.set_headers()
         self.set_header("Content-Encoding", "gzip")
         self.set_header("Vary", "Accept-Encoding")
-        file = await self._compressed(valid)
+        file = await self._compressed(found)
         self.set_header("Etag", file.tag)
         if self.should_return_304():
             self.set_status(304)
@@ -74,9 +95,23 @@ class CompressedFiles(StaticFileHandler):
         if include_body:
             self.write(file.body)
 
-    async def _compressed(self, path: str) -> CompressedFile:
+    def _find(self) -> FoundFile | None:
+        """Look for the address's file; None if the request is answered."""
+        absolute = self.get_absolute_path(self.root, self.path)
+        path = self.validate_absolute_path(self.root, absolute)
+        if path is None:
+            return None
+        self.absolute_path = path
+        changed_ns, until = Path(path).stat().st_mtime_ns, time.monotonic() + LOOK_S
+        found = FoundFile(path, self.get_modified_time(), changed_ns, until)
+        if len(self.found) >= MOST_FILES:
+            self.found.clear()
+        self.found[self.path] = found
+        return found
+
+    async def _compressed(self, found: FoundFile) -> CompressedFile:
         """Return a file, which a thread has compressed for the first who asked for it."""
-        key = (path, Path(path).stat().st_mtime_ns)
+        path, key = found.path, (found.path, found.changed_ns)
         file = self.kept.get(key)
         if file is None:
             if len(self.kept) >= MOST_FILES:
@@ -132,4 +167,4 @@ def compress_static_files(application: Application) -> None:
         if isinstance(target, type) and issubclass(target, StaticFileHandler):
             components = issubclass(target, ComponentResourceHandler)
             files = ComponentFiles if components else CompressedFiles
-            rule.target = type(target.__name__, (files, target), {"kept": {}})
+            rule.target = type(target.__name__, (files, target), {"kept": {}, "found": {}})

@@ -19,6 +19,7 @@ from attnpanel.pages.serving.bounded_log import CONNECTIONS
 from attnpanel.pages.serving.common_texts import APART, TEXTS
 from attnpanel.pages.serving.daemon_thread import in_daemon_thread
 from attnpanel.pages.serving.values import check_events
+from attnpanel.ui.bokeh_defaults import forget_empty_defaults
 from attnpanel.ui.refusals import REFUSALS, PageInputError
 
 if TYPE_CHECKING:
@@ -258,6 +259,7 @@ class GuardedWebSocket(LimitedWebSocket):
             if apart:
                 made.content["texts"] = TEXTS.take_out(made.content["doc"])
             made.content_json  # noqa: B018 - Bokeh keeps it
+            forget_empty_defaults(document.models)
             return made
 
         return await connection.session.with_document_locked(lambda: in_daemon_thread(reply))

@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from bokeh.document import Document
+from bokeh.plotting import figure
+
+from attnpanel.ui.bokeh_defaults import forget_empty_defaults
 
 PROGRAM = """
 import json, re, sys
@@ -52,3 +56,22 @@ def test_defaults_themes_and_lists_are_what_bokeh_says(root):
     assert "axis_line_width" in remembered[1]
     assert remembered[3][0] == "#123456"
     assert remembered[4] == [["mine"], [], []]
+
+
+def test_empty_defaults_are_made_again_when_they_are_read():
+    document, plot = Document(), figure(tags=["kept"])
+    plot.line([0, 1], [1, 0])
+    document.add_root(plot)
+    toolbar, told = plot.toolbar, []
+    sent = document.to_json()
+    document.on_change(lambda event: told.append((event.model, event.attr, list(event.new))))
+
+    forget_empty_defaults(document.models)
+
+    assert "styles" not in plot._unstable_default_values
+    assert (plot.toolbar, plot.tags, plot.styles) == (toolbar, ["kept"], {})
+    assert document.to_json() == sent
+    plot.xaxis[0].tags.append("added")
+    assert told == [(plot.xaxis[0], "tags", ["added"])]
+    assert plot.xaxis[0].tags == ["added"]
+    assert document.to_json() != sent

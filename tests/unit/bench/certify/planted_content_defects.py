@@ -27,6 +27,21 @@ def sequences_spoiled(output, inputs, _request):
     return output * np.float32(np.nan) if spoiled else output
 
 
+def queries_spoiled(over):
+    """Defect: nan of a query reaches all that share an axis of (B, H, T, D) with it."""
+
+    def make(output, inputs, _request):
+        spoiled = np.isnan(inputs.query).any(axis=over, keepdims=True)
+        return np.where(spoiled, np.float32(np.nan), output)
+
+    return returned(lambda r: is_small(r) and r.query_len > 1, make)
+
+
+def last_keys_taken_as_seen(output, inputs, _request):
+    hidden = np.isneginf(inputs.bias[..., -8:]).all(axis=-1, keepdims=True)
+    return np.where(hidden, output * np.float32(1.1), output)
+
+
 def zero_if_all_scores_are_below(limit):
     def make(output, inputs, request):
         group = request.heads // request.kv_heads
@@ -96,6 +111,11 @@ CONTENT = {
     ),
     "-inf of a bias becomes -60": given(
         lambda r: is_small(r) and r.bias, bias=lambda bias, _: np.maximum(bias, -60)
+    ),
+    "nan of a query reaches the others of its head": queries_spoiled((2, 3)),
+    "nan of a query reaches the other heads": queries_spoiled((1, 2, 3)),
+    "-inf of a bias on the last keys of a query": returned(
+        lambda r: r.bias and r.dtype == "float32" and 24 <= r.key_len < 100, last_keys_taken_as_seen
     ),
     "a maximum begins at -1e6": returned(
         lambda r: r.dtype == "float32" and r.mask == "key_padding",

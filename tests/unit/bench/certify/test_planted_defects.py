@@ -8,6 +8,7 @@ from tests.unit.bench.certify.case_strategies import size
 from tests.unit.bench.certify.caught_by import kept_first
 from tests.unit.bench.certify.planted_content_defects import CONTENT
 from tests.unit.bench.certify.planted_defects import BASE, PLANTED
+from tests.unit.bench.certify.planted_layout_defects import LAYOUTS
 from tests.unit.bench.certify.planted_long_defects import LONG
 from tests.unit.bench.certify.planted_specialised_defects import EXTREME, MORE
 from tests.unit.bench.certify.planted_varied_defects import INPUTS, VARIED
@@ -15,7 +16,8 @@ from tests.unit.bench.certify.simulated_flash import simulated_flash
 
 pytestmark = pytest.mark.slow  # every planted defect
 
-ALL = {**PLANTED, **VARIED, **MORE, **CONTENT, **LONG}
+TABLES = (PLANTED, VARIED, MORE, CONTENT, LONG, LAYOUTS)
+ALL = {name: defect for table in TABLES for name, defect in table.items()}
 
 
 # What is in every other case finds no defect of rare inputs.
@@ -54,5 +56,7 @@ def test_the_simulated_flash_kernel_without_a_fault_passes(dtype, block):
 
 
 def test_every_planted_defect_has_a_name_of_its_own():
-    assert len(ALL) == len(PLANTED) + len(VARIED) + len(MORE) + len(CONTENT) + len(LONG)
+    assert len(ALL) == len(PLANTED) + len(VARIED) + len(MORE) + len(CONTENT) + len(LONG) + len(
+        LAYOUTS
+    )
     assert BASE.hidden_leaks == frozenset()

@@ -220,6 +220,46 @@ class LoopOverSequences(Projecting):
         return torch.stack([softmax_attention(*x) for x in zip(q, k, v, strict=True)])
 
 
+class LoopOverBoth(Projecting):
+    """Sequences inside heads, of memory where positions come first."""
+
+    def mix(self, q, k, v):
+        self.own = (q @ k.mT).softmax(-1)
+        q, k, v = (x.permute(2, 0, 1, 3).contiguous().permute(1, 2, 0, 3) for x in (q, k, v))
+        heads = ([softmax_attention(q[b, h], k[b, h], v[b, h]) for b in range(B)] for h in range(H))
+        return torch.stack([torch.stack(head) for head in heads], 1)
+
+
+class LoopOverFolded(Projecting):
+    """Heads folded into the batch, four at a time."""
+
+    def mix(self, q, k, v):
+        self.own = (q @ k.mT).softmax(-1)
+        parts = zip(*(x.flatten(0, 1).split(4) for x in (q, k, v)), strict=True)
+        return torch.cat([softmax_attention(*part) for part in parts]).unflatten(0, (B, H))
+
+
+class LoopOverGroups(Projecting):
+    """Sequences, and groups of heads that share their key."""
+
+    def mix(self, q, k, v):
+        self.own = (q @ k[:, :1].mT).softmax(-1)
+        heads = slice(0, 1), slice(1, 3)
+        rows = ([softmax_attention(q[b, h], k[b, 0], v[b, h]) for h in heads] for b in range(B))
+        return torch.stack([torch.cat(row) for row in rows])
+
+
+class LoopOfAddedProducts(Projecting):
+    num_heads = H
+
+    def mix(self, q, k, v):
+        bias = -torch.arange(T).expand(T, T) / T
+        self.own = (0.5 * q @ k.mT + bias).softmax(-1)
+        pairs = ((q[b, h], k[b, h].T, v[b, h]) for b in range(B) for h in range(H))
+        heads = [torch.addmm(bias, q, k, alpha=0.5).softmax(-1) @ v for q, k, v in pairs]
+        return torch.stack(heads).unflatten(0, (B, H))
+
+
 class LoopOfCopies(Projecting):
     """Heads that share no memory; their number is an attribute."""
 
@@ -231,7 +271,13 @@ class LoopOfCopies(Projecting):
         return torch.stack([softmax_attention(*(x.clone() for x in head)) for head in heads], 1)
 
 
-@pytest.mark.parametrize("layer", [OneHot, TopTwo, LoopOverHeads, LoopOverSequences, LoopOfCopies])
+LAYERS = [
+    *(OneHot, TopTwo, LoopOverHeads, LoopOverSequences, LoopOverBoth, LoopOverFolded),
+    *(LoopOverGroups, LoopOfAddedProducts, LoopOfCopies),
+]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_one_run_of_a_layer_is_one_call_with_the_models_weights(layer, mode):
     model, x = layer(), torch.randn(B, T, C)
@@ -255,3 +301,19 @@ def test_a_head_cannot_be_chosen_where_each_is_a_call():
         intervene(model, head=0, scale=0),
     ):
         model(x)
+
+
+def test_a_head_cannot_be_chosen_among_those_that_share_their_keys_in_a_loop():
+    class Shared(Projecting):
+        num_heads = H
+
+        def mix(self, q, k, v):
+            heads = [softmax_attention(q[:, h], k[:, 0], v[:, h]) for h in range(H)]
+            return torch.stack(heads, 1)
+
+    # As many sequences as heads: those of one head look like all heads of one sequence.
+    with (
+        pytest.raises(ValueError, match="computes its heads in several calls"),
+        intervene(model := Shared(), head=1, scale=0),
+    ):
+        model(torch.randn(H, T, C))

@@ -262,6 +262,38 @@ def test_flex_attention_called_directly_matches_the_calculated_softmax(name, how
     assert (call.causal == "top_left") == (name == "hidden")
 
 
+def gated(flex, q, k, v):
+    output, total = flex(q, k, v, return_lse=True)
+    return output * torch.sigmoid(total)[..., None]
+
+
+def merged(flex, q, k, v):
+    parts = [
+        flex(q, *part, return_lse=True) for part in zip(k.split(3, 2), v.split(3, 2), strict=True)
+    ]
+    shares = torch.stack([total for _, total in parts]).softmax(0)
+    return sum(output * share[..., None] for (output, _), share in zip(parts, shares, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:return_lse is deprecated")
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("attend", [gated, merged])
+def test_the_log_sum_exp_of_compiled_code_is_followed(attend):
+    from torch.nn.attention.flex_attention import flex_attention
+
+    class Odd(nn.Module):
+        def forward(self, q, k, v):
+            return attend(flex_attention, q, k, v)
+
+    model = nn.ModuleDict({"plain": Flex(flex_attention), "odd": Odd()})
+    q, k, v = torch.randn(3, B, H, T, 16)
+    with pytest.warns(UserWarning, match="not recorded of odd .*rescales its outputs"):  # noqa: SIM117 - the order counts
+        with torch.no_grad(), capture(model) as trace:
+            model["odd"](model["plain"](q, k, v), k, v)
+
+    assert trace.layers == ("plain",)
+
+
 class Stateful(nn.Module):
     """A module whose run changes attributes and their contents, not only buffers."""
 

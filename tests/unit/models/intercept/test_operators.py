@@ -172,3 +172,74 @@ def test_an_operator_whose_call_is_reported_is_covered(operator):
     assert trace.coverage.complete
     weights = expected_weights(model.plain(q), k)
     np.testing.assert_allclose(trace["odd"].weights(), weights, rtol=0, atol=1e-6)
+
+
+def flash(q, k, v):
+    return aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)[:2]
+
+
+def halves(q, k, v):
+    """Outputs of two parts of the keys, and the share of the weights that each has."""
+    parts = [
+        flash(q, x.contiguous(), y.contiguous())
+        for x, y in zip(k.split(4, 2), v.split(4, 2), strict=True)
+    ]
+    outputs, sums = zip(*parts, strict=True)
+    return outputs, torch.stack(sums).softmax(0)
+
+
+def sink(q, k, v):
+    output, total = flash(q, k, v)
+    return output * (total - torch.logaddexp(total, torch.ones(H, 1))).exp()[..., None]
+
+
+def gate_by_a_product(q, k, v):
+    output, total = flash(q, k, v)
+    return torch.einsum("bht,bhtd->bhtd", total.sigmoid(), output)
+
+
+def parts_blended(q, k, v):
+    (first, second), shares = halves(q, k, v)
+    return first.lerp(second, shares[1][..., None])
+
+
+def parts_stacked(q, k, v):
+    outputs, shares = halves(q, k, v)
+    return torch.einsum("nbhtd,nbht->bhtd", torch.stack(outputs), shares)
+
+
+def weights_used_again(q, k, v):
+    _, weights = aten._scaled_dot_product_attention_math(q, k, v)
+    return (weights / 2) @ v
+
+
+HANDED_OUT = {
+    sink: "rescales its outputs",
+    gate_by_a_product: "rescales its outputs",
+    parts_blended: "rescales its outputs",
+    parts_stacked: "rescales its outputs",
+    weights_used_again: "in pieces",
+}
+
+
+@pytest.mark.parametrize("attend", HANDED_OUT)
+def test_what_a_kernel_hands_out_of_its_scores_is_followed(attend):
+    model = Model(attend).eval()
+    with pytest.warns(UserWarning, match=rf"not recorded of odd \(.*{HANDED_OUT[attend]}"):  # noqa: SIM117 - the order counts
+        with torch.no_grad(), capture(model) as trace:
+            model(*tensors())
+    with pytest.warns(UserWarning, match="not all attention of layer odd was changed"):  # noqa: SIM117
+        with torch.no_grad(), intervene(model, layer="odd", hide_keys=1):
+            model(*tensors())
+
+    assert trace.layers == ("plain",)
+
+
+def test_a_log_sum_exp_that_is_not_used_changes_nothing():
+    q, k, v = tensors()
+    model = Model(lambda q, k, v: flash(q, k, v)[0] * 2).eval()
+    with torch.no_grad(), capture(model) as trace:
+        model(q, k, v)
+
+    weights = expected_weights(model.plain(q), k)
+    np.testing.assert_allclose(trace["odd"].weights(), weights, rtol=0, atol=1e-6)

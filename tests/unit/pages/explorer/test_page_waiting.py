@@ -96,6 +96,7 @@ def test_each_source_keeps_its_place(runs):
     run_ends("It fits.")
     state.choose(head=2, query_index=4, temperature=0.5)
     page._tabs.value = "Toy"
+    assert (state.head, state.query_index, state.temperature) == (0, 2, 1)  # where it begins
     state.choose(head=3, query_index=7)
 
     page._tabs.value = "Prompt"

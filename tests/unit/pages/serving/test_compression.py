@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 import pytest
 from bokeh.settings import settings
 
-from attnpanel.pages.serving.compression import CompressedFile
+from attnpanel.pages.serving.compression import CompressedFile, CompressedFiles
 from attnpanel.ui.shared_styles import PANEL_DIST
 
 BOKEH = "/static/js/bokeh.min.js"
@@ -129,3 +129,15 @@ def test_only_the_head_is_sent_where_only_the_head_is_asked_for(ask):
     status, headers, body = ask(BOKEH, method="HEAD", Accept_Encoding="gzip")
 
     assert (status, body, headers["Content-Encoding"]) == (200, b"", "gzip")
+
+
+@pytest.mark.parametrize(("seconds", "name", "looks"), [(1e9, "tables", 1), (0, "widgets", 3)])
+def test_a_file_is_looked_for_once_in_a_while(ask, monkeypatch, seconds, name, looks):
+    found, find = [], CompressedFiles._find
+    monkeypatch.setattr("attnpanel.pages.serving.compression.LOOK_S", seconds)
+    monkeypatch.setattr(CompressedFiles, "_find", lambda self: found.append(self) or find(self))
+
+    answers = [ask(f"/static/js/bokeh-{name}.min.js", Accept_Encoding="gzip") for _ in range(3)]
+
+    assert [status for status, *_ in answers] == [200] * 3
+    assert len(found) == looks

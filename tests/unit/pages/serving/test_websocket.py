@@ -247,6 +247,15 @@ def test_a_page_asks_for_its_document_a_few_times_at_most(page, live):
     _only_this_arrives(page, live)
 
 
+def test_a_page_that_was_sent_keeps_no_empty_defaults(page, live):
+    number = page.find(title="T")
+    (context,) = live.application.applications.values()
+    models = (each.document.models.get_by_id(number) for each in context.sessions)
+    (model,) = [model for model in models if model is not None]
+
+    assert "js_event_callbacks" not in model._unstable_default_values
+
+
 def test_a_connection_whose_ping_failed_ends_without_a_traceback(live, caplog):
     before = set(live.application._clients)
     page = PageSocket(live.port)
