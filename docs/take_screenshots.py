@@ -101,6 +101,12 @@ def show_why(page: Page) -> None:
     page.locator(".attn-why").scroll_into_view_if_needed()
 
 
+def show_contrast(page: Page) -> None:
+    """Bring the card that takes two prompts' scores apart into view."""
+    page.locator(".attn-contrast-token").first.wait_for()
+    page.locator(".attn-why").evaluate("(card) => card.scrollIntoView({block: 'end'})")
+
+
 def where_a_head_forms(page: Page) -> None:
     """Go to the step at which a head forms."""
     page.locator(".lab-tile").first.wait_for()
@@ -147,6 +153,13 @@ SCREENSHOTS = (
     ),
     Screenshot(
         "lab-live", "lab?run=1", "Attention while it learns", act=type_into_a_run, height=1240
+    ),
+    Screenshot(
+        "contrast",
+        "compare?ready=chase&contrast=1",
+        "What tells the scores of A and B apart",
+        act=show_contrast,
+        height=640,
     ),
     Screenshot("compare", "compare?ready=he-she", "Where “he/she” looks", height=None),
 )

@@ -1,4 +1,4 @@
-import { fixed, general } from "../core/format.js";
+import { fixed, general, twoDigits } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { clip } from "../views/colours.js";
 import { ColourBar } from "./colour_bar.js";
@@ -202,7 +202,7 @@ function parts({ parts: shares, whole, indices: [, chosen] }, width) {
   const made = element("div", "attn-why-parts");
   const strip = element("div", "attn-why-strip");
   strip.setAttribute("role", "img");
-  const texts = shares.map(({ name, part }) => `${name} ${general(100 * part, 2)} %`);
+  const texts = shares.map(({ name, part }) => `${name} ${twoDigits(100 * part)} %`);
   strip.setAttribute("aria-label", t("The row of weights: {weights}", { weights: texts.join(", ") }));
   strip.append(
     ...shares.map(({ name, part, key }, at) => {

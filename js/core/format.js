@@ -34,6 +34,16 @@ export function general(number, digits) {
 }
 
 /**
+ * Formats a number with two significant digits, and from 100 to a million as a whole one: 100, not 1e+2.
+ *
+ * @param {number} number
+ */
+export function twoDigits(number) {
+  const size = Math.abs(number);
+  return size >= 99.5 && size < 1e6 ? fixed(number, 0) : general(number, 2);
+}
+
+/**
  * Places digits, the first of which counts 10 ** exponent, as Python's "g" format does.
  *
  * @param {string} figures

@@ -1,4 +1,4 @@
-import { fixed, general, shorten, twoDecimals } from "../core/format.js";
+import { fixed, general, shorten, twoDecimals, twoDigits } from "../core/format.js";
 import { channelGroups, productsOf, writtenOf } from "../core/pair_numbers.js";
 import { t } from "../core/translate.js";
 import { roundUp, symmetric } from "../views/colours.js";
@@ -294,7 +294,7 @@ function writtenRows({ weights, visible }, written, keys, chosen, after) {
   return {
     written: rows.map((key) => ({ key, name: shorten(keys[key], 18), weight: weights[key], norm: norms[key], valueNorm: valueNorms[key], share: shares[key] })),
     meanNorm,
-    left: others.length ? moreKeys(others.length, general(100 * share, 2)) : "",
+    left: others.length ? moreKeys(others.length, twoDigits(100 * share)) : "",
     remark: remarkOn(weights, written, seen, keys, after),
   };
 }
@@ -322,14 +322,14 @@ function remarkOn(weights, { norms, valueNorms }, seen, keys, after) {
   const lengths = (some) => some.reduce(([low, high], other) => [Math.min(low, valueNorms[other]), Math.max(high, valueNorms[other])], [Infinity, 0]);
   const [least, most] = lengths(seen);
   if (most <= ALIKE * least) {
-    const ends = { least: general(least, 2), most: general(most, 2) };
+    const ends = { least: twoDigits(least), most: twoDigits(most) };
     return after
       ? t("What is written follows the weights: the values are about as long after W_O, {least} to {most}.", ends)
       : t("What is written follows the weights: the values are about as long, {least} to {most}.", ends);
   }
   if (gap(key) < NOTABLE) return "";
-  const [low, high] = lengths(seen.filter((other) => other !== key)).map((norm) => general(norm, 2));
-  const said = { token: shorten(keys[key], 18), weight: general(100 * weights[key], 3), share: general(100 * (norms[key] / sum), 2), length: general(valueNorms[key], 2), low, high };
+  const [low, high] = lengths(seen.filter((other) => other !== key)).map((norm) => twoDigits(norm));
+  const said = { token: shorten(keys[key], 18), weight: general(100 * weights[key], 3), share: twoDigits(100 * (norms[key] / sum)), length: twoDigits(valueNorms[key]), low, high };
   return after
     ? t("“{token}” gets {weight} % of the weight and writes {share} % of what is written: its value is {length} long after W_O, those of the other keys {low} to {high}.", said)
     : t("“{token}” gets {weight} % of the weight and writes {share} % of what is written: its value is {length} long, those of the other keys {low} to {high}.", said);

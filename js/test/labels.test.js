@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { twoDigits } from "../core/format.js";
 import { figureCaptions, withheld } from "../explorer/labels.js";
 
 /** @param {Partial<Call>} fields */
@@ -40,4 +41,8 @@ test("a figure of several heads names none, and that of all layers what is outli
   const { layer, all } = captionsOf(["a", "b"], ["a", "b"]);
   assert.match(layer, / · layer 3 \(encoder.layer.3\) · mask: .* · outlined: query 1, “b”$/);
   assert.match(all, /“a b” · mask: .* · outlined: layer 3 \(encoder.layer.3\), head 1$/);
+});
+
+test("a large number of two digits is written out", () => {
+  assert.deepEqual([99.96, 99.4, 123, -150, 2e7, 0.0123].map(twoDigits), ["100", "99", "123", "-150", "2e+07", "0.012"]);
 });

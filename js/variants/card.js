@@ -1,4 +1,4 @@
-import { general } from "../core/format.js";
+import { general, twoDigits } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { announce } from "../components/announce.js";
 import { element } from "../components/dom.js";
@@ -105,7 +105,7 @@ export class VariantCard {
       line(["", "FLOP", t("bytes"), "FLOP/B"], true),
       ...["prefill", "decode"].map((phase) => line([phaseName(phase), withPrefix(prices[`${phase}_flops`], ""), withPrefix(prices[`${phase}_bytes`], "B"), intensity(prices[`${phase}_intensity`])])),
     );
-    this.accuracy.textContent = difference.output === 0 ? t("On the toy: the same as multi-head, causal.") : t("On the toy, against multi-head, causal: a weight differs by up to {weight}, the output by {share} %.", { weight: general(difference.weight, 2), share: general(100 * difference.output, 2) });
+    this.accuracy.textContent = difference.output === 0 ? t("On the toy: the same as multi-head, causal.") : t("On the toy, against multi-head, causal: a weight differs by up to {weight}, the output by {share} %.", { weight: twoDigits(difference.weight), share: twoDigits(100 * difference.output) });
     this.measured.replaceChildren(...this.measurements(content.times));
     this.list();
   }
@@ -130,7 +130,7 @@ export class VariantCard {
     return times.map(({ machine, time, phase, remark }) => {
       const text = `${t("Measured, {phase}: {time} for", { phase: phaseName(phase), time: duration(time.seconds) })} B ${time.B}, H ${time.H}${time.Hkv === time.H ? "" : `/${time.Hkv}`}, ${time.T === time.S ? "" : `T ${time.T}, `}S ${time.S.toLocaleString("en")}, D ${time.D}, ${machine.products}${remark === "" ? "" : `, ${remark}`}`;
       const error = time.units === null ? "" : ` ${t("(error {units} of 8 units)", { units: general(time.units, 2) })}`;
-      const limit = t("{share} % of the limit of {machine}", { share: general(100 * time.share, 2), machine: machine.title });
+      const limit = t("{share} % of the limit of {machine}", { share: twoDigits(100 * time.share), machine: machine.title });
       const where = `${time.implementation}, ${t("certified")}${error}, ${limit}; ${machine.place}`;
       const shown = element("p", "", `${text}. `);
       shown.append(element("small", "", where));

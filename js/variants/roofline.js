@@ -137,7 +137,9 @@ function labelsOf(marks, taken, width) {
     if (near) near.names.add(name);
     else groups.push({ left, top, names: new Set([name]), chosen });
   }
-  const boxes = [...taken];
+  const measured = marks.filter(({ phase }) => phase === "measured");
+  // Others lie on a roof, which labels stand beside.
+  const boxes = [...taken, ...measured.map(({ left, top }) => ({ x: left - 6, y: top + 4, width: 12 }))];
   return groups.flatMap(({ left, top, names, chosen }) => {
     const [first] = names;
     const text = names.size > 1 ? `${first} + ${names.size - 1}` : first;

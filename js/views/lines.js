@@ -1,4 +1,4 @@
-import { fixed, general, shorten } from "../core/format.js";
+import { fixed, general, shorten, twoDigits } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { headRows } from "../explorer/head_rows.js";
 import { headNumbers, layerName } from "../explorer/labels.js";
@@ -214,7 +214,7 @@ function about(call, focus, { found, lines, total, token }) {
   if (lines.length < found.length) {
     const shown = new Set(lines);
     const hidden = found.filter((line) => !shown.has(line)).map(({ weight }) => weight);
-    const share = general((100 * sum(hidden)) / total, 2);
+    const share = twoDigits((100 * sum(hidden)) / total);
     said.push(t("Hidden: {count} lines, of weights up to {most}, with {share} % of the attention; fewer heads show more.", { count: hidden.length, most: general(Math.max(...hidden), 2), share }));
   } else said.push(t("Weights below {least} are not drawn.", { least: general(LEAST_WEIGHT, 2) }));
   if (token !== null) said.push(t("Strong: all lines of “{token}”.", { token: shorten(token, 18) }));

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from attnpanel.comparison import align, attention_difference
 from attnpanel.explorer.weight_scales import round_up
@@ -68,6 +68,13 @@ def wait_for_difference(page: Page, wanted: np.ndarray) -> None:
 def number_in(text: str, before: str) -> float:
     """Return the number that follows some words."""
     return float(re.search(rf"{before}\s([+−]?[\d.]+)", text)[1].replace("−", "-"))
+
+
+def cells_of(table: Locator) -> np.ndarray:
+    """Return the numbers of a table."""
+    rows = table.locator("tbody tr").all()
+    texts = [row.locator("td").all_text_contents() for row in rows]
+    return np.array([[float(re.match(r"-?[\d.e-]+", text)[0]) for text in row] for row in texts])
 
 
 def expected(head: tuple[int, int]) -> np.ndarray:
@@ -285,7 +292,17 @@ def test_the_difference_of_scores_is_taken_apart_as_numpy_does(shown, open_page)
     token.press("Enter")
     page.wait_for_function(f"location.hash.includes('row={moved}')")
     page.get_by_text("All of it as tables").click()
-    expect(page.get_by_role("region", name="Component 2: every token")).to_be_visible()
+    listed = page.get_by_role("region", name="Component 2: every token")
+    signs = np.sign(left[np.abs(left).argmax(axis=0), np.arange(4)])
+    sides = [
+        *(one @ (signs[1] * right[1]) for one in centred),
+        *((signs[1] * left[:, 1]) @ one for one in centred),
+    ]
+    np.testing.assert_allclose(cells_of(listed), np.array(sides).T, rtol=0, atol=0.02)
+    every = cells_of(page.get_by_role("region", name="Every component"))
+    # A component of 0 to rounding is not one.
+    np.testing.assert_allclose(every[:, 0], sizes[: len(every)], rtol=0.01, atol=0.01)
+    np.testing.assert_allclose(every[:, 1], wanted[: len(every)], rtol=0, atol=0.3)
 
     # A link opens it; a mean has no query and key.
     other = open_page(offline=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from playwright.sync_api import expect
@@ -63,6 +65,23 @@ def test_a_tap_on_a_patch_chooses_its_token_and_shows_its_row(report):
     # The brightest pixel is the largest weight's: the heat's colours run from dark to bright.
     pixels = np.array(stage(page).locator("canvas").evaluate(PIXELS)).reshape(2, 3, 4)
     assert pixels[..., :3].sum(-1).argmax() == row.argmax()
+
+    status = card(page).locator(".attn-picture-status")
+    said = re.search(r"gives the picture ([\d.]+) % .* most of it to (.*)\.$", status.inner_text())
+    assert float(said[1]) == pytest.approx(100 * row.sum(), rel=0.005)
+    for words, at in zip(said[2].split("; "), np.argsort(-row, axis=None), strict=False):
+        place, weight = re.fullmatch(r"(row \d, column \d) \(([\d.e-]+)\)", words).groups()
+        assert place == "row {}, column {}".format(*divmod(int(at), 3))
+        assert float(weight) == pytest.approx(row.flat[at], rel=0.005)
+    stage(page).hover(position={"x": 5, "y": 5})
+    expect(status).to_contain_text(f"Row 0, column 0: weight {row[0, 0]:.3g}")
+    chip = card(page).get_by_role("button", name="CLS")
+    expect(chip).to_have_attribute("title", f"0 · weight {call.weights(1)[6, 0]:.3g}")
+    for head in range(3):
+        largest = re.compile(rf"Head {head}: .* {call.weights(head)[6, 1:].max():.3g}$")
+        expect(card(page).get_by_role("button", name=largest)).to_have_count(1)
+    highest = float(card(page).locator(".attn-legend-ticks span").last.inner_text())
+    assert row.max() <= highest <= 2.5 * row.max()
 
 
 ORDER = """

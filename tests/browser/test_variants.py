@@ -68,6 +68,12 @@ def numbers(region):
     return np.array([[float(cell) if cell != "–" else np.nan for cell in row] for row in cells[1:]])
 
 
+def amount(text):
+    """Return the number that a text such as 4.29 GB writes with a prefix."""
+    number, prefix = re.fullmatch(r"([\d.,]+) ?([kMGTP]?)B?", text).groups()
+    return float(number.replace(",", "")) * 1000 ** " kMGTP".index(prefix or " ")
+
+
 def test_a_cards_weights_are_numpys(page, address):
     go(page, address, "head=2&layout=grouped")
     window = card(page, "Sliding window")
@@ -84,6 +90,17 @@ def test_a_cards_weights_are_numpys(page, address):
     expect(window.locator(".variants-words")).to_contain_text(
         f"t5 sees t3–t5; most: t{row.argmax()} {100 * row.max():.1f} %"
     )
+    # How far it is from all heads' own keys and values, and from every token before.
+    plain = attend(
+        *(example_layouts()["multi"][name][None] for name in ("query", "key", "value")),
+        mask=np.tril(np.ones((8, 8), bool)),
+    )
+    own = attend(query, key, value, mask=mask)
+    weight = np.abs(own.weights - plain.weights).max()
+    share = 100 * np.linalg.norm(own.output - plain.output) / np.linalg.norm(plain.output)
+    said = window.get_by_text("On the toy, against multi-head").inner_text()
+    found = [float(number) for number in re.findall(r"[\d.]+\d", said)]
+    assert found == [pytest.approx(weight, rel=0.05), pytest.approx(share, rel=0.05)]
 
 
 def test_a_sink_takes_what_its_row_lacks(page, address):
@@ -120,6 +137,11 @@ def test_prices_follow_the_model_and_the_sizes(page, address):
     flops = expected["decode_flops"]
     expect(latent).to_contain_text("35.1 kB KV cache a token · 35.1 MB in all")
     expect(latent.locator(".variants-numbers").first).to_contain_text(f"decode{flops / 1e9:.1f} G")
+    rows = latent.locator(".variants-numbers").first.locator("tr").all()[1:]
+    for line, phase in zip(rows, ("prefill", "decode"), strict=True):
+        shown = [amount(text) for text in line.locator("td").all_text_contents()]
+        flops, moved = expected[f"{phase}_flops"], expected[f"{phase}_bytes"]
+        np.testing.assert_allclose(shown, [flops, moved, flops / moved], rtol=0.005)
     link = page.evaluate(CHOICES)
     assert set(link.split("&")) == {
         "model=deepseek-v3", "length=1000", "bytes=1", "projections=1",

@@ -51,10 +51,13 @@ def steps(page):
     }
 
 
-def assert_explains(page, found):
+def assert_explains(page, found, call):
     """Hold what the card says of its pair to an explanation by NumPy."""
     names, cells = table(page, "Query, key and their products by channel")
     assert names[:-1] == [str(channel) for channel in range(len(found.score.products))]
+    shared = found.head // (call.heads // call.kv_heads)
+    vectors = call.query[0, found.head, found.query], call.key[0, shared, found.key]
+    np.testing.assert_allclose(cells[:-1, :2].T, vectors, **DIGITS)
     np.testing.assert_allclose(cells[:-1, 2], found.score.products, **DIGITS)
     assert cells[-1, 2] == pytest.approx(found.score.product, rel=1e-4)
 
@@ -64,6 +67,20 @@ def assert_explains(page, found):
     assert float(weight) == pytest.approx(found.weight, rel=0.006)
     (biased,) = (float(number) for words, number in said.items() if "bias" in words)
     np.testing.assert_allclose(biased, found.score.score, atol=0.0051)
+    ((_, scaled), *_) = [(words, number) for words, number in said.items() if words[0] in "÷×"]
+    assert float(scaled) == pytest.approx(found.score.scaled, abs=0.0051)
+    divided = found.score.score / found.temperature
+    assert float(said[f"÷ τ {found.temperature:.2f}"]) == pytest.approx(divided, abs=0.0051)
+    ((_, power),) = [pair for pair in said.items() if pair[0].startswith("e to the")]
+    assert float(power) == pytest.approx(np.exp(divided), rel=1e-3)
+    (whole,) = (float(words[4:]) for words in said if words.startswith("÷ Σ "))
+    assert whole == pytest.approx(np.exp(found.score.logsumexp), rel=1e-3)
+    total = card(page).locator(".attn-why-chart .attn-why-strong").first.text_content()
+    assert float(total.replace("−", "-")) == pytest.approx(found.score.product, abs=0.0051)
+    strip = card(page).locator(".attn-why-strip").get_attribute("aria-label")
+    parts = [float(part) for part in re.findall(r" ([\d.e-]+) %", strip)]
+    assert max(parts[:3]) == pytest.approx(100 * found.weights.max(), rel=0.06)
+    assert sum(parts) == pytest.approx(100, rel=0.06)
 
     _, row = table(page, "The row as a table")
     order = np.argsort(-found.weights, kind="stable")[: len(row) - 1]
@@ -73,6 +90,22 @@ def assert_explains(page, found):
     ):
         # The page's weights are float32 of another order of summation.
         np.testing.assert_allclose(row[: len(order), column], numbers[order], rtol=1e-3, atol=1e-6)
+    scores = call.scores(found.head)[found.query][order]
+    seen = ~np.isnan(row[: len(order), 0])
+    assert seen.any()
+    np.testing.assert_allclose(row[: len(order), 0][seen], scores[seen], rtol=1e-3, atol=1e-4)
+    values = np.vstack([call.value[0, shared][order], found.written.output])[:, :16]
+    np.testing.assert_allclose(row[:, -values.shape[1] :], values, rtol=1e-3, atol=1e-5)
+    for listed in card(page).locator(".attn-why-key").all():
+        key = int(listed.get_attribute("data-mark").removeprefix("key "))
+        written, percent = (
+            float(re.search(r"[\d.]+", listed.locator(css).inner_text())[0])
+            for css in ("b", ".attn-why-weight")
+        )
+        norms = found.written.projected_norms
+        length = (found.written.norms if norms is None else norms)[key]
+        assert written == pytest.approx(length, rel=0.01, abs=0.0051)
+        assert percent == pytest.approx(100 * found.weights[key], abs=0.051)
 
 
 def test_the_toys_numbers_are_numpys(toy_report):
@@ -80,7 +113,7 @@ def test_the_toys_numbers_are_numpys(toy_report):
     open_card(page)
     found = trace.explain(0, 0, 6, int(trace[0].weights(0, mask=None)[6].argmax()), mask=None)
 
-    assert_explains(page, found)
+    assert_explains(page, found, trace[0])
     expect(card(page).locator("h3")).to_contain_text(
         f"Where does {found.score.score:.2f} come from? t6 → {found.key_token}"
     )
@@ -102,7 +135,7 @@ def test_every_kinds_numbers_are_numpys(kinds_report, layer, head, query, temper
     row = trace[layer].weights(head, temperature=temperature)[query]
     found = trace.explain(layer, head, query, int(row.argmax()), temperature=temperature)
 
-    assert_explains(page, found)
+    assert_explains(page, found, trace[layer])
     if trace[layer].outputs is not None:
         lists = card(page).locator(".attn-why-promoted ol")
         for at, expected in enumerate((found.promoted.pair, found.promoted.row)):

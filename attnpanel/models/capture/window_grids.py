@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from attnpanel.trace import AttentionCall
 
 MAX_STAGES = 8  # each joins patches 2 × 2
+WINDOWS = re.compile(r"win(dow)?_?(s(ize)?)?$")
+SHIFT = re.compile(r"shift_size$")
 
 
 def window_grids(
@@ -30,7 +33,8 @@ def window_grids(
     ----------
     model : torch.nn.Module
     calls : sequence of AttentionCall
-        Of them, calls over square windows that tile a stage of the picture.
+        Of them, calls over square windows that tile a stage of the picture, of modules that speak
+        of windows: as many sequences may be interleaved over it, as MobileViT's.
     sizes : sequence of (rows, columns)
         Of the patches, before stages join them.
     batch : int
@@ -40,7 +44,7 @@ def window_grids(
     found: dict[tuple[int, int, int, tuple[int, int]], dict[str, None]] = {}
     for call in calls:
         tiled = _windows(call, sizes, batch)
-        if tiled is not None:
+        if tiled is not None and _attribute(modules, call.layer, WINDOWS):
             kind = (*tiled, _shift(modules, call.layer))
             found.setdefault(kind, {})[call.layer] = None
     for (side, down, across, shift), layers in found.items():
@@ -64,11 +68,16 @@ def _windows(
 
 
 def _shift(modules: dict[str, Any], layer: str) -> tuple[int, int]:
-    """Return by how much a layer's windows are moved: its module says so, or one around it."""
-    name = layer
-    while name:
-        shift = getattr(modules.get(name), "shift_size", None)
-        if shift is not None:
-            return (shift, shift) if isinstance(shift, int) else (int(shift[0]), int(shift[1]))
-        name = name.rpartition(".")[0]
-    return 0, 0
+    """Return by how much a layer's windows are moved."""
+    shift = _attribute(modules, layer, SHIFT) or 0
+    return (shift, shift) if isinstance(shift, int) else (int(shift[0]), int(shift[1]))
+
+
+def _attribute(modules: dict[str, Any], layer: str, name: re.Pattern[str]) -> Any:
+    """Return what a layer's module, or the first one around it, has under a name; None if none."""
+    while layer:
+        for attribute, value in vars(modules.get(layer, object)).items():
+            if name.match(attribute):
+                return value
+        layer = layer.rpartition(".")[0]
+    return None
