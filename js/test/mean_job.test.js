@@ -150,18 +150,27 @@ function helpersThat(behave = (_message, answer) => answer(), cores = 3) {
   return { helpers: new MeanHelpers(start, cores), seen };
 }
 
+/** Not deepEqual, whose message about half a million numbers takes minutes. @param {any} found @param {any} expected */
+function assertSame(found, expected) {
+  assert.deepEqual(Object.keys(found), Object.keys(expected));
+  for (const [name, array] of Object.entries(expected)) {
+    const [one, other] = [found[name], array].map((numbers) => Buffer.from(numbers?.buffer ?? []));
+    assert.ok(one.equals(other), name);
+  }
+}
+
 test("a mean has the same numbers whoever computes its rows", { skip }, async () => {
   for (const ways of [{}, { mask: "scattered", sink: true }, { mask: "queries that see nothing", values: false, emptyRows: /** @type {EmptyRows} */ ("uniform") }]) {
     const of = layer(LONG, ways);
     const alone = await done(open(of));
     for (const cores of [1, 2, 8]) {
       const { helpers, seen } = helpersThat(undefined, cores);
-      assert.deepEqual(await done(open(of, helpers)), alone);
+      assertSame(await done(open(of, helpers)), alone);
       assert.deepEqual([seen.started, seen.parts > 0], [Math.min(cores - 1, 3), cores > 1]);
       // Kept for the next mean, of other heads, too.
-      const other = layer({ ...LONG, H: 3 }, { ...ways, seed: 2 });
-      assert.deepEqual(await done(open(other, helpers)), await done(open(other)));
-      assert.equal(seen.started, Math.min(cores - 1, 3));
+      const other = layer(LONG, { ...ways, seed: 2 });
+      assertSame(await done(open(other, helpers)), await done(open(other)));
+      assert.deepEqual([seen.started, seen.ended], [Math.min(cores - 1, 3), 0]);
     }
   }
 });
@@ -179,7 +188,7 @@ for (const [name, behave] of Object.entries(FAULTS)) {
     const { helpers, seen } = helpersThat(behave);
     const alone = await done(open(of));
 
-    for (let time = 0; time < 2; time++) assert.deepEqual(await done(open(of, helpers)), alone);
+    for (let time = 0; time < 2; time++) assertSame(await done(open(of, helpers)), alone);
 
     assert.equal(seen.started, 2); // one that failed is not started again
     if (name !== "never answers") assert.equal(seen.ended, 2);
@@ -191,7 +200,7 @@ test("helpers that can't be started are done without", { skip }, async () => {
   const helpers = new MeanHelpers(() => {
     throw new Error("refused by the policy");
   }, 4);
-  assert.deepEqual(await done(open(of, helpers)), await done(open(of)));
+  assertSame(await done(open(of, helpers)), await done(open(of)));
 });
 
 test("an abandoned mean asks helpers nothing more", { skip }, async () => {
