@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { scores } from "../core/attention.js";
 import { chooseKernel } from "../core/kernels.js";
 import { openMean } from "../explorer/mean.js";
 import { MeanHelpers, helpMeans } from "../explorer/mean_helpers.js";
@@ -90,7 +91,7 @@ function assertClose(found, expected, what) {
 
 /** @param {ReturnType<typeof layer>} of @param {?MeanHelpers} [helpers] */
 function open({ trace, state }, helpers = null) {
-  const mean = openMean(trace, state, { masks: new Map(), helpers });
+  const mean = openMean(trace, state, { masks: new Map(), helpers, ...(helpers && { mostBytes: 1 }) }); // helpers where scores are not kept
   assert.ok(mean, "the mean is not computed by rows");
   return mean;
 }
@@ -154,7 +155,7 @@ function helpersThat(behave = (_message, answer) => answer(), cores = 3) {
 function assertSame(found, expected) {
   assert.deepEqual(Object.keys(found), Object.keys(expected));
   for (const [name, array] of Object.entries(expected)) {
-    const [one, other] = [found[name], array].map((numbers) => Buffer.from(numbers?.buffer ?? []));
+    const [one, other] = [found[name], array].map((numbers) => Buffer.from(numbers?.buffer ?? [numbers ?? 0]));
     assert.ok(one.equals(other), name);
   }
 }
@@ -217,6 +218,19 @@ test("an abandoned mean asks helpers nothing more", { skip }, async () => {
 test("helpers keep no more than the limit together", { skip }, () => {
   const { helpers } = helpersThat(undefined, 8);
   assert.deepEqual([20, 25, 26, 60].map((bytes) => helpers.within(bytes, 50).length), [2, 2, 1, 0]);
+});
+
+test("each head's scores are kept for the next mean where they fit", { skip }, () => {
+  const of = layer({ H: 5, T: 521, S: 523, D: 3, Dv: 2 });
+  const cache = /** @type {any} */ ({});
+  const first = select(of.trace, of.state, cache);
+  const kept = [...cache.scores.values()];
+
+  assert.equal(kept.length, 5);
+  for (const [head, one] of kept.entries()) assertSame({ one }, { one: scores(of.call.query(0, head), of.call.key(0, head), { T: 521, S: 523, D: 3, scale: 0.5 }) });
+  assertSame(select(of.trace, { ...of.state, temperature: 1 }, cache), select(of.trace, { ...of.state, temperature: 1 }, {}));
+  assert.deepEqual([...cache.scores.values()], kept);
+  assertSame(first, select(of.trace, of.state, { mostBytes: 1 }));
 });
 
 test("a mean is computed head by head where memory is refused", { skip }, async (t) => {
