@@ -85,11 +85,13 @@ class Mean {
     this.call = call;
     this.state = state;
     this.kernel = /** @type {import("../wasm/mean_of_heads.js").MeanOfHeads} */ (cache.heads.kernel);
-    this.helpers = helpersOf(trace, state, cache);
+    const keeps = scoresFit(call, H, cache);
+    this.helpers = keeps ? [] : helpersOf(trace, state, cache);
     this.visibles = Array.from({ length: H }, (_, head) => visibleOf(trace, state, head, null, cache));
     const output = call.value(state.batch, 0) === null ? null : new Float32Array(T * Dv);
     /** @type {MeanArrays} */
     this.arrays = { scores: new Float32Array(T * S), weights: new Float32Array(T * S), output };
+    if (keeps) this.arrays.heads = Array.from({ length: H }, () => new Float32Array(T * S));
   }
 
   /**
@@ -110,12 +112,14 @@ class Mean {
         }
       }
       const block = next < end ? next++ : done.indexOf(0);
-      if (block < 0) return { ...this.arrays, visible: this.visible() };
+      if (block < 0) break;
       if (computed > 0) yield block;
       if (done[block] === 1) continue;
       this.kernel.compute(this.blocks(block, 1), this.arrays);
       done[block] = 1;
     }
+    const { scores, weights, output } = this.arrays;
+    return { scores, weights, output, visible: this.visible() };
   }
 
   /**

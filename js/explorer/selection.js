@@ -10,6 +10,8 @@ import { Parts } from "./partial.js";
 // Default limit of cached scores in bytes: 64 heads at T = 512, 4 at T = 2048.
 const SCORE_BYTES = 67_200_000;
 const MASK_BYTES = 16_800_000;
+// Cells of all heads below which a mean is not worth a module of its own.
+const ROWS_CELLS = 2 ** 20;
 
 /**
  * Computes one head, or the mean over all heads; returns the cached selection if nothing it depends on has
@@ -41,11 +43,12 @@ export function* selectJob(trace, state, cache) {
   const known = opened(cache, trace);
   const key = selectionKey(trace, state);
   if (known.selection?.key === key) return known.selection.value;
-  // Scores that are kept serve the next temperature and mask, too.
-  const call = trace.calls[state.layer];
-  const mean = scoresFit(call, call.H, known) ? null : openMean(trace, state, known);
+  const { T, S, H } = trace.calls[state.layer];
+  const scored = state.aggregate && known.scores.size >= H && Array.from({ length: H }, (_, head) => placeOf(state, head)).every((place) => known.scores.has(place));
+  const mean = scored || H * T * S < ROWS_CELLS ? null : openMean(trace, state, known);
   const step = yield* mean === null ? headByHead(trace, state, known) : mean.job();
-  const { T, S } = call;
+  // They serve the next temperature and mask, too.
+  for (const [head, scores] of (mean?.arrays.heads ?? []).entries()) keepScores(known, state, head, () => scores);
   const value = { T, S, ...step, empty: blindQueries(step.visible, { T, S }) };
   known.selection = { key, value };
   return value;

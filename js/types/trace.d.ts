@@ -52,7 +52,8 @@ interface MeanPart {
   scale: number;
   temperature: number;
 }
-type MeanArrays = { scores: Floats; weights: Floats; output: Floats | null };
+/** heads: the scores of each, where they are kept */
+type MeanArrays = { scores: Floats; weights: Floats; output: Floats | null; heads?: Floats[] };
 type EmptyRows = "zero" | "uniform" | "nan";
 type Align = "top_left" | "bottom_right";
 
