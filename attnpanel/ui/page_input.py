@@ -77,7 +77,7 @@ def check_fields(component: str, message: type[PageMessage] | None, sent: Any) -
     if message is None or not isinstance(sent, dict):
         raise PageInputError(f"{component} takes no {type(sent).__name__} from a page")
     for name in sent:
-        if not isinstance(name, str) or name not in message.param:
+        if not isinstance(name, str) or not _is_field(message, name):
             raise PageInputError(f"a page must not set {component}.{str(name)[:MAX_LETTERS]}")
     missing = [name for name in message.required if name not in sent]
     if missing:
@@ -86,3 +86,8 @@ def check_fields(component: str, message: type[PageMessage] | None, sent: Any) -
         message(**sent)
     except (ValueError, TypeError) as error:
         raise PageInputError(f"{component}: {error}") from None
+
+
+def _is_field(message: type[PageMessage], name: str) -> bool:
+    """Whether a message has a field; Param gives every class a `name`, which is none."""
+    return name in message.param and message.param[name].doc != PageMessage.param["name"].doc
