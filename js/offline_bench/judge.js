@@ -13,6 +13,7 @@ const MAX_EXPONENT = 600;
 export const LIMITS = { rms: 1.5, "rms of some rows": 2, gain: 6, "row gain": 2, bias: 6, edge: 8 };
 const MIN_ELEMENTS = 512;
 const FLIPS = 24;
+const ROWS = 8;
 const MIN_ROWS = 64;
 const PARTS = 16;
 
@@ -192,7 +193,7 @@ export function headStatistics(request, inputs, output, expected, head) {
   const squares = [];
   /** @type {number[]} */
   const due = [];
-  let [gained, gainDue, flip] = [0, 0, 0];
+  let [gained, gainDue, flip, mostDue] = [0, 0, 0, 0];
   for (let row = head * T; row < (head + 1) * T; row++) {
     if (expected.judged[row] === 0) continue;
     let [square, ofSquare, mostFlip, uniformGain] = [0, 0, -Infinity, 0];
@@ -222,7 +223,9 @@ export function headStatistics(request, inputs, output, expected, head) {
     due.push(ofSquare);
     if (uniformGain > 0) {
       gained += tests[0].value ** 2 / uniformGain;
-      gainDue += (tests[0].variance + tests[0].float32 ** 2) / uniformGain;
+      const rowDue = (tests[0].variance + tests[0].float32 ** 2) / uniformGain;
+      gainDue += rowDue;
+      mostDue = Math.max(mostDue, rowDue);
       flip = Math.max(flip, mostFlip ** 2 / uniformGain);
     }
     for (const test of tests) test.endRow();
@@ -241,7 +244,7 @@ export function headStatistics(request, inputs, output, expected, head) {
     });
     found["rms of some rows"] = Math.sqrt(Math.max(...shares));
   }
-  const dueGain = gainDue + 2 * flip;
+  const dueGain = gainDue + 2 * flip + ROWS * mostDue;
   found["row gain"] = dueGain > 0 ? Math.sqrt(gained / dueGain) : 0;
   return found;
 }
