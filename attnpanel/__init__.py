@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from attnpanel.pages.compare.comparison import Comparison as Comparison
     from attnpanel.pages.compare.report import save_comparison as save_comparison
     from attnpanel.pages.explorer.report import save_report as save_report
+    from attnpanel.pages.variants.variants import Variants as Variants
     from attnpanel.trace import AttentionCall as AttentionCall
     from attnpanel.trace import Trace as Trace
     from attnpanel.trace.head_outputs import HeadOutputs as HeadOutputs
@@ -48,6 +49,7 @@ _LAZY = {
     "Rotary": "attnpanel.trace.rotary",
     "Trace": "attnpanel.trace.trace",
     "TraceElements": "attnpanel.explorer.trace_elements",
+    "Variants": "attnpanel.pages.variants.variants",
     "capture": "attnpanel.models.capture.capture",
     "head_figure": "attnpanel.explorer.paper_figure.head_figure",
     "head_importance": "attnpanel.models.intervene.head_importance",

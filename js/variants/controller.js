@@ -11,9 +11,9 @@ import { MOST_MACHINES, fromLink, toLink } from "./state.js";
 import { Stepper } from "./stepper.js";
 import { svg } from "./svg.js";
 
-// The page of variants: holds the choices, and draws everything from them, served or in a file.
+// The page of variants: holds the choices, and draws everything from them, served, in a file or in a notebook's cell.
 
-/** @typedef {{content: VariantData, served: boolean, link: string}} VariantParameters */
+/** @typedef {{content: VariantData, served: boolean, whole_page: boolean, dark: boolean, link: string}} VariantParameters */
 /** @typedef {import("./price_table.js").PricedVariant & {kind: "layout" | "visibility"}} Shown */
 
 const START_WIDTH = 900;
@@ -77,8 +77,9 @@ class VariantsPage {
     this.show();
   }
 
-  /** The choices in the URL; of a file those it was saved with, where it has none but a theme. */
+  /** The choices in the URL; of a file those it was saved with, where it has none but a theme. Beside others, the model's. */
   address() {
+    if (!this.model.whole_page) return this.model.link;
     if (this.model.served) return location.search.slice(1);
     const own = new URLSearchParams(location.hash.slice(1));
     own.delete("theme");
@@ -125,6 +126,10 @@ class VariantsPage {
     const { table, example, machines } = this.data;
     const link = toLink(this.state, table, machines, example);
     const text = link.toString();
+    if (!this.model.whole_page) {
+      this.model.link = text;
+      return;
+    }
     if (this.model.served) {
       const address = new URL(location.href);
       const kept = new Map(["theme", "live", "lang"].map((name) => [name, address.searchParams.get(name)]));
@@ -141,7 +146,8 @@ class VariantsPage {
 
   /** @returns {VariantData["palettes"]["light"]} */
   get palette() {
-    return this.data.palettes[document.documentElement.classList.contains("attn-dark-page") ? "dark" : "light"];
+    const { whole_page: whole, dark } = this.model;
+    return this.data.palettes[(whole ? document.documentElement.classList.contains("attn-dark-page") : dark) ? "dark" : "light"];
   }
 
   show() {

@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import panel as pn
 import pytest
+from bokeh.document import Document
+from panel.io.state import set_curdoc
 from playwright.sync_api import expect
 
-from attnpanel import attend
+from attnpanel import Variants, attend
 from attnpanel.attention.masks import make_mask
 from attnpanel.pages.variants.example import example_layouts
 from attnpanel.pages.variants.models import MODELS
 from attnpanel.pages.variants.price import price
 from attnpanel.pages.variants.report import save_variants
 from attnpanel.pages.variants.table import LAYOUTS, VISIBILITIES
+from attnpanel.ui.standalone_html import standalone_html
 from tests.browser.acting import unfold
 
 TOKEN = 5
@@ -327,3 +331,28 @@ def test_a_phones_card_ends_where_its_content_ends(open_page, report):
             shown.locator(css).bounding_box() for css in (".variants-words", ".variants-pictures")
         )
         assert words["y"] - pictures["y"] - pictures["height"] < 20
+
+
+def test_two_in_one_document_keep_their_choices_and_themes_apart(page, tmp_path):
+    """As in the cells of a notebook, whose address is not theirs."""
+    document = Document()
+    with set_curdoc(document):
+        both = pn.Column(Variants("layout=latent&head=2", dark=True), Variants())
+        html = "".join(standalone_html(document, both, "Two"))
+    path = tmp_path / "two.html"
+    path.write_text(html, encoding="utf-8")
+    page.goto(f"{path.as_uri()}#head=3")
+    first, second = (page.locator(".variants").nth(index) for index in (0, 1))
+    second.locator(".variants-player").wait_for()
+
+    heads = [one.get_by_label("Head of the cards") for one in (first, second)]
+    assert [head.input_value() for head in heads] == ["2", "0"]
+    heads[0].select_option("1")
+    second.get_by_role("button", name="Choose Multi-query").click()
+
+    expect(first.get_by_role("button", name="Chosen Latent (MLA)")).to_be_visible()
+    expect(second.get_by_role("button", name="Chosen Multi-query")).to_be_visible()
+    assert [head.input_value() for head in heads] == ["1", "0"]
+    assert page.url.endswith("#head=3")
+    background = "(node) => getComputedStyle(node.querySelector('.variants-card')).backgroundColor"
+    assert first.evaluate(background) != second.evaluate(background)

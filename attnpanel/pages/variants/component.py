@@ -34,10 +34,14 @@ class VariantCards(Styled):
     served = param.Boolean(
         default=False, doc="Whether choices stand in the URL's query; else in its fragment."
     )
+    whole_page = param.Boolean(
+        default=True, doc="Whether the address holds the choices, and the page the theme."
+    )
+    dark = param.Boolean(default=False, doc="The theme of cards that are not the whole page.")
     link = Text(
         default="",
         max_length=MAX_LINK_CHARACTERS,
-        doc="The choices as a query; a served page sets it, and a file opens with it.",
+        doc="The choices as a query; the cards open with it, and set it but in a file.",
     )
     page_sets = ("link",)
 
