@@ -56,7 +56,7 @@ class Variants(Viewer):
     @property
     def link(self) -> str:
         """The present choices as a query."""
-        return self._cards.link
+        return str(self._cards.link)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the cards with their present choices as one HTML file.
