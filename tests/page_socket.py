@@ -88,6 +88,7 @@ class PageSocket:
                 compression_options={} if compressed else None,
             )
         )
+        self._socket.protocol.set_nodelay(True)
         self._ended = False
         self.changes: list[dict[str, Any]] = []
         assert self._receive()["header"]["msgtype"] == "ACK"

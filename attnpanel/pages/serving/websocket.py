@@ -164,6 +164,8 @@ class LimitedWebSocket(WSHandler):
 
     def open(self, *args: str, **kwargs: str) -> None:
         """Begin a session's connection; a token that is none ends it."""
+        # A message is of three frames: the second would wait 40 ms for the receipt of the first.
+        self.set_nodelay(True)
         application, token = self.application, self._token
         signing = {"secret_key": application.secret_key, "signed": application.sign_sessions}
         try:
