@@ -5,15 +5,7 @@ import { mix, scores, softmaxRows } from "../core/attention.js";
 import { meanOfHeads } from "../core/kernels.js";
 import { meanOf } from "../core/matrices.js";
 import { spansOf } from "../wasm/kernel.js";
-
-/** Numbers from 0 to before 1, the same in each run. @param {number} seed */
-function random(seed) {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
+import { random } from "./random.js";
 
 /** Which keys j a query i sees. @type {Record<string, (i: number, j: number, draw: () => number) => boolean>} */
 const MASKS = {

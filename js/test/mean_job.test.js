@@ -6,19 +6,11 @@ import { chooseKernel } from "../core/kernels.js";
 import { openMean } from "../explorer/mean.js";
 import { MeanHelpers, helpMeans } from "../explorer/mean_helpers.js";
 import { select } from "../explorer/selection.js";
+import { random } from "./random.js";
 
 // The mean on screen: against the formula in 64-bit floats, and by helpers that answer, fail or die.
 
 const skip = chooseKernel() === "javascript" ? "no WebAssembly with SIMD here" : false;
-
-/** Numbers from 0 to before 1, the same in each run. @param {number} seed */
-function random(seed) {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 /** @type {Record<string, (i: number, j: number, head: number, draw: () => number) => boolean>} */
 const MASKS = {
