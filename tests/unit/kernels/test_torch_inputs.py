@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 
 from attnpanel.bench.certify.checks_state import LAYOUTS
 from attnpanel.kernels.request import Inputs, Request
 from attnpanel.kernels.torch_.inputs import tensor_of, torch_inputs
+
+torch = pytest.importorskip("torch")
 
 CPU = torch.device("cpu")
 ARRAY = np.arange(2 * 3 * 5 * 7, dtype=np.float32).reshape(2, 3, 5, 7)
