@@ -95,6 +95,7 @@ def test_an_exercise_is_solved_and_handed_in(page, open_page, served, tmp_path):
     expect(report.get_by_text("One score has <b>softmax</b> 1.")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_on_a_phone_the_answer_is_folded_away_beside_the_task(page, served):
     size = page.viewport_size
     page.set_viewport_size({"width": 390, "height": 844})

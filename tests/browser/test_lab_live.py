@@ -344,6 +344,7 @@ def test_a_report_with_a_model_has_nothing_serious(open_report, axe):
     axe(page)
 
 
+@pytest.mark.thorough
 def test_the_served_page_reads_the_same_with_weights_from_its_server(root, store, open_page):
     page = open_page()
     log = store.path.with_name("server.log")

@@ -88,7 +88,7 @@ def test_the_lesson_has_no_text_that_is_not_translated(marked_page):
         card.locator(".attn-lesson-foot button").last.click()
 
 
-@pytest.mark.thorough(but=3)
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("name", PLACES)
 def test_another_page_has_no_text_that_is_not_translated_and_nothing_serious(
     open_page, server, axe, name

@@ -63,7 +63,7 @@ def telling_characters():
     ]
 
 
-@pytest.mark.thorough(but=2)
+@pytest.mark.thorough(but=1)
 @pytest.mark.slow
 def test_no_character_and_no_random_text_is_read_otherwise(live, opened):
     characters = telling_characters()

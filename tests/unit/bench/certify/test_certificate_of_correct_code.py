@@ -36,6 +36,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.thorough(but=3)
 @pytest.mark.parametrize("name", CORRECT)
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())

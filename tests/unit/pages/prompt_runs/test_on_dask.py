@@ -271,6 +271,7 @@ def small_cluster(port=0, **options):
         yield cluster
 
 
+@pytest.mark.thorough
 def test_a_scheduler_that_goes_and_comes_back(folder, monkeypatch):
     monkeypatch.setattr(connection, "MISSING_S", 0.5)
     monkeypatch.setattr(loading, "_most", None)
