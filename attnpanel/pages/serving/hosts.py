@@ -13,7 +13,6 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bokeh.server.util import match_host
 from tornado.routing import Matcher, Rule
 from tornado.web import Application, RequestHandler
 
@@ -88,7 +87,7 @@ class AllowedHosts:
         return self._is_named(name) or (self.address in EVERY_ADDRESS and _is_address(name))
 
     def _is_named(self, name: str) -> bool:
-        return any(match_host(name, allowed.lower()) for allowed in self.names)
+        return any(_matches(name, allowed.lower()) for allowed in self.names)
 
     def _may_call(self, origin: str, hosts: list[str]) -> bool:
         """Whether a page of this origin may use the server: one of its own, or a named one."""
@@ -153,6 +152,31 @@ def _bracketed(host: str) -> str:
 
 def _without_default_port(host: str) -> str:
     return host.removesuffix(":443") if host.endswith(":443") else host.removesuffix(":80")
+
+
+def _matches(name: str, allowed: str) -> bool:
+    """Whether `HOST[:PORT]` is the allowed one, of which each part may be a wildcard.
+
+    Bokeh's own function takes `localhost.evil.example` for `localhost` before 3.9.
+    """
+    host, port = _host_and_port(name)
+    pattern, wanted = _host_and_port(allowed)
+    if wanted not in ("", "*", port):
+        return False
+    if pattern == "*":
+        return True
+    parts, patterns = host.split("."), pattern.split(".")
+    return len(parts) == len(patterns) and all(
+        expected in ("*", part) for part, expected in zip(parts, patterns, strict=True)
+    )
+
+
+def _host_and_port(name: str) -> tuple[str, str]:
+    """Split `HOST[:PORT]`, whose host may be an IPv6 address in brackets."""
+    if name.endswith("]"):
+        return name, ""
+    host, _, port = name.rpartition(":")
+    return (host, port) if host else (port, "")
 
 
 def _is_address(name: str) -> bool:
