@@ -47,6 +47,16 @@ def upgrade(
 
 def handshake(port: int, *headers: str, path: str = "/ws") -> str:
     """Send a websocket's handshake and return the head of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
+        connection.sendall(handshake_head(*headers, path=path))
+        head = b""
+        while b"\r\n\r\n" not in head and (part := connection.recv(4096)):
+            head += part
+    return head.decode("latin-1")
+
+
+def handshake_head(*headers: str, path: str = "/ws") -> bytes:
+    """Return what a websocket's handshake sends."""
     lines = [
         f"GET {path} HTTP/1.1",
         "Connection: Upgrade",
@@ -55,12 +65,7 @@ def handshake(port: int, *headers: str, path: str = "/ws") -> str:
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         *headers,
     ]
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as connection:
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        head = b""
-        while b"\r\n\r\n" not in head and (part := connection.recv(4096)):
-            head += part
-    return head.decode("latin-1")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 class PageSocket:

@@ -18,9 +18,10 @@ from attnpanel.pages.explorer.static_page import Toy, static_page, toy_of
 from attnpanel.pages.registry import PAGES, SitePage
 from attnpanel.pages.server_settings import ServerSettings
 from attnpanel.pages.serving.auth import auth_options
-from attnpanel.pages.serving.bounded_log import bound_access_log
+from attnpanel.pages.serving.bounded_log import bound_logs
 from attnpanel.pages.serving.common_texts import COMMON_TEXTS
 from attnpanel.pages.serving.compression import compress_static_files
+from attnpanel.pages.serving.connections import limit_connections, request_limits
 from attnpanel.pages.serving.early_page import send_html_early
 from attnpanel.pages.serving.garbage import collect_seldom
 from attnpanel.pages.serving.headers import add_security_headers, keep_to_own_site
@@ -253,6 +254,7 @@ def make_server(
             **{name: f"{name.capitalize()} · attnpanel" for name in apps},
         },
         **(auth or {}),
+        http_server_kwargs=request_limits(),
         show=False,
         start=False,
         verbose=False,
@@ -271,10 +273,11 @@ def make_server(
     else:
         limit_sessions(application, addresses, *limits)
     require_allowed_hosts(application, hosts)  # asked first: it stands before the other rules
+    limit_connections(server)
     add_security_headers(application, hosts, foreign=[f"/{name}" for name in apps])
     guard_websockets(application, list(own))
     compress_static_files(application)
-    bound_access_log(application)
+    bound_logs(application)
     if auth:
         keep_to_own_site(application)
     return server

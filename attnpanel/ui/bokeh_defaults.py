@@ -2,8 +2,8 @@
 
 An explorer reads some 60,000 properties that nobody has set. For each, Bokeh walks the classes for
 overridden defaults, fails to find a theme, asks every nested type whether its default may change,
-and copies and validates the default. None of it changes once classes are made. docs/architecture.md
-has what this saves.
+and copies and validates the default. None of it changes once classes are made. To write a model it
+reads all of them, and leaves them out. docs/architecture.md has what this saves.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ MAY_CHANGE: Final = "_may_have_unstable_default"
 ANSWER: Final = "_attnpanel_may_change"
 # Types of defaults that all models of a class may share.
 PLAIN: Final = (type(None), bool, int, float, str)
+# How a model is written for a page.
+ONLY_SET: Final = {"include_defaults": False, "include_undefined": False}
 
 
 def remember_defaults() -> None:
@@ -73,6 +75,40 @@ def remember_defaults() -> None:
 
     descriptors.has_unstable_default = has_unstable_default
     descriptors.instance_default = instance_default
+
+    models.query_properties_with_values = _reading_what_is_set(models.query_properties_with_values)
+
+
+def _reading_what_is_set(query_all: Any) -> Any:
+    """Return Bokeh's query of a model's properties; to write one it reads those that are set."""
+    # What a class leaves out where nobody has set it: defaults that are the same for all models,
+    # or empty. Others may be models, which are made, and belong to their model, once they are read.
+    left_out: dict[type, set[str]] = {}
+
+    def query_properties(model: Any, query: Any, **options: Any) -> Any:
+        if options != ONLY_SET:
+            return query_all(model, query, **options)
+        themed = model.themed_values() or {}
+        own, made = model._property_values, model._unstable_default_values  # noqa: SLF001 - its only place
+        skipped = left_out.setdefault(type(model), set())
+        values: dict[str, Any] = {}
+        for name in model.properties(_with_props=True):
+            is_set = name in own or name in made or name in themed
+            if not is_set and name in skipped:
+                continue
+            descriptor = model.lookup(name)
+            if not query(descriptor):
+                continue
+            value = descriptor.get_value(model)
+            is_container = isinstance(value, PropertyValueContainer)
+            if is_set:
+                if name in own or name in themed or not is_container:
+                    values[name] = value
+            elif (is_container and not value) or not descriptor.has_unstable_default(model):
+                skipped.add(name)
+        return values
+
+    return query_properties
 
 
 def _themed_values(model: Any) -> dict[str, Any] | None:

@@ -43,9 +43,31 @@ class BoundedLog:
             LOG.log(level, "%s", ascii(text[:LONGEST])[1:-1])
 
 
-def bound_access_log(application: Application) -> None:
-    """Have an application log what it has not answered, by lines that stay bounded."""
+class _Bounded(logging.Filter):
+    """Lets none of a logger's lines pass, and writes those that it is to write to bounded ones."""
+
+    def __init__(self, lines: BoundedLog) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Write a line; one with a traceback is a fault, and passes as it is."""
+        if record.exc_info:
+            return True
+        self._lines.write(record.getMessage(), record.levelno)
+        return False
+
+
+def bound_logs(application: Application) -> None:
+    """Have an application log what it has not answered, by lines that stay bounded.
+
+    So are tornado's own, of cookies that are none and paths that lead out of a folder.
+    """
     lines = BoundedLog()
+    general = logging.getLogger("tornado.general")
+    for old in [each for each in general.filters if isinstance(each, _Bounded)]:
+        general.removeFilter(old)
+    general.addFilter(_Bounded(lines))
 
     def log_request(handler: RequestHandler) -> None:
         status, request = handler.get_status(), handler.request

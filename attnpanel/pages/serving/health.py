@@ -26,6 +26,8 @@ class Health(RequestHandler):
         settings = self.application.settings
         self.write(health(settings.get("attnpanel_sessions"), settings.get("attnpanel_prompts")))
 
+    head = get
+
 
 def health(sessions: Any = None, prompts: PromptRuns | None = None) -> dict[str, Any]:
     """Return what `/health` says; `sessions` are the server's OpenSessions."""

@@ -7,12 +7,12 @@ Host with each other only, and Bokeh checks neither for a GET.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from bokeh.server.util import match_host
 from tornado.routing import Matcher, Rule
 from tornado.web import Application, RequestHandler
 
@@ -23,6 +23,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 FRAMES = ("iframe", "frame", "embed", "object")
 MAX_LETTERS = 100
+# HOST[:PORT] as browsers send it; an IPv6 address has brackets.
+HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,13 @@ class AllowedHosts:
         return None
 
     def _is_own(self, host: str) -> bool:
+        if not HOST.fullmatch(host.lower()):
+            return False
         name = _without_default_port(host.lower())
         return self._is_named(name) or (self.address in EVERY_ADDRESS and _is_address(name))
 
     def _is_named(self, name: str) -> bool:
-        return bool(name) and any(match_host(name, allowed.lower()) for allowed in self.names)
+        return any(_matches(name, allowed.lower()) for allowed in self.names)
 
     def _may_call(self, origin: str, hosts: list[str]) -> bool:
         """Whether a page of this origin may use the server: one of its own, or a named one."""
@@ -91,7 +95,9 @@ class AllowedHosts:
             parts = urlsplit(origin.lower())
         except ValueError:
             return False
-        if parts.scheme not in ("http", "https") or parts.path or parts.query or parts.fragment:
+        if parts.scheme not in ("http", "https") or not HOST.fullmatch(parts.netloc):
+            return False
+        if origin.lower() != f"{parts.scheme}://{parts.netloc}":
             return False
         name = _without_default_port(parts.netloc)
         own = {_without_default_port(host.lower()) for host in hosts}
@@ -148,10 +154,34 @@ def _without_default_port(host: str) -> str:
     return host.removesuffix(":443") if host.endswith(":443") else host.removesuffix(":80")
 
 
+def _matches(name: str, allowed: str) -> bool:
+    """Whether `HOST[:PORT]` is the allowed one, of which each part may be a wildcard.
+
+    Bokeh's own function takes `localhost.evil.example` for `localhost` before 3.9.
+    """
+    host, port = _host_and_port(name)
+    pattern, wanted = _host_and_port(allowed)
+    if wanted not in ("", "*", port):
+        return False
+    if pattern == "*":
+        return True
+    parts, patterns = host.split("."), pattern.split(".")
+    return len(parts) == len(patterns) and all(
+        expected in ("*", part) for part, expected in zip(parts, patterns, strict=True)
+    )
+
+
+def _host_and_port(name: str) -> tuple[str, str]:
+    """Split `HOST[:PORT]`, whose host may be an IPv6 address in brackets."""
+    if name.endswith("]"):
+        return name, ""
+    host, _, port = name.rpartition(":")
+    return (host, port) if host else (port, "")
+
+
 def _is_address(name: str) -> bool:
     try:
-        host = urlsplit(f"//{name}")
-        ip_address(host.hostname or "")
+        ip_address(urlsplit(f"//{name}").hostname or "")
     except ValueError:
         return False
-    return host.username is None
+    return True

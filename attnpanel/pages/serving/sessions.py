@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from tornado.ioloop import PeriodicCallback
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 SWEEP_MS: Final = 30_000
 # A client that leaves this many pings unanswered, one in 37 s, does not fetch what it is sent.
 MAX_UNANSWERED: Final = 3
+# A page has one connection, and a second where the server has not heard yet that the first is gone.
+MAX_SOCKETS: Final = 4
 RETRY_S: Final = 30
 
 
@@ -51,6 +54,7 @@ class OpenSessions:
         self._application, self.most, self._max_idle_s = application, most, max_idle_s
         self.clock = clock
         self.begun: set[str] = set()
+        self._sockets: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
@@ -68,6 +72,19 @@ class OpenSessions:
             f"This server is full: {self.most} pages are open, the most at a time. Close one, or "
             "try again in a minute."
         )
+
+    def join(self, session_id: str) -> str | None:
+        """Count a connection of a session and return None, or return why it is refused."""
+        if self._sockets[session_id] >= MAX_SOCKETS:
+            return f"a page must have {MAX_SOCKETS} connections at most"
+        self._sockets[session_id] += 1
+        return None
+
+    def leave(self, session_id: str) -> None:
+        """Note that a connection of a session has ended."""
+        self._sockets[session_id] -= 1
+        if not self._sockets[session_id]:
+            del self._sockets[session_id]
 
     def sweep(self, sockets: Iterable[Any]) -> None:
         """Disconnect the pages of readers who are gone, and of clients that do not answer."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPHeaders
     from tornado.web import Application
 
+    from attnpanel.pages.serving.sessions import OpenSessions
+
 # A page sends a file in parts of 4 MiB, and a picture of at most 4 MB.
 MAX_FRAME_BYTES: Final = 5 * 2**20
 # All frames of a message: six pictures with an exercise's answer.
@@ -85,6 +87,7 @@ class LimitedWebSocket(WSHandler):
         super().initialize(*args, **kwargs)
         self.last_used, self._pings = time.monotonic(), 0
         self._why, self._said_goodbye = "", False
+        self._joined: str | None = None
 
     def get_compression_options(self) -> dict[str, Any]:
         """Compress messages, if the page can read that; a frame's limit holds when unpacked."""
@@ -118,8 +121,15 @@ class LimitedWebSocket(WSHandler):
                 why = f"by the page, {self.close_code}: {self.close_reason}"
         if why:
             CONNECTIONS.write(f"a page's connection ended {why}")
+        if self._joined is not None:
+            self._open_sessions.leave(self._joined)
         if not self._is_detached:
             super().on_close()
+
+    @property
+    def _open_sessions(self) -> OpenSessions:
+        sessions: OpenSessions = self.application.settings["attnpanel_sessions"]
+        return sessions
 
     @property
     def _is_detached(self) -> bool:
@@ -176,13 +186,17 @@ class LimitedWebSocket(WSHandler):
             self._refuse_connection(error)
 
     async def _async_open(self, token: str) -> None:
-        sessions = self.application.settings.get("attnpanel_sessions")
+        if self.ws_connection is None:
+            return  # it has ended meanwhile
+        sessions = self._open_sessions
         try:
             # A token whose session was dropped makes it anew.
             context, session_id = self.application_context, get_session_id(token)
             known = session_id in context._sessions or session_id in context._pending_sessions  # noqa: SLF001 - Bokeh offers no look-up
-            if sessions is not None and not known and sessions.refusal is not None:
-                raise PageInputError(sessions.refusal)
+            refusal = (None if known else sessions.refusal) or sessions.join(session_id)
+            if refusal is not None:
+                raise PageInputError(refusal)
+            self._joined = session_id
             await super()._async_open(token)
         except MALFORMED as error:
             self._refuse_connection(error)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from attnpanel.pages.serving import websocket
-from attnpanel.pages.serving.bounded_log import BoundedLog
+from attnpanel.pages.serving.bounded_log import LONGEST, MOST_LINES, BoundedLog
 from tests.page_socket import PageSocket, request
 
 
@@ -37,6 +37,15 @@ def test_a_long_address_is_cut(live, caplog):
 
     (line,) = [text for text in caplog.messages if text.startswith("404")]
     assert line == f"404 GET (127.0.0.1) /{'a' * 200}"[:200]
+
+
+def test_paths_that_lead_out_are_said_in_bounded_lines(live, caplog):
+    host = f"Host: localhost:{live.port}"
+    for _ in range(100):
+        request(live.port, host, "/static/../../" + "a" * 500)
+
+    assert 0 < len(caplog.records) <= MOST_LINES + 1
+    assert {len(text) for text in caplog.messages} == {LONGEST}
 
 
 @pytest.fixture

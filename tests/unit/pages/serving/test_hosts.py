@@ -12,6 +12,7 @@ EVERYWHERE = AllowedHosts("0.0.0.0", 5006)  # noqa: S104 - not bound
 NAMED = AllowedHosts("localhost", 5006, ("example.org", "*.lan:8080"))
 PROXIED = AllowedHosts("localhost", 5006, ("example.org",), behind_proxy=True)
 WILD = AllowedHosts("localhost", 5006, ("*",))
+ANY_PORT = AllowedHosts("localhost", 5006, ("example.org:*",))
 
 
 def problem(hosts, **headers):
@@ -39,6 +40,9 @@ def problem(hosts, **headers):
         (NAMED, "example.org:443"),
         (NAMED, "a.lan:8080"),
         (WILD, "anything.example:1"),
+        (WILD, "[2001:db8::1]:1"),
+        (ANY_PORT, "example.org:5006"),
+        (ANY_PORT, "example.org"),
     ],
 )
 def test_the_servers_own_names_are_allowed(hosts, host):
@@ -56,6 +60,22 @@ def test_the_servers_own_names_are_allowed(hosts, host):
         (LOCAL, "localhost:5006@evil.example"),
         (LOCAL, "localhost:5006.evil.example"),
         (LOCAL, "localhost:5006,evil.example"),
+        (LOCAL, "localhost.:5006"),
+        (LOCAL, "localhost.evil.example:5006"),
+        (LOCAL, "127.0.0.1.evil.example:5006"),
+        (NAMED, "example.org.evil.example"),
+        (NAMED, "a.lan.evil.example:8080"),
+        (NAMED, "lan:8080"),
+        (NAMED, "a.lan:8081"),
+        (NAMED, "a.lan"),
+        (LOCAL, "[::1]"),
+        (LOCAL, "[::2]:5006"),
+        (LOCAL, "localhost:5006:80"),
+        (LOCAL, "localhost:5006:443"),
+        (LOCAL, "localhost:05006"),
+        (LOCAL, "me@localhost:5006"),
+        (LOCAL, "127.1:5006"),
+        (LOCAL, "[::ffff:127.0.0.1]:5006"),
         (LOCAL, "192.0.2.7:5006"),
         (LOCAL, ""),
         (AllowedHosts("192.0.2.7", 5006), "localhost:5006"),
@@ -63,6 +83,11 @@ def test_the_servers_own_names_are_allowed(hosts, host):
         (EVERYWHERE, "192.0.2.7.evil.example:5006"),
         (EVERYWHERE, "me@192.0.2.7:5006"),
         (EVERYWHERE, "[::1:5006"),
+        (EVERYWHERE, "::1"),
+        (EVERYWHERE, "192.0.2.7#.evil.example:5006"),
+        (EVERYWHERE, "192.0.2.7:5006/.evil.example"),
+        (WILD, "anything.example/1"),
+        (WILD, ""),
         (NAMED, "a.example.org"),
         (NAMED, "a.b.lan:8080"),
     ],
@@ -82,6 +107,14 @@ def test_another_name_is_refused_though_the_origin_is_the_same(hosts, host):
         "file://",
         "http://localhost:5006/path",
         "http://localhost:5006@evil.example",
+        "http://evil.example@localhost:5006",
+        "http://localhost:5006?",
+        "http://localhost:5006#",
+        "http://localhost:5006:80",
+        "http://localhost.:5006",
+        "http://localhost:5006,http://evil.example",
+        "http:localhost:5006",
+        "ws://localhost:5006",
         "http://[::1",
         "",
     ],
