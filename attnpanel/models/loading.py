@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MINILM = "minilm"
+# Of a model, and of changes to another model's weights.
+CONFIGURATIONS = ("config.json", "adapter_config.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +29,14 @@ class LoadedModel:
         As requested; for a folder only its last part, so that traces contain no private paths.
     model : transformers.PreTrainedModel
     tokenizer : transformers.PreTrainedTokenizerBase
+    location : str
+        The name or folder that :func:`load_model` was given; empty for a model made otherwise.
     """
 
     name: str
     model: Any
     tokenizer: Any
+    location: str = ""
 
     @property
     def position_limit(self) -> int | None:
@@ -133,6 +138,7 @@ def _load(name: str, *, head: bool) -> LoadedModel:
     try:
         import torch  # noqa: F401 - without it transformers imports, and fails later with less help
         import transformers
+        from safetensors import SafetensorError
     except ImportError as error:
         raise MissingDependencyError(
             "a model needs PyTorch and transformers: pip install torch transformers"
@@ -140,12 +146,13 @@ def _load(name: str, *, head: bool) -> LoadedModel:
     path, local = _find(name)
     public_name = path.name if local and name != MINILM else name
     options = {"local_files_only": local, "trust_remote_code": False}
+    known = f"model {public_name!r}" + ("" if local else ", no folder here and sought on the Hub,")
     with _quiet.while_loading():
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(str(path), **options)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
-                f"model {public_name!r} has no tokenizer that loads: {_first_line(error)}"
+                f"{known} has no tokenizer that loads: {_first_line(error)}"
             ) from error
         # BERT's tokenizer loads without a vocabulary, and then every word is unknown.
         if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
@@ -155,14 +162,14 @@ def _load(name: str, *, head: bool) -> LoadedModel:
             model, info = model_type.from_pretrained(
                 str(path), use_safetensors=True, output_loading_info=True, **options
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ValueError(
-                f"model {public_name!r} must load from safetensors weights, without custom code: "
+                f"{known} must load from safetensors weights, without custom code: "
                 f"{_first_line(error)}"
             ) from error
     if head and info["missing_keys"]:  # an encoder: its head would be random numbers
         raise ValueError(f"model {public_name!r} has no weights of a language-model head")
-    return LoadedModel(public_name, model.eval(), tokenizer)
+    return LoadedModel(public_name, model.eval(), tokenizer, str(name))
 
 
 def _with_head(transformers: Any, path: Path, options: dict[str, Any]) -> Any:
@@ -185,6 +192,11 @@ def _find(name: str) -> tuple[Path, bool]:
         return Path(get_model_path()), True
     folder = Path(name).expanduser()
     if name and folder.is_dir():
+        if not any((folder / file).is_file() for file in CONFIGURATIONS):
+            raise ValueError(
+                "a model's folder must hold config.json, as save_pretrained() writes it; "
+                f"{folder.name!r} does not"
+            )
         return folder.resolve(), True
     # A Hub name is "name" or "owner/name"; anything else must be meant as a folder.
     if not name or folder.is_absolute() or name[0] in "./~\\" or name.count("/") > 1:
@@ -196,6 +208,8 @@ def _find(name: str) -> tuple[Path, bool]:
 
 def _first_line(error: Exception) -> str:
     """Return the first line of an error: transformers adds a dozen lines of advice."""
+    if "ignore_mismatched_sizes" in str(error):
+        return "the weights have other shapes than its config.json says"
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

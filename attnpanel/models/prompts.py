@@ -356,7 +356,7 @@ def run_prompt(prompt: Prompt, *, outputs: bool = False) -> tuple[Trace, Any]:
             raise ValueError(
                 f"model {loaded.name!r} must run on text alone; it raised: {error}"
             ) from error
-    trace.source, trace.model = "prompt", loaded.name
+    trace.source, trace.model, trace.model_location = "prompt", loaded.name, loaded.location
     trace.origins = prompt.origins
     return trace, given
 

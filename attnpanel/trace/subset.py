@@ -92,6 +92,7 @@ def with_calls(trace: Trace, calls: list[AttentionCall], *, subset: Subset | Non
     )
     result.subset, result.coverage = subset, trace.coverage
     result.picture, result.origins = trace.picture, trace.origins
+    result.model_location = trace.model_location
     return result
 
 

@@ -89,8 +89,9 @@ class Trace(Constructors, Exports):
         self.coverage: Coverage | None = None
         # The picture whose patches the tokens are, and where.
         self.picture: Picture | None = None
-        # Set for a prompt: the text of each token. Not saved in trace files.
+        # Set for a prompt: the text of each token, and the name or folder of its model, in no file.
         self.origins: TokenOrigins | None = None
+        self.model_location = ""
         self._head_importance: tuple[NDArray[np.floating], ...] | None = None
         for call in calls:
             self.append(call)

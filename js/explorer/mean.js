@@ -2,7 +2,7 @@ import { emptyWeight } from "../core/attention.js";
 import { meanOfHeads } from "../core/kernels.js";
 import { addInto } from "../core/matrices.js";
 import { spansOf } from "../wasm/kernel.js";
-import { scoresFit, sinkOf, visibleOf } from "./selection.js";
+import { sinkOf, visibleOf } from "./selection.js";
 
 /** @typedef {import("./mean_helpers.js").MeanHelpers} MeanHelpers */
 
@@ -37,13 +37,13 @@ export function openMean(trace, state, cache) {
  * @param {Trace} trace @param {State} state @param {SelectionCache} cache
  */
 export function startHelpers(trace, state, cache) {
-  const call = trace.calls[state.layer];
-  if (!scoresFit(call, call.H, cache) && isByRows(trace, state)) helpersOf(trace, state, cache);
+  if (isByRows(trace, state)) helpersOf(trace, state, cache);
 }
 
 /** @param {Trace} trace @param {State} state @param {SelectionCache} cache */
 function helpersOf(trace, state, { helpers = null }) {
-  return /** @type {?MeanHelpers} */ (helpers)?.within(bytesOf(trace, state), MOST_BYTES) ?? [];
+  const { H, T, S } = trace.calls[state.layer];
+  return /** @type {?MeanHelpers} */ (helpers)?.within(H * T * S, bytesOf(trace, state), MOST_BYTES) ?? [];
 }
 
 /** @param {Trace} trace @param {State} state */
@@ -85,13 +85,11 @@ class Mean {
     this.call = call;
     this.state = state;
     this.kernel = /** @type {import("../wasm/mean_of_heads.js").MeanOfHeads} */ (cache.heads.kernel);
-    const keeps = scoresFit(call, H, cache);
-    this.helpers = keeps ? [] : helpersOf(trace, state, cache);
+    this.helpers = helpersOf(trace, state, cache);
     this.visibles = Array.from({ length: H }, (_, head) => visibleOf(trace, state, head, null, cache));
     const output = call.value(state.batch, 0) === null ? null : new Float32Array(T * Dv);
     /** @type {MeanArrays} */
     this.arrays = { scores: new Float32Array(T * S), weights: new Float32Array(T * S), output };
-    if (keeps) this.arrays.heads = Array.from({ length: H }, () => new Float32Array(T * S));
   }
 
   /**

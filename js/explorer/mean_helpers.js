@@ -8,6 +8,8 @@ export const HELPER = "attnpanel-mean-helper";
 const MOST_HELPERS = 3;
 // A helper that has one part to compute has the next one waiting.
 const MOST_ASKED = 2;
+// Cells of all heads from which on helpers are worth their start: those of twelve heads at T = 1183.
+const LEAST_CELLS = 2 ** 24;
 
 /** @typedef {import("../wasm/mean_of_heads.js").MeanOfHeads} MeanOfHeads */
 
@@ -18,20 +20,23 @@ export class MeanHelpers {
 
   /**
    * @param {() => Worker} start
-   * @param {number} [cores]
+   * @param {{cores?: number, leastCells?: number}} [options]
    */
-  constructor(start, cores = globalThis.navigator?.hardwareConcurrency ?? 1) {
+  constructor(start, { cores = globalThis.navigator?.hardwareConcurrency ?? 1, leastCells = LEAST_CELLS } = {}) {
     this.start = start;
     this.cores = cores;
+    this.leastCells = leastCells;
   }
 
   /**
-   * The helpers for heads of so many bytes, which each of them keeps.
+   * The helpers for a mean of so many cells, of heads of so many bytes, which each of them keeps.
    *
+   * @param {number} cells
    * @param {number} bytes
    * @param {number} mostBytes of all of them
    */
-  within(bytes, mostBytes) {
+  within(cells, bytes, mostBytes) {
+    if (cells < this.leastCells) return [];
     const count = Math.min(MOST_HELPERS, this.cores - 1, Math.floor(mostBytes / bytes));
     while (this.started.length < count) this.started.push(new Helper(this.start));
     return this.started.slice(0, count);

@@ -14,13 +14,15 @@ import { DECADE_STEP, temperatureAt } from "./widgets.js";
 import { keepTiles, overviewJob, overviewWork, tilesOf } from "../views/overview.js";
 import { DRAWINGS, isChanged, measuredOf, viewNamed, viewsDrawn } from "../views/table.js";
 
-// Work for when the reader pauses: all heads, numbers, and one more step of a slider computed ahead.
+// Work for when the reader pauses: all heads, numbers, and one more step of a slider, or the mean, computed ahead.
 
 // Cost of a cell's entropy and distance, in multiply-adds.
 const NUMBERS_WORK = 40;
 const AHEAD_CELLS = 2 ** 22;
 // Limits of computing ahead: less work is quick anyway, and larger matrices cost too much memory.
 const AHEAD_WORK = 4e6;
+// Limit of the mean that nobody may ask for: some 100 ms of the Worker's time.
+const MEAN_WORK = 1e9;
 const OVERVIEW_WAIT_MS = 120;
 
 /**
@@ -183,19 +185,30 @@ function measuredIn(answered) {
 }
 
 /**
- * Has the Worker compute the selection after one more step in the same direction.
+ * Has the Worker compute the selection after one more step in the same direction; before any step, the mean of the heads.
  *
  * @param {import("./controller.js").BrowserExplorer} explorer
  */
 export function lookAhead(explorer) {
   const { trace, cache } = explorer;
-  const next = oneStepOn(explorer);
+  const next = explorer.lastStep === undefined ? meanOf(explorer) : oneStepOn(explorer);
   if (next === null || explorer.background.broken) return;
   const { opened, T, S } = trace.calls[next.layer];
   if (!opened || T * S > AHEAD_CELLS) return;
   if (selectionWork(trace, next, cache) < AHEAD_WORK || explorer.background.askedAhead(trace, next)) return;
   // An error is reported when the selection is really needed.
   explorer.background.ask("ahead", trace, [next.layer], next).catch(() => {});
+}
+
+/**
+ * The state that shows the mean of the layer's heads; null if it is shown, is that of one head, or takes long.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @returns {?State}
+ */
+function meanOf({ trace, state, cache }) {
+  const mean = { ...state, aggregate: true };
+  return state.aggregate || trace.calls[state.layer].H === 1 || selectionWork(trace, mean, cache) > MEAN_WORK ? null : mean;
 }
 
 /**

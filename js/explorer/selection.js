@@ -44,11 +44,8 @@ export function* selectJob(trace, state, cache) {
   const key = selectionKey(trace, state);
   if (known.selection?.key === key) return known.selection.value;
   const { T, S, H } = trace.calls[state.layer];
-  const scored = state.aggregate && known.scores.size >= H && Array.from({ length: H }, (_, head) => placeOf(state, head)).every((place) => known.scores.has(place));
-  const mean = scored || H * T * S < ROWS_CELLS ? null : openMean(trace, state, known);
+  const mean = H * T * S < ROWS_CELLS ? null : openMean(trace, state, known);
   const step = yield* mean === null ? headByHead(trace, state, known) : mean.job();
-  // They serve the next temperature and mask, too.
-  for (const [head, scores] of (mean?.arrays.heads ?? []).entries()) keepScores(known, state, head, () => scores);
   const value = { T, S, ...step, empty: blindQueries(step.visible, { T, S }) };
   known.selection = { key, value };
   return value;
@@ -199,15 +196,9 @@ function liveStep(trace, state, head, cache, room) {
 function roomForHeads(call, heads, cache) {
   const { T, S } = call;
   const room = () => new Float32Array(T * S);
-  return { scores: scoresFit(call, heads, cache) ? null : room(), weights: room() };
+  const fits = heads * T * S * Float32Array.BYTES_PER_ELEMENT <= (cache.mostBytes ?? SCORE_BYTES);
+  return { scores: fits ? null : room(), weights: room() };
 }
-
-/**
- * Whether the scores of so many heads are kept.
- *
- * @param {Call} call @param {number} heads @param {SelectionCache} cache
- */
-export const scoresFit = ({ T, S }, heads, { mostBytes = SCORE_BYTES }) => heads * T * S * Float32Array.BYTES_PER_ELEMENT <= mostBytes;
 
 /** @param {Call} call @param {State} state @param {number} head @returns {Step} */
 function recordedStep(call, state, head) {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { scores } from "../core/attention.js";
 import { chooseKernel } from "../core/kernels.js";
 import { openMean } from "../explorer/mean.js";
 import { MeanHelpers, helpMeans } from "../explorer/mean_helpers.js";
@@ -83,7 +82,7 @@ function assertClose(found, expected, what) {
 
 /** @param {ReturnType<typeof layer>} of @param {?MeanHelpers} [helpers] */
 function open({ trace, state }, helpers = null) {
-  const mean = openMean(trace, state, { masks: new Map(), helpers, ...(helpers && { mostBytes: 1 }) }); // helpers where scores are not kept
+  const mean = openMean(trace, state, { masks: new Map(), helpers });
   assert.ok(mean, "the mean is not computed by rows");
   return mean;
 }
@@ -140,7 +139,7 @@ function helpersThat(behave = (_message, answer) => answer(), cores = 3) {
     helpMeans(port);
     return worker;
   };
-  return { helpers: new MeanHelpers(start, cores), seen };
+  return { helpers: new MeanHelpers(start, { cores, leastCells: 1 }), seen };
 }
 
 /** Not deepEqual, whose message about half a million numbers takes minutes. @param {any} found @param {any} expected */
@@ -192,7 +191,7 @@ test("helpers that can't be started are done without", { skip }, async () => {
   const of = layer(LONG);
   const helpers = new MeanHelpers(() => {
     throw new Error("refused by the policy");
-  }, 4);
+  }, { cores: 4, leastCells: 1 });
   assertSame(await done(open(of, helpers)), await done(open(of)));
 });
 
@@ -209,20 +208,8 @@ test("an abandoned mean asks helpers nothing more", { skip }, async () => {
 
 test("helpers keep no more than the limit together", { skip }, () => {
   const { helpers } = helpersThat(undefined, 8);
-  assert.deepEqual([20, 25, 26, 60].map((bytes) => helpers.within(bytes, 50).length), [2, 2, 1, 0]);
-});
-
-test("each head's scores are kept for the next mean where they fit", { skip }, () => {
-  const of = layer({ H: 5, T: 521, S: 523, D: 3, Dv: 2 });
-  const cache = /** @type {any} */ ({});
-  const first = select(of.trace, of.state, cache);
-  const kept = [...cache.scores.values()];
-
-  assert.equal(kept.length, 5);
-  for (const [head, one] of kept.entries()) assertSame({ one }, { one: scores(of.call.query(0, head), of.call.key(0, head), { T: 521, S: 523, D: 3, scale: 0.5 }) });
-  assertSame(select(of.trace, { ...of.state, temperature: 1 }, cache), select(of.trace, { ...of.state, temperature: 1 }, {}));
-  assert.deepEqual([...cache.scores.values()], kept);
-  assertSame(first, select(of.trace, of.state, { mostBytes: 1 }));
+  assert.deepEqual(new MeanHelpers(helpers.start, { cores: 8 }).within(2 ** 24 - 1, 1, 50), []);
+  assert.deepEqual([20, 25, 26, 60].map((bytes) => helpers.within(1, bytes, 50).length), [2, 2, 1, 0]);
 });
 
 test("a mean is computed head by head where memory is refused", { skip }, async (t) => {
@@ -239,7 +226,7 @@ test("a mean is computed head by head where memory is refused", { skip }, async 
   };
 
   assert.equal(openMean(of.trace, of.state, { masks: new Map() }), null);
-  const found = /** @type {any} */ (select(of.trace, of.state, { mostBytes: 1 }));
+  const found = /** @type {any} */ (select(of.trace, of.state, {}));
   assertClose(found.weights, expected.weights, "weights");
   assertClose(found.output, expected.output, "output");
 });

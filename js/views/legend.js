@@ -45,8 +45,9 @@ export function markOf({ low, high, power = 1 }, number) {
 }
 
 /**
- * Whether a heatmap has a cell without a number, through which the hatched ground shows.
+ * Whether a heatmap has a cell without a number, through which the hatched ground shows. Called with a function, an array's
+ * `some` takes 11 ms for 512 × 512 cells the first time, and 2.5 later.
  *
  * @param {Drawing["sources"]} [sources]
  */
-export const hasHatched = (sources = {}) => Object.values(sources).some(({ image }) => image?.[0].some(Number.isNaN));
+export const hasHatched = (sources = {}) => Object.values(sources).some(({ image }) => image?.[0].includes(NaN));

@@ -82,7 +82,6 @@ export class MeanOfHeads extends WasmKernel {
       new Int32Array(buffer, spans, 2 * rows).set(seenSpans.subarray(2 * from, 2 * (from + rows)));
       this.write(left, queries[head].subarray(from * D, (from + rows) * D));
       module.product(cells, left, keys.panels, scale, rows, S, D, keys.finite);
-      into.heads?.[head].set(this.read(cells, cellCount), at * S);
       const warmth = warmthOf(temperature);
       module.softmax(cells, spans, seen, visible === null ? -1 : S, sums, rows, S, warmth, sinks[head], fills[head], totals, cellCount);
       if (values === null) continue;

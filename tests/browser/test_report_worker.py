@@ -171,3 +171,19 @@ def test_what_was_computed_ahead_is_outlined_where_the_reader_went_since(countin
         " return [box.bottom, box.top] })()"
     )
     assert sorted(outline) == [0.5, 1.5]
+
+
+@pytest.mark.thorough
+def test_the_first_mean_was_computed_while_the_reader_looked(browser, tmp_path):
+    trace = trace_of(call(0, heads=5, query_len=401))
+    file = save_report(trace, tmp_path / "mean.html")
+    opened = open_report(browser, file, trace, script=f"{COUNT_AHEAD};window.paintOver = true")
+    page = opened.page
+    page.wait_for_function("window.ahead === 1")
+
+    page.get_by_role("checkbox", name="Mean of heads").check()
+    page.wait_for_function("location.hash.includes('mean=1')")
+
+    assert (matrix(page, "weights") == 0.25).all()
+    assert opened.faults() == []
+    page.context.close()

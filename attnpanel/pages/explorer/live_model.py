@@ -79,9 +79,22 @@ def _loaded(model: bool | str | LoadedModel, trace: Trace) -> LoadedModel:  # no
                 "model=True needs a trace that names its model; give a name or a folder: "
                 "model='minilm'"
             )
-        model = trace.model
+        return _own_model(trace)
     assert not isinstance(model, bool)  # noqa: S101 - False holds no model
     return model if isinstance(model, LoadedModel) else load_for_output(model)
+
+
+def _own_model(trace: Trace) -> LoadedModel:
+    """Return the model that computed a trace, which names a folder by its last part only."""
+    if trace.model_location:
+        return load_for_output(trace.model_location)
+    try:
+        return load_for_output(trace.model)
+    except ValueError as error:
+        raise ValueError(
+            f"model=True knows of this trace's model only its name: {error}; if it is in a folder, "
+            f"pass that: model='path/to/{trace.model}'"
+        ) from error
 
 
 def prompt_card(stored: StoredModel, explorer_id: str) -> Any:

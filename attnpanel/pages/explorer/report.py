@@ -130,8 +130,9 @@ def save_report(
         PNG snapshots by caption, shown below the foreword; they do not follow the controls.
     model : bool, str or LoadedModel, optional
         Whether the file holds the model itself, so that a reader may type another text and see its
-        attention, without a network; a decoder also writes on. True is the trace's own model by
-        its name; a str names a model or its folder. A model of 22 million weights takes 59 MB.
+        attention, without a network; a decoder also writes on. True is the model that computed
+        the trace; a trace read from a file knows only its name. A str names a model or its
+        folder. A model of 22 million weights takes 59 MB.
     language : str, optional
         The page's language: "en", "de" or "zh"; by default an explorer's own, else English.
     progress : callable, optional

@@ -265,6 +265,28 @@ def test_pickled_weights_are_not_loaded(folder):
         trace_prompt(TEXT, str(folder))
 
 
+@pytest.mark.parametrize(
+    ("file", "damage", "words"),
+    [
+        ("config.json", lambda _: None, "must hold config.json.*; 'tiny' does not"),
+        ("model.safetensors", lambda data: data[:9], "'tiny' must load from safetensors weights"),
+        (
+            "config.json",
+            lambda data: data.replace(b'"intermediate_size": 8', b'"intermediate_size": 7'),
+            "the weights have other shapes than its config.json says",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_refused_with_the_reason(folder, file, damage, words):
+    before = (folder / file).read_bytes()
+    data = damage(before)
+    assert data != before
+    (folder / file).unlink() if data is None else (folder / file).write_bytes(data)
+
+    with pytest.raises(ValueError, match=words):
+        trace_prompt(TEXT, str(folder))
+
+
 def test_a_models_own_code_is_not_run(folder):
     ran = folder / "ran"
     (folder / "own.py").write_text(f"open({str(ran)!r}, 'w').close()")

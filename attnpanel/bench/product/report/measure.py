@@ -194,7 +194,7 @@ def _report(machine: _Machine, case: ReportCase) -> Row:
                 if not case.presses:
                     continue
                 _start_watching(page, case)
-                # Afterwards: the mean computes every head's scores, which would then be cached.
+                # Before the mean, which stays on screen.
                 if last:
                     row.changes += [_change(page, control, case) for control in CONTROLS]
                 focus(page, aggregate)

@@ -14,6 +14,7 @@ from attnpanel.models.loading import load_model
 from attnpanel.models.prompts import trace_prompt
 from attnpanel.models.toy import toy_trace
 from attnpanel.pages.explorer.report import save_report
+from attnpanel.trace import Trace
 from tests.tiny_encoders import save_encoder
 
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
@@ -68,3 +69,18 @@ def test_a_trace_that_names_no_model_needs_one_named(folder, tmp_path):
     trace.model = ""
     with pytest.raises(ValueError, match="model=True needs a trace that names its model"):
         save_report(trace, tmp_path / "a.html", model=True)
+
+
+def test_a_trace_just_made_knows_the_folder_of_its_model_and_one_from_a_file_does_not(
+    folder, tmp_path
+):
+    trace = trace_prompt(TEXT, folder)
+    text = save_report(trace.select(), tmp_path / "a.html", model=True).read_text("utf-8")
+    assert "tiny itself is in this file" in text
+    trace.model = "my/tiny/model"  # no name on the Hub, so that none is asked for
+    trace.save(tmp_path / "trace.safetensors")
+    assert folder.encode() not in (tmp_path / "trace.safetensors").read_bytes()
+    read = Trace.load(tmp_path / "trace.safetensors")
+
+    with pytest.raises(ValueError, match=r"only its name: .*; if .* pass that: model='path/to/my"):
+        save_report(read, tmp_path / "b.html", model=True)
