@@ -20,7 +20,7 @@ from tests.browser.acting import choose, tap
 from tests.browser.conftest import browser, open_page, problems  # noqa: F401 - fixtures
 from tests.browser.reading import matrix, open_explorer, source
 from tests.browser.test_saving_pictures import save
-from tests.unit.explorer.test_layer_answers import decoded
+from tests.unit.explorer.layer_questions import decoded
 
 BUILD = """
 require("./js/node_modules/esbuild").buildSync({

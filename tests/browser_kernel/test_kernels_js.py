@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from attnpanel.attention.reference import attend
 from tests.browser_kernel.conftest import KernelError
-from tests.browser_kernel.test_attention_js import (
+from tests.browser_kernel.heads import (
     EMPTY_ROWS,
     caps,
     heads,

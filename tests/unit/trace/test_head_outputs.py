@@ -12,7 +12,7 @@ import pytest
 from attnpanel.trace import Trace
 from attnpanel.trace.head_outputs import HeadOutputs
 from attnpanel.trace.trace import TraceFileError
-from tests.unit.trace.test_file_format import (
+from tests.unit.trace.trace_files import (
     HOSTILE,
     B,
     H,
