@@ -39,7 +39,7 @@ def test_a_taken_port_is_one_clear_line(root):
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "attnpanel", "serve", "--port", str(port)]
         ended = subprocess.run(
-            command, cwd=root, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=root, capture_output=True, text=True, timeout=300, check=False
         )
 
     assert ended.returncode == 1

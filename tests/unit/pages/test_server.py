@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import panel as pn
 import pytest
+from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from attnpanel.pages import registry
@@ -14,12 +15,12 @@ from attnpanel.ui.header import brand
 from tests.hand_made import call, trace_of
 
 
-def application():
-    """An application as Bokeh makes one, without pages."""
+def a_server(run):
+    """A server as Panel makes one, without pages."""
     made = Application()
     made.io_loop = SimpleNamespace(add_callback=lambda _callback: None)
     made.applications = {}
-    return made
+    return SimpleNamespace(run_until_shutdown=run, _tornado=made, _http=HTTPServer(made))
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def panel(monkeypatch):
 
     def fake(pages, **options):
         got.pages, got.options = pages, options
-        return SimpleNamespace(run_until_shutdown=lambda: None, _tornado=application())
+        return a_server(lambda: None)
 
     monkeypatch.setattr("panel.serve", fake)
     return got
@@ -145,7 +146,7 @@ def test_an_interrupted_server_ends_well(monkeypatch, panel):
         def run():
             raise KeyboardInterrupt
 
-        return SimpleNamespace(run_until_shutdown=run, _tornado=application())
+        return a_server(run)
 
     monkeypatch.setattr("panel.serve", interrupted)
 
