@@ -146,7 +146,7 @@ def started(
     finally:
         server.terminate()
         try:
-            server.wait(timeout=10)
+            server.wait(timeout=300)
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()

@@ -63,7 +63,7 @@ def dashboard(root, tmp_path_factory):
         yield wait_for_address(server, log)
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=300)
 
 
 @pytest.fixture(scope="module")

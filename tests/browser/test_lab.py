@@ -46,7 +46,7 @@ def lab(root, runs):
         yield wait_for_address(server, log) + "lab"
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=300)
 
 
 def open_lab(page, address):

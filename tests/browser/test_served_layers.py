@@ -77,7 +77,7 @@ def answering(root, traces, tmp_path_factory) -> Iterator[str]:
         assert "Traceback" not in log.read_text()
     finally:
         server.terminate()
-        server.wait(timeout=60)
+        server.wait(timeout=300)
 
 
 @pytest.fixture(scope="module")

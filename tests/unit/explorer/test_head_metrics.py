@@ -183,7 +183,7 @@ def test_a_page_that_asks_again_and_again_is_read_once_and_one_after_another(ses
     reads.go_on.set()
 
     for _ in range(2):
-        session.ticks.get(timeout=60)()
+        session.ticks.get(timeout=300)()
 
     assert (reads.batches, reads.most) == ([0, 1], 1)
     assert set(reading.component.numbers["values"]) == {"0", "1"}
@@ -213,7 +213,7 @@ def test_a_page_that_is_closed_measures_and_reads_no_more(session, reads):
     reads.go_on.set()
 
     assert ended.wait(60)
-    session.ticks.get(timeout=60)()  # what was being read
+    session.ticks.get(timeout=300)()  # what was being read
     assert reads.batches == [0]
 
 
@@ -239,6 +239,6 @@ def test_a_sequence_that_is_read_while_importance_is_measured_has_it_afterwards(
     reads.go_on.set()
 
     for _ in range(2):
-        session.ticks.get(timeout=60)()
+        session.ticks.get(timeout=300)()
 
     assert len(reading.component.numbers["values"]["0"]) == 8

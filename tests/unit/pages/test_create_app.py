@@ -94,5 +94,5 @@ def test_all_fit_into_a_template_that_panel_reloads_when_it_changes(tmp_path):
             assert server.poll() is None, log.read_text()
     finally:
         server.terminate()
-        server.wait(timeout=60)
+        server.wait(timeout=300)
     assert "Traceback" not in log.read_text()

@@ -19,6 +19,6 @@ def test_a_task_that_ends_before_the_client_has_connected_is_reported_afterwards
 
     connect()
     for _ in range(2):
-        waiting_page.ticks.get(timeout=60)()
+        waiting_page.ticks.get(timeout=300)()
 
     assert [shown.get_nowait() for _ in range(2)] == ["begun", "made"]

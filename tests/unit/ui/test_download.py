@@ -78,7 +78,7 @@ def test_a_file_that_takes_long_is_made_in_a_thread_and_answers_its_press(monkey
 
     Download(lambda: DeferredFile(write, sent.put))._handle_msg({"press": 4})
 
-    assert sent.get(timeout=60) == {"press": 4, "content": b"<html>"}
+    assert sent.get(timeout=300) == {"press": 4, "content": b"<html>"}
     assert made_in[0] != threading.get_ident()
 
 
@@ -99,6 +99,6 @@ def test_why_it_cannot_be_made_is_told_and_the_press_answered(monkeypatch, caplo
 
     Download(lambda: DeferredFile(write, sent.put))._handle_msg({"press": 5})
 
-    assert sent.get(timeout=60).startswith(reason)
-    assert sent.get(timeout=60) == {"press": 5, "content": None}
+    assert sent.get(timeout=300).startswith(reason)
+    assert sent.get(timeout=300) == {"press": 5, "content": None}
     assert bool(caplog.records) == isinstance(error, ZeroDivisionError)

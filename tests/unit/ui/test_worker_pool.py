@@ -34,19 +34,19 @@ def test_no_more_run_than_the_size_and_the_rest_are_told_their_place(began):
     jobs = [Job(owner, began) for owner in range(5)]
     for job in jobs:
         pool.submit(job.work)
-    first = {began.get(timeout=60), began.get(timeout=60)}
+    first = {began.get(timeout=300), began.get(timeout=300)}
 
     assert first == set(jobs[:2])
     assert pool.counts == (2, 3)
     assert [job.told for job in jobs] == [[], [], [0], [1], [2]]
 
     jobs[1].go.set()
-    assert began.get(timeout=60) is jobs[2]
+    assert began.get(timeout=300) is jobs[2]
     assert [job.told for job in jobs[3:]] == [[1, 0], [2, 1]]
     for job in jobs:
         job.go.set()
     # Two threads start them at a time.
-    assert {began.get(timeout=60), began.get(timeout=60)} == set(jobs[3:])
+    assert {began.get(timeout=300), began.get(timeout=300)} == set(jobs[3:])
     assert began.empty()
 
 
@@ -54,21 +54,21 @@ def test_an_owner_has_one_running_and_one_waiting_in_its_place(began):
     pool = WorkerPool(2)
     running, *mine, last = (Job("me", began) for _ in range(61))
     pool.submit(running.work)
-    assert began.get(timeout=60) is running
+    assert began.get(timeout=300) is running
     others = [Job(owner, began) for owner in ("a", "b")]
     pool.submit(mine[0].work)
     for job in others:
         pool.submit(job.work)
-    assert began.get(timeout=60) is others[0]  # the owner's second one does not hold up others
+    assert began.get(timeout=300) is others[0]  # the owner's second one does not hold up others
     for job in [*mine[1:], last]:
         pool.submit(job.work)
 
     assert pool.counts == (2, 2)
     running.go.set()
-    assert began.get(timeout=60) is last
+    assert began.get(timeout=300) is last
     for job in [last, *others]:
         job.go.set()
-    assert began.get(timeout=60) is others[1]
+    assert began.get(timeout=300) is others[1]
     assert not any(job.go.is_set() for job in mine)
     assert began.empty()
 
@@ -78,15 +78,15 @@ def test_what_is_withdrawn_never_runs_and_a_larger_pool_starts_what_waits(began)
     jobs = [Job(owner, began) for owner in range(4)]
     for job in jobs:
         pool.submit(job.work)
-    assert began.get(timeout=60) is jobs[0]
+    assert began.get(timeout=300) is jobs[0]
 
     pool.withdraw(1)
     assert jobs[2].told == [1, 0]
     pool.size = 2
-    assert began.get(timeout=60) is jobs[2]
+    assert began.get(timeout=300) is jobs[2]
     for job in jobs:
         job.go.set()
-    assert began.get(timeout=60) is jobs[3]
+    assert began.get(timeout=300) is jobs[3]
     assert began.empty()
 
 
@@ -107,11 +107,11 @@ def test_sixty_presses_run_the_first_and_the_last_and_end_what_is_superseded(mon
 
     for number in range(60):
         press(number)
-    assert begun.get(timeout=60) == 0
+    assert begun.get(timeout=300) == 0
     go.set()
 
-    assert [begun.get(timeout=60) for _ in range(2)] == [59, "59 went on"]
-    told = [said.get(timeout=60) for _ in range(59 + 2)]
+    assert [begun.get(timeout=300) for _ in range(2)] == [59, "59 went on"]
+    told = [said.get(timeout=300) for _ in range(59 + 2)]
     assert told == [*[place_text(0, "prompt")] * 59, "half", 59]
     assert begun.empty()
 
@@ -129,9 +129,9 @@ def test_of_progress_that_comes_faster_than_a_sessions_turns_the_newest_is_repor
         on_progress("last step")
 
     task.start(work, on_done=said.append, on_error=said.append, on_progress=said.append)
-    report = turns.get(timeout=60)
+    report = turns.get(timeout=300)
     go.set()
-    end = turns.get(timeout=60)
+    end = turns.get(timeout=300)
     report()
     end()
 

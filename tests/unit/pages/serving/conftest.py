@@ -75,7 +75,7 @@ def running(
         patch.setattr(pn.state, "cache", {})
         thread = threading.Thread(target=serve)
         thread.start()
-        server = made.get(timeout=60)
+        server = made.get(timeout=300)
         if isinstance(server, BaseException):
             raise server
         try:

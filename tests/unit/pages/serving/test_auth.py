@@ -10,7 +10,7 @@ from tests.page_socket import upgrade
 
 
 def ask(port, method, path, body="", cookie="", origin=None, scheme="http"):
-    connection = http.client.HTTPConnection("localhost", port, timeout=60)
+    connection = http.client.HTTPConnection("localhost", port, timeout=300)
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
     headers["X-Forwarded-Proto"] = scheme
     headers |= {"Origin": origin} if origin else {}

@@ -22,7 +22,7 @@ def ask(live):
     """Send a request; return status, headers and body."""
 
     def ask(path, method="GET", **headers):
-        connection = HTTPConnection("localhost", live.port, timeout=60)
+        connection = HTTPConnection("localhost", live.port, timeout=300)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, headers=named)
         answer = connection.getresponse()

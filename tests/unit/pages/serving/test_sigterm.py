@@ -63,7 +63,7 @@ def test_a_server_at_work_ends_with_its_trainings_and_says_nothing(server):
     process.stdout.close()  # as by `| head -1`: nobody reads what is printed
     process.terminate()
 
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert {run.state for run in store.runs()} <= {"stopped", "done"}
     assert "Traceback" not in log.read_text()
     for page in (lab, *pages):

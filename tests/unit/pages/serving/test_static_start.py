@@ -37,7 +37,7 @@ def drawn(monkeypatch):
 
 def get(port, path="/", **headers):
     """Return status, headers and content of an answer."""
-    connection = http.client.HTTPConnection("localhost", port, timeout=60)
+    connection = http.client.HTTPConnection("localhost", port, timeout=300)
     connection.request("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})
     answer = connection.getresponse()
     content = answer.read()
@@ -99,7 +99,7 @@ def test_only_who_has_signed_in_gets_it(drawn, tmp_path):
         assert (status, headers["Location"].partition("?")[0]) == (302, "./login")
         assert DRAWN.encode() not in content
 
-        connection = http.client.HTTPConnection("localhost", server.port, timeout=60)
+        connection = http.client.HTTPConnection("localhost", server.port, timeout=300)
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         right = urlencode({"username": "ada", "password": "enchantress"})
         connection.request("POST", "/login", right, form)

@@ -60,7 +60,7 @@ def test_what_a_reader_does_arrives(page, live):
     upload, _ = page.component("Upload")
     page.send(upload, {"type": "map", "entries": [["name", "a.txt"], ["size", 3]]})
 
-    came = [live.seen.get(timeout=60) for _ in range(4)]
+    came = [live.seen.get(timeout=300) for _ in range(4)]
     assert sorted(came, key=str) == sorted(
         [
             ("value", 2048),
@@ -137,7 +137,7 @@ FORGED = {
 def _only_this_arrives(page, live):
     """The connection goes on, and no callback has run before."""
     assert page.change(page.find(title="T"), "value", 9)["header"]["msgtype"] == "OK"
-    assert live.seen.get(timeout=60) == ("value", 9)
+    assert live.seen.get(timeout=300) == ("value", 9)
 
 
 def _nested(depth):
