@@ -94,7 +94,7 @@ def test_hovering_tells_the_pair_in_a_sentence_and_a_tooltip(toy_report):
     state = ExplorerState(stored(toy_report.trace), query_index=6)
     weight = state.selection.weights[5, 2]
     assert sentence(toy_report.page).startswith("t5 → t2 ")
-    assert f"= {100 * weight:.3g} % of what “t5” becomes" in sentence(toy_report.page)
+    assert f" {100 * weight:.3g} % of what “t5” becomes" in sentence(toy_report.page)
     told = tooltip(toy_report.page)
     assert (told["query"], told["key"]) == ("5 · t5", "2 · t2")
     assert abs(float(told["weight"]) - weight) < 6e-5  # four decimals
