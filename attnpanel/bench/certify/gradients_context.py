@@ -261,7 +261,7 @@ class GradientContext:
         chain = 1.0
         if self.places is not None and self.places.scaled_query:
             # The gradient of the rounded query is stored, and multiplied by the scale.
-            chain = self.request.score_scale
+            chain = view.query_factor
             stored = last_bit(values["query"], request.dtype) ** 2 / 12
             units["query"] = abs(chain) * np.sqrt(units["query"] ** 2 + stored)
             values["query"] = chain * values["query"]

@@ -114,6 +114,17 @@ def float32_formula(query, key, value, *, mask=None, scale=1.0, bias=None, is_ca
     return (weights @ v).to(query.dtype)
 
 
+def scales_query_first(query, key, value, *, mask=None, scale=1.0, bias=None, is_causal=False):
+    """Multiply the query by the scale in its own dtype, and compute the rest in float32."""
+    given = {"mask": mask, "bias": bias, "is_causal": is_causal}
+    return float32_formula(query * scale, key, value, **given)
+
+
+def numpy_scales_query_first(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    query = query * query.dtype.type(scale)
+    return numpy_attention(query, key, value, mask=mask, is_causal=is_causal)
+
+
 def divides_after(query, key, value, *, mask=None, scale=1.0, block=256):
     """Read keys block by block; neither their maxima nor the running one are detached."""
     group = query.shape[1] // key.shape[1]
