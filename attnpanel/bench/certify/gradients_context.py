@@ -186,6 +186,12 @@ class GradientContext:
             _, backward = call.forward()
             backward()
             found.append(("a second backward pass", self._read(self.inputs, backward())))
+            _, backward = call.forward()
+            other = replace(self.inputs, query=-self.inputs.query)
+            self.run(other, self.output_gradient)
+            found.append(
+                ("a backward pass after another call", self._read(self.inputs, backward()))
+            )
         return tuple(found)
 
     def ways(self) -> Iterator[tuple[str, Gradients]]:
