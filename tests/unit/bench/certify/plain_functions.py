@@ -121,7 +121,7 @@ def scales_query_first(query, key, value, *, mask=None, scale=1.0, bias=None, is
 
 
 def numpy_scales_query_first(query, key, value, *, mask=None, scale=1.0, is_causal=False):
-    query = query * query.dtype.type(scale)
+    query = (query * np.result_type(query, np.float32).type(scale)).astype(query.dtype)
     return numpy_attention(query, key, value, mask=mask, is_causal=is_causal)
 
 

@@ -198,7 +198,7 @@ def test_a_backward_pass_that_reads_what_the_last_forward_pass_kept_is_found():
 
         def forward():
             kept[:] = [call]
-            return right.prepare(inputs, request)(), lambda: next(iter(kept))()
+            return right.prepare(inputs, request)(), lambda: next(iter(kept))()  # noqa: PLW0108 - of the latest call
 
         return GradientCall(forward)
 
