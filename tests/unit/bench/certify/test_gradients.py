@@ -198,7 +198,12 @@ def test_a_backward_pass_that_reads_what_the_last_forward_pass_kept_is_found():
 
         def forward():
             kept[:] = [call]
-            return right.prepare(inputs, request)(), lambda: next(iter(kept))()  # noqa: PLW0108 - of the latest call
+
+            def backward():
+                (last,) = kept
+                return last()
+
+            return right.prepare(inputs, request)(), backward
 
         return GradientCall(forward)
 
