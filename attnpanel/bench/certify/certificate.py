@@ -13,7 +13,7 @@ from attnpanel.bench.certify.checks_hidden import hidden_contents
 from attnpanel.bench.certify.checks_mask import infinite_bias, other_mask
 from attnpanel.bench.certify.checks_metadata import metadata_checks, why_no_result
 from attnpanel.bench.certify.checks_sample import every_row
-from attnpanel.bench.certify.checks_sizes import many_heads, other_lengths
+from attnpanel.bench.certify.checks_sizes import many_heads, other_lengths, other_numbers
 from attnpanel.bench.certify.checks_visible import visible_contents
 from attnpanel.bench.certify.context import CertificateContext, make_check, returned_arrays
 from attnpanel.bench.certify.grade import graded
@@ -73,7 +73,8 @@ def certify(
       checked on inputs made for it; see :mod:`attnpanel.bench.certify.checks_invariants`.
     - **other mask, infinite bias**: masks that are not causal, with holes, and a bias of -inf
       (:mod:`attnpanel.bench.certify.checks_mask`).
-    - **many heads, other lengths**: one small case in 65,544 heads, and six cases at 128 lengths
+    - **many heads, other numbers, other lengths**: one small case in 65,544 heads, and in up to 128
+      heads or sequences; eight cases at 128 lengths or widths each
       (:mod:`attnpanel.bench.certify.checks_sizes`).
     - **empty rows**: rows that see no key must follow the policy that the implementation declares.
     - **hidden contents**: nan and inf in keys that no query sees must not reach the output, unless
@@ -186,6 +187,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[CertificateContext], Check | None]], ..
     ("other mask", other_mask),
     ("infinite bias", infinite_bias),
     ("many heads", many_heads),
+    ("other numbers", other_numbers),
     ("other lengths", other_lengths),
     ("empty rows", numeric.empty_rows),
     ("hidden contents", hidden_contents),

@@ -73,16 +73,25 @@ def work_of(request: Request) -> int:
 
 
 def wrong_output(
-    context: CertificateContext, inputs: Inputs, equal: Inputs, *, alike: bool = False
+    context: CertificateContext,
+    inputs: Inputs,
+    equal: Inputs,
+    *,
+    alike: bool = False,
+    slack: NDArray[np.floating] | None = None,
 ) -> str:
     """Return what is wrong with the output of inputs that are to give that of `equal`.
 
-    Rows that are `alike` err alike, so only each element is judged.
+    Rows that are `alike` err alike, so only each element is judged. An element may err by `slack`
+    of itself besides.
     """
     request, places = context.request, context.places
     judged = context.view.inputs(equal)
     expected = reference(request, judged)
     output = context.run(inputs)
+    if slack is not None and output.shape == expected.output.shape:
+        by = slack * np.abs(expected.output)
+        output = output - np.clip(output - expected.output, -by, by)
     if alike:
         return wrong_elements(request, judged, output, expected, places=places)
     return "; ".join(judge(request, judged, output, expected, places=places).failures)

@@ -1,4 +1,4 @@
-"""The checks of sizes that a case each would be too many for: lengths, and numbers of heads."""
+"""The checks of sizes that a case each would be too many for: lengths, widths, numbers of heads."""
 
 from __future__ import annotations
 
@@ -11,19 +11,25 @@ import numpy as np
 from attnpanel.bench.certify.context import make_check
 from attnpanel.bench.certify.judged_rows import JudgedRows
 from attnpanel.bench.certify.judgement import wrong_elements
-from attnpanel.bench.certify.long_cases import FEW_HEADS, OTHER_KEYS, OTHER_QUERIES
+from attnpanel.bench.certify.long_cases import FEW_HEADS, OTHER_KEYS, OTHER_QUERIES, OTHER_WIDTHS
 from attnpanel.bench.certify.reference import reference
 from attnpanel.kernels.arrays import to_float64
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from attnpanel.bench.certify.context import CertificateContext
     from attnpanel.bench.run.records import Check
     from attnpanel.kernels.request import Inputs, Request
 
 # More than an index of 16 bits counts.
 LEAST_HEADS: Final = 65_540
+# Of which there are fewer queries, fewer keys, or fewer channels.
+OTHER: Final = (OTHER_QUERIES, OTHER_KEYS, OTHER_WIDTHS)
 # Every remainder in a block of as many.
 BLOCK: Final = 128
+# Numbers of heads, and of sequences.
+NUMBERS: Final = (*range(1, 35), *range(40, 129, 8))
 # Seconds, and of them CPU seconds, after which no further length is tried: a call of another length
 # may compile. A busy machine may take long for few CPU seconds.
 LIMIT_S: Final = 40.0
@@ -51,23 +57,56 @@ def many_heads(context: CertificateContext) -> Check | None:
     return make_check("many heads", found and f"of {heads} heads, in copies of 6: {found}")
 
 
+def other_numbers(context: CertificateContext) -> Check | None:
+    """Check one small case in other numbers of heads, and of sequences."""
+    request, implementation = context.case.request, context.implementation
+    if replace(request, device="cpu") != FEW_HEADS or not calls_are_cheap(context):
+        return None
+    given, unit = context.inputs, context.unit
+    every = np.arange(request.batch * request.heads)
+
+    def heads_of(array: NDArray[np.floating], numbers: NDArray[np.intp]) -> NDArray[np.floating]:
+        return array.reshape(-1, *array.shape[2:])[numbers]
+
+    for count in NUMBERS:
+        numbers = np.resize(every, count)
+        queries, keys, values, right, units = (
+            heads_of(array, numbers)
+            for array in (given.query, given.key, given.value, context.reference.output, unit)
+        )
+        for what, axis, asked in (
+            ("heads", 0, replace(request, batch=1, heads=count, kv_heads=count)),
+            ("sequences", 1, replace(request, batch=count, heads=1, kv_heads=1)),
+        ):
+            if implementation.unsupported(asked):
+                continue
+            query, key, value = (np.expand_dims(x, axis).copy() for x in (queries, keys, values))
+            inputs = replace(given, query=query, key=key, value=value)
+            call = implementation.prepare(inputs, asked, threads=context.threads)
+            output = to_float64(call().output).reshape(right.shape)
+            if found := context.excess(output, right, units, np.ones((), bool)):
+                return make_check("other numbers", f"of {count} {what}: {found}")
+    return make_check("other numbers", "")
+
+
 def other_lengths(context: CertificateContext) -> Check | None:
-    """Check the first keys, or queries, of a case: every remainder of S, or T, in a block.
+    """Check the first keys, queries or channels of a case: every remainder in a block.
 
     They are tried in random order, as many as the limits allow.
     """
     request = replace(context.case.request, device="cpu")
-    if request not in (*OTHER_KEYS, *OTHER_QUERIES) or not calls_are_cheap(context):
+    which = next((n for n, some in enumerate(OTHER) if request in some), None)
+    if which is None or not calls_are_cheap(context):
         return None
     end, cpu_end = time.monotonic() + LIMIT_S, time.process_time() + LIMIT_CPU_S
     for count, less in enumerate(np.random.default_rng(context.case.seed).permutation(BLOCK)):
         if time.monotonic() > end or time.process_time() > cpu_end:
             made = f"made of {count} lengths of {BLOCK}, in the time allowed"
             return replace(make_check("other lengths", ""), detail=made)
-        lengths = [request.query_len, request.key_len]
-        lengths[request in OTHER_KEYS] -= int(less)
-        if found := _wrong_at(context, lengths[0], lengths[1]):
-            found = f"T {lengths[0]}, S {lengths[1]}: {found}"
+        sizes = [request.query_len, request.key_len, request.head_dim]
+        sizes[which] -= int(less)
+        if found := _wrong_at(context, *sizes):
+            found = "T {}, S {}, D {}: {}".format(*sizes, found)
             return make_check("other lengths", found)
     return make_check("other lengths", "")
 
@@ -80,9 +119,10 @@ def calls_are_cheap(context: CertificateContext) -> bool:
     )
 
 
-def _wrong_at(context: CertificateContext, query_len: int, key_len: int) -> str:
-    """Return what is wrong with the output for the first queries and keys."""
+def _wrong_at(context: CertificateContext, query_len: int, key_len: int, width: int) -> str:
+    """Return what is wrong with the output for the first queries, keys and channels."""
     request = context.case.request.shortened(query_len, key_len)
+    request = replace(request, head_dim=width, value_dim=width)
     if context.implementation.unsupported(request):
         return ""
     inputs = shortened(context.inputs, request)
@@ -95,11 +135,12 @@ def _wrong_at(context: CertificateContext, query_len: int, key_len: int) -> str:
 
 
 def shortened(inputs: Inputs, request: Request) -> Inputs:
-    """Return copies of the first queries and keys of inputs without bias, with a request's mask."""
+    """Return copies of the first of inputs without bias, of all axes, with a request's mask."""
+    width = request.head_dim
     return replace(
         inputs,
-        query=inputs.query[:, :, : request.query_len].copy(),
-        key=inputs.key[:, :, : request.key_len].copy(),
-        value=inputs.value[:, :, : request.key_len].copy(),
+        query=inputs.query[:, :, : request.query_len, :width].copy(),
+        key=inputs.key[:, :, : request.key_len, :width].copy(),
+        value=inputs.value[:, :, : request.key_len, : request.value_dim].copy(),
         mask=request.visible(),
     )

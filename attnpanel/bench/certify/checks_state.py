@@ -179,14 +179,14 @@ def _wrong_if_shared(context: CertificateContext) -> str:
         if given.bias is not None:
             shared["bias"] = np.broadcast_to(given.bias[:1], given.bias.shape)
         shared_by.append(("one sequence, expanded", replace(given, **shared)))
-    if given.query.shape == given.key.shape == given.value.shape:
-        one = replace(given, key=given.query, value=given.query)
-        shared_by.append(("one array for query, key and value", one))
-        shared_by.append(("query, key and value packed", replace(given, **packed(sequence))))
-    elif given.key.shape == given.value.shape:
-        shared_by.append(("keys and values packed", replace(given, **packed(head))))
+    shared_by += _in_one_array(given)
     for what, inputs in shared_by:
-        if found := wrong_output(context, inputs, inputs):
+        found = wrong_output(context, inputs, inputs)
+        if found and inputs.query is given.query and inputs.key is given.key:
+            # Values that are equal keys show how far the sum of weights is from 1.
+            slack = 2 * context.alike_error[..., None]
+            found = wrong_output(context, inputs, inputs, slack=slack)
+        if found:
             return f"{what}: {found}"
     if request.query_len == 1:
         return ""
@@ -198,6 +198,26 @@ def _wrong_if_shared(context: CertificateContext) -> str:
     one = replace(given, query=np.broadcast_to(query[:, :, :1], query.shape), mask=mask)
     found = wrong_output(context, one, one, alike=True)
     return found and f"one query, expanded: {found}"
+
+
+def _in_one_array(given: Inputs) -> list[tuple[str, Inputs]]:
+    """Return, with its name, each way in which query, key and value may share an array."""
+    parts = {name: getattr(given, name) for name in ("query", "key", "value")}
+    if given.query.shape == given.key.shape == given.value.shape:
+        one = replace(given, key=given.query)
+        return [
+            ("one array for query, key and value", replace(one, value=given.query)),
+            ("one array for query and key", one),
+            ("query, key and value packed", replace(given, **packed(parts))),
+        ]
+    ways = []
+    if given.key.shape == given.value.shape:
+        parts.pop("query")
+        ways.append(("keys and values packed", replace(given, **packed(parts))))
+    if (width := given.value.shape[-1]) <= given.key.shape[-1]:
+        channels = replace(given, value=given.key[..., :width])
+        ways.append(("values that are channels of keys", channels))
+    return ways
 
 
 def packed(arrays: dict[str, NDArray[np.floating]]) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def visible_contents(context: CertificateContext) -> Check | None:
         batch, head, row = (int(index) for index in rng.choice(rows))
         weights = reference_weights(context.request, context.judged, batch, head)
         key = int(weights[row].argmax())
-        inputs = with_content(context.request, context.inputs, content, (batch, head, row), key)
+        inputs = with_content(
+            context.case.request, context.inputs, content, (batch, head, row), key
+        )
         with np.errstate(invalid="ignore", over="ignore"):
             output = context.run(inputs)
         reached = np.arange(len(weights)) == row

@@ -48,6 +48,8 @@ SPECIALISED: Final[tuple[tuple[Request, InputKind], ...]] = (
         for d in (96, 128, 192, 256)
     ),
     (Request(4, 8, 1, 33, 65, 64, 64, mask="key_padding", pad_lens=(65, 40, 64, 65)), "randn"),
+    # Values narrower than keys.
+    (Request(1, 2, 1, 20, 37, 48, 32), "randn"),
     # Groups of three, five and seven; one query, or 63 keys, beyond blocks.
     (Request(1, 6, 2, 65, 127, 32, 32), "randn"),
     (Request(2, 5, 1, 17, 63, 16, 16, mask="causal", align="bottom_right"), "randn"),

@@ -186,6 +186,12 @@ class GradientContext:
             _, backward = call.forward()
             backward()
             found.append(("a second backward pass", self._read(self.inputs, backward())))
+            _, backward = call.forward()
+            other = replace(self.inputs, query=-self.inputs.query)
+            self.run(other, self.output_gradient)
+            found.append(
+                ("a backward pass after another call", self._read(self.inputs, backward()))
+            )
         return tuple(found)
 
     def ways(self) -> Iterator[tuple[str, Gradients]]:
@@ -261,7 +267,7 @@ class GradientContext:
         chain = 1.0
         if self.places is not None and self.places.scaled_query:
             # The gradient of the rounded query is stored, and multiplied by the scale.
-            chain = self.request.score_scale
+            chain = view.query_factor
             stored = last_bit(values["query"], request.dtype) ** 2 / 12
             units["query"] = abs(chain) * np.sqrt(units["query"] ** 2 + stored)
             values["query"] = chain * values["query"]

@@ -123,7 +123,8 @@ def gradient_models(
     places : RoundingPlaces or None
         Where an implementation rounds to 16 bits; None for other dtypes.
     through_maximum : bool
-        Whether the maximum that is subtracted from the scores may be differentiated, too.
+        Whether the gradients are by automatic differentiation: the maximum that is subtracted from
+        the scores may be differentiated, too.
     """
     expected, squares = empty_gradients(request), empty_gradients(request)
     models = []
@@ -162,12 +163,9 @@ def group_model(
         return last_bit(x, dtype) ** 2 / 12 if when else 0.0
 
     products = query @ key.T
-    exponent = request.score_scale * products
-    cost = abs(request.score_scale) * _stepwise(query, key, products)
-    if group.bias is not None:
-        cost += np.abs(group.bias)
-        exponent += group.bias
-    exponent /= temperature
+    bias = 0.0 if group.bias is None else group.bias
+    exponent = (request.score_scale * products + bias) / temperature
+    cost = abs(request.score_scale) * _stepwise(query, key, products) + np.abs(bias)
     relative = (u * (cost / temperature + 2)) ** 2
     if stores_scores:
         relative += score_variance(products, group.bias, request)
@@ -177,12 +175,16 @@ def group_model(
 
     stored_weights = np.where(group.visible, stored(weights, when=stores_weights), 0)
     product_variance = (u * _stepwise(given, group.value, found.product)) ** 2
-    product_variance += stored(found.product, when=stores_scores)
+    # By automatic differentiation the gradient of what is stored is stored, too.
+    stores_products = stores_scores or (stores_weights and through_maximum)
+    product_variance += stored(found.product, when=stores_products)
     delta_variance = _delta_variance(group, found, u, sums)
     delta_variance += (scores**2 * relative).sum(axis=-1, keepdims=True)
     delta_variance += (stored_weights * found.product**2).sum(axis=-1, keepdims=True)
-    if stores_scores:
+    if stores_products:
         delta_variance += (weights**2 * product_variance).sum(axis=-1, keepdims=True)
+        # Equal products are rounded alike; where scores are stored, so is the term they cancel in.
+        delta_variance += stored(delta, when=not stores_scores)
     if stores_weights:
         kept = _stored_output(found.output, stored_weights, dtype)
         delta_variance += (given**2 * kept).sum(axis=-1, keepdims=True)

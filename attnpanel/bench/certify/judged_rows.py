@@ -57,7 +57,17 @@ class JudgedRows:
                 request, query_len=len(self.rows), mask="none", pad_lens=None, window=None,
                 mask_options=(),
             )  # fmt: skip
-        return replace(request, scale=1.0) if self._rescaled else request
+        if not self._rescaled:
+            return request
+        return replace(request, scale=1.0, temperature=request.temperature / self._divisor)
+
+    @property
+    def query_factor(self) -> float:
+        """What the query is multiplied by before it is rounded, if it is.
+
+        With the temperature, which is part of it unless a bias is added to the scores before.
+        """
+        return self.full.score_scale / self._divisor
 
     def inputs(self, inputs: Inputs) -> Inputs:
         """Return the inputs of the judged rows."""
@@ -70,13 +80,17 @@ class JudgedRows:
                 bias=None if inputs.bias is None else inputs.bias[:, self.rows],
             )
         if self._rescaled:
-            scaled = inputs.query.astype(np.float32) * np.float32(self.full.score_scale)
+            scaled = inputs.query.astype(np.float32) * np.float32(self.query_factor)
             inputs = replace(inputs, query=round_to(scaled, self.full.dtype))
         return inputs
 
     def of(self, array: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the judged rows of a result, (B, H, n, …) of (B, H, T, …)."""
         return array if self.rows is None else array[:, :, self.rows]
+
+    @property
+    def _divisor(self) -> float:
+        return 1.0 if self.full.bias else self.full.temperature
 
     @property
     def _rescaled(self) -> bool:
@@ -135,7 +149,8 @@ def reference_of(case: Case, view: JudgedRows) -> Reference:
     def compute() -> Reference:
         return reference(view.request, view.inputs(inputs_of(case)))
 
-    return MEMO.get(("reference", _cpu(case), view.request.scale), compute)
+    of_query = (view.request.scale, view.request.temperature)
+    return MEMO.get(("reference", _cpu(case), of_query), compute)
 
 
 def _cpu(case: Case) -> Case:

@@ -28,6 +28,11 @@ OTHER_KEYS: Final = tuple(
 OTHER_QUERIES: Final = tuple(
     Request(1, 1, 1, 384, 33, 16, 16, dtype, mask="key_padding", pad_lens=(29,)) for dtype in DTYPES
 )
+# Fewer channels: 9 to 136, and 133 to 260.
+OTHER_WIDTHS: Final = (
+    Request(1, 1, 1, 3, 17, 136, 136),
+    Request(1, 1, 1, 3, 17, 260, 260, "bfloat16"),
+)
 
 SQUARES: Final = (
     Request(1, 1, 1, 1100, 1100, 64, 64),
@@ -88,6 +93,45 @@ SIZES: Final = (
     Request(1, 1, 1, 200, 150, 16, 16, "float64", **CAUSAL_AT_END),
     Request(1, 2, 1, 1, 300, 80, 80, "float64"),
 )
+# Heads, key heads and widths of known models, a few tokens each, and usual batches.
+MODELS: Final = (
+    Request(1, 32, 8, 3, 70, 128, 128, "bfloat16", **CAUSAL_AT_END),
+    Request(1, 32, 32, 2, 35, 128, 128, "float16", **CAUSAL_AT_END),
+    Request(1, 64, 8, 1, 67, 128, 128, "bfloat16"),
+    Request(1, 28, 4, 3, 35, 128, 128, **CAUSAL_AT_END),
+    Request(1, 40, 40, 2, 20, 128, 128, "bfloat16", **CAUSAL_AT_END),
+    Request(1, 16, 2, 3, 35, 256, 256, "bfloat16", **CAUSAL_AT_END),
+    Request(1, 128, 128, 1, 20, 192, 128, "bfloat16", **CAUSAL_AT_END),
+    Request(1, 71, 1, 2, 35, 64, 64, "bfloat16", **CAUSAL_AT_END),
+    Request(1, 25, 25, 20, 20, 64, 64, "float16", mask="causal"),
+    Request(8, 12, 12, 5, 5, 64, 64, mask="key_padding", pad_lens=(5, 4, 3, 2, 1, 5, 4, 3)),
+    Request(16, 8, 8, 2, 35, 64, 64, "float16"),
+    Request(32, 8, 2, 1, 40, 128, 128, "bfloat16", mask="key_padding",
+            pad_lens=tuple(range(40, 8, -1))),
+)  # fmt: skip
+# One query, or a few, of long caches of grouped heads; of powers of two, too.
+DECODING: Final = (
+    Request(2, 4, 2, 1, 2048, 64, 64, "bfloat16"),
+    Request(1, 4, 2, 1, 4096, 128, 128, "float16"),
+    Request(1, 4, 2, 1, 8192, 128, 128, "bfloat16", **CAUSAL_AT_END),
+    Request(1, 1, 1, 1, 32_768, 64, 64),
+    Request(3, 2, 1, 1, 1536, 128, 128, "bfloat16", mask="key_padding", pad_lens=(1536, 1, 640)),
+    Request(1, 4, 2, 4, 1100, 128, 128, "float16", **CAUSAL_AT_END),
+    Request(1, 2, 1, 1, 1100, 256, 256, "bfloat16"),
+    Request(1, 2, 1, 2, 2100, 256, 128, **CAUSAL_AT_END),
+)
+# Squares of whole blocks in 16 bits, and what else the other lists have in few dtypes or sizes.
+WHOLE_BLOCKS: Final = (
+    Request(1, 2, 1, 512, 512, 128, 128, "bfloat16", mask="causal"),
+    Request(2, 2, 1, 256, 256, 64, 64, "float16", mask="causal", bias=True),
+    Request(1, 1, 1, 256, 256, 64, 64, "bfloat16"),
+    Request(1, 1, 1, 270, 70, 256, 256, "bfloat16"),
+    Request(1, 2, 1, 130, 1, 64, 64, "float16"),
+    Request(1, 1, 1, 70, 33, 16, 16, scale=1.0),
+    Request(1, 2, 1, 70, 70, 16, 16, "float64", mask="causal", bias=True),
+    Request(1, 2, 1, 1, 70, 128, 128, "float64"),
+    Request(2, 2, 1, 1, 35, 32, 32, "bfloat16", mask="key_padding", pad_lens=(0, 35)),
+)
 
 
 def long_cases() -> tuple[Case, ...]:
@@ -96,10 +140,14 @@ def long_cases() -> tuple[Case, ...]:
         FEW_HEADS,
         *OTHER_KEYS,
         *OTHER_QUERIES,
+        *OTHER_WIDTHS,
         *SQUARES,
         *BEYOND_16_BITS,
         *GROUPS,
         *MANY,
         *SIZES,
+        *MODELS,
+        *DECODING,
+        *WHOLE_BLOCKS,
     )
     return tuple(Case(request) for request in requests)

@@ -114,8 +114,25 @@ def float32_formula(query, key, value, *, mask=None, scale=1.0, bias=None, is_ca
     return (weights @ v).to(query.dtype)
 
 
-def divides_after(query, key, value, *, mask=None, scale=1.0, block=256):
-    """Read keys block by block; neither their maxima nor the running one are detached."""
+def scales_query_first(query, key, value, *, mask=None, scale=1.0, bias=None, is_causal=False):
+    """Multiply the query by the scale in its own dtype, and compute the rest in float32."""
+    given = {"mask": mask, "bias": bias, "is_causal": is_causal}
+    return float32_formula(query * scale, key, value, **given)
+
+
+def numpy_scales_query_first(query, key, value, *, mask=None, scale=1.0, is_causal=False):
+    query = (query * np.result_type(query, np.float32).type(scale)).astype(query.dtype)
+    return numpy_attention(query, key, value, mask=mask, is_causal=is_causal)
+
+
+def divides_after(query, key, value, *, mask=None, scale=1.0, block=256, stored=False):
+    """Read keys block by block; neither their maxima nor the running one are detached.
+
+    Of 16 bits in float32, but for the weights if they are to be stored.
+    """
+    dtype = query.dtype
+    if stored:
+        query, key, value = (x.float() for x in (query, key, value))
     group = query.shape[1] // key.shape[1]
     k, v = (x.repeat_interleave(group, dim=1) for x in (key, value))
     scores = scale * (query @ k.mT)
@@ -126,10 +143,15 @@ def divides_after(query, key, value, *, mask=None, scale=1.0, block=256):
     for part, values in zip(scores.split(block, dim=-1), v.split(block, dim=-2), strict=True):
         higher = torch.maximum(peak, part.amax(dim=-1, keepdim=True))
         kept, weights = torch.exp(peak - higher), torch.exp(part - higher)
-        output = output * kept + weights @ values
         total = total * kept + weights.sum(dim=-1, keepdim=True)
+        weights = weights.to(dtype).to(weights.dtype)
+        output = output * kept + weights @ values
         peak = higher
-    return output / total
+    return (output / total).to(dtype)
+
+
+def stores_weights(query, key, value, *, mask=None, scale=1.0):
+    return divides_after(query, key, value, mask=mask, scale=scale, block=128, stored=True)
 
 
 class _LargerKeyGradient(torch.autograd.Function):

@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from attnpanel.bench.certify.checks_mask import work_of
+from attnpanel.bench.certify.checks_state import SMALL
 from attnpanel.kernels import find_implementation
 from attnpanel.kernels.arrays import owner_of
 from attnpanel.kernels.torch_.inputs import torch_inputs
@@ -33,6 +35,18 @@ def misread_if_packed(names):
     )
 
 
+def misread_if_one(first, second, when):
+    """Defect: values are taken for others where two inputs begin at one address, a third not."""
+    (third,) = {"query", "key", "value"} - {first, second}
+
+    def change(inputs, _request, base):
+        at = {name: getattr(inputs, name).ctypes.data for name in (first, second, third)}
+        same = at[first] == at[second] != at[third]
+        return base(value=np.roll(inputs.value, 1, axis=-1)) if same else base()
+
+    return planted(change), lambda r: work_of(r) <= SMALL and r.value_dim > 1 and when(r)
+
+
 def has_expanded_rows(array):
     return array is not None and array.shape[-2] > 1 and array.strides[-2] == 0
 
@@ -40,6 +54,15 @@ def has_expanded_rows(array):
 SHARED = {
     "packed query, key and value misread": misread_if_packed(("query", "key", "value")),
     "packed key and value misread": misread_if_packed(("key", "value")),
+    "a query that is the key misread": misread_if_one(
+        "query", "key", lambda r: r.query_len == r.key_len and r.heads == r.kv_heads
+    ),
+    "values that are keys misread": misread_if_one(
+        "key", "value", lambda r: r.query_len != r.key_len and r.head_dim == r.value_dim
+    ),
+    "values in the memory of wider keys misread": misread_if_one(
+        "key", "value", lambda r: r.head_dim > r.value_dim
+    ),
     "queries expanded over tokens misread": misread("query", has_expanded_rows),
     "mask expanded over queries misread": (
         misread("mask", has_expanded_rows)[0],

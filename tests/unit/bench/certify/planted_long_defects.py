@@ -5,7 +5,7 @@ As in :mod:`tests.unit.bench.certify.planted_defects`, each with the cases that 
 
 import numpy as np
 
-from attnpanel.bench.certify.long_cases import FEW_HEADS, OTHER_KEYS, OTHER_QUERIES
+from attnpanel.bench.certify.long_cases import FEW_HEADS, OTHER_KEYS, OTHER_QUERIES, OTHER_WIDTHS
 from tests.unit.bench.certify.planted_defects import BOTH, given, put, returned
 from tests.unit.bench.certify.planted_varied_defects import grouped, without_last_value
 
@@ -63,6 +63,50 @@ SIZES = {
     "float64, T > 150": lambda r: r.dtype == "float64" and r.query_len > 150,
     "float64, one query, S > 64": lambda r: (
         r.dtype == "float64" and r.query_len == 1 and r.key_len > 64
+    ),
+    **{
+        f"H {heads}/{kv_heads}, D {width}": lambda r, of=(heads, kv_heads, width): (
+            (r.heads, r.kv_heads, r.head_dim) == of
+        )
+        for heads, kv_heads, width in (
+            (32, 8, 128), (32, 32, 128), (64, 8, 128), (28, 4, 128), (40, 40, 128), (16, 2, 256),
+            (128, 128, 192), (71, 1, 64), (25, 25, 64), (12, 12, 64),
+        )
+    },
+    **{
+        f"one query of {keys} keys": lambda r, keys=keys: (r.query_len, r.key_len) == (1, keys)
+        for keys in (2048, 4096, 8192, 32_768)
+    },
+    "one query of groups, batch, bfloat16, S > 1000": lambda r: (
+        r.query_len == 1 and r.batch > 1 and grouped(r) and r.dtype == "bfloat16"
+        and r.key_len > 1000
+    ),
+    "a few queries of groups, D 128, S > 1024": lambda r: (
+        2 <= r.query_len <= 8 and r.head_dim == 128 and grouped(r) and r.key_len > 1024
+    ),
+    "D 256, S > 2049": lambda r: r.head_dim >= 256 and r.key_len > 2049,
+    "D 256, T > 256": lambda r: r.head_dim >= 256 and r.query_len > 256,
+    "causal squares of whole blocks in bfloat16, T >= 512": lambda r: (
+        causal(r) and r.dtype == "bfloat16" and r.query_len >= 512 and r.query_len % 128 == 0
+    ),
+    "causal squares of whole blocks in float16": lambda r: (
+        causal(r) and r.dtype == "float16" and r.query_len >= 256 and r.query_len % 128 == 0
+    ),
+    "squares of whole blocks in bfloat16 without a mask": lambda r: (
+        square(r, "none") and r.dtype == "bfloat16" and r.query_len >= 256
+        and r.query_len % 64 == 0
+    ),
+    "causal squares of groups in 16 bits, T > 130": lambda r: (
+        causal(r) and grouped(r) and r.dtype in BOTH and r.query_len > 130
+    ),
+    "one key, D 64": lambda r: r.key_len == 1 and r.head_dim >= 64,
+    "one key, T > 64": lambda r: r.key_len == 1 and r.query_len > 64,
+    "a scale of 1, T > 64": lambda r: r.scale == 1 and r.query_len > 64,
+    "float64, causal squares, T > 64": lambda r: (
+        causal(r) and r.dtype == "float64" and r.query_len > 64
+    ),
+    "float64, one query, D 128": lambda r: (
+        r.dtype == "float64" and r.query_len == 1 and r.head_dim == 128
     ),
 }  # fmt: skip
 
@@ -132,6 +176,24 @@ OTHER_SIZES = {
             ),
         )
         for rest in (1, 63, 77, 127)
+    },
+    **{
+        f"{count} {what}": made_from(
+            (FEW_HEADS,),
+            given(
+                lambda r, count=count, what=what: getattr(r, what) == count,
+                value=without_last_value,
+            ),
+        )
+        for count in (7, 20, 96)
+        for what in ("heads", "batch")
+    },
+    **{
+        f"D {width}": made_from(
+            OTHER_WIDTHS,
+            given(lambda r, width=width: r.head_dim == width, value=without_last_value),
+        )
+        for width in (15, 65, 136, 255)
     },
 }
 

@@ -189,6 +189,47 @@ def test_gradients_that_a_second_call_adds_to_are_found(name, whole):
     assert f"{what}: d {name}: " in found.reasons[0]
 
 
+def test_a_backward_pass_that_reads_what_the_last_forward_pass_kept_is_found():
+    right = simulated_backward()
+    kept = []
+
+    def prepare(inputs, request, output_gradient, *, threads=1):
+        call = right.gradients.prepare(inputs, request, output_gradient)
+
+        def forward():
+            kept[:] = [call]
+
+            def backward():
+                (last,) = kept
+                return last()
+
+            return right.prepare(inputs, request)(), backward
+
+        return GradientCall(forward)
+
+    wrong = replace(right, gradients=replace(right.gradients, prepare=prepare))
+
+    (reason,) = certify_gradients(wrong, Case(SQUARE)).reasons
+
+    assert reason.startswith("repeated calls: a backward pass after another call: d ")
+
+
+def test_a_backward_pass_that_reads_the_first_and_last_key_of_a_mask_alone_is_found():
+    right = simulated_backward()
+
+    def prepare(inputs, request, output_gradient, *, threads=1):
+        after = np.logical_or.accumulate(inputs.mask, axis=-1)
+        before = np.logical_or.accumulate(inputs.mask[..., ::-1], axis=-1)[..., ::-1]
+        filled = replace(inputs, mask=after & before)
+        return right.gradients.prepare(filled, request, output_gradient)
+
+    wrong = replace(right, gradients=replace(right.gradients, prepare=prepare))
+
+    (reason,) = certify_gradients(wrong, HIDDEN).reasons
+
+    assert reason.startswith("other mask: d ")
+
+
 def spoiled(change):
     """Return the correct backward with its RawGradients changed."""
     right = simulated_backward()
@@ -217,10 +258,17 @@ def put(array, value):
         pytest.param(lambda raw, _: replace(raw, key=put(raw.key, 1e-30)), "hidden keys", id="key"),
         pytest.param(
             lambda raw, given: replace(
-                raw, query=raw.query * np.float32(1 + 2e-7 * (np.abs(given).max() > 5))
+                raw, query=raw.query * np.float32(1 + 2e-7 * (np.abs(given).max() > 20))
             ),
             "doubled",
             id="other arithmetic for large dO",
+        ),
+        pytest.param(
+            lambda raw, given: replace(
+                raw, query=raw.query * np.float32(1 + 2e-7 * (np.abs(given).max() < 1e-3))
+            ),
+            "doubled",
+            id="other arithmetic for small dO",
         ),
         pytest.param(
             lambda raw, given: replace(

@@ -17,6 +17,7 @@ from attnpanel.bench.certify.cases import (
     make_inputs,
 )
 from attnpanel.bench.certify.function_observation import FunctionError
+from attnpanel.bench.certify.gradients_certificate import certify_gradients
 from attnpanel.bench.certify.plain_call import PlainCall
 from attnpanel.bench.certify.plain_function import as_implementation, implementation_of
 from attnpanel.kernels.implementation import LEAKS_ALL, LEAKS_VALUES
@@ -68,6 +69,34 @@ def test_what_it_does_beyond_the_request_is_observed(function, empty_rows, leaks
     assert found.empty_rows == empty_rows
     assert found.hidden_leaks == leaks
     assert (found.scores_dtype, found.weights_dtype) == rounds
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("request_", "kind"),
+    [
+        (replace(SQUARE, scale=-0.4), "randn"),
+        # The scale that it is given has the temperature in it.
+        (Request(1, 1, 1, 2, 52, 64, 64, temperature=0.05, scale=-0.4), "large"),
+    ],
+)
+def test_a_query_that_is_scaled_in_16_bits_is_observed_and_no_fault(request_, kind, dtype):
+    found = made(functions.scales_query_first)
+    case = Case(replace(request_, dtype=dtype), kind)
+
+    assert found.scaled_query_dtype == "storage"
+    assert found.scores_dtype == "float32"
+    assert certify(found, case).reasons == ()
+    gradients = certify_gradients(found, case)
+    assert (gradients.verdict, gradients.reasons) == ("pass", ())
+
+
+def test_an_infinite_key_has_the_sign_of_a_scale_that_the_query_has_in_it():
+    found = made(functions.numpy_scales_query_first)
+
+    assert found.scaled_query_dtype == "storage"
+    assert not found.swallows
+    assert certify(found, Case(replace(SQUARE, scale=-0.4, dtype="float16"))).reasons == ()
 
 
 @pytest.mark.parametrize(

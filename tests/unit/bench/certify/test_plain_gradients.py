@@ -42,6 +42,15 @@ def passing():
         return certified(functions.float32_formula)
 
 
+def test_gradients_of_stored_weights_are_stored_as_autograd_does():
+    found = implementation_of(functions.stores_weights, "stored")
+    # The product of dO and equal values is one number, rounded once for all keys of a row.
+    request = Request(2, 4, 2, 28, 565, 192, 192, "float16", temperature=17.0)
+
+    assert found.weights_dtype == "storage"
+    assert certify_gradients(found, Case(request)).reasons == ()
+
+
 def test_gradients_of_a_correct_function_are_certified_beside_its_output(passing):
     assert passing.verdict == "pass"
     assert passing.summary == (
