@@ -18,7 +18,7 @@ from bokeh.models import (
 
 from attnpanel.explorer.page_limits import fits
 from attnpanel.explorer.views import VIEWS, View
-from attnpanel.explorer.views.elements import furnish
+from attnpanel.explorer.views.elements import add_ring, furnish
 from attnpanel.explorer.views.live import one_cell
 from attnpanel.ui.components import bundle
 from attnpanel.ui.fields import name_tag
@@ -115,6 +115,8 @@ def _figure(view: View, state: ExplorerState) -> figure:
     plot.name = f"attn:plot:{view.name}"
     plot.tags = [name_tag(t(view.title))]  # until the page says what is in it
     plot.toolbar.tools = []
+    if view.shows_pair:
+        add_ring(plot)
     for kind, event in POINTED:
         if kind != "tap" and not view.follows_pointer:
             continue

@@ -1,5 +1,6 @@
-import { comparisonSentence, shownKey } from "./drawings.js";
+import { comparisonSentence, ringsOf, shownKey } from "./drawings.js";
 import { alignedTokens, compareHeads, oneAgainstAll } from "./model.js";
+import { moveRings } from "../views/boxes.js";
 import { keepShown, showTyped } from "./typed_texts.js";
 
 // Handles what the reader does, as messages.
@@ -114,6 +115,7 @@ export function point(page, { view, kind, x }) {
     if (page.left || !opened(page)) return;
     const compared = compareHeads(page.traces, page.state, page.caches);
     page.write("attn-sentence-line", { pieces: comparisonSentence(compared, page.state) });
+    moveRings(ringsOf(page.plots, compared, page.state), page.traces[0].themes[page.state.dark ? "dark" : "light"]);
     page.contrastLater();
   });
 }

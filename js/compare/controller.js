@@ -10,6 +10,7 @@ import {
   headsDrawing,
   mostChanged,
   onlySide,
+  ringsOf,
   sideDrawing,
 } from "./drawings.js";
 import {
@@ -205,13 +206,13 @@ export class ComparisonPage {
           [this.plots.difference, differenceDrawing(compared, state, palettes)],
         ]
       : [];
-    const outline = [null, null, state.row - 0.5, state.row + 0.5];
     if (fresh) shareGutter(drawings);
     /** @type {[Plot, (number | null)[]][]} */
-    const moves = fresh ? [] : MATRICES.map((plot) => [this.plots[plot], outline]);
+    const moves = fresh ? [] : MATRICES.map((plot) => [this.plots[plot], [null, null, state.row - 0.5, state.row + 0.5]]);
     if (this.changes === null) drawings.push([this.plots.heads, this.unranked(palettes)]);
     writeLegends(this, drawings);
-    await applyDrawings([...drawings, [this.plots.bars, barsDrawing(compared, state, palettes, theme)]], moves, theme);
+    drawings.push([this.plots.bars, barsDrawing(compared, state, palettes, theme)]);
+    await applyDrawings(drawings, moves, theme, () => ringsOf(this.plots, compared, state));
     this.showPictures();
     this.headsLater(palettes, theme);
     this.sendStateLater();

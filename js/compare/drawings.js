@@ -255,6 +255,24 @@ export function shownKey({ keys, difference, weights }, state) {
 }
 
 /**
+ * The ring around the shown pair: in the matrices, and around its bars.
+ *
+ * @param {Record<string, Plot>} plots
+ * @param {ComparedHeads} compared
+ * @param {Compared} state
+ * @returns {ReturnType<import("../views/boxes.js").Rings>}
+ */
+export function ringsOf(plots, compared, state) {
+  const key = shownKey(compared, state);
+  const hidden = onlySide(compared, state) !== null || emptySide(compared, state) !== null;
+  const rows = { first: state.row, second: state.row, difference: state.row, bars: null };
+  return Object.entries(rows).map(([name, row]) => {
+    const along = row === null ? [null, null] : [row - 0.5, row + 0.5];
+    return [plots[name], hidden ? null : [key - 0.5, key + 0.5, ...along]];
+  });
+}
+
+/**
  * The change of the shown pair and of the whole row, as pieces [kind, text]; texts are never markup.
  *
  * @param {ComparedHeads} compared

@@ -1,5 +1,5 @@
-// Accessibility of Bokeh's sliders, which announce their formatted value. Groups, plots and number fields are named by
-// bokeh_patches/accessible_names.js.
+// Titles of Bokeh's sliders, without the colon that Bokeh writes, and the formatted value as what a slider announces. Groups,
+// plots and number fields are named by bokeh_patches/accessible_names.js.
 
 /**
  * Every element below a node in document order, shadow roots before children. Not by nested generators, which hand each
@@ -42,7 +42,9 @@ export function announceTitle(handle) {
   if (!title || handle.announcesTitle) return;
   handle.announcesTitle = true;
   const announce = () => {
-    const [, words] = title.textContent.match(/^[^:]*:\s*(.*)$/s) ?? [];
+    const label = title.firstChild;
+    if (label?.nodeValue?.endsWith(": ")) label.nodeValue = label.nodeValue.slice(0, -2);
+    const words = title.querySelector(".bk-slider-value")?.textContent;
     if (words && handle.getAttribute("aria-valuetext") !== words) handle.setAttribute("aria-valuetext", words);
   };
   const watch = new MutationObserver(announce);

@@ -2,7 +2,7 @@ import { element } from "./dom.js";
 import { withSymbols } from "./words.js";
 
 /**
- * Shows one line of arithmetic: each piece in an element with its kind as the CSS class.
+ * Shows a sentence: each piece in an element with its kind as the CSS class; a "break" begins a line.
  *
  * @param {HTMLElement} line
  * @param {Piece[]} pieces
@@ -10,6 +10,7 @@ import { withSymbols } from "./words.js";
 export function showPieces(line, pieces) {
   line.replaceChildren(
     ...pieces.flatMap(([kind, text]) => {
+      if (kind === "break") return [element("br")];
       const piece = element(kind === "pair" || kind === "result" ? "strong" : "span", kind);
       // A pair is of tokens, which are no words or symbols of ours.
       piece.translate = kind !== "pair";

@@ -2,7 +2,7 @@ import { element } from "./dom.js";
 import { showPieces } from "./pieces.js";
 
 /**
- * One line of arithmetic, as pieces [kind, text]; texts are never markup.
+ * A sentence, as pieces [kind, text]; texts are never markup.
  *
  * @param {Props<{ pieces: Piece[] }>} props
  */

@@ -5,7 +5,7 @@ import { t } from "../core/translate.js";
 import { handleMessage, openAlone, openHash, openParts } from "./actions.js";
 import { Background } from "./background.js";
 import { markLegends, updateNotePlace, writeAddress, writeCaptions } from "./captions.js";
-import { drawViews } from "./draw_views.js";
+import { drawViews, ringsOf } from "./draw_views.js";
 import { Lesson } from "./lesson.js";
 import { onPicture } from "./on_picture.js";
 import { drawOverview, numbersLater } from "./pauses.js";
@@ -17,6 +17,7 @@ import { fitLayer } from "./rules.js";
 import { select } from "./selection.js";
 import { sentence, shownPair } from "./sentence.js";
 import { findWidgets, updateWidgets } from "./widgets.js";
+import { moveRings } from "../views/boxes.js";
 import { findPlots, modelsByClass } from "../views/plots.js";
 
 // The browser driver: widgets change the state, and the state changes the data sources, all in the page. Layers are
@@ -280,13 +281,14 @@ export class BrowserExplorer {
     this.notice(this.problem);
     this.problem = "";
     if (changed.has("dark")) this.paintPage();
-    if (!(changed.size === 1 && changed.has("pair"))) {
+    this.shownPair = shownPair(trace, state, selection);
+    if (changed.size === 1 && changed.has("pair")) moveRings(ringsOf(this), theme);
+    else {
       updateWidgets(this, selection);
       await drawViews(this, made, changed, theme);
       writeCaptions(this, selection);
     }
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });
-    this.shownPair = shownPair(trace, state, selection);
     markLegends(this, selection);
     this.lesson.follow(state, selection);
     updateNotePlace(this, selection);

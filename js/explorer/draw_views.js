@@ -32,7 +32,27 @@ export async function drawViews(explorer, made, changed, theme) {
     drawn.push([name, DRAWINGS[name].draw(trace, state, cache, { partial: true })]);
   }
   const moves = moved.map((name) => /** @type {[Plot, number[]]} */ ([plots[name], DRAWINGS[name].outline?.(trace, state) ?? []]));
-  await show(explorer, drawn, moves, theme);
+  await show(explorer, drawn, moves, theme, () => ringsOf(explorer));
+}
+
+/**
+ * The ring around the shown pair in each plot in which it has a place.
+ *
+ * @param {import("./controller.js").BrowserExplorer} explorer
+ * @returns {ReturnType<import("../views/boxes.js").Rings>}
+ */
+export function ringsOf({ trace, state, plots, shownPair }) {
+  const [query, key] = /** @type {[number, number]} */ (shownPair);
+  const across = [key - 0.5, key + 0.5];
+  /** @param {ViewRow} view @returns {?(number | null)[]} */
+  const ring = ({ name, x, y }) => {
+    if (x === "key" && y === "query") return [...across, query - 0.5, query + 0.5];
+    if (query !== state.query_index) return null; // of another row than these show
+    if (x === "key") return [...across, null, null];
+    const row = [...plots[name].sources[`attn:${name}`].data.key_index].indexOf(key);
+    return row < 0 ? null : [null, null, row - 0.5, row + 0.5];
+  };
+  return trace.views.filter(({ name }) => plots[name].rings.length).map((view) => [plots[view.name], ring(view)]);
 }
 
 /**
@@ -42,9 +62,10 @@ export async function drawViews(explorer, made, changed, theme) {
  * @param {[string, Drawing][]} drawn by view
  * @param {[Plot, number[]][]} moves plots whose data stays, with their new outlines
  * @param {Theme} theme
+ * @param {import("../views/boxes.js").Rings} [rings]
  */
-export async function show(explorer, drawn, moves, theme) {
+export async function show(explorer, drawn, moves, theme, rings) {
   writeLegends(explorer, drawn);
-  await applyDrawings(drawn.map(([name, drawing]) => [explorer.plots[name], drawing]), moves, theme);
+  await applyDrawings(drawn.map(([name, drawing]) => [explorer.plots[name], drawing]), moves, theme, rings);
   writeLines(explorer, drawn);
 }

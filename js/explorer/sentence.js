@@ -27,7 +27,7 @@ export function shownPair(trace, state, selection) {
 }
 
 /**
- * The sentence of arithmetic for the shown pair: how its weight is computed, or why it has none.
+ * The sentence on the shown pair: what its weight means, and in a line beneath how it is computed, or why it has none.
  *
  * @param {Trace} trace
  * @param {State} state
@@ -58,9 +58,11 @@ export function sentence(trace, state, selection) {
   const sink = sinkSentence(call, state, row.weights);
   /** @type {Piece} */
   const taken = ["text", `${t("of what {query} becomes is taken from {key}.", { query, key })}${sink}`];
-  if (state.aggregate) return [pair, ["text", t("the mean over {count} heads:", { count: call.H })], share, taken];
-  if (row.scores === null) return [pair, ["text", t("as the model recorded it:")], share, taken];
-  return [pair, ...arithmetic(call, state, row, keyIndex), share, taken];
+  /** @type {Piece[]} */
+  const meaning = [pair, share, taken, ["break", ""]];
+  if (state.aggregate) return [...meaning, ["text", t("The mean over {count} heads.", { count: call.H })]];
+  if (row.scores === null) return [...meaning, ["text", t("As the model recorded it.")]];
+  return [...meaning, ...arithmetic(call, state, row, keyIndex)];
 }
 
 /**
@@ -79,6 +81,7 @@ function arithmetic(call, state, row, key) {
     ["text", `÷ τ ${fixed(state.temperature, 2)} →`],
     ["number", softmaxText(score / state.temperature, scaledScores(call, state, row))],
     ["text", "="],
+    ["number", general(row.weights[key], 3)],
   ];
 }
 

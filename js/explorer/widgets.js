@@ -3,7 +3,7 @@ import { t } from "../core/translate.js";
 import { readPositions } from "./address.js";
 import { sliderLabels } from "./labels.js";
 import { SWITCHES, bounds, masksOf, unavailable } from "./rules.js";
-import { setIfOther } from "../views/plots.js";
+import { setIfOther } from "../views/boxes.js";
 
 // Panel's widgets: reading the reader's choices from them, and updating them from the state.
 

@@ -83,6 +83,8 @@ interface Plot {
   mapper: BokehModel | null;
   /** the box around the selection */
   outline: BokehModel | null;
+  /** the boxes around the shown pair: a border, and the ring */
+  rings: BokehModel[];
   /** the box below masked cells */
   ground: BokehModel | null;
   /** key of the ranges that were last written */

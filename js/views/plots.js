@@ -6,6 +6,7 @@ import "../bokeh_patches/number_bounds.js";
 import { repaint } from "../bokeh_patches/style_cache.js";
 import { restUnused } from "../bokeh_patches/unused_glyphs.js";
 import { keepOnPage, modelNamed } from "../core/scope.js";
+import { moveOutline, moveRings, setIfOther } from "./boxes.js";
 
 // Finds the explorer's Bokeh plots once and updates them in place, without sending changes to Python.
 
@@ -63,20 +64,10 @@ export function findPlots(models, names) {
     }
     /** @param {string} kind */
     const box = (kind) => figure.center.find((/** @type {BokehModel} */ one) => one.name === kind) ?? null;
-    plots[name] = { figure, sources, mapper, outline: box("attn:outline"), ground: box("attn:masked"), span: "" };
+    const rings = figure.center.filter((/** @type {BokehModel} */ one) => one.name === "attn:ring");
+    plots[name] = { figure, sources, mapper, outline: box("attn:outline"), rings, ground: box("attn:masked"), span: "" };
   }
   return plots;
-}
-
-/**
- * Sets the properties that differ.
- *
- * @param {BokehModel} model
- * @param {Record<string, unknown>} target
- */
-export function setIfOther(model, target) {
-  const differs = Object.entries(target).filter(([name, value]) => model[name] !== value);
-  if (differs.length) model.setv(Object.fromEntries(differs));
 }
 
 /**
@@ -85,9 +76,10 @@ export function setIfOther(model, target) {
  * @param {[Plot, Drawing][]} pairs a plot of findPlots and its drawing
  * @param {[Plot, (number | null)[]][]} moves a plot whose data stays, and its new outline
  * @param {Theme} theme the colours of the page
+ * @param {import("./boxes.js").Rings} [rings]
  * @returns {Promise<void>} resolves when they are painted, in the current frame
  */
-export async function applyDrawings(pairs, moves, theme) {
+export async function applyDrawings(pairs, moves, theme, rings = () => []) {
   // All heights first: a new height triggers a layout and paints every plot at once, and a plot that Bokeh has
   // updated only in part throws.
   for (const [{ figure }, { height }] of pairs) if (height !== null) setIfOther(figure, { height });
@@ -97,12 +89,14 @@ export async function applyDrawings(pairs, moves, theme) {
   try {
     for (const [plot, drawing] of pairs) applyDrawing(plot, drawing, theme);
     for (const [plot, outline] of moves) moveOutline(plot, outline);
+    moveRings(rings(), theme);
     for (let tick = 0; tick < TAKEN_IN; tick++) await null;
   } finally {
     for (const view of views) view.unpause(true);
     repaint(views);
   }
   for (const view of views) keepFrame(view);
+  for (const view of views) tellFrame(view);
 }
 
 /**
@@ -146,6 +140,18 @@ function widthOf(labels, axis) {
 function keepFrame(view) {
   const { frame_height: wanted, inner_height: is } = view.model;
   if (wanted && Math.abs(wanted - is) > 1) view.invalidate_layout();
+}
+
+/**
+ * Tells the styles around a plot where its frame begins, so that its colour bar begins there too.
+ *
+ * @param {BokehView} view
+ */
+function tellFrame(view) {
+  const left = `${Math.round(view.frame.bbox.left)}px`;
+  if (view.told_left === left) return;
+  view.told_left = left;
+  (view.parent?.parent ?? view.parent)?.el.style.setProperty("--attn-frame-left", left);
 }
 
 /**
@@ -347,7 +353,11 @@ function keepThin(figure, view) {
   const thin = () => thinLabels(figure);
   for (const range of [figure.x_range, figure.y_range]) range.change.connect(thin);
   // Bokeh says nothing of a frame's new size, which it has by the frame after.
-  const later = () => requestAnimationFrame(() => requestAnimationFrame(thin));
+  const laidOut = () => {
+    thin();
+    tellFrame(view);
+  };
+  const later = () => requestAnimationFrame(() => requestAnimationFrame(laidOut));
   new ResizeObserver(later).observe(view.el);
 }
 
@@ -361,12 +371,4 @@ export function labelStep(least) {
     const step = [1, 2, 5].find((digit) => digit * power >= least);
     if (step !== undefined) return step * power;
   }
-}
-
-/** @param {Plot} plot @param {(number | null)[]} outline */
-function moveOutline(plot, [left, right, first, last]) {
-  if (!plot.outline) return;
-  const sides = { top: last, bottom: first };
-  if (left !== null) Object.assign(sides, { left, right });
-  plot.outline.setv(sides);
 }

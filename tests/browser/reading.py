@@ -230,6 +230,20 @@ def place(page: Page, view: str, x: float, y: float) -> tuple[float, float]:
     return left, top
 
 
+def ring(page: Page, view: str) -> list[float] | None:
+    """Return the left, right, top and bottom of the ring in a picture; None if it has none."""
+    return page.evaluate(
+        """(name) => {
+          const { center } = Bokeh.documents[0].get_model_by_name(name)
+          const [border, ring] = center.filter((box) => box.name === "attn:ring")
+          const sides = ({ visible, left, right, top, bottom }) => (visible ? [left, right, top, bottom] : null)
+          if (String(sides(border)) !== String(sides(ring))) throw new Error("the ring's border is elsewhere")
+          return sides(ring)
+        }""",
+        f"attn:plot:{view}",
+    )
+
+
 def sentence(page: Page) -> str:
     """Return the sentence of arithmetic."""
     return page.locator(".attn-sentence").inner_text()

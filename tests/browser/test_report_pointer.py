@@ -12,7 +12,7 @@ from tests.browser.acting import (
     press,
     tap,
 )
-from tests.browser.reading import outlined, place, sentence, settle, tooltip
+from tests.browser.reading import outlined, place, ring, sentence, settle, tooltip
 from tests.browser.report_page import fragment
 from tests.browser.report_traces import stored
 
@@ -94,7 +94,9 @@ def test_hovering_tells_the_pair_in_a_sentence_and_a_tooltip(toy_report):
     state = ExplorerState(stored(toy_report.trace), query_index=6)
     weight = state.selection.weights[5, 2]
     assert sentence(toy_report.page).startswith("t5 → t2 ")
-    assert f"= {100 * weight:.3g} % of what “t5” becomes" in sentence(toy_report.page)
+    assert f" {100 * weight:.3g} % of what “t5” becomes" in sentence(toy_report.page)
+    assert ring(toy_report.page, "scores") == [1.5, 2.5, 4.5, 5.5]
+    assert ring(toy_report.page, "row") is None  # whose bars are of another token
     told = tooltip(toy_report.page)
     assert (told["query"], told["key"]) == ("5 · t5", "2 · t2")
     assert abs(float(told["weight"]) - weight) < 6e-5  # four decimals
@@ -107,3 +109,6 @@ def test_the_sentence_returns_to_the_token_when_the_pointer_leaves(toy_report):
 
     row = ExplorerState(stored(toy_report.trace)).selection.weights[6]
     assert sentence(toy_report.page).startswith(f"t6 → t{row.argmax()} ")
+    key = row.argmax()
+    assert ring(toy_report.page, "weights") == [key - 0.5, key + 0.5, 5.5, 6.5]
+    assert ring(toy_report.page, "row")[:2] == [key - 0.5, key + 0.5]

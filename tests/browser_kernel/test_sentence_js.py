@@ -1,4 +1,4 @@
-"""The sentence of arithmetic: its numbers are read back and computed anew."""
+"""The sentence on a pair: its numbers are read back and computed anew."""
 
 import re
 
@@ -15,11 +15,11 @@ from tests.hand_made import call, from_scores, recorded, trace_of
 
 NUMBER = r"(-?[\d.,]+(?:e[+-]?\d+)?)"
 SUMMED = re.compile(
-    rf"= {NUMBER} ÷ τ {NUMBER} → e\^{NUMBER} / Σ = {NUMBER} / {NUMBER} = {NUMBER} % of"
+    rf"{NUMBER} % of .* = {NUMBER} ÷ τ {NUMBER} → e\^{NUMBER} / Σ = {NUMBER} / {NUMBER} = {NUMBER}"
 )
 LOGGED = re.compile(
-    rf"= {NUMBER} ÷ τ {NUMBER} → e\^\({NUMBER} − ln Σ\) "
-    rf"= e\^\({NUMBER} − {NUMBER}\) = {NUMBER} % of"
+    rf"{NUMBER} % of .* = {NUMBER} ÷ τ {NUMBER} → e\^\({NUMBER} − ln Σ\) "
+    rf"= e\^\({NUMBER} − {NUMBER}\) = {NUMBER}"
 )
 
 
@@ -30,7 +30,7 @@ def told():
 
         def told(state, pair=None):
             state.pair = pair or state.pair
-            return " ".join(text for _kind, text in page.ask("sentence", state))
+            return " ".join(text for _kind, text in page.ask("sentence", state) if text)
 
         yield told
 
@@ -45,8 +45,8 @@ def test_the_sentence_is_the_one_worked_by_hand(told):
     state = in_words([[2, 0], [0, 0]], ["it", "cat"], temperature=2.0)
 
     assert told(state) == (
-        "it → it 1·q·k = 2.00 ÷ τ 2.00 → e^1.00 / Σ = 2.72 / 3.72 = 73.1 % "
-        "of what “it” becomes is taken from “it”."
+        "it → it 73.1 % of what “it” becomes is taken from “it”. "
+        "1·q·k = 2.00 ÷ τ 2.00 → e^1.00 / Σ = 2.72 / 3.72 = 0.731"
     )
 
 
@@ -55,8 +55,8 @@ def test_large_scores_are_written_with_the_logarithm_of_the_sum(told):
 
     # ln(e^20 + e^19) = 20 + ln(1 + 1/e) = 20.313; e^(19 - 20.313) = 26.9 %.
     assert told(state, (0, 1)) == (
-        "it → cat 1·q·k = 19.00 ÷ τ 1.00 → e^(19.000 − ln Σ) = e^(19.000 − 20.313) = 26.9 % "
-        "of what “it” becomes is taken from “cat”."
+        "it → cat 26.9 % of what “it” becomes is taken from “cat”. "
+        "1·q·k = 19.00 ÷ τ 1.00 → e^(19.000 − ln Σ) = e^(19.000 − 20.313) = 0.269"
     )
 
 
@@ -80,21 +80,21 @@ def test_the_numbers_add_up(told, row, temperature, key, seen):
     log_sum = scaled.max() + np.log(np.exp(scaled - scaled.max()).sum())
     summed, logged = SUMMED.search(text), LOGGED.search(text)
     assert (summed is None) != (logged is None), text
-    score, tau, exponent, *_ = numbers = [
+    percent, score, tau, exponent, *_, weight = numbers = [
         float(n.replace(",", "")) for n in (summed or logged).groups()
     ]
     np.testing.assert_allclose(score, wanted, atol=0.0051)
     assert tau == temperature
     np.testing.assert_allclose(exponent, wanted / temperature, atol=0.0051)
     if summed:
-        np.testing.assert_allclose(numbers[3], np.exp(wanted / temperature), rtol=0.0051)
-        np.testing.assert_allclose(numbers[4], np.exp(log_sum), rtol=0.0051)
+        np.testing.assert_allclose(numbers[4], np.exp(wanted / temperature), rtol=0.0051)
+        np.testing.assert_allclose(numbers[5], np.exp(log_sum), rtol=0.0051)
     else:
-        np.testing.assert_allclose(numbers[3], wanted / temperature, atol=0.0051)
-        np.testing.assert_allclose(numbers[4], log_sum, atol=0.0051)
+        np.testing.assert_allclose(numbers[4], wanted / temperature, atol=0.0051)
+        np.testing.assert_allclose(numbers[5], log_sum, atol=0.0051)
     # Three digits are told; float32 weights vanish below 1e-45.
     share = 100 * np.exp(wanted / temperature - log_sum)
-    np.testing.assert_allclose(numbers[5], share, rtol=0.0051, atol=1e-42)
+    np.testing.assert_allclose([percent, 100 * weight], share, rtol=0.0051, atol=1e-42)
 
 
 def test_the_formula_says_what_the_model_computes(told):
@@ -116,8 +116,8 @@ def test_a_sink_is_in_the_sum_and_says_what_it_takes(told):
     state = ExplorerState(trace_of(one))
 
     assert told(state, (0, 1)) == (
-        "0 → 1 1·q·k = 1.10 ÷ τ 1.00 → e^1.10 / Σ = 3 / 8 = 37.5 % of what “0” becomes is taken "
-        "from “1”. The head's sink (score 1.39) takes 50.0 % of the row."
+        "0 → 1 37.5 % of what “0” becomes is taken from “1”. The head's sink (score 1.39) takes "
+        "50.0 % of the row. 1·q·k = 1.10 ÷ τ 1.00 → e^1.10 / Σ = 3 / 8 = 0.375"
     )
 
 
@@ -125,7 +125,9 @@ def test_of_the_mean_it_is_told_what_all_heads_sinks_take(told):
     sinks = np.full(3, 30, dtype=np.float32)
     state = ExplorerState(trace_of(call(sinks=sinks)), aggregate=True)
 
-    assert told(state).endswith(" The heads' sinks take 100.0 % of the row.")
+    assert told(state).endswith(
+        " The heads' sinks take 100.0 % of the row. The mean over 3 heads."
+    )
 
 
 def test_an_empty_row_with_a_sink_is_the_sinks(told):
@@ -206,7 +208,7 @@ def test_the_mean_has_no_score_and_says_of_how_many_heads_it_is(told):
 
     weight = np.mean([state.call.weights(head)[1, 2] for head in range(3)])
     assert told(state, (1, 2)) == (
-        f"1 → 2 the mean over 3 heads: {100 * weight:.3g} % of what “1” becomes is taken from “2”."
+        f"1 → 2 {100 * weight:.3g} % of what “1” becomes is taken from “2”. The mean over 3 heads."
     )
 
 
@@ -215,8 +217,8 @@ def test_a_recorded_weight_is_told_as_recorded(told):
 
     weight = made.recorded_weights[0, 0, 1, 2]
     assert told(ExplorerState(trace_of(made)), (1, 2)) == (
-        f"1 → 2 as the model recorded it: {100 * weight:.3g} % "
-        "of what “1” becomes is taken from “2”."
+        f"1 → 2 {100 * weight:.3g} % of what “1” becomes is taken from “2”. "
+        "As the model recorded it."
     )
 
 

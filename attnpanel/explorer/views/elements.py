@@ -166,6 +166,21 @@ def _quieten(plot: figure, drawing: Drawing) -> None:
         )
 
 
+def add_ring(plot: figure) -> None:
+    """Add the ring around the shown pair, which the page moves, with a border against its cell."""
+    for width in (5, 2):
+        plot.add_layout(
+            BoxAnnotation(
+                name="attn:ring",
+                fill_color=None,
+                line_width=width,
+                line_alpha=1,
+                level="overlay",
+                visible=False,
+            )
+        )
+
+
 def _hatch(plot: figure) -> None:
     """Add the hatched background that shows through masked (NaN) cells."""
     # The plot's own background can't be hatched: Bokeh 3.9 fails on it with a pattern.

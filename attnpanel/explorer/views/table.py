@@ -124,6 +124,11 @@ class View:
         return self.marks == "pairs" or self.x == "side"
 
     @property
+    def shows_pair(self) -> bool:
+        """Whether a pair of tokens has a place in it."""
+        return self.x == "key" or self.y == "listed key"
+
+    @property
     def marks(self) -> Literal["pairs", "heads"] | None:
         """What a note can mark in it."""
         if (self.x, self.y) == ("key", "query"):

@@ -15,7 +15,12 @@ from attnpanel.explorer.figures import (
     saving_callback,
 )
 from attnpanel.explorer.views.drawing import Colours, Drawing, image_columns
-from attnpanel.explorer.views.elements import image_element, labels_element, rectangles_element
+from attnpanel.explorer.views.elements import (
+    add_ring,
+    image_element,
+    labels_element,
+    rectangles_element,
+)
 from attnpanel.ui.fields import name_tag
 from attnpanel.ui.figures import load_backend, render, template
 from attnpanel.ui.layout import CLIP
@@ -62,6 +67,8 @@ def _template(_language: str) -> Template:
         ]  # until the page says what is in it
         plot.styles = CLIP
         plot.toolbar.tools = []
+        if name != "heads":
+            add_ring(plot)
         for kind, event in POINTED:
             arguments = {"explorer_id": EXPLORER_ID, "view": name, "kind": kind}
             plot.js_on_event(event, CustomJS(args=arguments, code=POINTER_EVENT))
