@@ -104,7 +104,7 @@ def test_a_run_compared_with_itself_is_the_same(made, capsys):
     # How many are AMBIGUOUS is for this machine to say.
     output = capsys.readouterr().out
     assert "0 FASTER, 0 SLOWER, " in output
-    assert output.count("| 1.000 |") == 3
+    assert output.count("| 1.000 |") == 3, (output, made[1].read_text())
 
 
 def test_a_comparison_fails_where_a_row_lost_its_certificate(made, tmp_path, capsys):
