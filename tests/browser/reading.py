@@ -236,8 +236,10 @@ def ring(page: Page, view: str) -> list[float] | None:
         """(name) => {
           const { center } = Bokeh.documents[0].get_model_by_name(name)
           const [border, ring] = center.filter((box) => box.name === "attn:ring")
-          const sides = ({ visible, left, right, top, bottom }) => (visible ? [left, right, top, bottom] : null)
-          if (String(sides(border)) !== String(sides(ring))) throw new Error("the ring's border is elsewhere")
+          const sides = ({ visible, left, right, top, bottom }) =>
+            visible ? [left, right, top, bottom] : null
+          if (String(sides(border)) !== String(sides(ring)))
+            throw new Error("the ring's border is elsewhere")
           return sides(ring)
         }""",
         f"attn:plot:{view}",
