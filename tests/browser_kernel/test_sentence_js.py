@@ -125,9 +125,7 @@ def test_of_the_mean_it_is_told_what_all_heads_sinks_take(told):
     sinks = np.full(3, 30, dtype=np.float32)
     state = ExplorerState(trace_of(call(sinks=sinks)), aggregate=True)
 
-    assert told(state).endswith(
-        " The heads' sinks take 100.0 % of the row. The mean over 3 heads."
-    )
+    assert told(state).endswith(" The heads' sinks take 100.0 % of the row. The mean over 3 heads.")
 
 
 def test_an_empty_row_with_a_sink_is_the_sinks(told):
