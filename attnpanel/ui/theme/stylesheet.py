@@ -8,7 +8,19 @@ from pathlib import Path
 from attnpanel.ui.theme.palettes import DARK, LIGHT, Theme, variables
 
 # The files of the stylesheet, in order: a later one prevails.
-FILES = ("attnpanel.css", "learning.css", "lines.css", "picture.css", "why.css", "print.css")
+FILES = (
+    "layout.css",
+    "header.css",
+    "texts.css",
+    "plots.css",
+    "controls.css",
+    "pages.css",
+    "learning.css",
+    "lines.css",
+    "picture.css",
+    "why.css",
+    "print.css",
+)
 # The page around the explorer: the system's preference until a theme is chosen.
 BODY_CSS = f"""
 body {{ margin: 0; background: {LIGHT.background}; }}
