@@ -151,7 +151,7 @@ function tellFrame(view) {
   const left = `${Math.round(view.frame.bbox.left)}px`;
   if (view.told_left === left) return;
   view.told_left = left;
-  (view.parent?.parent ?? view.parent)?.el.style.setProperty("--attn-frame-left", left);
+  (view.parent?.parent ?? view.parent)?.el.style.setProperty("--frame-left", left);
 }
 
 /**

@@ -231,13 +231,13 @@ def place(page: Page, view: str, x: float, y: float) -> tuple[float, float]:
 
 
 def ring(page: Page, view: str) -> list[float] | None:
-    """Return the left, right, top and bottom of the ring in a picture; None if it has none."""
+    """Return the left, right, first and last of the ring in a picture; None if it has none."""
     return page.evaluate(
         """(name) => {
           const { center } = Bokeh.documents[0].get_model_by_name(name)
           const [border, ring] = center.filter((box) => box.name === "attn:ring")
           const sides = ({ visible, left, right, top, bottom }) =>
-            visible ? [left, right, top, bottom] : null
+            visible ? [left, right, bottom, top] : null
           if (String(sides(border)) !== String(sides(ring)))
             throw new Error("the ring's border is elsewhere")
           return sides(ring)
