@@ -271,6 +271,7 @@ def test_the_difference_of_scores_is_taken_apart_as_numpy_does(shown, open_page)
     assert number_in(spoken.inner_text(), "differs by") == pytest.approx(
         (centred[1] - centred[0])[3, 1], abs=0.02
     )
+    expect(buttons.first).to_contain_text("adds")
     adds = [number_in(text, "adds") for text in buttons.all_inner_texts()]
     parts = sizes * left[3] * right[:, 1]
     np.testing.assert_allclose(adds, parts[: len(adds)], rtol=0, atol=0.02)
