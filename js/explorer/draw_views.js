@@ -49,7 +49,7 @@ export function ringsOf({ trace, state, plots, shownPair }) {
     if (x === "key" && y === "query") return [...across, query - 0.5, query + 0.5];
     if (query !== state.query_index) return null; // of another row than these show
     if (x === "key") return [...across, null, null];
-    const row = [...plots[name].sources[`attn:${name}`].data.key_index].indexOf(key);
+    const row = plots[name].sources[`attn:${name}`].data.key_index.indexOf(key);
     return row < 0 ? null : [null, null, row - 0.5, row + 0.5];
   };
   return trace.views.filter(({ name }) => plots[name].rings.length).map((view) => [plots[view.name], ring(view)]);

@@ -52,7 +52,6 @@ interface MeanPart {
   scale: number;
   temperature: number;
 }
-/** heads: the scores of each, where they are kept */
 type MeanArrays = { scores: Floats; weights: Floats; output: Floats | null };
 type EmptyRows = "zero" | "uniform" | "nan";
 type Align = "top_left" | "bottom_right";

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from attnpanel.ui.theme.palettes import DARK, LIGHT, Theme, variables
 
-# The files of the stylesheet, in order: a later one prevails.
+# The files of the one stylesheet of every component, in order: a later one prevails. Each rule must
+# work inside a shadow root.
 FILES = (
     "layout.css",
     "header.css",

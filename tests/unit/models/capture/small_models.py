@@ -7,9 +7,6 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402, N812
-
 
 def bert(attention="sdpa"):
     config = transformers.BertConfig(
@@ -25,24 +22,6 @@ def bert(attention="sdpa"):
 def run(model, tokens=7):
     with torch.no_grad():
         return model(torch.arange(tokens)[None])
-
-
-class Plain(nn.Module):
-    def __init__(self, **options):
-        super().__init__()
-        self.inner = Inner(options)
-
-    def forward(self, query, key, value):
-        return self.inner(query, key, value)
-
-
-class Inner(nn.Module):
-    def __init__(self, options):
-        super().__init__()
-        self.options = options
-
-    def forward(self, query, key, value):
-        return F.scaled_dot_product_attention(query, key, value, **self.options)
 
 
 def active_modes():

@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch")
 
 from attnpanel import capture  # noqa: E402
 from tests.unit.models.capture.small_models import (  # noqa: E402
-    Plain,
     bert,
     run,
 )
+from tests.unit.models.sdpa_model import Plain  # noqa: E402
 
 
 def test_float16_halves_the_store_and_falls_back_beyond_its_range():

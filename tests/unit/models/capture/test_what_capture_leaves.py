@@ -9,16 +9,15 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from torch import nn  # noqa: E402, I001
+from torch import nn  # noqa: E402
 
 from attnpanel import capture  # noqa: E402
 from tests.unit.models.capture.small_models import (  # noqa: E402
-    Plain,
     active_modes,
     bert,
     run,
 )
-
+from tests.unit.models.sdpa_model import Plain  # noqa: E402
 
 FUSED = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
 

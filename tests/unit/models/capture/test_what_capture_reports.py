@@ -11,11 +11,11 @@ from torch import nn  # noqa: E402
 
 from attnpanel import capture, record  # noqa: E402
 from tests.unit.models.capture.small_models import (  # noqa: E402
-    Plain,
     active_modes,
     bert,
     run,
 )
+from tests.unit.models.sdpa_model import Plain  # noqa: E402
 
 
 def test_a_model_that_never_ran_is_reported():

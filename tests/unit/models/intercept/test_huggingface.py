@@ -13,10 +13,12 @@ transformers = pytest.importorskip("transformers")
 from torch import nn  # noqa: E402
 
 from attnpanel import capture  # noqa: E402
+from tests.unit.models.intercept.recomputed_weights import (  # noqa: E402
+    assert_weights,
+    recomputed,
+)
 
 SIZES = {"vocab_size": 61, "hidden_size": 24, "num_hidden_layers": 2, "intermediate_size": 20}
-# Sums of 24 float32 products in another order than the model's.
-ATOL = 1e-5
 PADDINGS = {
     "none": torch.ones(2, 7, dtype=torch.long),
     "right": torch.tensor([[1] * 7, [1] * 5 + [0] * 2]),
@@ -70,20 +72,6 @@ def own_weights(family, outputs):
         return list(outputs.attentions)
     decoder = zip(outputs.decoder_attentions, outputs.cross_attentions, strict=True)
     return [*outputs.encoder_attentions, *(weights for pair in decoder for weights in pair)]
-
-
-def recomputed(call):
-    return np.stack(
-        [[call.weights(h, b) for h in range(call.heads)] for b in range(call.batch)]
-    )  # (B, H, T, S)
-
-
-def assert_weights(call, expected, rows=None):
-    """Every head's weights; `rows` (B, T) excludes rows that the model does not define."""
-    ours, expected = recomputed(call), expected.detach().numpy()
-    if rows is not None:
-        ours, expected = (x.swapaxes(1, 2)[rows.numpy().astype(bool)] for x in (ours, expected))
-    np.testing.assert_allclose(ours, expected, rtol=0, atol=ATOL)
 
 
 def last_hidden(outputs):

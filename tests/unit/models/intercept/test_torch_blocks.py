@@ -13,11 +13,11 @@ from torch.nn import functional as F  # noqa: E402, N812
 from attnpanel import capture  # noqa: E402
 from tests.unit.models.intercept.recomputed_weights import (  # noqa: E402
     ATOL,
-    Plain,
     assert_weights,
     recomputed,
     softmax_by_hand,
 )
+from tests.unit.models.sdpa_model import Plain  # noqa: E402
 
 
 def test_numbers_are_copied_before_the_model_changes_them():

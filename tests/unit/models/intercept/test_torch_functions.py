@@ -13,10 +13,10 @@ from torch.nn.attention.bias import causal_lower_right  # noqa: E402
 from attnpanel import capture  # noqa: E402
 from tests.unit.models.intercept.recomputed_weights import (  # noqa: E402
     ATOL,
-    Plain,
     assert_weights,
     softmax_by_hand,
 )
+from tests.unit.models.sdpa_model import Plain  # noqa: E402
 
 
 def multi_head_cases():

@@ -7,11 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402, I001
+from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from tests.unit.models.intervene.intervention_cases import attended  # noqa: E402
-
 
 # Sums of a few float32 products in another order.
 ATOL = 1e-5
