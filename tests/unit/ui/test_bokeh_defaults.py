@@ -40,7 +40,8 @@ for model in (figure(), LinearAxis(), Slider(start=0, end=1, value=0)):
     said.append(values(model))
 plot = figure()
 assert plot.themed_values() is None
-Theme(json={"attrs": {"Plot": {"background_fill_color": "#123456"}}}).apply_to_model(plot)
+themed = {"background_fill_color": "#123456", "tags": ["themed"]}
+Theme(json={"attrs": {"Plot": themed}}).apply_to_model(plot)
 said.append([plot.background_fill_color, plot.themed_values()])
 written.append(values(plot, include_defaults=False))
 one, other = figure(), figure()
