@@ -148,13 +148,13 @@ def doubled(context: GradientContext) -> list[Check]:
         )
     if repeatable or not doubles_exactly(request):
         return checks
-    exact = _without_tiny_weights(context)
-    once = {name: np.where(exact[name], array, 0) for name, array in context.actual.items()}
     found = ""
-    for factor in FACTORS:
+    for factor, (tiny, largest) in FACTORS.items():
+        exact = _without_tiny_weights(context, tiny)
+        once = {name: np.where(exact[name], array, 0) for name, array in context.actual.items()}
         scaled = context.run(context.inputs, context.output_gradient * np.float32(factor))
         scaled = {name: np.where(exact[name], array, 0) for name, array in scaled.items()}
-        if wrong := _first_difference(scaled, once, factor):
+        if wrong := _first_difference(scaled, once, factor, largest):
             found = found or f"{factor:g} · dO must multiply every gradient exactly: {wrong}"
     return [*checks, make_check("doubled", found)]
 
@@ -234,12 +234,14 @@ def trained_output(context: GradientContext) -> list[Check]:
 
 # Scores up to which a case has a reference for the gradients of the output's sum, too.
 SUM_CELLS: Final = 2**15
-# Powers of two: dO of a loss that is scaled, and of one that is a mean.
-FACTORS: Final = (2.0**6, 2.0**-20)
-# Beyond it a multiple of a sum may be more than float32 and bfloat16 hold.
-LARGEST: Final = 2.0**120
-# Smaller weights make products below the normal numbers, which lose bits or are flushed to zero.
-TINY: Final = 2.0**-64
+# Powers of two, the last two of a loss that is scaled and of one that is a mean. With each, the
+# weight below which products may be below the normal numbers, which lose bits or are flushed to
+# zero, and the multiple beyond which a sum may be more than float32 and bfloat16 hold.
+FACTORS: Final = {
+    2.0: (2.0**-100, np.inf),
+    2.0**6: (2.0**-100, 2.0**120),
+    2.0**-20: (2.0**-64, np.inf),
+}
 # Laws are checked after the values, by their docstrings.
 CHECKS: Final[tuple[Callable[[GradientContext], list[Check]], ...]] = (
     values,
@@ -275,14 +277,14 @@ def _judged(
     return [make_check(what, "; ".join(found))]
 
 
-def _without_tiny_weights(context: GradientContext) -> dict[str, NDArray[np.bool_]]:
+def _without_tiny_weights(context: GradientContext, tiny: float) -> dict[str, NDArray[np.bool_]]:
     """Return where each gradient is a sum of normal numbers, in shapes that broadcast to it."""
     request = context.request
     queries = np.ones((request.batch, request.heads, request.query_len, 1), bool)
     keys = np.ones((request.batch, request.kv_heads, 1, 1), bool)
     for model in context.expected.models:
         group = model.group
-        rows = (group.visible & (model.found.weights < TINY)).any(axis=-1)
+        rows = (group.visible & (model.found.weights < tiny)).any(axis=-1)
         queries[group.batch, group.heads, :, 0] = ~rows
         keys[group.batch, group.kv_head] = not rows.any()
     return {"query": queries, "key": keys, "value": keys, "bias": np.asarray(queries.all(axis=0))}
@@ -301,10 +303,12 @@ def _nonzero(what: str, array: NDArray[np.float64], zero: NDArray[np.bool_]) -> 
     return f"{what} must be exactly 0; got {array[wrong][0]:.9g}"
 
 
-def _first_difference(actual: Gradients, once: Gradients, factor: float) -> str:
+def _first_difference(
+    actual: Gradients, once: Gradients, factor: float, largest: float = np.inf
+) -> str:
     for name, array in actual.items():
         right = factor * once[name]
-        wrong = (array != right) & ~(np.abs(right) > LARGEST)
+        wrong = (array != right) & ~(np.abs(right) > largest)
         if wrong.any():
             return f"d {name} is {array[wrong][0]:.17g} for {once[name][wrong][0]:.17g}"
     return ""
