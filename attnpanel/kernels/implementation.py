@@ -137,7 +137,8 @@ class Implementation:
     scores_dtype : {"float32", "storage"}
         Where scores and weights of 16-bit inputs are kept: in float32, or in the inputs' 16 bits.
     compiles : bool
-        Whether the first call compiles; compile time is measured separately.
+        Whether the first call of a shape compiles, or is traced as if it did; that time is measured
+        separately.
     limits : str
         What it can't run and what its mask means, in words; for tables and tooltips.
     unsupported : callable

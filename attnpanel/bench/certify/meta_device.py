@@ -78,7 +78,7 @@ def certify_fake(implementation: Implementation, case: Case) -> Agreement:
 
 def _runs_on_fake_tensors(implementation: Implementation) -> bool:
     # Inductor accesses the device, and so does FlexAttention, which is traced even uncompiled.
-    return not (implementation.compiles or implementation.name == "torch-flex")
+    return not implementation.compiles
 
 
 def _propagate(implementation: Implementation, case: Case, request: Request) -> list[Check]:

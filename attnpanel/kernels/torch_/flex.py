@@ -156,10 +156,10 @@ FLEX = Implementation(
     empty_rows="zero",
     causal_align=None,
     scores_dtype="float32",
-    compiles=False,
+    compiles=True,
     limits=(
-        "The mask is a rule about positions, True where a query may attend. Not compiled, it holds "
-        "all T × S weights."
+        "The mask is a rule about positions, True where a query may attend. Not compiled, it is "
+        "traced anew for each shape and holds all T × S weights."
     ),
     unsupported=functools.partial(cannot_run, "torch-flex", since=(2, 9)),
     prepare=_prepare_eager,

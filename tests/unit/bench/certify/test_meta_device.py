@@ -27,9 +27,7 @@ CASES = [
 ON_FAKES = [
     implementation
     for implementation in IMPLEMENTATIONS
-    if implementation.framework == "torch"
-    and not implementation.compiles
-    and implementation.name != "torch-flex"
+    if implementation.framework == "torch" and not implementation.compiles
 ]
 
 
