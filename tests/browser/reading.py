@@ -231,13 +231,16 @@ def place(page: Page, view: str, x: float, y: float) -> tuple[float, float]:
 
 
 def ring(page: Page, view: str) -> list[float] | None:
-    """Return the left, right, first and last of the ring in a picture; None if it has none."""
+    """Return the left, right, first and last of the ring in a picture; None if it has none.
+
+    A side that is the frame's is None: it refers to the plot, and with it to the whole page.
+    """
     return page.evaluate(
         """(name) => {
           const { center } = Bokeh.documents[0].get_model_by_name(name)
           const [border, ring] = center.filter((box) => box.name === "attn:ring")
           const sides = ({ visible, left, right, top, bottom }) =>
-            visible ? [left, right, bottom, top] : null
+            visible ? [left, right, bottom, top].map((at) => (typeof at === "number" ? at : null)) : null
           if (String(sides(border)) !== String(sides(ring)))
             throw new Error("the ring's border is elsewhere")
           return sides(ring)
