@@ -6,7 +6,7 @@ import gc
 import os
 import re
 import sqlite3
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -51,16 +51,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _thorough(items: list[pytest.Item]) -> set[pytest.Item]:
-    """Return the thorough tests: of a parametrized one, those after its first `but` rows."""
-    seen: Counter[str] = Counter()
-    thorough = set()
+    """Return the thorough tests: of a parametrized one, the rows that its marker does not keep."""
+    rows: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        marker = item.get_closest_marker("thorough")
-        if marker is not None:
-            test = item.nodeid.partition("[")[0]
-            seen[test] += 1
-            if seen[test] > marker.kwargs.get("but", 0):
-                thorough.add(item)
+        if item.get_closest_marker("thorough") is not None:
+            rows[item.nodeid.partition("[")[0]].append(item)
+    thorough: set[pytest.Item] = set()
+    for test in rows.values():
+        kept = test[0].get_closest_marker("thorough").kwargs
+        thorough.update(test)
+        thorough.difference_update(
+            test[:: kept["every"]] if "every" in kept else test[: kept.get("but", 0)]
+        )
     return thorough
 
 

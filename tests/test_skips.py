@@ -48,12 +48,16 @@ def test_of_a_thorough_file(): pass
 @pytest.mark.thorough(but=2)
 @pytest.mark.parametrize("row", [1, 2, 3])
 def test_rows(row): assert row < 3
+
+@pytest.mark.thorough(every=2)
+@pytest.mark.parametrize("row", [1, 2, 3])
+def test_other_rows(row): assert row != 2
 """
 
 
-def test_thorough_tests_are_left_out_where_asked_but_for_their_first_rows(root, tmp_path):
-    assert "2 passed, 2 deselected" in told_of(THOROUGH, root, tmp_path, "--not-thorough")
-    assert "1 failed, 3 passed" in told_of(THOROUGH, root, tmp_path)
+def test_thorough_tests_are_left_out_where_asked_but_for_the_rows_they_keep(root, tmp_path):
+    assert "4 passed, 3 deselected" in told_of(THOROUGH, root, tmp_path, "--not-thorough")
+    assert "2 failed, 5 passed" in told_of(THOROUGH, root, tmp_path)
 
 
 def told_of(tests: str, root: Path, folder: Path, *options: str, ci: str = "") -> str:

@@ -239,8 +239,9 @@ def ring(page: Page, view: str) -> list[float] | None:
         """(name) => {
           const { center } = Bokeh.documents[0].get_model_by_name(name)
           const [border, ring] = center.filter((box) => box.name === "attn:ring")
+          const own = (at) => (typeof at === "number" ? at : null)
           const sides = ({ visible, left, right, top, bottom }) =>
-            visible ? [left, right, bottom, top].map((at) => (typeof at === "number" ? at : null)) : null
+            visible ? [left, right, bottom, top].map(own) : null
           if (String(sides(border)) !== String(sides(ring)))
             throw new Error("the ring's border is elsewhere")
           return sides(ring)

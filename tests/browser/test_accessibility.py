@@ -62,6 +62,7 @@ def test_the_open_lesson_the_numbers_and_the_keys_have_nothing_serious(explorer,
     explorer.get_by_role("button", name="Leave").click()
 
 
+@pytest.mark.thorough
 def test_a_group_says_which_of_its_buttons_is_on_and_an_empty_source_what_to_do(explorer):
     group = explorer.get_by_role("group", name="Where the attention comes from")
 

@@ -178,6 +178,7 @@ def test_marks_are_those_of_the_shown_head(page):
     expect_marks(page, "weights", ["◂ 1"])
 
 
+@pytest.mark.thorough
 def test_a_note_is_written_changed_deleted_and_brought_back_by_keys(page):
     page.keyboard.press("n")
     expect(field(page)).to_be_focused()

@@ -17,6 +17,7 @@ def stage(page):
 INSTALL = "() => installReportBench(() => document.querySelector('#picture') !== null)"
 
 
+@pytest.mark.thorough
 def test_the_first_picture_is_told_two_frames_after_it_is_there(stage):
     stage.evaluate(INSTALL)
     stage.evaluate(

@@ -146,6 +146,7 @@ def test_the_file_asks_for_nothing_and_its_console_is_silent(usual):
     assert usual.faults() == []
 
 
+@pytest.mark.thorough
 def test_a_stranger_s_words_are_text(opened, reports):
     hostile = opened(reports["hostile"])
     hostile.page.locator(".bench-certificate").focus()
@@ -156,6 +157,7 @@ def test_a_stranger_s_words_are_text(opened, reports):
     assert hostile.faults() == []
 
 
+@pytest.mark.thorough
 def test_a_run_that_holds_nothing_says_so(opened, reports):
     empty = opened(reports["empty"])
 

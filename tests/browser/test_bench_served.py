@@ -136,6 +136,7 @@ def test_what_cannot_be_computed_is_said(bench):
     assert page.evaluate(OPACITY) == "1"
 
 
+@pytest.mark.thorough
 def test_a_run_is_started_from_the_page_and_cancelled(bench):
     page = bench
     page.wait_for_function(READY)

@@ -115,6 +115,7 @@ def shown(_shown: tuple[Page, Problems]) -> Iterator[Page]:
     assert seen == []
 
 
+@pytest.mark.thorough
 def test_each_side_shows_the_row_on_its_picture(shown):
     page, cards = shown, shown.locator(".attn-picture")
     stages = page.locator(".attn-picture-stage")

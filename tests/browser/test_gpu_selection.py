@@ -67,7 +67,7 @@ def page(root, browser):
     own.close()
 
 
-@pytest.mark.thorough(but=2)
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("sizes", "aggregate", "sinks", "temperature"),
     [

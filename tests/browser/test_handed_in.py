@@ -84,6 +84,7 @@ def test_a_file_has_nothing_serious_and_names_its_fields(visit, files, axe, name
     axe(page)
 
 
+@pytest.mark.thorough
 def test_the_sliders_of_a_comparison_say_their_values_in_words(visit, files):
     page = visit(files["comparison"].as_uri())
 

@@ -157,6 +157,7 @@ def test_a_kernel_gives_numpys_numbers(driven, sources, name):
     np.testing.assert_allclose(output, exact.output, rtol=0, atol=2e-6)
 
 
+@pytest.mark.thorough(but=1)
 def test_the_reports_policy_lets_page_and_worker_start_the_module_without_eval(driven, policy_page):
     driven.open(policy_page(STRICT))
 
@@ -172,6 +173,7 @@ def test_a_policy_without_the_word_forbids_the_module(driven, policy_page, probl
         assert "WebAssembly" in told["starts"] or "Wasm" in told["starts"]
 
 
+@pytest.mark.thorough(but=1)
 def test_a_report_computes_by_webassembly(driven, reports):
     path, _ = reports("toy")
     driven.open(path.as_uri())

@@ -303,6 +303,7 @@ def test_another_step_ends_a_text_that_would_go_on_by_another_model(open_report)
     assert len(written(page)) < 500
 
 
+@pytest.mark.thorough
 def test_a_task_of_fixed_length_ends_where_the_model_does(open_report):
     page = open_report(1)
     page.get_by_role("button", name="Only a beginning").click()
@@ -316,6 +317,7 @@ def test_a_task_of_fixed_length_ends_where_the_model_does(open_report):
     )
 
 
+@pytest.mark.thorough
 def test_the_baseline_reads_without_heads(open_report):
     page = open_report(3)
     expect(page.locator(".lab-cell")).to_have_count(16)  # the run's example

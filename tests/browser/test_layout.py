@@ -62,6 +62,7 @@ def box(page: Page, css: str) -> dict[str, float]:
     return found
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("scale", ["√, 0–1", "own scale"])
 def test_rows_that_are_read_across_stand_level(sized, scale):
     page, width = sized

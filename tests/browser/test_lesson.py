@@ -125,6 +125,7 @@ def test_on_a_phone_a_step_begins_at_its_heading_and_the_way_on_stays_in_view(le
     settle(lesson)
 
 
+@pytest.mark.thorough
 def test_a_link_opens_a_step(page, served):
     open_explorer(page, f"{served}?lesson=4")
     expect(page.get_by_role("heading", name="How sharp is the choice?")).to_be_visible()
@@ -132,6 +133,7 @@ def test_a_link_opens_a_step(page, served):
     expect(page.locator(".attn-lesson-state")).to_have_text("✓ Done")
 
 
+@pytest.mark.thorough
 def test_over_the_pictures_the_card_shows_the_task_alone_until_it_is_done(page, served):
     # A page of its own: a task that an earlier test has done stays done.
     lesson = open_explorer(page, f"{served}?lesson=1")

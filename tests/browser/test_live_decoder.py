@@ -121,7 +121,7 @@ def test_it_writes_on_and_shows_the_attention_of_each_token(page, folder):
     expect(said).to_contain_text(f"At most {LIMIT} tokens can be read, so it ends here.")
 
 
-@pytest.mark.thorough(but=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("button", ["Show its attention", "Write on"])
 def test_a_refused_text_leaves_what_was_written(page, button):
     field, said = (

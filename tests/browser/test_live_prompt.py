@@ -157,6 +157,7 @@ def test_markup_in_a_text_stays_text(page):
     expect(status(page)).to_contain_text("computed in")
 
 
+@pytest.mark.thorough
 def test_the_numbers_of_all_heads_follow_the_text(page, folder):
     type_text(page, TYPED)
     page.wait_for_function(f"Object.keys(JSON.parse(({HEAD_NUMBERS})()).values).length > 0")
@@ -266,6 +267,7 @@ def test_heads_of_a_refused_link_are_put_back_with_the_shown_runs(page, folder):
     expect(page.get_by_role("button", name="Put back")).to_have_count(0)
 
 
+@pytest.mark.thorough
 def test_the_keyboard_stays_on_the_buttons_of_a_knock_out(page):
     type_text(page, TYPED)
     go(page, f"prompt={quote(TYPED)}&layer=0&head=1&mean=0")

@@ -89,7 +89,7 @@ def show(_pages):
     assert seen == []
 
 
-@pytest.mark.thorough(but=2)
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     "name",
     [
@@ -107,6 +107,7 @@ def test_it_opens_offline_and_silent(show, name):
         expect(page.locator(".attn-markdown h2").first).to_be_visible()
 
 
+@pytest.mark.thorough
 @pytest.mark.model
 def test_the_heads_of_the_two_prompts_are_gone_to(show):
     page = show("two_prompts")

@@ -22,6 +22,7 @@ pytest_plugins = ["tests.browser.reports"]
 STATE = {"query_index": 6}
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("moves", "means"),
     [
@@ -134,6 +135,7 @@ def test_the_tooltip_of_a_control_says_why_it_is_idle_only_while_it_is(toy_repor
     assert "padding masks only" not in (pad.get_attribute("title") or "")
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("nonsense", "named"),
     [
@@ -152,6 +154,7 @@ def test_nonsense_in_the_address_is_a_readable_notice(toy_report, nonsense, name
     assert toy_report.page.evaluate("window.pwned") is None
 
 
+@pytest.mark.thorough
 def test_the_notice_goes_with_the_next_choice(toy_report):
     go(toy_report.page, "head=99")
     assert notice(toy_report.page) != ""

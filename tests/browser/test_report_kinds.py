@@ -32,6 +32,7 @@ def show(opened, **choices):
 # -- weights alone ---------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_recorded_weights_are_shown_as_they_were_recorded(odd):
     for head in (0, 1):
         state = show(odd, layer=RECORDED, head=head, query_index=3)

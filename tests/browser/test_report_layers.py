@@ -39,7 +39,7 @@ def token(opened):
     return int(fragment(opened.page)["token"])
 
 
-@pytest.mark.thorough(but=2)
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("start", "moves", "means"),
     [
@@ -73,6 +73,7 @@ def test_a_tap_on_a_tile_chooses_layer_and_head(kinds_report):
     assert_shows(kinds_report.page, ExplorerState(stored(kinds_report.trace), layer=1, head=2))
 
 
+@pytest.mark.thorough
 def test_a_tap_where_no_tile_is_changes_nothing(kinds_report):
     before = fragment(kinds_report.page)
 

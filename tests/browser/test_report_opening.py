@@ -50,6 +50,7 @@ def test_a_browser_too_old_is_told_which_ones_are_not(open_page, toy):
     expect(page.get_by_text("This browser is too old for this report")).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_a_browser_that_can_not_read_the_script_shows_the_first_words(open_page, damaged, problems):
     # The policy runs no script but those that the file was written with.
     problems.allow("SyntaxError|Content Security Policy")

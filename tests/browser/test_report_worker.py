@@ -48,6 +48,7 @@ def shown(trace: Trace, head: int | None) -> np.ndarray:
     return weights.reshape(LENGTH // blocks, blocks, LENGTH // blocks, blocks).max(axis=(1, 3))
 
 
+@pytest.mark.thorough
 def test_the_mean_of_many_heads_is_computed_beside_the_page_and_said_to_be(opened, long_trace):
     page = opened.page
 

@@ -71,7 +71,7 @@ def save(page, view, kind, folder):
     return path
 
 
-@pytest.mark.thorough(but=3)
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("view", NAMES)
 def test_an_svg_is_named_after_what_it_shows_and_can_be_parsed(opened, tmp_path, view):
     path = save(opened, view, "SVG", tmp_path)

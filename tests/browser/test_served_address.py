@@ -99,7 +99,7 @@ def test_the_mean_over_heads_and_a_small_temperature_come_back(served, page):
     np.testing.assert_allclose(weights.sum(), 4, rtol=1e-5)
 
 
-@pytest.mark.thorough(but=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("query", "said"),
     [

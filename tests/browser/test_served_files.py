@@ -92,6 +92,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_sent(toy, tmp_path):
     assert "huge.safetensors" in notice(toy)
 
 
+@pytest.mark.thorough
 def test_a_good_file_opens_after_a_bad_one(toy, good):
     source_button(toy, "File").click()
     settle(toy)

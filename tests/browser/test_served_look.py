@@ -23,6 +23,7 @@ def brightness(page, selector: str) -> tuple[float, float]:
     return ground, float(cells.flat[np.abs(cells - ground).argmax()])
 
 
+@pytest.mark.thorough
 def test_who_prefers_dark_gets_dark_cards_and_light_text(served, open_page):
     page = open_explorer(open_page(color_scheme="dark"), served)
 
@@ -51,6 +52,7 @@ def test_the_theme_button_turns_the_page_and_the_link_keeps_it(served, page):
     assert link(page)["theme"] == "light"
 
 
+@pytest.mark.thorough
 def test_a_phone_needs_no_sideways_scrolling(library, open_page):
     page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     open_explorer(page, f"{library}?source=toy")
@@ -86,6 +88,7 @@ def assert_fits(page, width: int) -> None:
     assert wide == [], "\n".join(wide)
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize("width", [800, 1280, 1440])
 def test_the_header_of_files_is_one_line_too(shelf, width):
     size = shelf.viewport_size

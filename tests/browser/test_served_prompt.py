@@ -163,7 +163,7 @@ def test_a_change_of_attention_is_shown_beside_what_was_before(asked):
     assert "change" not in link(asked)
 
 
-@pytest.mark.thorough(but=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("text", "rule"),
     [("", "Type a sentence"), ("   ", "Type a sentence"), ("word " * 600, "512 tokens")],
@@ -180,6 +180,7 @@ def test_a_prompt_that_cannot_run_is_told_and_the_page_lives(asked, text, rule):
     assert "weights" in differing(before, snapshot(asked))
 
 
+@pytest.mark.thorough
 def test_a_hostile_prompt_is_text_wherever_it_appears(asked):
     ask(asked, " ".join(HOSTILE))
     assert notice(asked) == ""

@@ -152,6 +152,7 @@ def test_prices_follow_the_model_and_the_sizes(page, address):
     }  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_a_size_out_of_bounds_is_refused_aloud_and_does_not_stay(page, address):
     go(page, address)
     page.get_by_role("button", name="All sizes").click()
@@ -232,6 +233,7 @@ def test_the_stepper_ends_at_the_plain_softmax(page, address):
     expect(player).to_contain_text("1 of 6")
 
 
+@pytest.mark.thorough
 def test_machines_are_chosen_and_marked(page, address):
     go(page, address)
     chips = page.get_by_role("group", name=re.compile("^Machines"))
@@ -274,7 +276,7 @@ def test_a_file_follows_its_address(page, report):
     expect(field(page, "Head of the cards")).to_have_value("3")
 
 
-@pytest.mark.thorough(but=1)
+@pytest.mark.thorough
 def test_a_theme_recolours_the_cards_and_keeps_the_choices(page, each_address):
     go(page, each_address, "head=1&theme=light")
     first = card(page, "Causal").locator("svg rect").first
@@ -333,6 +335,7 @@ def test_a_phones_card_ends_where_its_content_ends(open_page, report):
         assert words["y"] - pictures["y"] - pictures["height"] < 20
 
 
+@pytest.mark.thorough
 def test_two_in_one_document_keep_their_choices_and_themes_apart(page, tmp_path):
     """As in the cells of a notebook, whose address is not theirs."""
     document = Document()

@@ -122,7 +122,7 @@ def test_the_toys_numbers_are_numpys(toy_report):
     expect(drawn).to_have_attribute("aria-label", re.compile(r"^The products of 2 channels"))
 
 
-@pytest.mark.thorough(but=2)
+@pytest.mark.thorough(but=1)
 @pytest.mark.parametrize(
     ("layer", "head", "query", "temperature"),
     [(0, 5, 4, 1), (1, 2, 3, 0.5), (2, 1, 3, 1), (3, 1, 2, 2), (6, 1, 4, 1)],

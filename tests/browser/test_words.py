@@ -60,6 +60,7 @@ def marked_page(open_page, server):
     return open_explorer(open_page(), f"{server}?lang={LANGUAGE}")
 
 
+@pytest.mark.thorough
 def test_the_explorer_has_no_text_that_is_not_translated(marked_page):
     page = marked_page
     page.locator(".attn-more-button button").click()
@@ -114,7 +115,7 @@ def test_what_is_not_translated_is_found(open_page, server):
     assert "Light or dark" in untranslated(page, DATA)
 
 
-@pytest.mark.thorough(but=1)
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("code", "lesson", "looks"),
     [("de", "Lektion", "Wohin „t2“ blickt"), ("zh", "引导课", "“t2” 关注哪里")],
@@ -133,6 +134,7 @@ def test_the_browser_chooses_unless_the_address_does(open_page, server, code, le
     assert link(page)["lang"] == "en"
 
 
+@pytest.mark.thorough
 def test_a_session_that_takes_over_speaks_as_the_page_did(open_page, server):
     page = open_explorer(open_page(), f"{server}?lang=de")
     page.locator(".attn-sources").get_by_role("button", name="Datei").click()

@@ -82,6 +82,7 @@ def test_a_kernel_is_right_but_for_rounding_and_exact_in_its_rules(
     )
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("temperature", [0.1, 1, 10])
 @pytest.mark.parametrize("query_len", [7, 300, 521])
 def test_many_keys_are_within_6e_7_of_the_exact_weights_and_2e_6_of_the_output(

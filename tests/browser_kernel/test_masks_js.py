@@ -48,6 +48,7 @@ def test_every_mask_is_that_of_make_mask(kernel, row, query_len, key_len, data):
     np.testing.assert_array_equal(made.reshape(query_len, key_len), expected)
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     "rule",
     [

@@ -214,6 +214,7 @@ def test_correct_code_is_certified(bench, name, case):
     assert 0 <= found["max_ratio"] < 4
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize(
     ("defect", "case", "check"),
     [

@@ -40,6 +40,7 @@ def states(monkeypatch, one, **choices):
     return held, streamed
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("choices", CHOICES)
 def test_the_pictures_are_those_of_a_head_that_is_held(monkeypatch, choices):
     one = call(0, heads=2, query_len=LONG, causal="top_left")

@@ -71,6 +71,7 @@ REQUESTS = {
 }
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
 def test_a_kernel_gives_the_formulas_numbers(name, request_):

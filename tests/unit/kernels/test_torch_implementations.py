@@ -118,7 +118,7 @@ def assert_right(name, request, inputs=None):
         np.testing.assert_allclose(to_float64(result.logsumexp), logsumexp, rtol=digits, atol=1e-5)
 
 
-@pytest.mark.thorough(but=60)
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("name", UNCOMPILED)
 @pytest.mark.parametrize("what", REQUESTS)
 def test_it_is_right_or_says_why_it_cannot_run(name, what):

@@ -146,6 +146,7 @@ def test_a_tied_encoder_decoder_has_both_passes_of_its_layers():
     close(trace[name, -1].weights(), second.attentions[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_an_input_of_several_paragraphs_is_one_small_file(tmp_path):
     """https://github.com/jessevig/bertviz/issues/74"""

@@ -36,6 +36,7 @@ WHERE = {
 }
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize("name", WHERE)
 @pytest.mark.parametrize("gradient", ["query", "key", "value"])
 def test_a_gradient_that_is_wrong_somewhere_fails(name, gradient):

@@ -117,6 +117,7 @@ def caught_gradient(fault, dtype):
     return None
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.slow  # every defect, in every dtype
 @pytest.mark.parametrize(("fault", "dtype"), DEFECTS)
 def test_planted_defect_is_found(fault, dtype):

@@ -89,6 +89,7 @@ def cheating(cheat, patch, wrong=1.5):
     return function
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("cheat", CHEATS)
 def test_function_that_replaces_what_judges_it_is_no_pass(cheat):
     before = sys.getprofile()

@@ -31,6 +31,7 @@ ON_FAKES = [
 ]
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize("implementation", ON_FAKES, ids=lambda implementation: implementation.name)
 @pytest.mark.parametrize("request_", CASES, ids=lambda request: Case(request).name)
 def test_shape_dtype_and_device_pass_without_a_device(implementation, request_):

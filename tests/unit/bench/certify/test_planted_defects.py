@@ -40,6 +40,7 @@ def caught(name):
     return None
 
 
+@pytest.mark.thorough(every=5)
 @pytest.mark.parametrize("name", ALL)
 def test_a_planted_defect_fails_a_certificate(name):
     assert caught(name) is not None

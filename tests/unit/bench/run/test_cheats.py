@@ -108,7 +108,7 @@ def without_remains():
             helper.kill()
 
 
-@pytest.mark.thorough(but=16)
+@pytest.mark.thorough(every=2)
 @pytest.mark.usefixtures("without_remains")
 @pytest.mark.parametrize("name", [*CHEATS, *HIDDEN_WORK])
 def test_a_cheat_is_refused_by_the_rule_that_it_breaks(name, workload):

@@ -60,6 +60,7 @@ def test_a_run_is_written_under_the_name_of_its_preset(made):
     assert [timing.status for timing in found.timings] == ["timed", "not certified", "crashed"] * 3
 
 
+@pytest.mark.thorough
 def test_the_limits_are_of_the_same_threads(made):
     (limits,) = read(made[1], BenchRun).limits
 

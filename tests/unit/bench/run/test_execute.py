@@ -48,6 +48,7 @@ def test_a_correct_row_has_all_its_samples(misbehaved):
     assert misbehaved.finished
 
 
+@pytest.mark.thorough
 def test_only_what_compiles_has_a_compile_time(misbehaved):
     assert timing(misbehaved, "COMPILING").compile_s > 0
     assert timing(misbehaved, "RIGHT").compile_s is None

@@ -45,6 +45,7 @@ def boxes_of(figure, dpi):
         return {text: text.get_window_extent(renderer) for text in figure.figure.texts}
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("kind", ["weights", "steps"])
 @pytest.mark.parametrize(
     ("length", "width", "query"),

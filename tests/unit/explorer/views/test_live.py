@@ -54,6 +54,7 @@ def test_a_view_that_does_not_exist_is_an_error_that_names_those_that_do(views):
         views.weigths  # noqa: B018 - the asking is what fails
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_view_follows_the_state(views, state, name):
     view = next(view for view in VIEWS if view.name == name)
@@ -102,6 +103,7 @@ def test_views_are_shown_in_a_notebook_cell(views, state):
     np.testing.assert_allclose(shown, state.selection.weights)
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("name", NAMES)
 def test_what_can_not_be_shown_is_said_and_gone_when_it_can(name):
     bad = call(0, heads=2)

@@ -80,6 +80,7 @@ def weights_of(call):
     return np.array([[call.weights(h, b) for h in range(call.heads)] for b in range(call.batch)])
 
 
+@pytest.mark.thorough(every=3)
 @pytest.mark.parametrize(
     ("family", "attention", "padding", "options"),
     [

@@ -41,6 +41,7 @@ CASES = [
 ]
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize(("family", "attention"), CASES)
 def test_a_familys_weights_are_recomputed_and_its_output_is_its_own(family, attention):
     model, inputs = build(family, attention), inputs_for(family)

@@ -29,6 +29,7 @@ def changed(call, head, batch):
     return softmax(np.concatenate([scores, sink], axis=1))[:, :-1]
 
 
+@pytest.mark.thorough(every=4)
 @pytest.mark.parametrize(("family", "attention"), CASES)
 def test_a_familys_attention_is_changed_in_one_head(family, attention):
     model, inputs = build(family, attention), inputs_for(family)

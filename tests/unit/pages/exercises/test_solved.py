@@ -18,6 +18,7 @@ def marked(page: ExercisesPage) -> list[str]:
     return [name for label, name in page._choice.options.items() if label.endswith(" ✓")]
 
 
+@pytest.mark.thorough
 def test_a_solved_exercise_and_those_of_before_are_marked():
     page = ExercisesPage(ServerSettings(), {})
     assert marked(page) == []

@@ -61,6 +61,7 @@ def given():
     }
 
 
+@pytest.mark.thorough(every=2)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_no_task_takes_more_statements_than_theirs_and_each_runs(row, given, tmp_path, monkeypatch):
     task, bertviz, circuitsvis, here, cell = row

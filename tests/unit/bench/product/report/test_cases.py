@@ -7,6 +7,7 @@ import pytest
 from attnpanel.bench.product.report.cases import FULL, QUICK, TOY, ReportCase, gpt2_shaped, minilm
 
 
+@pytest.mark.thorough(but=1)
 @pytest.mark.model
 @pytest.mark.parametrize("tokens", [16, 128, 512])
 def test_the_text_gives_exactly_that_many_tokens(tokens):
