@@ -42,6 +42,10 @@ class Sample(NamedTuple):
     page_faults: float = 0.0
     outside_s: float = 0.0
 
+    def beyond_s(self, most: float) -> float:
+        """Return the CPU time of a call beyond `most` times its wall time."""
+        return self.cpu_s - most * self.wall_s
+
 
 class Observer(Protocol):
     """Receives the results of timed calls."""

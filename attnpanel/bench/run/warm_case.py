@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass, field
 from random import SystemRandom
@@ -104,6 +105,7 @@ class WarmCase:
             self._fresh, self._pass.observer, self.implementation.context, self._judge
         )
         self._given: tuple[Any, ...] = ()  # the inputs of the last call that was prepared
+        self._most = THREAD_SHARE * self.threads if self.clock.name == "cpu" else math.inf
         empty = [self.clock.sample([lambda: None]).outside_s for _ in range(3)]
         self._idle_outside_s = statistics.median(empty)
 
@@ -162,22 +164,23 @@ class WarmCase:
         taken: list[Taken] = []
         for _ in range(count):
             taken.append(first := self._take(workload))
-            outside_s = first.outside_s
-            # A call on memory that is new to the process takes several times its later ones, and
-            # idle threads may wake.
+            outside_s, calmest = first.outside_s, first.sample
+            # A call on memory that is new to the process takes several times its later ones, idle
+            # threads may wake, and Node.js compiles on a thread of its own what is called often.
             for _ in range(OUTSIDE_TRIALS):
-                if outside_s <= BACKGROUND_S:
+                if max(outside_s, calmest.beyond_s(self._most) * self._calls) <= BACKGROUND_S:
                     break
                 again = self._take(workload)
                 first.observed.extend(again.observed)
                 outside_s = min(outside_s, again.outside_s)
+                calmest = min(calmest, again.sample, key=lambda one: one.beyond_s(self._most))
             self._background_s += outside_s
-            self._sampled_s += first.sample.wall_s * self._calls
+            self._sampled_s += calmest.wall_s * self._calls
             scheduled_s = max(first.sample.cpu_s, first.sample.wall_s - first.sample.waited_s)
             self._scheduled_s += scheduled_s * self._calls
             # Warm-up calls may have waited for a core, or be slow on purpose.
             self._call_s = min(self._call_s, scheduled_s)
-            self._sampled_cpu_s += first.sample.cpu_s * self._calls
+            self._sampled_cpu_s += calmest.cpu_s * self._calls
         self._visits += 1
         self._check_background()
         judged = 0  # drawn after the calls, so that they can't know
@@ -313,9 +316,8 @@ class WarmCase:
             scale(held, 1 / factor)
             second = self._judge_call(call, variation)
             if second:
-                raise RefusedError(
-                    f"a second call must compute from its inputs as they are then: {second}"
-                )
+                rule = "a second call must compute from its inputs as they are then"
+                raise RefusedError(f"{rule}: {second}")
         elif self._judge_call(call, variation):
             raise RefusedError(
                 "a call must compute from the inputs that it holds when it is called; after these "
@@ -352,9 +354,8 @@ class WarmCase:
                 return
         if again_passes:
             raise RefusedError(
-                "a call must compute from its inputs when it is called; it took "
-                f"{fresh * 1e3:.3g} ms of CPU time, and {changed * 1e3:.3g} ms after these were "
-                "changed in place"
+                f"a call must compute from its inputs when it is called; it took {fresh * 1e3:.3g} "
+                f"ms of CPU time, and {changed * 1e3:.3g} ms after these were changed in place"
             )
         raise RefusedError(
             "a call must compute each time; on inputs that it has had it took "
@@ -382,11 +383,10 @@ class WarmCase:
 
     def _check_background(self) -> None:
         """Check that nothing works while the clock stands, and no more threads while it runs."""
-        used, most = self._sampled_cpu_s, THREAD_SHARE * self.threads * self._sampled_s
-        if self.clock.name == "cpu" and used > most + BACKGROUND_S * self._visits:
+        if self._sampled_cpu_s > self._most * self._sampled_s + BACKGROUND_S * self._visits:
             raise RefusedError(
                 f"an implementation must use at most {self.threads} thread(s); its calls took "
-                f"{used * 1e3:.3g} ms of CPU time in {self._sampled_s * 1e3:.3g} ms"
+                f"{self._sampled_cpu_s * 1e3:.3g} ms of CPU time in {self._sampled_s * 1e3:.3g} ms"
             )
         # Idle threads of a pool may spin for a while before they sleep.
         if self.threads > 1:
