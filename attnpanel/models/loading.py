@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MINILM = "minilm"
 # Of a model, and of changes to another model's weights.
 CONFIGURATIONS = ("config.json", "adapter_config.json")
+# For the Hub's first answer; without one its library would try again for 50 s.
+HUB_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +147,15 @@ def _load(name: str, *, head: bool) -> LoadedModel:
         ) from error
     path, local = _find(name)
     public_name = path.name if local and name != MINILM else name
-    options = {"local_files_only": local, "trust_remote_code": False}
-    known = f"model {public_name!r}" + ("" if local else ", no folder here and sought on the Hub,")
+    known, unreachable = f"model {public_name!r}", ""
+    if not local:
+        unreachable = _hub_problem()
+        known += (
+            f", no folder here and sought among downloaded ones only (the Hub: {unreachable}),"
+            if unreachable
+            else ", no folder here and sought on the Hub,"
+        )
+    options = {"local_files_only": local or bool(unreachable), "trust_remote_code": False}
     with _quiet.while_loading():
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(str(path), **options)
@@ -204,6 +213,17 @@ def _find(name: str) -> tuple[Path, bool]:
             f"model must be 'minilm', a folder that exists or a Hub name; got {name!r}"
         )
     return Path(name), False
+
+
+def _hub_problem() -> str:
+    """Return why the Hub can't be asked, or ""."""
+    from huggingface_hub import constants
+
+    try:
+        _hub().get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
+    except Exception as error:  # noqa: BLE001 - of any of the HTTP libraries that it has used
+        return _first_line(error)
+    return ""
 
 
 def _first_line(error: Exception) -> str:

@@ -5,6 +5,13 @@ import { WHITE } from "./character_tables.js";
 
 /** @typedef {{from: number, to: number, id: ?number}} Part of a text, and its token if it is one */
 
+/** @param {TokenizerSettings} settings @returns {Map<string, number>} ids of the tokens that words are made of */
+export function idsOfPieces({ vocabulary, addedOnly }) {
+  const ids = new Map(vocabulary.map((token, id) => [token, id]));
+  for (const id of addedOnly) ids.delete(vocabulary[id]);
+  return ids;
+}
+
 const SPACES_AT_END = new RegExp(`[${classOf(WHITE)}]*$`, "u");
 
 export class AddedTokens {

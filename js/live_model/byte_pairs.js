@@ -1,4 +1,4 @@
-import { AddedTokens } from "./added_tokens.js";
+import { AddedTokens, idsOfPieces } from "./added_tokens.js";
 import { BYTE_LETTERS, utf8 } from "./byte_letters.js";
 import { MergeQueue } from "./merge_queue.js";
 import { pieceOf, splitSteps } from "./text_pieces.js";
@@ -18,7 +18,7 @@ export class BytePairs {
     const { vocabulary, merges, added, addedLater, stripping } = settings;
     this.settings = settings;
     this.unknown = -1;
-    this.ids = new Map(vocabulary.map((token, id) => [token, id]));
+    this.ids = idsOfPieces(settings);
     /** by pair of ids: how early it is joined, and what it becomes @type {Map<number, {rank: number, id: number}>} */
     this.merges = new Map();
     for (let i = 0; i < merges.length; i += 2) {

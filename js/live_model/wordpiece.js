@@ -1,4 +1,4 @@
-import { AddedTokens } from "./added_tokens.js";
+import { AddedTokens, idsOfPieces } from "./added_tokens.js";
 import { codePoints } from "./character_runs.js";
 import { MARKS, PUNCTUATION, REMOVED, SPACES } from "./character_tables.js";
 
@@ -28,7 +28,7 @@ export class WordPiece {
   /** @param {WordPieceSettings} settings */
   constructor(settings) {
     this.settings = settings;
-    this.ids = new Map(settings.vocabulary.map((piece, id) => [piece, id]));
+    this.ids = idsOfPieces(settings);
     this.unknown = /** @type {number} */ (this.ids.get(settings.unknown));
     this.added = new AddedTokens(settings.added);
   }

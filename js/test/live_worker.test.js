@@ -19,6 +19,7 @@ const tensors = [
 const tokenizer = {
   kind: "wordpiece",
   vocabulary: ["[UNK]", "a", "b"],
+  addedOnly: [],
   unknown: "[UNK]",
   prefix: "##",
   shown: {},

@@ -13,6 +13,8 @@ interface WordPieceSettings {
   kind: "wordpiece";
   /** pieces by id; "" for one that no text gives */
   vocabulary: string[];
+  /** ids that no word is made of: their tokens are taken from a text as they stand, or not at all */
+  addedOnly: number[];
   unknown: string;
   /** the mark of a piece that goes on with a word */
   prefix: string;
@@ -34,6 +36,8 @@ interface BytePairSettings {
   kind: "byte-pairs";
   /** tokens by id, as the tokenizer writes them */
   vocabulary: string[];
+  /** as of WordPiece */
+  addedOnly: number[];
   /** pairs of ids that are joined, those learned first before others */
   merges: number[];
   /** whether every byte is a letter; else characters, and bytes for those that the vocabulary lacks */

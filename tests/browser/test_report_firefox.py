@@ -7,9 +7,12 @@ import pytest
 
 from attnpanel.bench.browser import FIREFOX_HINT, find_firefox
 from attnpanel.explorer.state import ExplorerState
+from attnpanel.pages.explorer.report import save_report
 from tests.browser.firefox import start_firefox
 from tests.browser.report_page import LIVE
 from tests.browser.report_traces import stored
+from tests.browser.test_report_worker import shown
+from tests.hand_made import call, trace_of
 
 pytest_plugins = ["tests.browser.reports"]
 
@@ -46,6 +49,46 @@ def test_a_report_is_live_in_firefox(firefox, reports):
     np.testing.assert_allclose(made, expected, rtol=0, atol=2e-6)
     assert firefox.problems() == []
     assert [url for url in firefox.requests() if not url.startswith(INSIDE)] == []
+
+
+# Has a helper of the page's Worker say its name, and how many numbers it computed of each part.
+WATCH_HELPERS = """() => {
+  window.helped = []
+  new BroadcastChannel("helped").onmessage = ({ data }) => window.helped.push(data)
+  const post = Worker.prototype.postMessage
+  Worker.prototype.postMessage = function ({ script, ...message }, given) {
+    const watch = `{
+      const channel = new BroadcastChannel("helped")
+      const post = self.postMessage.bind(self)
+      channel.postMessage(self.name)
+      self.postMessage = (message, given) => {
+        if (message.arrays) channel.postMessage(message.arrays.scores.length)
+        post(message, given)
+      }
+    }`
+    post.call(this, script ? { script: new Blob([watch, script]), ...message } : message, given)
+  }
+}"""
+
+
+@pytest.mark.thorough
+def test_other_workers_compute_rows_of_a_mean_in_firefox(firefox, tmp_path):
+    if firefox.evaluate("navigator.hardwareConcurrency") < 2:
+        pytest.skip("one core: nothing is to be gained by another Worker")
+    trace = trace_of(call(0, heads=13, query_len=1152))
+    preload = firefox.ask("script.addPreloadScript", functionDeclaration=WATCH_HELPERS)["script"]
+    firefox.open(save_report(trace, tmp_path / "long.html").as_uri())
+    firefox.ask("script.removePreloadScript", script=preload)
+    firefox.wait_for(LIVE)
+
+    firefox.evaluate("void (location.hash = 'mean=1')")
+    firefox.wait_for("location.hash.includes('mean=1') && window.helped.length > 1")
+    firefox.wait_for(f"Bokeh.documents[0].is_idle && {WEIGHTS}.length === 384 ** 2")
+
+    assert firefox.evaluate("window.helped[0]") == "attnpanel-mean-helper"
+    made = np.array(firefox.evaluate(WEIGHTS), dtype=float).reshape(384, 384)
+    np.testing.assert_allclose(made, shown(trace, None), atol=2e-3)
+    assert np.abs(made - shown(trace, 0)).max() > 0.05
 
 
 # Elements by CSS, shadow roots included.

@@ -44,8 +44,9 @@ def opened(browser: Browser, long_trace: Trace, long_report: Path) -> Iterator[O
 def shown(trace: Trace, head: int | None) -> np.ndarray:
     """The weights of a head, or of the mean, by NumPy, pooled as a page draws them."""
     weights = select(trace.calls[0], head, 0, mask=None, temperature=1.0, empty_rows="zero").weights
-    blocks = -(-LENGTH // 512)
-    return weights.reshape(LENGTH // blocks, blocks, LENGTH // blocks, blocks).max(axis=(1, 3))
+    length = len(weights)
+    blocks = -(-length // 512)
+    return weights.reshape(length // blocks, blocks, length // blocks, blocks).max(axis=(1, 3))
 
 
 @pytest.mark.thorough

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import unicodedata
 from pathlib import Path
@@ -14,6 +15,7 @@ from attnpanel.bench.product.live.tokenizing import every_character, random_text
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings
 from attnpanel.models.tokens import origins_of
 from tests.browser_kernel.conftest import node_running
+from tests.tiny_encoders import tokenizer as wordpiece_tokenizer
 from tests.tiny_language_models import TOKENIZERS
 
 pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
@@ -72,6 +74,16 @@ def test_no_character_and_no_random_text_is_read_otherwise(live, opened):
         made, expected = live("encode", texts), opened(texts)["input_ids"]
         differing = [made != known for made, known in zip(made, expected, strict=True)]
         assert [text for text, differs in zip(texts, differing, strict=True) if differs] == []
+
+
+@pytest.mark.parametrize("make", [wordpiece_tokenizer, TOKENIZERS["llama3"]])
+def test_no_word_is_made_of_a_token_that_was_only_added(live, make):
+    tokenizer = copy.deepcopy(make())
+    # As the tokenizers write a word, the end of one, and one behind a space.
+    tokenizer.add_special_tokens({"extra_special_tokens": ["foo", "##ing", "\u0120bar"]})
+    live("openTokenizer", json.loads(json.dumps(tokenizer_settings(tokenizer))))
+    texts = ["foo", "FOO", "going", "a foo", " foo ##ing", "a bar"]
+    assert live("encode", texts) == tokenizer(texts)["input_ids"]
 
 
 def test_of_equal_pairs_the_leftmost_is_joined_first(live, opened):

@@ -133,17 +133,17 @@ def _normalizations(family: ModelFamily, model: Any, state: _State) -> dict[str,
 
 
 def rounded(family: ModelFamily, model: Any) -> Any:
-    """Return a copy of a model, with or without a head, whose weights are those stored."""
+    """Return a copy of a model, with or without a head, in float32 with the weights stored."""
     import torch
 
-    made = copy.deepcopy(model)
+    made = copy.deepcopy(model).float()
     base = made.base_model
     exact = {id(base.get_submodule(name)) for name in _norms(family, base).values()}
     with torch.no_grad():
         for module in made.modules():
             if id(module) not in exact:
                 for parameter in module.parameters(recurse=False):
-                    parameter.copy_(parameter.half().to(parameter.dtype))
+                    parameter.copy_(parameter.half())
     return made
 
 

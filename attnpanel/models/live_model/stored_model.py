@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SCHEMA = "attnpanel.live-model/1"
 MAX_WEIGHTS = 150_000_000
 MAX_TOKENS = 2048
-# Rounding the weights to 16 bits moves attention weights by about 1e-3. A difference beyond this
-# comes from another model, or from a run that was changed.
+# Attention weights that a trace in float16 has lost by at most. A difference beyond this comes from
+# another model, or from a run that was changed.
 MOST_ROUNDING = 0.05
 
 
@@ -87,8 +87,9 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
     family = family_of(model.config)
     settings = tokenizer_settings(loaded.tokenizer)
     limit = min(loaded.position_limit or MAX_TOKENS, MAX_TOKENS)
-    unreachable = unreachable_ids(loaded.tokenizer, settings)
     head = loaded.model.get_output_embeddings() if family.causal else None
+    # A decoder may draw any token.
+    unreachable = unreachable_ids(loaded.tokenizer, settings) if head is None else []
     arrays = read_arrays(family, model, limit, unreachable, head)
     left_out = sum(last + 1 - first for first, last in unreachable)
     _check_vocabulary(settings["vocabulary"], len(arrays["words"]) + left_out)
@@ -98,7 +99,7 @@ def store_model(loaded: LoadedModel, trace: Trace) -> StoredModel:
             f"a model in a file must have at most {MAX_WEIGHTS / 1e6:.0f} million weights; "
             f"{loaded.name!r} has {count / 1e6:.0f} million"
         )
-    ids = _ids(loaded, trace)
+    ids = _checked_ids(loaded, trace)
     tensors, data = pack_tensors(arrays)
     description = {
         "schema": SCHEMA,
@@ -128,23 +129,23 @@ def prompt_of(loaded: LoadedModel, trace: Trace) -> str:
     ValueError
         If the trace does not come from the model.
     """
+    return _prompt(loaded.tokenizer, _checked_ids(loaded, trace))
+
+
+def _checked_ids(loaded: LoadedModel, trace: Trace) -> list[int]:
+    """Return the ids of a trace's tokens; refuse one whose weights differ from a model's."""
     ids = _ids(loaded, trace)
-    differences = [
+    largest = max(
         float(np.abs(call.weights(head) - again.weights(head)).max())
         for call, again in zip(trace.calls, trace_ids(loaded, ids).calls, strict=True)
         for head in range(call.heads)
-    ]
-    _check_weights(loaded, max(differences))
-    return _prompt(loaded.tokenizer, ids)
-
-
-def _check_weights(loaded: LoadedModel, largest: float) -> None:
-    """Refuse a trace whose weights differ from a model's."""
+    )
     if not largest <= MOST_ROUNDING:
         raise ValueError(
             f"a report with a model must show what {loaded.name!r} gives for its tokens; attention "
             f"weights differ by {largest:.2g}"
         )
+    return ids
 
 
 def _without(vocabulary: list[str], unreachable: Sequence[tuple[int, int]]) -> list[str]:
@@ -201,7 +202,7 @@ def _prompt(tokenizer: Any, ids: list[int]) -> str:
 def _error(
     family: ModelFamily, loaded: LoadedModel, trace: Trace, ids: list[int], *, predicts: bool
 ) -> dict[str, Any]:
-    """Measure what rounding a model's weights to float16 changes for a trace's tokens."""
+    """Measure what float16 weights and float32 arithmetic change for a trace's tokens."""
     copied = type(loaded)(loaded.name, rounded(family, loaded.model), loaded.tokenizer)
     other = trace_ids(copied, ids)
     largest, rows, same = 0.0, 0, 0
@@ -211,7 +212,6 @@ def _error(
             largest = max(largest, float(np.abs(weights - others).max()))
             rows += len(weights)
             same += int((weights.argmax(axis=1) == others.argmax(axis=1)).sum())
-    _check_weights(loaded, largest)
     return {
         "weights": largest,
         "rows": rows,

@@ -48,9 +48,13 @@ def tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
     require(
         "the ids around an empty text", tokenizer("")["input_ids"], [[*parts.before, *parts.after]]
     )
+    # Not in the tokenizer's JSON.
+    require("split_special_tokens", getattr(tokenizer, "split_special_tokens", False), [False])
+    pieces = parts.model.get("vocab", {})
     shown = names_of_ids(tokenizer, range(len(parts.vocabulary)))
     return made | {
         "vocabulary": parts.vocabulary,
+        "addedOnly": [token["id"] for token in parts.added if token["content"] not in pieces],
         # Where a token is shown otherwise than it is written, as a control character.
         "shown": {
             str(number): name
@@ -66,4 +70,4 @@ def unreachable_ids(tokenizer: Any, settings: dict[str, Any]) -> list[tuple[int,
     """Return runs of ids that no text gives, first and last: their embeddings are of no use."""
     if settings["kind"] == "wordpiece":
         return wordpiece_settings.unreachable_ids(tokenizer, settings)
-    return []  # merges make every token of some text, and a decoder may draw any
+    return []  # merges make every token of some text

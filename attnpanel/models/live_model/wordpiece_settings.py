@@ -49,10 +49,11 @@ def unreachable_ids(tokenizer: Any, settings: dict[str, Any]) -> list[tuple[int,
     runs: list[tuple[int, int]] = []
     for number, piece in enumerate(settings["vocabulary"]):
         # A continuation stands within a word.
-        word = f"a{piece.removeprefix(prefix)}" if piece.startswith(prefix) else piece
-        reached = number in kept or (
+        words = [piece, f"a{piece.removeprefix(prefix)}"] if piece.startswith(prefix) else [piece]
+        reached = number in kept or any(
             backend.normalizer.normalize_str(word).strip(" ") == word
             and [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(word)] == [word]
+            for word in words
         )
         # "##" itself may also be written in a text, a sign at a time.
         if reached or piece == prefix:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from attnpanel import Trace, attend, capture, head_importance, intervene, record  # noqa: E402
+from attnpanel.models.loading import load_model  # noqa: E402
 
 T = 5
 LAYER = nn.TransformerEncoderLayer(d_model=8, nhead=2, dim_feedforward=8, batch_first=True).eval()
@@ -129,3 +130,14 @@ def test_eight_bits_are_recorded():
         model(weights)
 
     np.testing.assert_array_equal(trace[0].weights(), 0.25)
+
+
+def test_a_hub_that_refuses_is_asked_once(monkeypatch):
+    pytest.importorskip("transformers", reason="no transformers: `make install` brings it")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(
+        ValueError, match=r"'no-such/model', .* downloaded ones only \(the Hub: \S+"
+    ):
+        load_model("no-such/model")

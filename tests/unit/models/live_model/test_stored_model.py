@@ -14,7 +14,7 @@ from attnpanel.models.live_model.families import FAMILIES, ModelFamily, family_o
 from attnpanel.models.live_model.stored_model import store_model
 from attnpanel.models.live_model.tokenizer_settings import tokenizer_settings, unreachable_ids
 from attnpanel.models.loading import LoadedModel, load_model
-from attnpanel.models.prompts import trace_prompt
+from attnpanel.models.prompts import trace_ids, trace_prompt
 from attnpanel.models.toy import toy_trace
 from tests.tiny_encoders import tokenizer, vocabulary
 from tests.tiny_language_models import END, MODELS, byte_level_tokenizer
@@ -86,6 +86,30 @@ def test_the_embeddings_left_out_are_of_pieces_that_no_text_gives():
     }
     # Accents are stripped, ideographs and signs stand alone.
     assert left_out == {"é", "##é", "##東", "...", "[unused1]"}
+
+
+def test_a_decoder_keeps_the_embedding_of_every_token_that_it_may_draw():
+    import torch
+    import transformers
+
+    sizes = {"n_positions": 23, "n_embd": 6, "n_layer": 1, "n_head": 2, "vocab_size": 79}
+    with torch.random.fork_rng(devices=[]):
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes)).eval()
+    loaded = LoadedModel("pieces", model, tokenizer())
+    stored = store_model(loaded, trace_ids(loaded, loaded.tokenizer(TEXT)["input_ids"]))
+    assert stored.description["withoutEmbedding"] == []
+    assert stored.description["nextTokens"] == len(vocabulary()) == 79
+
+
+def test_the_stated_error_is_against_the_precision_that_the_model_runs_in(folder):
+    import torch
+
+    known = load_model(folder)
+    loaded = LoadedModel(known.name, copy.deepcopy(known.model).bfloat16(), known.tokenizer)
+    ids = known.tokenizer(TEXT)["input_ids"]
+    # The page computes in 32 bits: what bfloat16's 8 change is far more than float16's 11.
+    assert store_model(loaded, trace_ids(loaded, ids)).description["error"]["weights"] > 2e-3
+    assert loaded.model.dtype == torch.bfloat16
 
 
 def test_the_prompt_is_text_that_gives_the_same_tokens(encoder):
@@ -224,4 +248,8 @@ def test_a_tokenizer_of_another_kind_is_refused_with_the_reason():
     with pytest.raises(
         ValueError, match="pre-tokenizer must be 'BertPreTokenizer'; got 'Whitespace'"
     ):
+        tokenizer_settings(other)
+    other = tokenizer()
+    other.split_special_tokens = True
+    with pytest.raises(ValueError, match="split_special_tokens must be False; got True"):
         tokenizer_settings(other)
