@@ -273,6 +273,16 @@ class MoreButton(Styled):
     _esm = bundle("more_button")
 
 
+class StepTabs(Styled):
+    """Tabs over pictures side by side; shown where the page has room for one of them only."""
+
+    names = param.List(default=[], item_type=str, doc="What the pictures are called, in order.")
+    first = param.Integer(default=0, doc="Index of the picture that is shown first.")
+    moved = param.Number(default=0.0, doc="A choice that the pictures before `first` ignore.")
+
+    _esm = bundle("step_tabs")
+
+
 class Upload(Styled):
     """A drop zone for a file; sends the file in chunks, or the reason it was refused."""
 
