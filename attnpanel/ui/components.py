@@ -181,6 +181,7 @@ class Caption(Styled):
 
     text = param.String(default="", doc="The main text.")
     subtitle = param.String(default="", doc="Subtitle: secondary text after it.")
+    hint = param.String(default="", doc="What one can do there; not on paper.")
     tone: param.Selector[Any] = param.Selector(
         default="plain", objects=["plain", "muted", "error", "busy"], doc="Style of the text."
     )
