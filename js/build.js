@@ -46,6 +46,7 @@ const BUNDLES = [
       sentence: "components/sentence.js",
       served_writing: "components/served_writing.js",
       solved_marks: "components/solved_marks.js",
+      step_tabs: "components/step_tabs.js",
       theme_button: "components/theme_button.js",
       tick_box: "lab/tick_box.js",
       token_pairs: "compare/token_pairs.js",

@@ -27,6 +27,7 @@ from attnpanel.ui import (
     MoreButton,
     OnPicture,
     SentenceLine,
+    StepTabs,
     TokenStrip,
     WhyToken,
     add_marks,
@@ -266,6 +267,15 @@ class Explorer(Viewer):
             else:
                 css = f"attn-card attn-card-{view.name}"
                 cards[view.place].append(box(*parts, *below.get(view.name, []), css=css))
+        # On a phone, the page opens at what most controls change.
+        names = {view.name: t(view.title) for view in VIEWS if view.place == "steps"}
+        tabs = StepTabs(
+            names=list(names.values()),
+            first=list(names).index("weights"),
+            sizing_mode="stretch_width",
+            margin=0,
+            css_classes=["attn-step-tabs"],
+        )
         return [
             box(
                 *self.controls.bar,
@@ -282,7 +292,7 @@ class Explorer(Viewer):
             box(
                 *driver,
                 busy,
-                box(box(*steps, css="attn-steps"), sentence, self.why, css="attn-card"),
+                box(tabs, box(*steps, css="attn-steps"), sentence, self.why, css="attn-card"),
                 self.on_picture,
                 *cards["center"],
                 box(self.head_maps.component, css="attn-card"),

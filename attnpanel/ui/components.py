@@ -181,6 +181,7 @@ class Caption(Styled):
 
     text = param.String(default="", doc="The main text.")
     subtitle = param.String(default="", doc="Subtitle: secondary text after it.")
+    hint = param.String(default="", doc="What one can do there; not on paper.")
     tone: param.Selector[Any] = param.Selector(
         default="plain", objects=["plain", "muted", "error", "busy"], doc="Style of the text."
     )
@@ -271,6 +272,16 @@ class MoreButton(Styled):
     page_sets = ("opened",)
 
     _esm = bundle("more_button")
+
+
+class StepTabs(Styled):
+    """Tabs over pictures side by side; shown where the page has room for one of them only."""
+
+    names = param.List(default=[], item_type=str, doc="What the pictures are called, in order.")
+    first = param.Integer(default=0, doc="Index of the picture that is shown first.")
+    moved = param.Number(default=0.0, doc="A choice that the pictures before `first` ignore.")
+
+    _esm = bundle("step_tabs")
 
 
 class Upload(Styled):

@@ -1,10 +1,10 @@
-import { onlySide, pairName, points } from "./drawings.js";
+import { emptySide, onlySide, pairName, points, shownKey } from "./drawings.js";
 import { maskName, tokenPair } from "./controls.js";
 import { movedShare } from "./model.js";
 import { fixed } from "../core/format.js";
 import { t } from "../core/translate.js";
 import { masksOf } from "../explorer/rules.js";
-import { hasHatched, legendOf } from "../views/legend.js";
+import { hasHatched, legendOf, markOf } from "../views/legend.js";
 
 // Titles and subtitles of a comparison's plots.
 
@@ -43,17 +43,36 @@ const LEGENDS = {
  *
  * @param {import("./controller.js").ComparisonPage} page
  * @param {[Plot, Drawing][]} drawings
+ * @param {ComparedHeads} [compared] whose pair is marked on them
  */
-export function writeLegends(page, drawings) {
+export function writeLegends(page, drawings, compared) {
   for (const [plot, drawing] of drawings) {
     const name = Object.keys(LEGENDS).find((name) => page.plots[name] === plot);
     if (!name) continue;
     const hatched = LEGENDS[name].hatched && hasHatched(drawing.sources);
     const content = legendOf(drawing, hatched ? { ...LEGENDS[name], words: HATCHED } : LEGENDS[name]);
     const text = JSON.stringify(content);
-    if (content === null || page.legends[name] === text) continue;
-    page.legends[name] = text;
-    page.write(`attn-legend-${name}`, { content });
+    if (content === null) continue;
+    if (page.legends[name]?.text !== text) page.write(`attn-legend-${name}`, { content });
+    page.legends[name] = { text, colours: drawing.colours };
+  }
+  if (compared) markLegends(page, compared);
+}
+
+/**
+ * Marks on the colour bars of A, B and B − A where the shown pair is.
+ *
+ * @param {import("./controller.js").ComparisonPage} page
+ * @param {ComparedHeads} compared
+ */
+function markLegends(page, compared) {
+  const { legends, state } = page;
+  const cell = state.row * compared.keys.pairs.length + shownKey(compared, state);
+  const hidden = onlySide(compared, state) !== null || emptySide(compared, state) !== null;
+  const [first, second] = compared.weights;
+  for (const [name, numbers] of Object.entries({ first, second, difference: compared.difference })) {
+    const colours = legends[name]?.colours;
+    page.write(`attn-legend-${name}`, { mark: colours && !hidden ? markOf(colours, numbers[cell]) : null });
   }
 }
 
@@ -62,7 +81,7 @@ export function writeLegends(page, drawings) {
  *
  * @param {import("./controller.js").ComparisonPage} page
  * @param {ComparedHeads} compared
- * @returns {Record<string, {text: string, subtitle: string}>} by the plot's name; “row” is that of the bars
+ * @returns {Record<string, {text: string, subtitle: string, hint?: string}>} by the plot's name; “row” is that of the bars
  */
 export function captionsOf(page, compared) {
   const { state, traces } = page;
@@ -89,6 +108,6 @@ export function captionsOf(page, compared) {
     second: { text: "B", subtitle: changed ? `${rule(1)} · ${changed}` : rule(1) },
     difference: { text: "B − A", subtitle: differenceWords(compared) },
     row: { text: t("Where “{token}” looks", { token }), subtitle: `${place} · ${read}` },
-    heads: { text: t("Heads by difference"), subtitle: `${ranked} · ${t("tap one")}` },
+    heads: { text: t("Heads by difference"), subtitle: ranked, hint: t("tap one") },
   };
 }

@@ -97,7 +97,7 @@ export class ComparisonPage {
   /** @type {?{choices: string, contrast: import("./score_contrast.js").ScoreContrast}} */
   contrast = null;
   keyCount = 0;
-  /** @type {Record<string, string>} what the colour bars say, by plot */
+  /** @type {Record<string, {text: string, colours: Drawing["colours"]}>} what the colour bars say, by plot */
   legends = {};
   /** @type {Record<string, import("./controls.js").SharedChoice>} by the choice's name */
   controls = {};
@@ -210,7 +210,7 @@ export class ComparisonPage {
     /** @type {[Plot, (number | null)[]][]} */
     const moves = fresh ? [] : MATRICES.map((plot) => [this.plots[plot], [null, null, state.row - 0.5, state.row + 0.5]]);
     if (this.changes === null) drawings.push([this.plots.heads, this.unranked(palettes)]);
-    writeLegends(this, drawings);
+    writeLegends(this, drawings, compared);
     drawings.push([this.plots.bars, barsDrawing(compared, state, palettes, theme)]);
     await applyDrawings(drawings, moves, theme, () => ringsOf(this.plots, compared, state));
     this.showPictures();

@@ -264,10 +264,12 @@ export function shownKey({ keys, difference, weights }, state) {
  */
 export function ringsOf(plots, compared, state) {
   const key = shownKey(compared, state);
+  const cell = state.row * compared.keys.pairs.length + key;
+  const highest = Math.max(...compared.weights.map((side) => side[cell] || 0)); // the ring of bars is as high as they are
   const hidden = onlySide(compared, state) !== null || emptySide(compared, state) !== null;
   const rows = { first: state.row, second: state.row, difference: state.row, bars: null };
   return Object.entries(rows).map(([name, row]) => {
-    const along = row === null ? [null, null] : [row - 0.5, row + 0.5];
+    const along = row === null ? [0, highest] : [row - 0.5, row + 0.5];
     return [plots[name], hidden ? null : [key - 0.5, key + 0.5, ...along]];
   });
 }
@@ -316,7 +318,7 @@ export function comparisonSentence(compared, state) {
  * @param {ComparedHeads} compared
  * @param {Compared} state
  */
-function emptySide({ keys, weights }, { row }) {
+export function emptySide({ keys, weights }, { row }) {
   const wide = keys.pairs.length;
   const blind = weights.map((side) => side.subarray(row * wide, (row + 1) * wide).every((weight) => !(weight > 0)));
   return blind.includes(true) ? ["A", "B"].filter((_, side) => blind[side]).join(t(" and ")) : null;

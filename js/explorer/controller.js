@@ -287,6 +287,7 @@ export class BrowserExplorer {
       updateWidgets(this, selection);
       await drawViews(this, made, changed, theme);
       writeCaptions(this, selection);
+      if (changed.has("temperature")) this.write("attn-step-tabs", { moved: state.temperature });
     }
     this.write("attn-sentence-line", { pieces: sentence(trace, state, selection) });
     markLegends(this, selection);

@@ -48,7 +48,7 @@ export function ringsOf({ trace, state, plots, shownPair }) {
   const ring = ({ name, x, y }) => {
     if (x === "key" && y === "query") return [...across, query - 0.5, query + 0.5];
     if (query !== state.query_index) return null; // of another row than these show
-    if (x === "key") return [...across, null, null];
+    if (x === "key") return [...across, 0, plots[name].sources[`attn:${name}`].data.top[key] || 0]; // as high as its bar
     const row = plots[name].sources[`attn:${name}`].data.key_index.indexOf(key);
     return row < 0 ? null : [null, null, row - 0.5, row + 0.5];
   };

@@ -69,7 +69,7 @@ function tokenLabels(tokens) {
   return TOKEN_LABELS.get(tokens);
 }
 
-// Captions of the views: `text` replaces the title of the row in VIEWS, `subtitle` is the lighter text after it.
+// Captions of the views: `text` replaces the title of the row in VIEWS, `subtitle` is the lighter text after it, `hint` what one can do there.
 
 /** @param {Trace} trace @param {State} state */
 export function scoresCaption(trace, state) {
@@ -95,7 +95,7 @@ export function rowCaption(trace, state) {
   const { queries } = trace.tokensOf(call, state.batch);
   const origin = originsOf(trace, state, queries)[state.query_index];
   const from = origin ? `${state.query_index} ← “${shorten(origin, 18)}” · ` : "";
-  return { text: t("Where “{token}” looks", { token: queries[state.query_index] }), subtitle: `${from}${place(call, state)} · ${t("tap a token to make it the query")}` };
+  return { text: t("Where “{token}” looks", { token: queries[state.query_index] }), subtitle: `${from}${place(call, state)}`, hint: t("tap a token to make it the query") };
 }
 
 /** @param {Trace} trace */
@@ -103,7 +103,7 @@ export function tilesCaption(trace) {
   const most = Math.max(...trace.calls.map((call) => call.H));
   const layers = trace.calls.length;
   const shape = `${layers > 1 ? t("{count} layers", { count: layers }) : t("1 layer")} × ${most > 1 ? t("{count} heads", { count: most }) : t("1 head")}`;
-  return { subtitle: t("{shape} · tap one", { shape }) };
+  return { subtitle: shape, hint: t("tap one") };
 }
 
 /** @param {Trace} trace @param {State} state */

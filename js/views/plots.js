@@ -7,6 +7,7 @@ import { repaint } from "../bokeh_patches/style_cache.js";
 import { restUnused } from "../bokeh_patches/unused_glyphs.js";
 import { keepOnPage, modelNamed } from "../core/scope.js";
 import { moveOutline, moveRings, setIfOther } from "./boxes.js";
+import { frameHeight } from "./frame_height.js";
 
 // Finds the explorer's Bokeh plots once and updates them in place, without sending changes to Python.
 
@@ -82,7 +83,8 @@ export function findPlots(models, names) {
 export async function applyDrawings(pairs, moves, theme, rings = () => []) {
   // All heights first: a new height triggers a layout and paints every plot at once, and a plot that Bokeh has
   // updated only in part throws.
-  for (const [{ figure }, { height }] of pairs) if (height !== null) setIfOther(figure, { height });
+  const frame_height = frameHeight();
+  for (const [{ figure }, { height }] of pairs) setIfOther(figure, height === null ? { frame_height } : { height });
   // Bokeh would request another frame, with a second layout of the page.
   const views = [...pairs, ...moves].map(([plot]) => shownView(plot)).filter((view) => view !== null);
   for (const view of views) view.pause();
@@ -351,6 +353,11 @@ export function thinLabels(figure) {
  */
 function keepThin(figure, view) {
   const thin = () => thinLabels(figure);
+  const follow = () => {
+    if (view.is_destroyed) removeEventListener("resize", follow);
+    else setIfOther(figure, { frame_height: frameHeight() });
+  };
+  if (figure.frame_height !== null) addEventListener("resize", follow);
   for (const range of [figure.x_range, figure.y_range]) range.change.connect(thin);
   // Bokeh says nothing of a frame's new size, which it has by the frame after.
   const laidOut = () => {

@@ -178,7 +178,7 @@ def test_rows_that_are_read_across_stand_level_and_colours_have_numbers(shown):
         page.wait_for_function(WHOLE)
         frames = page.evaluate(FRAMES)
         tops, _, lefts, _ = (set(edges) for edges in zip(*frames, strict=True))
-        assert (len(tops), len(lefts)) == ((1, 3) if width > 640 else (3, 1)), width
+        assert (len(tops), len(lefts)) == (1, 3), width  # on a phone swiped through
         assert len({right - left for *_, left, right in frames}) == 1, width
         choices = page.locator(".attn-choices")
         assert choices.evaluate("(at) => at.scrollWidth <= at.clientWidth"), width
@@ -205,6 +205,10 @@ def test_a_phone_has_the_rare_choices_under_more(shown):
     assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
     page.keyboard.press("Escape")
     expect(layer).to_be_hidden()
+    for name, at in (("B − A", 2), ("A", 0)):  # one picture at a time
+        page.get_by_role("button", name=name, exact=True).press("Enter")
+        page.wait_for_function(f"({FRAMES})()[{at}][2] > 0 && ({FRAMES})()[{at}][3] <= innerWidth")
+    assert 0 < page.evaluate(FRAMES)[0][1] < 844
     page.set_viewport_size(size)
     expect(more).to_be_hidden()
 

@@ -11,7 +11,6 @@ from tests.browser.reading import matrix, settle
 pytest_plugins = ["tests.browser.opened"]
 
 WIDTHS = (390, 800, 1024, 1280, 1440, 1920)
-SIDE_BY_SIDE = 640  # pixels from which the three steps stand in a row
 FRAMES = """() => Object.fromEntries(["scores", "weights", "output"].map((name) => {
   const figure = Bokeh.documents[0].get_model_by_name(`attn:plot:${name}`)
   const view = Bokeh.index.find_one(figure)
@@ -65,20 +64,15 @@ def box(page: Page, css: str) -> dict[str, float]:
 @pytest.mark.thorough(every=3)
 @pytest.mark.parametrize("scale", ["√, 0–1", "own scale"])
 def test_rows_that_are_read_across_stand_level(sized, scale):
-    page, width = sized
+    page, _ = sized
     choose(page, Colour_scale=scale)  # whose caption has more lines
 
     frames = page.evaluate(FRAMES)
 
-    if width >= SIDE_BY_SIDE:
-        (spans,) = {(top, bottom) for _, top, _, bottom in frames.values()}
-        assert spans[1] - spans[0] > 200
-        assert frames["scores"][2] < frames["weights"][0] < frames["weights"][2]
-        assert frames["weights"][2] < frames["output"][0]
-    else:
-        (ends,) = {(left, right) for left, _, right, _ in list(frames.values())[:2]}
-        assert ends[1] - ends[0] > 250
-        assert frames["scores"][3] < frames["weights"][1] < frames["output"][1]
+    (spans,) = {(top, bottom) for _, top, _, bottom in frames.values()}
+    assert spans[1] - spans[0] > 200
+    assert frames["scores"][2] < frames["weights"][0] < frames["weights"][2]
+    assert frames["weights"][2] < frames["output"][0]
 
 
 def test_the_header_is_one_line_and_its_fields_can_be_read(sized):
@@ -113,11 +107,43 @@ def test_moving_a_control_shows_its_effect_without_scrolling(sized):
     assert bar["y"] >= 0
     assert bar["y"] <= slider["y"]
     assert bar["height"] <= (70 if width > 1100 else 110)
-    left, _, right, bottom = page.evaluate(FRAMES)["scores"]
+    left, _, right, bottom = page.evaluate(FRAMES)["weights"]
     assert 0 <= left < right <= width
     assert bar["y"] + bar["height"] < bottom <= 900
     assert (matrix(page, "weights") != before).any()
     choose(page, Temperature=0)
+
+
+def in_view(page: Page, name: str) -> float:
+    """Return which part of a picture's frame lies in the window."""
+    left, top, right, bottom = page.evaluate(FRAMES)[name]
+    width, height = page.viewport_size["width"], page.viewport_size["height"]
+    shown = [min(right, width) - max(left, 0), min(bottom, height) - max(top, 0)]
+    return max(shown[0], 0) * max(shown[1], 0) / ((right - left) * (bottom - top))
+
+
+@pytest.mark.parametrize("size", [(390, 844), (640, 360)], ids=["phone", "zoomed to 200 %"])
+def test_on_a_small_screen_softmax_is_in_view_beside_what_moves_it(toy, size):
+    toy.set_viewport_size({"width": size[0], "height": size[1]})
+    settle(toy)
+    close_more(toy)
+    toy.evaluate("scrollTo(0, 0)")
+    tab = toy.get_by_role("button", name="Score", exact=True)
+    if size[0] < 560:
+        tab.press("Enter")
+        toy.wait_for_function(f"({FRAMES})().scores[0] > 0")
+        assert in_view(toy, "weights") < 0.5
+    else:
+        expect(tab).to_be_hidden()
+
+    choose(toy, Temperature=4)
+
+    toy.wait_for_function(f"({FRAMES})().weights[0] > 0")
+    settle(toy)
+    assert in_view(toy, "weights") > 0.9
+    assert box(toy, ".attn-control-temperature")["y"] >= 0
+    assert toy.evaluate("scrollY") == 0
+    choose(toy, Temperature=0)
 
 
 def test_rare_controls_open_below_the_bar_by_keyboard(wide):

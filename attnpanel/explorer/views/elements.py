@@ -95,7 +95,7 @@ def _hook(name: str, drawing: Drawing) -> Any:
         # change, and takes a font name for a column name.
         glyph = plot.handles["glyph"]
         if isinstance(glyph, Text):
-            lift = -2 if drawing.y[0] < drawing.y[1] else 0  # labels are above bars, not in them
+            lift = -5 if drawing.y[0] < drawing.y[1] else 0  # labels are above bars, not in them
             glyph.update(text_color=field("color"), text_font=value(MONOSPACE), y_offset=lift)
         elif isinstance(glyph, Quad):
             glyph.fill_color = field("color")

@@ -20,6 +20,7 @@ from attnpanel.ui import (
     OnPicture,
     ScoreContrast,
     SentenceLine,
+    StepTabs,
     TokenPairs,
 )
 from attnpanel.ui.figures import FigurePane
@@ -217,7 +218,8 @@ class Comparison(Viewer):
             css="attn-compared",
         )
         fill = {"sizing_mode": "stretch_width", "margin": 0}
-        sentence = SentenceLine(css_classes=["attn-sentence-line"], **fill)
+        tabs = StepTabs(names=["A", "B", "B − A"], css_classes=["attn-step-tabs"], **fill)
+        sentence = SentenceLine(css_classes=["attn-sentence-line", "attn-short"], **fill)
         tokens = TokenPairs(
             explorer_id=self.explorer_id, driver="browser", css_classes=["attn-token-pairs"], **fill
         )
@@ -244,7 +246,7 @@ class Comparison(Viewer):
         return [
             box(self.driver, css="attn-controls attn-bar"),
             box(
-                box(steps, sentence, css="attn-card"),
+                box(tabs, steps, sentence, css="attn-card"),
                 box(
                     box(*pictures, css="attn-compared-pictures"),
                     box(words["row"], plots["bars"], tokens, css="attn-card"),

@@ -102,7 +102,7 @@ class ExercisesPage:
         )
         self.solved = SolvedMarks(self._choice, EXERCISES)
         self._notice = _caption(visible=False)
-        self._task = _caption(css="attn-question")
+        self._task = _caption(css="attn-exercise-task")
         self._hint = _caption(css="attn-question", live=True, visible=False)
         self._title = _caption(heading=True, css="attn-exercise-title")
         self.verdict = _caption(css="attn-verdict", live=True, visible=False)
