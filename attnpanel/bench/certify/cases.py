@@ -17,6 +17,7 @@ from attnpanel.bench.certify.case import (
 )
 from attnpanel.bench.certify.covering import covering_array
 from attnpanel.bench.certify.long_cases import long_cases
+from attnpanel.bench.certify.paired_cases import paired_cases
 from attnpanel.bench.certify.specialised_cases import specialised_cases
 from attnpanel.bench.certify.varied_cases import varied_cases
 from attnpanel.kernels.request import DType, Request
@@ -276,6 +277,7 @@ def certificate_cases() -> tuple[Case, ...]:
         *varied_cases(),
         *specialised_cases(),
         *long_cases(),
+        *paired_cases(),
     )
     return tuple({case.name: case for case in listed}.values())
 

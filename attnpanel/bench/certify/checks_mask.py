@@ -27,6 +27,8 @@ MOST_WORK: Final = 2**23
 MOST_WORK_OF_BIAS: Final = 2**21
 # Share of the keys that stay visible.
 SHARE: Final = 0.8
+# Values of keys that a bias hides from every query.
+LARGE: Final = np.float32(2.0**80)
 
 
 def other_mask(context: CertificateContext) -> Check | None:
@@ -61,7 +63,15 @@ def infinite_bias(context: CertificateContext) -> Check | None:
     # No query loses the last key that is left to it, of any sequence.
     left = visible & (second | ~within[:, None])
     kept |= (left & (np.cumsum(left[..., ::-1], axis=-1)[..., ::-1] == 1)).any(axis=(0, 1))
-    hiding = replace(context.inputs, bias=np.where(kept, bias, bias.dtype.type(-np.inf)))
+    unseen = ~(visible & kept).any(axis=-2)[..., None]
+    value = context.inputs.value
+    if request.dtype != "float16":  # a weight of e^-60 shows, one of 0 does not
+        value = np.where(unseen & (np.arange(request.key_len)[:, None] < third), LARGE, value)
+    hiding = replace(
+        context.inputs,
+        value=value.astype(context.inputs.value.dtype),
+        bias=np.where(kept, bias, bias.dtype.type(-np.inf)),
+    )
     found = wrong_output(context, hiding, replace(context.inputs, mask=visible & kept))
     return make_check("infinite bias", found and f"-inf must hide keys: {found}")
 

@@ -11,7 +11,13 @@ import numpy as np
 from attnpanel.bench.certify.context import make_check
 from attnpanel.bench.certify.judged_rows import JudgedRows
 from attnpanel.bench.certify.judgement import wrong_elements
-from attnpanel.bench.certify.long_cases import FEW_HEADS, OTHER_KEYS, OTHER_QUERIES, OTHER_WIDTHS
+from attnpanel.bench.certify.long_cases import (
+    FEW_HEADS,
+    OTHER_KEYS,
+    OTHER_QUERIES,
+    OTHER_VALUE_WIDTHS,
+    OTHER_WIDTHS,
+)
 from attnpanel.bench.certify.reference import reference
 from attnpanel.kernels.arrays import to_float64
 
@@ -24,12 +30,12 @@ if TYPE_CHECKING:
 
 # More than an index of 16 bits counts.
 LEAST_HEADS: Final = 65_540
-# Of which there are fewer queries, fewer keys, or fewer channels.
-OTHER: Final = (OTHER_QUERIES, OTHER_KEYS, OTHER_WIDTHS)
+# Of which there are fewer queries, keys, channels, or channels of values.
+OTHER: Final = (OTHER_QUERIES, OTHER_KEYS, OTHER_WIDTHS, OTHER_VALUE_WIDTHS)
 # Every remainder in a block of as many.
 BLOCK: Final = 128
 # Numbers of heads, and of sequences.
-NUMBERS: Final = (*range(1, 35), *range(40, 129, 8))
+NUMBERS: Final = (*range(1, 35), *range(40, 129, 8), 129, 192, 200, 255, 256, 257, 384, 512, 1024)
 # Seconds, and of them CPU seconds, after which no further length is tried: a call of another length
 # may compile. A busy machine may take long for few CPU seconds.
 LIMIT_S: Final = 40.0
@@ -103,10 +109,12 @@ def other_lengths(context: CertificateContext) -> Check | None:
         if time.monotonic() > end or time.process_time() > cpu_end:
             made = f"made of {count} lengths of {BLOCK}, in the time allowed"
             return replace(make_check("other lengths", ""), detail=made)
-        sizes = [request.query_len, request.key_len, request.head_dim]
+        sizes = [request.query_len, request.key_len, request.head_dim, request.value_dim]
         sizes[which] -= int(less)
+        if which == OTHER.index(OTHER_WIDTHS):
+            sizes[3] = sizes[2]
         if found := _wrong_at(context, *sizes):
-            found = "T {}, S {}, D {}: {}".format(*sizes, found)
+            found = "T {}, S {}, D {}, Dv {}: {}".format(*sizes, found)
             return make_check("other lengths", found)
     return make_check("other lengths", "")
 
@@ -119,10 +127,12 @@ def calls_are_cheap(context: CertificateContext) -> bool:
     )
 
 
-def _wrong_at(context: CertificateContext, query_len: int, key_len: int, width: int) -> str:
+def _wrong_at(
+    context: CertificateContext, query_len: int, key_len: int, head_dim: int, value_dim: int
+) -> str:
     """Return what is wrong with the output for the first queries, keys and channels."""
     request = context.case.request.shortened(query_len, key_len)
-    request = replace(request, head_dim=width, value_dim=width)
+    request = replace(request, head_dim=head_dim, value_dim=value_dim)
     if context.implementation.unsupported(request):
         return ""
     inputs = shortened(context.inputs, request)

@@ -87,7 +87,8 @@ def changed_inputs(context: CertificateContext) -> Check:
     call returned must stay as it was. Where the implementation declares that it reads its inputs in
     place, the earlier preparation must then return the same result.
 
-    In small cases the other inputs are those of another seed, and holes in the mask; in larger ones
+    In small cases the other inputs are those of another seed, other signs of the query alone, and
+    holes in the mask; in larger ones
     the same with other signs, so that no other reference is needed: ``(-q) (-k) = q k``, and values
     change the output's sign.
     """
@@ -118,6 +119,9 @@ def changed_inputs(context: CertificateContext) -> Check:
                 f"a result must stay as it was returned; its {name} changed with the inputs, or by "
                 "another call",
             )
+    mirrored = replace(context.inputs, query=-context.inputs.query)
+    if small and (why := wrong_output(context, mirrored, mirrored)):
+        return make_check("changed inputs", f"the query's signs alone: {why}")
     if small and (why := _wrong_if_mask_changes(context, storage)):
         return make_check("changed inputs", f"another mask in the same memory: {why}")
     # Without that declaration it may have copied all of the inputs, or some of them.
@@ -146,12 +150,13 @@ def strided_inputs(context: CertificateContext) -> Check | None:
     """Check the results of inputs that are not contiguous, if the implementation claims them.
 
     Each input comes in each layout: heads last, a slice of a longer cache, and, if that is claimed,
-    channels that are not adjacent; the mask as a part of a longer one. In small cases also inputs
-    that heads, sequences, tokens, or query, key and value share.
+    channels that are not adjacent; the mask as a part of a longer one. In small cases also in other
+    orders of the axes, and inputs that heads, sequences, tokens, or query, key and value share.
     """
-    layouts: tuple[Layouts, ...] = ADJACENT_LAYOUTS
+    small = is_small(context)
+    layouts: tuple[Layouts, ...] = ADJACENT_LAYOUTS + OTHER_LAYOUTS * small
     if context.implementation.strided:
-        layouts = ANY_LAYOUTS
+        layouts = ANY_LAYOUTS + (*OTHER_LAYOUTS, OTHER_ANY_LAYOUTS) * small
     elif not context.implementation.adjacent_strided:
         return None
     for names in layouts:
@@ -161,7 +166,7 @@ def strided_inputs(context: CertificateContext) -> Check | None:
         if found:
             found = f"query, key, value as {', '.join(names)}: {found}"
             return make_check("strided inputs", found)
-    found = _wrong_if_shared(context) if is_small(context) else ""
+    found = _wrong_if_shared(context) if small else ""
     return make_check("strided inputs", found)
 
 
@@ -237,8 +242,13 @@ def laid_out(inputs: Inputs, names: Layouts) -> Inputs:
         key=key(inputs.key),
         value=value(inputs.value),
         bias=None if inputs.bias is None else query(inputs.bias[None])[0],
-        mask=None if inputs.mask is None else _of_a_longer_mask(inputs.mask),
+        mask=None if inputs.mask is None else _mask_beside(names[0], inputs.mask),
     )
+
+
+def _mask_beside(name: str, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask as a part of a longer one, or beside queries by tokens, by columns."""
+    return _by_columns(mask) if name == "tokens first" else _of_a_longer_mask(mask)
 
 
 def is_small(context: CertificateContext) -> bool:
@@ -274,6 +284,35 @@ def _in_a_cache(array: NDArray[np.floating]) -> NDArray[np.floating]:
     return long[:, :, 2 : tokens + 2]
 
 
+def _of_wider_rows(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the array as a view of the first channels of a wider one, with nan in the others."""
+    wide = np.full((*array.shape[:-1], array.shape[-1] + 3), np.nan, array.dtype)
+    wide[..., :-3] = array
+    return wide[..., :-3]
+
+
+def _tokens_first(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the array, (B, H, N, D), as a view of one that is stored as (N, B, H, D)."""
+    return np.ascontiguousarray(np.moveaxis(array, 2, 0)).transpose(1, 2, 0, 3)
+
+
+def _heads_first(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the array, (B, H, N, D), as a view of one that is stored as (H, B, N, D)."""
+    return np.ascontiguousarray(array.swapaxes(0, 1)).swapaxes(0, 1)
+
+
+def _by_columns(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the array, (..., N, D), as a view of one that is stored as (..., D, N)."""
+    return np.ascontiguousarray(array.swapaxes(-1, -2)).swapaxes(-1, -2)
+
+
+def _after_one_element(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the array, contiguous, at an address that is no multiple of 16 bytes."""
+    memory = np.full(1 + array.size, np.nan, array.dtype)[1:].reshape(array.shape)
+    memory[...] = array
+    return memory
+
+
 def _of_a_longer_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the mask as a view of one of more queries and keys, with the opposite around it."""
     long = np.full((*mask.shape[:-2], mask.shape[-2] + 3, mask.shape[-1] + 5), not mask.flat[0])
@@ -293,6 +332,11 @@ LAYOUTS: Final[dict[str, Callable[[NDArray[np.floating]], NDArray[np.floating]]]
     "a slice of a cache": _in_a_cache,
     "every second channel": _every_second,
     "the last axis first": np.asfortranarray,
+    "first channels of wider rows": _of_wider_rows,
+    "tokens first": _tokens_first,
+    "heads first": _heads_first,
+    "after one element": _after_one_element,
+    "channels before tokens": _by_columns,
 }
 ADJACENT_LAYOUTS: Final = (
     ("heads last", "a slice of a cache", "heads last"),
@@ -304,3 +348,11 @@ ANY_LAYOUTS: Final = (
     ("a slice of a cache", "heads last", "every second channel"),
     ("the last axis first", "the last axis first", "the last axis first"),
 )
+# Of small cases.
+OTHER_LAYOUTS: Final = (
+    ("first channels of wider rows", "tokens first", "heads first"),
+    ("tokens first", "heads first", "after one element"),
+    ("heads first", "after one element", "first channels of wider rows"),
+    ("after one element", "first channels of wider rows", "tokens first"),
+)
+OTHER_ANY_LAYOUTS: Final = (*("channels before tokens",) * 3,)

@@ -33,6 +33,8 @@ OTHER_WIDTHS: Final = (
     Request(1, 1, 1, 3, 17, 136, 136),
     Request(1, 1, 1, 3, 17, 260, 260, "bfloat16"),
 )
+# Fewer channels of values: 5 to 132.
+OTHER_VALUE_WIDTHS: Final = (Request(1, 1, 1, 3, 17, 64, 132),)
 
 SQUARES: Final = (
     Request(1, 1, 1, 1100, 1100, 64, 64),
@@ -141,6 +143,7 @@ def long_cases() -> tuple[Case, ...]:
         *OTHER_KEYS,
         *OTHER_QUERIES,
         *OTHER_WIDTHS,
+        *OTHER_VALUE_WIDTHS,
         *SQUARES,
         *BEYOND_16_BITS,
         *GROUPS,

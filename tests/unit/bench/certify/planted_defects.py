@@ -36,13 +36,17 @@ def given(when, **makers):
     def change(inputs, request, base):
         if not when(request):
             return base()
-        arrays = {name: getattr(inputs, name) for name in makers}
-        return base(
-            **{
-                name: None if array is None else makers[name](array.copy(), request)
-                for name, array in arrays.items()
-            }
-        )
+
+        def run():  # at the call, since inputs are read in place
+            arrays = {name: getattr(inputs, name) for name in makers}
+            return base(
+                **{
+                    name: None if array is None else makers[name](array.copy(), request)
+                    for name, array in arrays.items()
+                }
+            )()
+
+        return run
 
     return planted(change), when
 
@@ -271,6 +275,9 @@ STATE = {
     "results kept by shape": remembered(lambda _, r: r),
     "results kept by the query": remembered(lambda i, _: i.query.tobytes()),
     "results kept by key and query": remembered(lambda i, _: i.query.tobytes() + i.key.tobytes()),
+    "results kept by key and size of the query": remembered(
+        lambda i, r: (r, np.abs(i.query).tobytes(), i.key.tobytes(), i.value.tobytes())
+    ),
     "the first result of a preparation": (planted(first_result), is_small),
     "strides ignored": (planted(without_strides), lambda r: is_small(r) and r.heads > 1),
     "inputs written to": (planted(writes_to_inputs), is_small),

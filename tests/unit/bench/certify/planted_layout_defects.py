@@ -126,4 +126,36 @@ TENSORS = {
     ),
 }
 
-LAYOUTS = {**SHARED, **TENSORS}
+
+def many_axes(request):
+    sizes = (request.batch, request.heads, request.kv_heads, request.head_dim, request.value_dim)
+    return is_small(request) and min(sizes) > 1
+
+
+ORDERS = {
+    "in first channels of wider rows": lambda x: (
+        x.strides[2] > x.shape[3] * x.itemsize and x.strides[1] == x.shape[2] * x.strides[2]
+    ),
+    "tokens first": lambda x: (
+        x.strides == (math.prod(x.shape[1::2]) * x.itemsize, x.shape[3] * x.itemsize,
+                      math.prod(x.shape) // x.shape[2] * x.itemsize, x.itemsize)
+    ),
+    "heads first": lambda x: x.strides[1] > x.strides[0] > x.strides[2] > x.strides[3] > 0,
+    "of channels before tokens": lambda x: (
+        x.strides[2:] == (x.itemsize, x.shape[2] * x.itemsize)
+    ),
+    "contiguous but not aligned": lambda x: x.flags.c_contiguous and x.ctypes.data % 16 > 0,
+}  # fmt: skip
+AXES = {
+    **{
+        f"{name} {order} misread": (misread(name, test)[0], many_axes)
+        for name in ("query", "key", "value")
+        for order, test in ORDERS.items()
+    },
+    "mask of columns misread": (
+        misread("mask", lambda x: x is not None and x.strides[-1] > x.strides[-2] > 0)[0],
+        lambda r: is_small(r) and r.mask == "window" and r.query_len > 1,
+    ),
+}
+
+LAYOUTS = {**SHARED, **TENSORS, **AXES}

@@ -5,7 +5,13 @@ As in :mod:`tests.unit.bench.certify.planted_defects`, each with the cases that 
 
 import numpy as np
 
-from attnpanel.bench.certify.long_cases import FEW_HEADS, OTHER_KEYS, OTHER_QUERIES, OTHER_WIDTHS
+from attnpanel.bench.certify.long_cases import (
+    FEW_HEADS,
+    OTHER_KEYS,
+    OTHER_QUERIES,
+    OTHER_VALUE_WIDTHS,
+    OTHER_WIDTHS,
+)
 from tests.unit.bench.certify.planted_defects import BOTH, given, put, returned
 from tests.unit.bench.certify.planted_varied_defects import grouped, without_last_value
 
@@ -185,8 +191,17 @@ OTHER_SIZES = {
                 value=without_last_value,
             ),
         )
-        for count in (7, 20, 96)
+        for count in (7, 20, 96, 200, 256, 512)
         for what in ("heads", "batch")
+    },
+    **{
+        f"Dv {width}": made_from(
+            OTHER_VALUE_WIDTHS,
+            given(
+                lambda r, width=width: r.value_dim == width != r.head_dim, value=without_last_value
+            ),
+        )
+        for width in (5, 48, 80, 97)
     },
     **{
         f"D {width}": made_from(

@@ -10,13 +10,14 @@ from tests.unit.bench.certify.planted_content_defects import CONTENT
 from tests.unit.bench.certify.planted_defects import BASE, PLANTED
 from tests.unit.bench.certify.planted_layout_defects import LAYOUTS
 from tests.unit.bench.certify.planted_long_defects import LONG
+from tests.unit.bench.certify.planted_paired_defects import PAIRED
 from tests.unit.bench.certify.planted_specialised_defects import EXTREME, MORE
 from tests.unit.bench.certify.planted_varied_defects import INPUTS, VARIED
 from tests.unit.bench.certify.simulated_flash import simulated_flash
 
 pytestmark = pytest.mark.slow  # every planted defect
 
-TABLES = (PLANTED, VARIED, MORE, CONTENT, LONG, LAYOUTS)
+TABLES = (PLANTED, VARIED, MORE, CONTENT, LONG, PAIRED, LAYOUTS)
 ALL = {name: defect for table in TABLES for name, defect in table.items()}
 
 
@@ -57,7 +58,5 @@ def test_the_simulated_flash_kernel_without_a_fault_passes(dtype, block):
 
 
 def test_every_planted_defect_has_a_name_of_its_own():
-    assert len(ALL) == len(PLANTED) + len(VARIED) + len(MORE) + len(CONTENT) + len(LONG) + len(
-        LAYOUTS
-    )
+    assert len(ALL) == sum(len(table) for table in TABLES)
     assert BASE.hidden_leaks == frozenset()
