@@ -116,12 +116,13 @@ def test_titles_say_what_is_drawn_of_what(page):
     source = page.ask("provenance", state)
     assert source == "capture · layer.1 · 3 queries, 7 keys · float32 Q, K, V"
     assert titles["row"]["text"] == "Where “2” looks"
-    assert titles["row"]["subtitle"].startswith("layer 1, head 1 · ")
+    assert titles["row"]["subtitle"] == "layer 1, head 1"
+    assert titles["row"]["hint"] == "tap a token to make it the query"
     assert titles["grid"]["subtitle"].startswith("2 layers × 3 heads")
     assert titles["swatches"]["subtitle"] == "value colours · seed 7"
     assert titles["output"]["subtitle"] == "output, 13 ch."
     state.aggregate = True
-    assert page.ask("titles", state)["row"]["subtitle"].startswith("layer 1, mean of 2 heads · ")
+    assert page.ask("titles", state)["row"]["subtitle"] == "layer 1, mean of 2 heads"
 
 
 def test_a_part_is_named_by_the_numbers_of_the_whole(page):

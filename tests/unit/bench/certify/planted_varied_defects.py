@@ -58,7 +58,9 @@ LENGTHS = {
     "S in 17 to 63": given(lambda r: 17 <= r.key_len <= 63, value=without_last_value),
     "head 16": returned(lambda r: r.heads > 16, lambda o, _i, _r: put(o, np.s_[:, 16:], 0)),
     "sequence 8": returned(lambda r: r.batch > 8, lambda o, _i, _r: put(o, np.s_[8:], 0)),
-    "heads beyond 256": returned(lambda r: r.heads > 256, lambda o, _i, _r: put(o, np.s_[:, 256:], 0)),
+    "heads beyond 256": returned(
+        lambda r: r.heads > 256, lambda o, _i, _r: put(o, np.s_[:, 256:], 0)
+    ),
     "key head 7": given(lambda r: r.kv_heads > 7, key=lambda k, _: put(k, np.s_[:, 7], 0)),
     **{
         f"D of {width}": given(
