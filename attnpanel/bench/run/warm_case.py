@@ -48,7 +48,7 @@ REPEATED_RATIO, CHANGED_RATIO, REPEATED_S, REPEATED_PAIRS = 4.0, 2.0, 2e-5, 5
 # CPU time of a sample outside the clock over that of a sample without work, and of the call before
 # it over those in it; beyond, and by how much, it is work outside the clock.
 OUTSIDE_RATIO, REFILL_RATIO, OUTSIDE_S = 1.5, 1.5, 1e-3
-OUTSIDE_TRIALS = 3  # how often a sample with such work is taken again: the least of it counts
+OUTSIDE_TRIALS = 8  # how often a sample with such work is taken again: the least of it counts
 LATEST: Final = 9  # preparations whose median counts
 THREAD_SHARE: Final = 1.25  # CPU time over wall time of a thread, beyond what clocks resolve
 

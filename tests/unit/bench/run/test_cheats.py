@@ -75,7 +75,7 @@ REASONS = {
     "lazy-array": "output must be an array of NumPy, PyTorch or JAX itself; got .*LazyArray",
     "ahead-in-a-thread": f"must work within the clock only|preparing a call must not|{SECOND}",
     "ahead-in-a-process": f"must work within the clock only|it keeps results|{HELD}",
-    "later-in-a-thread": f"must work within the clock only|{JUDGED}",
+    "later-in-a-thread": f"must work within the clock only|{JUDGED}|inputs when it is called",
     "memo-by-sum": SECOND,
     "easy-inputs": "a call must leave its inputs as they are; value was written to",
     "keeps-a-checksum": HELD,
