@@ -1,6 +1,7 @@
 import { t } from "../core/translate.js";
 import { fromAddress } from "./address.js";
 import { gridOf, tokenOfCell } from "./on_picture.js";
+import { lookAhead } from "./pauses.js";
 import { SWITCHES, bounds } from "./rules.js";
 import { keepShown, openPrompt, showTyped, showTypedNumbers } from "./typed_trace.js";
 import { choices } from "./widgets.js";
@@ -146,7 +147,9 @@ export function handleMessage(explorer, message) {
     restore(explorer, message.typed?.address ?? "");
   } else if (message.typed_numbers) showTypedNumbers(explorer, message.typed_numbers);
   else if (message.typed_refused) keepShown(explorer);
-  else if ("hand_over" in message) handOver(explorer, message.hand_over);
+  else if (message.likely === "aggregate") {
+    if (!state.aggregate && call.H > 1) lookAhead(explorer, { ...state, aggregate: true });
+  } else if ("hand_over" in message) handOver(explorer, message.hand_over);
   else if ("take_over" in message) takeOver(explorer, message.take_over);
   else if ("restore" in message) restore(explorer, String(message.restore));
   else if (message.theme === "toggle") setTheme(explorer, state.dark ? "light" : "dark");

@@ -26,6 +26,7 @@ function typing(path) {
 
 // Of the elements of controls: this and the name of the choice.
 const CONTROL = "attn-control-";
+const MEAN = `${CONTROL}aggregate`;
 
 /** @param {Element} node @param {[string, string, boolean]} tip label, explanation and whether the control is idle */
 function describeControl(node, [label, tip, idle]) {
@@ -57,6 +58,9 @@ export function render({ model }) {
       dispatch(model, message);
     }
   };
+
+  // Whoever comes to the control of the mean is likely to press it.
+  const onApproach = () => dispatch(model, { likely: "aggregate" });
 
   let lastSent = "";
   /** @type {?ReturnType<typeof setTimeout>} */
@@ -101,6 +105,7 @@ export function render({ model }) {
       for (const css of node.classList) {
         const tip = css.startsWith(CONTROL) ? model.tips[css.slice(CONTROL.length)] : undefined;
         if (tip) describeControl(node, tip);
+        if (css === MEAN) for (const approach of ["pointerenter", "focusin"]) node.addEventListener(approach, onApproach);
       }
     }
   };

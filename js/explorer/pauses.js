@@ -185,13 +185,13 @@ function measuredIn(answered) {
 }
 
 /**
- * Has the Worker compute the selection after one more step in the same direction; before any step, the mean of the heads.
+ * Has the Worker compute a selection that is likely to be asked for next.
  *
  * @param {import("./controller.js").BrowserExplorer} explorer
+ * @param {?State} next by default after one more step in the same direction; before any step, of the mean of the heads
  */
-export function lookAhead(explorer) {
+export function lookAhead(explorer, next = explorer.lastStep === undefined ? meanOf(explorer) : oneStepOn(explorer)) {
   const { trace, cache } = explorer;
-  const next = explorer.lastStep === undefined ? meanOf(explorer) : oneStepOn(explorer);
   if (next === null || explorer.background.broken) return;
   const { opened, T, S } = trace.calls[next.layer];
   if (!opened || T * S > AHEAD_CELLS) return;

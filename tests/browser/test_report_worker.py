@@ -13,7 +13,7 @@ from attnpanel.explorer.selection import select
 from attnpanel.pages.explorer.report import save_report
 from attnpanel.trace import Trace
 from tests.browser.conftest import PATIENCE_MS
-from tests.browser.reading import matrix
+from tests.browser.reading import matrix, settle
 from tests.browser.report_page import KERNEL_MARKS, Opened, open_report
 from tests.hand_made import call, trace_of
 
@@ -173,6 +173,23 @@ def test_what_was_computed_ahead_is_outlined_where_the_reader_went_since(countin
         " return [box.bottom, box.top] })()"
     )
     assert sorted(outline) == [0.5, 1.5]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("approach", ["hover", "focus"])
+def test_a_long_mean_is_computed_once_the_reader_comes_to_its_control(counting, approach):
+    page = counting.page
+    control = page.get_by_role("checkbox", name="Mean of heads")
+    page.evaluate("window.paintOver = true")
+    settle(page)
+    assert page.evaluate("window.ahead") == 0
+
+    getattr(control, approach)()
+    page.wait_for_function("window.ahead === 1")
+    control.check()
+    page.wait_for_function("location.hash.includes('mean=1')")
+
+    assert (matrix(page, "weights") == 0.25).all()
 
 
 @pytest.mark.thorough
