@@ -63,7 +63,7 @@ def infinite_bias(context: CertificateContext) -> Check | None:
     # No query loses the last key that is left to it, of any sequence.
     left = visible & (second | ~within[:, None])
     kept |= (left & (np.cumsum(left[..., ::-1], axis=-1)[..., ::-1] == 1)).any(axis=(0, 1))
-    unseen = ~(visible & kept).any(axis=-2)[..., None]
+    unseen = np.logical_not((visible & kept).any(axis=-2, keepdims=True)).swapaxes(-1, -2)
     value = context.inputs.value
     if request.dtype != "float16":  # a weight of e^-60 shows, one of 0 does not
         value = np.where(unseen & (np.arange(request.key_len)[:, None] < third), LARGE, value)
