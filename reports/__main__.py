@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attnpanel.attention.errors import os_error_text
 from attnpanel.trace.atomic_write import atomic_write_text
 from reports.table import REPORTS
 
@@ -56,7 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no report is called {unknown[0]!r}; there are {', '.join(names)}")
     try:
         build(options.names or names, options.output)
-    except (ValueError, ImportError, OSError) as error:
+    except OSError as error:
+        print(f"reports: {os_error_text(error)}", file=sys.stderr)
+        return 1
+    except (ValueError, ImportError) as error:
         print(f"reports: {error}", file=sys.stderr)
         return 1
     return 0

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from attnpanel.attention.errors import os_error_text
 from attnpanel.bench.browser import MeasurementError
 from attnpanel.bench.certify.document_command import certify_arguments, certify_command
 from attnpanel.bench.certify.false_alarms import false_alarms_arguments, false_alarms_command
@@ -93,7 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (MeasurementError, ImportError, ArithmeticError, ValueError, OSError) as error:
+    except OSError as error:
+        print(f"bench: {os_error_text(error)}", file=sys.stderr)
+        return 1
+    except (MeasurementError, ImportError, ArithmeticError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except Interrupted as interruption:

@@ -195,6 +195,16 @@ def test_a_damaged_file_is_one_error(tmp_path, capsys, command, content):
     assert error.count("\n") == 1
 
 
+def test_a_missing_file_is_named_with_what_to_do(tmp_path, capsys):
+    path = tmp_path / "run.json"
+
+    assert main(["show", str(path)]) == 1
+
+    assert capsys.readouterr().err == (
+        f"bench: {path}: no such file or directory; check the path, and that its folder exists\n"
+    )
+
+
 def test_control_characters_of_a_file_are_not_printed(made, tmp_path, capsys):
     hostile = made[1].read_text().replace("signal 6", "signal \\u001b]0;owned\\u0007| 6")
     path = tmp_path / "run.json"
