@@ -59,10 +59,8 @@ def difference(page: Page) -> tuple[np.ndarray, float, float]:
 def wait_for_difference(page: Page, wanted: np.ndarray) -> None:
     """Wait until the page shows this difference: it may not have begun to draw what was chosen."""
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if np.allclose(difference(page)[0], wanted, rtol=0, atol=4e-3, equal_nan=True):
-            return
-    np.testing.assert_allclose(difference(page)[0], wanted, rtol=0, atol=4e-3)
+    while not np.allclose(difference(page)[0], wanted, rtol=0, atol=4e-3, equal_nan=True):
+        assert time.monotonic() < deadline, f"{difference(page)[0]} instead of {wanted}"
 
 
 def number_in(text: str, before: str) -> float:
@@ -71,10 +69,11 @@ def number_in(text: str, before: str) -> float:
 
 
 def cells_of(table: Locator) -> np.ndarray:
-    """Return the numbers of a table."""
-    rows = table.locator("tbody tr").all()
-    texts = [row.locator("td").all_text_contents() for row in rows]
-    return np.array([[float(re.match(r"-?[\d.e-]+", text)[0]) for text in row] for row in texts])
+    """Return the numbers of a table once it has any."""
+    table.locator("td").first.wait_for()
+    texts = table.locator("tbody td").all_text_contents()
+    numbers = [float(re.match(r"-?[\d.e-]+", text)[0]) for text in texts]
+    return np.reshape(numbers, (table.locator("tbody tr").count(), -1))
 
 
 def expected(head: tuple[int, int]) -> np.ndarray:
@@ -119,8 +118,7 @@ def shown(_shown: tuple[Page, Problems]) -> Iterator[Page]:
 def test_each_side_shows_the_row_on_its_picture(shown):
     page, cards = shown, shown.locator(".attn-picture")
     stages = page.locator(".attn-picture-stage")
-    first = stages.nth(0)
-    first.press("ArrowDown")
+    stages.nth(0).press("ArrowDown")
     page.wait_for_function("location.hash.includes('row=3')")
     page.wait_for_function(AT_REST)
 
@@ -318,10 +316,10 @@ def test_the_difference_of_scores_is_taken_apart_as_numpy_does(shown, open_page)
 
 OTHER_TRACES = """
 async () => {
-  const page = Bokeh.documents[0]
-  const models = [...page._all_models.values()]
+  const models = [...Bokeh.documents[0]._all_models.values()]
   const worn = (css) => models.find((one) => one.css_classes?.includes(css)).data
-  const source = (name) => page.get_model_by_name(`attn:plot:${name}`).renderers[0].data_source
+  const plot = (name) => Bokeh.documents[0].get_model_by_name(`attn:plot:${name}`)
+  const source = (name) => plot(name).renderers[0].data_source
   const painted = new Promise((done) => source("first").change.connect(done))
   const {given} = worn("attn-comparison")
   worn("attn-comparison").setv({given: {...given, serial: given.serial + 1}}, {sync: false})
@@ -334,13 +332,12 @@ async () => {
 
 
 def test_nothing_that_was_ranked_of_older_traces_stands_beside_new_ones(shown):
-    page = shown
-    entries = page.locator(".attn-ranking li button")
+    entries = shown.locator(".attn-ranking li button")
     ranked = entries.all_inner_texts()
 
-    assert page.evaluate(OTHER_TRACES) == [0, "Ranking the heads …", False]
+    assert shown.evaluate(OTHER_TRACES) == [0, "Ranking the heads …", False]
 
-    page.wait_for_function(AT_REST)
+    shown.wait_for_function(AT_REST)
     assert entries.all_inner_texts() == ranked
 
 
